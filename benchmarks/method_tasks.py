@@ -1,0 +1,158 @@
+"""What methods are compared on: fitting a codebook to clouds of vectors, and a small autoencoder of pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import codeword
+from codeword import VectorQuantizer, methods
+from codeword.functional import usage
+
+__all__ = ["BUILDERS", "CLOUDS", "SCALES", "autoencoder", "fit", "load_pictures"]
+
+Build = Callable[..., VectorQuantizer]
+BUILDERS: dict[str, Build] = {
+    "default": VectorQuantizer,
+    **methods.METHODS,
+    "learnable_gamma_personalize": lambda *sizes, **options: methods.learnable_gamma(
+        *sizes, personalize=True, **options
+    ),
+}
+
+FEATURES, CODES, ROWS, STEPS = 8, 256, 1024, 600
+SCALES = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3]
+
+
+def normal(step: int, rows: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(rows, FEATURES, generator=generator)
+
+
+def shifted(step: int, rows: int, generator: torch.Generator) -> Tensor:
+    return normal(step, rows, generator) + 5
+
+
+def drifting(step: int, rows: int, generator: torch.Generator) -> Tensor:
+    return normal(step, rows, generator) + 5 * step / STEPS
+
+
+def many_modes(step: int, rows: int, generator: torch.Generator) -> Tensor:
+    modes = 10 * torch.randn(16, FEATURES, generator=torch.Generator().manual_seed(99))
+    return modes[torch.randint(16, (rows,), generator=generator)] + normal(step, rows, generator)
+
+
+CLOUDS = {cloud.__name__: cloud for cloud in (normal, shifted, drifting, many_modes)}
+
+
+def fit(method: str, cloud: str, scale: float, seed: int) -> dict[str, float]:
+    """Train the quantizer alone, as behind a frozen encoder; its error on fresh rows over their variance.
+
+    What learns by gradient gets the squared error of the output as its task, and Adam at 0.01, whatever the scale.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(1000 + seed)
+    vq = BUILDERS[method](FEATURES, CODES)
+    optimizer = torch.optim.Adam(vq.parameters(), 0.01) if list(vq.parameters()) else None
+    start = time.perf_counter()
+    for step in range(STEPS):
+        x = scale * CLOUDS[cloud](step, ROWS, generator)
+        out = vq(x)
+        if optimizer is not None:
+            optimizer.zero_grad()
+            (F.mse_loss(out.quantized, x) + out.loss).backward()
+            codeword.reset_moments(optimizer, vq)
+            optimizer.step()
+    spent = time.perf_counter() - start
+    x = scale * CLOUDS[cloud](STEPS, 8192, generator)
+    with torch.no_grad():
+        out = vq.eval()(x)
+    used = usage(out.indices, CODES)
+    return {
+        "error": float((out.quantized - x).square().mean() / (x - x.mean(0)).square().mean()),
+        "used": float(used.used) / CODES,
+        "perplexity": float(used.perplexity),
+        "milliseconds": 1e3 * spent / STEPS,
+    }
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Autoencoder(nn.Module):
+    """Two strided convolutions to 64 channels, two residual blocks, and the mirror of it."""
+
+    def __init__(self, vq: VectorQuantizer, width: int = 64) -> None:
+        super().__init__()
+        down = [nn.Conv2d(3, width, 4, 2, 1), nn.ReLU(), nn.Conv2d(width, width, 4, 2, 1)]
+        self.encoder = nn.Sequential(
+            *down, Residual(width), Residual(width), nn.Conv2d(width, vq.features, 1)
+        )
+        self.vq = vq
+        up = [nn.ReLU(), nn.ConvTranspose2d(width, width, 4, 2, 1), nn.ReLU()]
+        self.decoder = nn.Sequential(
+            nn.Conv2d(vq.features, width, 1),
+            Residual(width),
+            Residual(width),
+            *up,
+            nn.ConvTranspose2d(width, 3, 4, 2, 1),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, codeword.Quantized]:
+        out = self.vq(self.encoder(x))
+        return self.decoder(out.quantized), out
+
+
+def autoencoder(
+    method: str, pictures: tuple[Tensor, Tensor], steps: int, seed: int, features: int = 32, codes: int = 1024
+) -> dict[str, float]:
+    """Train an autoencoder of pictures; its peak signal-to-noise ratio on pictures that it has not seen."""
+    train, test = pictures
+    torch.manual_seed(seed)
+    model = Autoencoder(BUILDERS[method](features, codes, dim=1))
+    optimizer = torch.optim.AdamW(codeword.parameter_groups(model, 5e-4))
+    generator = torch.Generator().manual_seed(seed + 10)
+    start = time.perf_counter()
+    for _ in range(steps):
+        x = train[torch.randint(len(train), (64,), generator=generator)].float() / 127.5 - 1
+        decoded, out = model(x)
+        optimizer.zero_grad()
+        (F.mse_loss(decoded, x) + out.loss).backward()
+        codeword.reset_moments(optimizer, model)
+        optimizer.step()
+    spent = time.perf_counter() - start
+    with torch.no_grad():
+        x = test.float() / 127.5 - 1
+        decoded, out = model.eval()(x)
+        error = (decoded.clamp(-1, 1) - x).div(2).square().mean((1, 2, 3))
+    used = usage(out.indices, codes)
+    return {
+        "psnr": float(-10 * error.mean().log10()),
+        "used": float(used.used) / codes,
+        "perplexity": float(used.perplexity),
+        "milliseconds": 1e3 * spent / steps,
+    }
+
+
+def load_pictures(folder: Path) -> tuple[Tensor, Tensor]:
+    """The pictures below `train` and `test` of a folder, all of one size: (N, 3, height, width), uint8."""
+    from codeword.workbench.data.decode import read_image
+    from codeword.workbench.data.images import find_images
+
+    parts = []
+    for name in ("train", "test"):
+        pictures = [torch.from_numpy(read_image(path)) for path in find_images(folder / name)]
+        parts.append(torch.stack(pictures).permute(0, 3, 1, 2).contiguous())
+    return parts[0], parts[1]

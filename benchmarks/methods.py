@@ -1,0 +1,126 @@
+"""How do the methods compare, on equal terms? Every builder on clouds of vectors and on a small autoencoder.
+
+    python -m benchmarks.methods --results methods.json --pictures cifar10-small --table docs/methods-table.md
+
+The whole of it takes hours; each figure is kept in the results file as soon as it is there, and a second call goes on
+where the first one stopped. Pictures are read from the folders `train` and `test`; without them there are only clouds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import machine
+from benchmarks.method_tasks import BUILDERS, CLOUDS, SCALES, autoencoder, fit, load_pictures
+
+Figures = dict[str, float]
+Job = tuple[str, Callable[[], Figures]]  # a key such as "cloud/simvq/shifted/0", and what makes its figures
+
+
+def jobs(options: argparse.Namespace) -> Iterator[Job]:
+    pictures = cache(lambda: load_pictures(options.pictures))
+
+    def run(method: str, seed: int) -> Figures:
+        return autoencoder(method, pictures(), options.steps, seed)
+
+    for seed in range(options.seeds):
+        for method in options.methods:
+            for cloud in CLOUDS:
+                yield f"cloud/{method}/{cloud}/{seed}", partial(fit, method, cloud, 1.0, seed)
+            for scale in SCALES:
+                yield f"scale/{method}/{scale:g}/{seed}", partial(fit, method, "normal", scale, seed)
+            if options.pictures:
+                yield f"pictures-{options.steps}/{method}/{seed}", partial(run, method, seed)
+
+
+def work(options: argparse.Namespace) -> dict[str, Figures]:
+    """All figures, made now or read from the results file."""
+    results = json.loads(options.results.read_text()) if options.results.exists() else {}
+    for key, job in jobs(options):
+        if key in results:
+            continue
+        results[key] = job()
+        beside = options.results.with_suffix(".part")
+        beside.write_text(json.dumps(results, indent=1))
+        beside.replace(options.results)
+        print(key, {name: round(value, 4) for name, value in results[key].items()}, flush=True)
+    return results
+
+
+def mean(results: dict[str, Figures], key: str, figure: str, form: str) -> str:
+    """The mean over the seeds, with their standard deviation where there are several."""
+    values = [figures[figure] for name, figures in results.items() if name.rsplit("/", 1)[0] == key]
+    if not values:
+        return ""
+    spread = (
+        f" ± {statistics.stdev(values):{form}}" if len(values) > 1 and figure in ("psnr", "error") else ""
+    )
+    return f"{statistics.mean(values):{form}}{spread}"
+
+
+def table(results: dict[str, Figures], methods: list[str], steps: int) -> str:
+    """Three Markdown tables: pictures, clouds, scales."""
+    pictures = {
+        "PSNR, dB": ("psnr", ".2f"),
+        "codes used": ("used", ".1%"),
+        "perplexity": ("perplexity", ".0f"),
+    }
+    pictures["ms a step"] = ("milliseconds", ".0f")
+    lines = ["## Autoencoder", "", *header(["method", *pictures])]
+    for method in methods:
+        cells = [mean(results, f"pictures-{steps}/{method}", *how) for how in pictures.values()]
+        lines += [row([method, *cells])] if any(cells) else []
+    lines += [
+        "",
+        "## Clouds: error over variance (codes used)",
+        "",
+        *header(["method", *CLOUDS, "ms a step"]),
+    ]
+    for method in methods:
+        keys = [f"cloud/{method}/{cloud}" for cloud in CLOUDS]
+        cells = [f"{mean(results, k, 'error', '.3f')} ({mean(results, k, 'used', '.0%')})" for k in keys]
+        lines.append(row([method, *cells, mean(results, keys[0], "milliseconds", ".1f")]))
+    scales = [f"{scale:g}" for scale in SCALES]
+    lines += ["", "## Normal cloud at other scales: error over variance", "", *header(["method", *scales])]
+    for method in methods:
+        lines.append(row([method, *(mean(results, f"scale/{method}/{s}", "error", ".3f") for s in scales)]))
+    return "\n".join([*lines, "", machine("torch")]) + "\n"
+
+
+def header(names: list[str]) -> list[str]:
+    return [row(names), row(["---"] * len(names))]
+
+
+def row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", type=Path, default=Path("methods.json"), help="kept and gone on with")
+    parser.add_argument("--pictures", type=Path, help="a folder with train and test")
+    parser.add_argument("--table", type=Path, help="where to write the tables; printed otherwise")
+    parser.add_argument("--methods", nargs="+", choices=list(BUILDERS), default=list(BUILDERS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1500, help="of the autoencoder")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    text = table(work(options), options.methods, options.steps)
+    if options.table:
+        options.table.write_text(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""A tokenizer in a folder: `config.json` says what it is, `model.safetensors` holds its weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from codeword.checkpoints.state import canonical, digest_of, read_tensors, write_tensors
+from codeword.errors import CodewordError
+from codeword.files import make_folder, write_whole
+from codeword.registry import Registry
+from codeword.tokenizers import ImageTokenizer
+
+__all__ = ["TYPES", "TrainingState", "digest", "load", "load_training", "save"]
+
+VERSION = 1
+TYPES = Registry("tokenizer", {"ImageTokenizer": ImageTokenizer})
+"""The only classes that a checkpoint can name."""
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class TrainingState(NamedTuple):
+    """What a training loop needs beside the weights to go on where it stopped."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+    """Plain values: numbers, strings, lists, dicts."""
+
+
+def save(model: ImageTokenizer, folder: str | os.PathLike[str], training: TrainingState | None = None) -> str:
+    """Write a checkpoint over the one in the folder; a crash at any moment leaves the old or the new one.
+
+    The config never changes within a folder, so replacing `model.safetensors` by one rename is the whole
+    switch. Training state has the digest of the weights in its name, is written before that rename, and the
+    old one is removed after it.
+
+    Args:
+        model: a tokenizer of `TYPES`.
+        folder: made if it is not there.
+        training: what `load_training` gives back.
+
+    Returns:
+        The digest (see `digest`).
+
+    Raises:
+        CodewordError: the folder holds a tokenizer of another config, the class is not listed, the disk is
+            full.
+
+    Example:
+        >>> import codeword, tempfile
+        >>> from codeword.tokenizers import ImageTokenizer
+        >>> model = ImageTokenizer(codeword.VectorQuantizer(8, 16, dim=1), width=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     saved = save(model, folder)
+        ...     digest(load(folder)) == saved == digest(model)
+        True
+    """
+    path = make_folder(folder)
+    config = _config(model)
+    _claim(path, config)
+    tensors = model.state_dict()
+    name = digest_of(config, tensors)
+    if training is not None:
+        header = {"version": VERSION, "model": name, "values": training.values}
+        write_tensors(path / _training_file(name), training.tensors, header)
+    write_tensors(path / WEIGHTS, tensors, {"version": VERSION, "digest": name})
+    for stale in path.glob(_training_file("*")):
+        if stale.name != _training_file(name):
+            stale.unlink()
+    return name
+
+
+def load(folder: str | os.PathLike[str]) -> ImageTokenizer:
+    """The tokenizer of a folder, in eval mode, on the CPU.
+
+    Raises:
+        CodewordError: the folder holds no checkpoint, or one of a newer version, of an unknown type, or with
+            files that do not belong together.
+    """
+    path = Path(folder)
+    config = _read_config(path)
+    tensors, header = _read_weights(path)
+    if digest_of(config, tensors) != header.get("digest"):
+        raise CodewordError.of(
+            f"{CONFIG} and {WEIGHTS} as they were saved together in {path}",
+            "files that were changed or mixed since (their digest differs)",
+            "restore both from one copy or train again",
+        )
+    kind: Any = TYPES[config["type"]]
+    try:
+        model = kind.from_config({key: config[key] for key in config if key not in ("type", "version")})
+        model.load_state_dict(tensors, strict=True)
+    except (TypeError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise CodewordError.of(
+            f"the settings and weights of a {config['type']} in {path}",
+            reason,
+            "load it with the codeword that saved it",
+        ) from error
+    return model.eval()
+
+
+def load_training(folder: str | os.PathLike[str]) -> TrainingState:
+    """The training state that was saved with the weights of a folder.
+
+    Raises:
+        CodewordError: there is none that belongs to these weights.
+    """
+    path = Path(folder)
+    name = _read_weights(path)[1].get("digest")
+    file = path / _training_file(str(name))
+    if not file.exists():
+        raise CodewordError.of(
+            f"a run that can go on in {path}",
+            "weights without the training state that belongs to them",
+            "use the tokenizer as it is, or train again into another folder",
+        )
+    tensors, header = read_tensors(file)
+    return TrainingState(tensors, header["values"])
+
+
+def digest(model: ImageTokenizer) -> str:
+    """The name of a tokenizer: SHA-256 over its config and all its state, 64 hexadecimal digits.
+
+    The same before saving and after loading; token files carry it, so that no other tokenizer decodes them.
+    """
+    return digest_of(_config(model), model.state_dict())
+
+
+def _config(model: ImageTokenizer) -> dict[str, Any]:
+    return {"type": TYPES.name_of(model), "version": VERSION, **model.config()}
+
+
+def _claim(path: Path, config: Mapping[str, Any]) -> None:
+    """Put the config into the folder, or find that the folder's is the same."""
+    file = path / CONFIG
+    if file.exists() and (path / WEIGHTS).exists():
+        if canonical(_read_config(path)) != canonical(dict(config)):
+            raise CodewordError.of(
+                "an empty folder or one with a tokenizer of the same config",
+                f"{path}, which holds another one",
+                "save into another folder",
+            )
+        return
+    write_whole(file, (json.dumps(config, indent=2) + "\n").encode())
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((path / CONFIG).read_bytes())
+        version = config["version"]
+        config["type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = "no readable" if (path / CONFIG).exists() else ("no" if path.is_dir() else "no folder, so no")
+        raise CodewordError.of(
+            f"a run folder (with {CONFIG} and {WEIGHTS})",
+            f"{path}, which has {found} {CONFIG}" if path.is_dir() else f"{path}, which is no folder",
+            "pass the folder that `codeword train` or `codeword demo` wrote",
+        ) from error
+    if version != VERSION:
+        raise CodewordError.of(
+            f"a checkpoint of version {VERSION}", f"version {version!r} in {path}", "upgrade codeword"
+        )
+    return config
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not (path / WEIGHTS).exists():
+        raise CodewordError.of(
+            f"a run folder (with {CONFIG} and {WEIGHTS})",
+            f"{path}, which has no {WEIGHTS}",
+            "train into it first: that run stopped before its first checkpoint",
+        )
+    return read_tensors(path / WEIGHTS)
+
+
+def _training_file(name: str) -> str:
+    return f"training-{name[:16]}.safetensors"

@@ -1,0 +1,59 @@
+"""`codeword decode`: a token file back to pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from codeword.cli.console import Console
+from codeword.errors import CodewordError
+
+__all__ = ["Decode"]
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Turn a token file back into pictures (PNG).
+
+    A picture is as large as its grid of tokens x the stride: up to stride - 1 pixels more on the right and at
+    the bottom than the one that was encoded. Only the tokenizer that made the tokens can decode them.
+    """
+
+    run_folder: Positional[Path]
+    """The run folder whose tokenizer made the tokens."""
+    tokens: Positional[Path]
+    """The token file that `codeword encode` wrote."""
+    out: Path
+    """The folder to write the pictures into; new or empty."""
+    device: str = "auto"
+    """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
+
+    def run(self) -> int:
+        """Decode, and give the exit code."""
+        from codeword.checkpoints import digest, load
+        from codeword.tokens import read_tokens
+        from codeword.workbench.data import save_png
+        from codeword.workbench.devices import pick_device
+        from codeword.workbench.folders import png_names, whole_folder
+        from codeword.workbench.tokenise import decode_all
+
+        console = Console()
+        tokenizer = load(self.run_folder)
+        file = read_tokens(self.tokens)
+        name = digest(tokenizer)
+        if file.header.tokenizer != name:
+            raise CodewordError.of(
+                f"tokens of the tokenizer in {self.run_folder} ({name[:12]})",
+                f"{self.tokens}, which the tokenizer {file.header.tokenizer[:12]} made",
+                "decode with the run folder that encoded them",
+            )
+        tokenizer.to(pick_device(self.device))
+        names = png_names(name for name, _ in file)
+        with whole_folder(self.out) as folder:
+            grids = (indices for _, indices in console.track(file, "decoding"))
+            for target, image in zip(names, decode_all(tokenizer, grids), strict=True):
+                save_png(folder / target, image)
+        console.say(f"{len(names)} pictures: {self.out}")
+        return 0

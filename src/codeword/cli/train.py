@@ -1,0 +1,76 @@
+"""`codeword train`: a tokenizer from a folder of images."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from codeword.cli.console import Console
+from codeword.errors import CodewordError
+from codeword.workbench.config import TrainConfig
+
+__all__ = ["Train"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an image tokenizer and write it into a run folder.
+
+    One picture in ten is held out of training and measured on instead. Ctrl-C stops after the step and saves;
+    --resume goes on from there, and ends with the same bits as a run that was never stopped.
+    """
+
+    data: Positional[str]
+    """A folder of images (with its subfolders), one image, or `photos`: the photographs that are built in."""
+    out: Path
+    """The run folder to write: weights, settings, metrics and a picture."""
+    resume: bool = False
+    """Go on with the run in --out, with the settings it was started with."""
+    device: str = "auto"
+    """Where to train: cpu, cuda, or auto (cuda if there is one)."""
+    codes: int | None = None
+    """Number of codes: the short form of --quantizer vq<codes>."""
+    settings: TrainConfig = field(default_factory=TrainConfig)
+
+    def over_settings_of_run(self) -> Train:
+        """What the words are read over when resuming: the settings that the run was started with."""
+        from codeword.workbench.run import Run
+
+        return dataclasses.replace(self, resume=False, codes=None, settings=Run(self.out).settings()[1])
+
+    def run(self) -> int:
+        """Train, and give the exit code."""
+        from codeword.cli.training import prepare, train_to_the_end
+        from codeword.workbench.run import Run
+
+        console, run, config = Console(), Run(self.out), self._config()
+        if self.resume:
+            self._check_unchanged(*run.settings(), config)
+        else:
+            run.check_free()
+        prepared = prepare(console, self.data, config, self.device)
+        with run.claimed():
+            if not self.resume:
+                run.create(self.data, config)
+            return train_to_the_end(console, run, prepared, resume=self.resume)
+
+    def _config(self) -> TrainConfig:
+        if self.codes is None:
+            return self.settings
+        if not self.resume and self.settings.quantizer != TrainConfig.quantizer:
+            raise CodewordError.of("--codes or --quantizer", "both", "leave out --codes")
+        return dataclasses.replace(self.settings, quantizer=f"vq{self.codes}")
+
+    def _check_unchanged(self, data: str, stored: TrainConfig, config: TrainConfig) -> None:
+        asked = {"data": self.data, **dataclasses.asdict(config)}
+        kept = {"data": data, **dataclasses.asdict(stored)}
+        for name, value in kept.items():
+            if asked[name] != value:
+                raise CodewordError.of(
+                    f"{name} {value} to go on with {self.out}, as it was started",
+                    f"{asked[name]}",
+                    "leave that out, or train into another folder",
+                )

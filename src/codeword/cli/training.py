@@ -1,0 +1,129 @@
+"""What `demo` and `train` share: open the data, train with progress, stop well."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from codeword.cli.console import Console
+from codeword.workbench.config import TrainConfig
+from codeword.workbench.devices import pick_device
+from codeword.workbench.evaluate import evaluate
+from codeword.workbench.pictures import draw_run
+from codeword.workbench.run import Run
+from codeword.workbench.sources import Source, open_source
+from codeword.workbench.threads import fastest_threads
+from codeword.workbench.train import Trainer
+
+__all__ = ["Prepared", "prepare", "train_to_the_end"]
+
+PICTURE = "picture.png"
+
+
+class Prepared(NamedTuple):
+    """Data and settings that were found fit to train with, before anything is written."""
+
+    data: str
+    config: TrainConfig
+    source: Source
+    device: str
+
+
+def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Prepared:
+    """Open the data and check that the settings can be trained with.
+
+    Raises:
+        CodewordError: no images, images too small for the crops, an unknown quantizer or device.
+    """
+    place = pick_device(device)
+    config.build()  # settings that cannot be are named before anything is written
+    source = open_source(data, config.stride)
+    if place == "cpu" and not config.threads:
+        config = dataclasses.replace(config, threads=fastest_threads(config))
+    console.say(
+        f"{len(source.training)} pictures to train on, {len(source.held_out)} held out, on {place}: "
+        f"{config.quantizer}, one code for {config.stride} x {config.stride} pixels"
+    )
+    small = sum(min(image.shape[:2]) < config.size for _, image in source.training)
+    if small:
+        console.say(
+            f"note: {small} of them are smaller than the crops of {config.size} pixels and are enlarged to train on; "
+            f"a smaller --size keeps them as they are"
+        )
+    return Prepared(data, config, source, place)
+
+
+def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: bool) -> int:
+    """Train, evaluate, draw, and say where everything is; the exit code."""
+    trainer = Trainer(
+        run,
+        prepared.config,
+        prepared.source.training,
+        prepared.source.held_out,
+        device=prepared.device,
+        resume=resume and run.has_checkpoint,
+    )
+    if resume:
+        console.say(f"going on with {run.folder} from step {trainer.step} of {prepared.config.steps}")
+    stopped: list[int] = []
+    try:
+        with _stop_signals() as stopped, console.progress() as report:
+            trainer.fit(report, stop=lambda: bool(stopped))
+        if trainer.finished:
+            _conclude(console, run, trainer, prepared)
+            return 0
+    except KeyboardInterrupt:
+        pass
+    again = f"codeword train {shlex.quote(prepared.data)} --out {shlex.quote(str(run.folder))} --resume"
+    sys.stderr.write(
+        f"codeword: stopped at step {trainer.step} of {prepared.config.steps}; the last checkpoint in {run.folder} is "
+        f"whole. Go on with: {again}\n"
+    )
+    return 128 + (stopped or [signal.SIGINT])[0]
+
+
+def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) -> None:
+    pictures = prepared.source.held_out or prepared.source.training[:8]
+    kind = "held-out pictures" if prepared.source.held_out else "training pictures (none is held out)"
+    evaluation = evaluate(trainer.tokenizer, pictures)
+    console.scores(evaluation, kind)
+    title = f"{prepared.config.quantizer}, {evaluation.total.bits_per_pixel:.3f} bits per pixel: {kind}"
+    draw_run(run.folder / PICTURE, trainer.tokenizer, pictures, trainer.lines, title)
+    folder = shlex.quote(str(run.folder))
+    console.skipped(prepared.source.skipped)
+    lines = (
+        f"\nThe run is in {run.folder}. Look at {run.folder / PICTURE}:",
+        "originals above reconstructions and JPEGs of the same size, and the curve of training.",
+        "The tokenizer is config.json and model.safetensors; metrics.jsonl has the figures.",
+        "\nWhat to type next:",
+        f"  codeword encode {folder} {shlex.quote(prepared.data)} --out tokens.parquet",
+        f"  codeword decode {folder} tokens.parquet --out decoded",
+    )
+    console.say("\n".join(lines))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that is empty until Ctrl-C or SIGTERM asks to stop; the second Ctrl-C interrupts at once."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread may set handlers
+        return
+
+    def ask(number: int, _frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

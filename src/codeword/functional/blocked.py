@@ -1,0 +1,43 @@
+"""Functions of rows and codes that need all N x K pairs, in blocks of rows: never all of them in memory at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+__all__ = ["over_blocks"]
+
+PAIRS = 2**22  # of a row and a code at once: 16 MiB in float32 for each tensor of that size
+
+
+def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others: Tensor) -> list[Any]:
+    """The results of `function(block of rows, block of each of others)`, block by block.
+
+    In the backward pass each block is computed anew, so that between the two passes nothing of size N x `width` is
+    kept either.
+
+    Args:
+        function: differentiable in whatever it refers to.
+        rows: (N, D).
+        width: how many pairs a row has, K.
+        others: tensors (N, ...) that are cut like the rows.
+
+    Example:
+        >>> rows = torch.ones(5, 2)
+        >>> torch.cat(over_blocks(lambda block: 2 * block, rows, 7)).shape
+        torch.Size([5, 2])
+    """
+    if torch.compiler.is_exporting():  # a program for any number of rows has one block; it takes no gradients
+        return [function(rows, *others)]
+    size = max(1, PAIRS // width)
+    if len(rows) <= size:
+        blocks = [(rows, *others)]
+    else:
+        blocks = list(zip(*(tensor.split(size) for tensor in (rows, *others)), strict=True))
+    if not torch.is_grad_enabled():
+        return [function(*block) for block in blocks]
+    return [checkpoint(function, *block, use_reentrant=False, preserve_rng_state=False) for block in blocks]

@@ -1,0 +1,215 @@
+"""k-means on the exact search: Lloyd steps for layers, and the whole of it for vectors that may not fit in
+memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.functional.nearest import nearest
+from codeword.functional.random import Draws, Stream
+from codeword.functional.segment_sum import segment_sum
+
+__all__ = ["kmeans", "lloyd"]
+
+PLUS_PLUS_ROWS_PER_CODE = 64
+
+
+def lloyd(rows: Tensor, codes: Tensor, *, steps: int = 10, weights: Tensor | None = None) -> Tensor:
+    """Improve codes by plain Lloyd steps: each code becomes the mean of the rows nearest to it.
+
+    Codes without rows move to rows, at equal steps of the running sum of squared errors: many go where rows
+    are far from their codes. Nothing is drawn and nothing waits for the device, so the result is the same at
+    every call.
+
+    Args:
+        rows: (..., N, D), floating.
+        codes: the start, (..., K, D).
+        steps: number of steps.
+        weights: (..., N), bool or floating; default all ones. Weight 0 leaves a row out, NaN or not.
+
+    Returns:
+        the codes after the last step, like `codes` (float32 or wider).
+
+    Example:
+        >>> rows = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+        >>> lloyd(rows, torch.tensor([[0.0], [1.0]]), steps=4).flatten().tolist()
+        [0.5, 10.5]
+    """
+    codes = codes.detach().to(torch.promote_types(codes.dtype, torch.float32))
+    for _ in range(steps):
+        codes = _moved(codes, _tally(rows, codes, weights))
+    return codes
+
+
+def kmeans(
+    rows: Tensor | Iterable[Tensor],
+    codebook_size: int,
+    *,
+    steps: int = 10,
+    start: Literal["sample", "k-means++"] = "sample",
+    seed: int = 0,
+) -> Tensor:
+    """Cluster vectors, which may be a stream larger than memory: it is read once for the start and once for
+    each step.
+
+    A non-finite row is left out. At any time one batch, and a few tensors of the size of the codebook, are
+    in memory.
+
+    Args:
+        rows: (..., N, D), floating, each leading index a clustering of its own; or something that yields
+            batches of that form whenever it is iterated (a list, a loader; not a generator, which can be
+            read once only).
+        codebook_size: number of codes K, at most the number of rows.
+        steps: number of Lloyd steps.
+        start: "sample", K different rows drawn at random; or "k-means++" (Arthur and Vassilvitskii, 2007),
+            which draws rows in turn with probability proportional to their squared distance from those drawn
+            before: a better start, but sequential (minutes at K = 65,536), on a sample of at most 64 rows a
+                code.
+        seed: decides every draw.
+
+    Returns:
+        codes (..., K, D), float32 or wider.
+
+    Raises:
+        CodewordError: fewer rows than codes, or batches that can be read only once.
+
+    Example:
+        >>> batches = [torch.tensor([[0.0], [1.0]]), torch.tensor([[10.0], [11.0]])]
+        >>> kmeans(batches, 2, start="k-means++").flatten().sort().values.tolist()
+        [0.5, 10.5]
+    """
+    batches = [rows] if isinstance(rows, Tensor) else rows
+    if isinstance(batches, Iterator):
+        raise CodewordError.of(
+            "batches that can be read again", "an iterator", "pass a list or a data loader"
+        )
+    if start not in ("sample", "k-means++"):
+        raise CodewordError.of("start 'sample' or 'k-means++'", repr(start), "pass one of them")
+    ready = _Ready(batches)
+    if start == "sample":
+        codes = _sample(ready, codebook_size, seed)
+    else:
+        codes = _plus_plus(_sample(ready, codebook_size * PLUS_PLUS_ROWS_PER_CODE, seed), codebook_size, seed)
+    if codes.shape[-2] < codebook_size:
+        raise CodewordError.of(
+            f"at least {codebook_size} finite rows", f"{codes.shape[-2]}", "pass a smaller codebook_size"
+        )
+    for _ in range(steps):
+        codes = _moved(
+            codes, reduce(_Tally.joined, (_tally(batch, codes, _finite(batch)) for batch in ready))
+        )
+    return codes
+
+
+class _Ready:
+    """Batches as float32 or wider, read anew at each iteration."""
+
+    def __init__(self, batches: Iterable[Tensor]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batch in self.batches:
+            if not batch.is_floating_point() or batch.dim() < 2:
+                raise CodewordError.of(
+                    "floating rows (..., N, D)",
+                    f"{batch.dtype} {tuple(batch.shape)}",
+                    "pass batches of vectors",
+                )
+            yield batch.detach().to(torch.promote_types(batch.dtype, torch.float32))
+
+
+class _Tally(NamedTuple):
+    """What a Lloyd step needs to know of the rows."""
+
+    counts: Tensor  # (..., K)
+    sums: Tensor  # (..., K, D)
+    error: Tensor  # (...), of all rows together
+    donors: Tensor  # (..., R, D), rows at equal steps of the running error: where it is large, many
+
+    def joined(self, other: _Tally) -> _Tally:
+        """The tally of both sets of rows."""
+        shares = [
+            (part.error / part.donors.shape[-2])[..., None].expand(part.donors.shape[:-1])
+            for part in (self, other)
+        ]
+        donors = _spread(
+            torch.cat([self.donors, other.donors], -2), torch.cat(shares, -1), self.counts.shape[-1]
+        )
+        return _Tally(self.counts + other.counts, self.sums + other.sums, self.error + other.error, donors)
+
+
+def _tally(rows: Tensor, codes: Tensor, weights: Tensor | None) -> _Tally:
+    indices, errors = nearest(rows, codes, return_distances=True)
+    counts, sums = segment_sum(rows, indices, codes.shape[-2], weights)
+    if weights is not None:
+        errors = torch.where(weights != 0, errors * weights, 0)
+    errors = torch.where(errors.isfinite(), errors, 0)
+    donors = _spread(rows.detach().to(sums.dtype), errors, codes.shape[-2])
+    return _Tally(counts, sums, errors.sum(-1), donors)
+
+
+def _spread(rows: Tensor, errors: Tensor, count: int) -> Tensor:
+    """`count` rows (..., count, D), one in the middle of each of `count` equal stretches of error."""
+    if rows.shape[-2] == 0:
+        return rows.new_zeros((*rows.shape[:-2], count, rows.shape[-1]))
+    running = errors.cumsum(-1)
+    middles = (torch.arange(count, device=rows.device) + 0.5) / count
+    place = torch.searchsorted(running, (middles * running[..., -1:]).contiguous(), right=True)
+    place = place.clamp_max(rows.shape[-2] - 1)
+    return rows.gather(-2, place[..., None].expand(*place.shape, rows.shape[-1]))
+
+
+def _moved(codes: Tensor, tally: _Tally) -> Tensor:
+    """Each code at the mean of its rows; those without rows spread over the rows, if these have errors."""
+    empty = tally.counts == 0
+    codes = torch.where(empty[..., None], codes, tally.sums / tally.counts[..., None])
+    number, size = empty.cumsum(-1), empty.shape[-1]
+    donor = ((2 * number - 1) * size // (2 * number[..., -1:]).clamp_min(1)).clamp(0, size - 1)
+    moves = empty & (tally.error > 0)[..., None]
+    return torch.where(moves[..., None], tally.donors.gather(-2, donor[..., None].expand_as(codes)), codes)
+
+
+def _finite(rows: Tensor) -> Tensor:
+    return rows.isfinite().all(-1)
+
+
+def _sample(batches: Iterable[Tensor], count: int, seed: int) -> Tensor:
+    """`count` different finite rows (..., count, D), or all there are: those with the largest hashed keys."""
+    keys, sample = None, None
+    for step, rows in enumerate(batches):
+        fresh = _keys(rows.shape[:-1], seed, step, rows.device)
+        fresh = torch.where(_finite(rows), fresh, -1.0)
+        if keys is not None and sample is not None:
+            fresh, rows = torch.cat([keys, fresh], -1), torch.cat([sample, rows], -2)
+        keys, order = fresh.topk(min(count, fresh.shape[-1]), dim=-1)
+        sample = rows.gather(-2, order[..., None].expand(*order.shape, rows.shape[-1]))
+    if keys is None or sample is None:
+        raise CodewordError.of("at least one batch", "none", "pass a non-empty list or loader")
+    fewest = int((keys >= 0).sum(-1).min()) if keys.numel() else 0
+    return sample[..., :fewest, :]
+
+
+def _keys(shape: torch.Size, seed: int, step: int, device: torch.device) -> Tensor:
+    draws = Draws(torch.tensor(seed, device=device), torch.tensor(step, device=device))
+    return draws.uniform(Stream.SAMPLE, shape.numel()).view(shape)
+
+
+def _plus_plus(rows: Tensor, count: int, seed: int) -> Tensor:
+    """k-means++ over rows (..., M, D): the first `count` draws, or all rows when there are no more."""
+    if rows.shape[-2] <= count:
+        return rows
+    chosen = [rows[..., :1, :]]  # the sample comes in random order
+    errors = (rows - chosen[0]).square().sum(-1)
+    for step in range(1, count):
+        total = errors.cumsum(-1)
+        target = _keys(rows.shape[:-2], seed, -step, rows.device)[..., None] * total[..., -1:]
+        index = torch.searchsorted(total, target, right=True).clamp_max(rows.shape[-2] - 1)
+        chosen.append(rows.gather(-2, index[..., None].expand(*index.shape, rows.shape[-1])))
+        errors = torch.minimum(errors, (rows - chosen[-1]).square().sum(-1))
+    return torch.cat(chosen, -2)

@@ -1,0 +1,126 @@
+"""The nearest codes of each row: exact, in memory O(N + K)."""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.kernels import nearest as kernel
+
+__all__ = ["Metric", "nearest"]
+
+Metric = Literal["euclidean", "cosine", "dot"]
+
+
+@overload
+def nearest(x: Tensor, codes: Tensor, *, metric: Metric = ..., k: int = ...) -> Tensor: ...
+@overload
+def nearest(
+    x: Tensor, codes: Tensor, *, metric: Metric = ..., k: int = ..., return_distances: Literal[False]
+) -> Tensor: ...
+@overload
+def nearest(
+    x: Tensor, codes: Tensor, *, metric: Metric = ..., k: int = ..., return_distances: Literal[True]
+) -> tuple[Tensor, Tensor]: ...
+
+
+def nearest(
+    x: Tensor,
+    codes: Tensor,
+    *,
+    metric: Metric = "euclidean",
+    k: int = 1,
+    return_distances: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Find the k nearest codes of each row, exactly, without the N x K matrix of distances.
+
+    The winner is argmax_j (x - m) . (c_j - m) - |c_j - m|^2 / 2 with m the mean of the codes, which is
+    argmin_j |x - c_j|^2 without the cancellation of its expanded form. Equal distances go to the lowest
+    index. No gradient flows. A row with a non-finite entry gets index 0 (0, 1, ... k - 1); a code with one
+    is never chosen while another is left.
+
+    Args:
+        x: rows (..., N, D), floating. Halves are searched as the float32 numbers that they are.
+        codes: (..., K, D), with the same leading axes: one codebook for each group of rows.
+        metric: "euclidean", "cosine" (codes are normalised here; the length of a row does not matter) or
+            "dot".
+        k: how many codes for each row, nearest first.
+        return_distances: also return squared euclidean distances, 1 - cos, or -x . c, of the codes found,
+            each computed directly from its row and code.
+
+    Returns:
+        int64 indices (..., N), or (..., N, k) for k > 1; with `return_distances` a pair of them and the
+        distances of the same shape, float32 (float64 where x and codes both are).
+
+    Raises:
+        CodewordError: shapes, dtypes or devices that do not fit, an unknown metric, no codes, or k outside 1
+            ... K.
+
+    Example:
+        >>> codes = torch.tensor([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]])
+        >>> nearest(torch.tensor([[0.9, 1.2], [4.0, 4.5]]), codes)
+        tensor([1, 2])
+        >>> nearest(torch.tensor([[4.0, 4.5]]), codes, k=2, return_distances=True)
+        (tensor([[2, 1]]), tensor([[ 1.2500, 21.2500]]))
+    """
+    _check(x, codes, metric, k)
+    dtype = torch.promote_types(x.dtype if x.dtype == codes.dtype else torch.float32, torch.float32)
+    x, codes = x.detach().to(dtype), codes.detach().to(dtype)
+    if metric == "cosine":
+        codes = F.normalize(codes, dim=-1)
+    groups = x.shape[:-2].numel()
+    rows, books = x.reshape(groups, *x.shape[-2:]), codes.reshape(groups, *codes.shape[-2:])
+    found = kernel.nearest(rows, books, "euclidean" if metric == "euclidean" else "dot", k)
+    indices = found.reshape(*x.shape[:-1], *found.shape[2:])
+    if not return_distances:
+        return indices
+    return indices, _distances(rows, books, found.reshape(*rows.shape[:2], k), metric).reshape(indices.shape)
+
+
+def _distances(rows: Tensor, codes: Tensor, indices: Tensor, metric: Metric) -> Tensor:
+    """Distances (G, N, k) of the codes found."""
+    groups = torch.arange(indices.shape[0], device=indices.device)[:, None]
+    columns = []
+    for column in indices.unbind(-1):  # one at a time: a gather of (N, k, D) would be the largest tensor here
+        chosen = codes[groups, column]
+        if metric == "euclidean":
+            columns.append((rows - chosen).square().sum(-1))
+        elif metric == "dot":
+            columns.append(-(rows * chosen).sum(-1))
+        else:
+            columns.append(1 - (F.normalize(rows, dim=-1) * chosen).sum(-1))
+    return torch.stack(columns, -1)
+
+
+def _check(x: Tensor, codes: Tensor, metric: str, k: int) -> None:
+    if metric not in ("euclidean", "cosine", "dot"):
+        raise CodewordError.of("metric 'euclidean', 'cosine' or 'dot'", repr(metric), "pass one of them")
+    for name, tensor in (("x", x), ("codes", codes)):
+        if not tensor.is_floating_point():
+            raise CodewordError.of(f"floating {name}", f"{tensor.dtype}", f"pass {name}.float()")
+    if x.dim() < 2 or codes.dim() != x.dim() or x.shape[:-2] != codes.shape[:-2]:
+        raise CodewordError.of(
+            "x (..., N, D) and codes (..., K, D) with equal leading axes",
+            f"{tuple(x.shape)} and {tuple(codes.shape)}",
+            "reshape one to the groups of the other",
+        )
+    if x.shape[-1] != codes.shape[-1]:
+        raise CodewordError.of(
+            f"rows and codes of one size, codes have {codes.shape[-1]} features",
+            f"rows of {x.shape[-1]}",
+            "pass rows whose last axis is the features",
+        )
+    if x.device != codes.device:
+        raise CodewordError.of(f"codes on {x.device}", f"{codes.device}", "move one with .to(device)")
+    if codes.shape[-2] >= 2**31:
+        raise CodewordError.of(
+            "fewer than 2^31 codes", f"{codes.shape[-2]}", "split the codebook into groups"
+        )
+    if not 1 <= k <= codes.shape[-2]:
+        raise CodewordError.of(
+            f"k from 1 to {codes.shape[-2]}, the number of codes", f"{k}", "pass another k"
+        )

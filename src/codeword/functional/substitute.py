@@ -1,0 +1,39 @@
+"""One tensor's value with another's gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["substitute"]
+
+
+def substitute(value: Tensor, surrogate: Tensor) -> Tensor:
+    """Exactly `value` in the forward pass, and the gradient of `surrogate` in the backward pass.
+
+    The usual `surrogate + (value - surrogate).detach()` rounds the value and makes two more passes over the data.
+
+    Args:
+        value: (...), gets no gradient.
+        surrogate: the same shape, gets the gradient of the output unchanged.
+
+    Example:
+        >>> x = torch.tensor([0.3, 1.7], requires_grad=True)
+        >>> y = substitute(x.round(), x)
+        >>> y.square().sum().backward()
+        >>> y.tolist(), x.grad.tolist()
+        ([0.0, 2.0], [0.0, 4.0])
+    """
+    return _Substitute.apply(value.detach(), surrogate)
+
+
+class _Substitute(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, surrogate: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, gradient

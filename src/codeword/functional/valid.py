@@ -1,0 +1,66 @@
+"""Which rows of a batch count, and where each stands among the valid rows of all ranks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codeword import distributed
+
+__all__ = ["Valid"]
+
+
+class Valid(NamedTuple):
+    """Rows stay where they are; this weighs them and finds them by their position among the valid ones.
+
+    Attributes:
+        mask: (N,) bool, True for a valid row.
+        ends: (N,) int64, the number of valid rows up to and including each row.
+        held: int64 scalar, the valid rows on this rank.
+        start: int64 scalar, the valid rows on earlier ranks.
+        total: int64 scalar, the valid rows on all ranks.
+        shared: whether other ranks hold rows too.
+
+    Example:
+        >>> valid = Valid.of(torch.tensor([True, False, True]))
+        >>> valid.take(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([1]))
+        tensor([[3.]])
+    """
+
+    mask: Tensor
+    ends: Tensor
+    held: Tensor
+    start: Tensor
+    total: Tensor
+    shared: bool
+
+    @classmethod
+    def of(cls, mask: Tensor, *, sync: bool = False) -> Valid:
+        """Count this rank's valid rows and, with `sync`, every other rank's: one collective."""
+        ends = mask.cumsum(0)
+        held = mask.sum()
+        if not (sync and distributed.is_shared()):
+            return cls(mask, ends, held, torch.zeros_like(held), held, shared=False)
+        counts = distributed.gather_scalars(held)
+        start = counts[: distributed.rank()].sum()
+        return cls(mask, ends, held, start, counts.sum(), shared=True)
+
+    def bound(self) -> int:
+        """An upper bound of `total` as a number, equal on all ranks. Shared, it waits for the device."""
+        return int(self.total) if self.shared else self.mask.shape[0]
+
+    def take(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """The rows (R, D) at positions (R,) among all valid ones; zeros for what another rank holds."""
+        if not rows.shape[0]:
+            return rows.new_zeros(positions.shape[0], rows.shape[1])
+        local = positions - self.start
+        owned = (local >= 0) & (local < self.held)
+        index = torch.searchsorted(self.ends, local + 1).clamp(0, rows.shape[0] - 1)
+        return torch.where(owned[:, None], rows[index], 0.0)
+
+    def collect(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """As `take`, with what the other ranks hold: one collective."""
+        taken = self.take(rows, positions)
+        return distributed.sum_(taken) if self.shared else taken

@@ -1,0 +1,1 @@
+"""The operators that decide the speed of the library: nearest-code search and segment sums."""

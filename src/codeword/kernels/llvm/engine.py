@@ -1,0 +1,42 @@
+"""Compile LLVM modules for this processor and run their functions from threads."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from llvmlite import binding, ir
+
+__all__ = ["address", "features"]
+
+_ENGINES: list[Any] = []  # compiled code lives as long as its engine
+
+
+@cache
+def _machine() -> Any:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    target = binding.Target.from_default_triple()
+    flags = binding.get_host_cpu_features().flatten()
+    return target.create_target_machine(cpu=binding.get_host_cpu_name(), features=flags, opt=3, jit=True)
+
+
+@cache
+def features() -> frozenset[str]:
+    """Names of the instruction sets that the processor has, as LLVM calls them."""
+    return frozenset(name for name, present in binding.get_host_cpu_features().items() if present)
+
+
+def address(module: ir.Module, name: str) -> int:
+    """Compile the module and give the address of its function `name`."""
+    machine = _machine()
+    module.triple = machine.triple
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=3)
+    builder = binding.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(parsed, builder)
+    engine = binding.create_mcjit_compiler(parsed, machine)
+    engine.finalize_object()
+    _ENGINES.append(engine)
+    return int(engine.get_function_address(name))

@@ -1,0 +1,58 @@
+"""The directional reparameterisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codeword.functional import Stream
+from codeword.parts.axes import Choice, Estimator
+from codeword.parts.checks import at_least
+
+__all__ = ["Directional"]
+
+
+@dataclass(frozen=True)
+class Directional(Estimator):
+    """The quantization error as a length times a direction, of which only the length is differentiated (DiVeQ).
+
+    With u the unit vector from x to its code, held constant::
+
+        s = x + |c - x| u        ds/dx = I - u u^T        ds/dc = u u^T
+
+    so the part of the gradient along the error moves the code, and the rest moves the input: no loss of the codebook
+    is needed. The value is the code itself, whatever the noise.
+
+    Its space-filling form, SF-DiVeQ, is this together with the transform `SpaceFilling` of the codes.
+
+    Args:
+        noise: standard deviation of the normal noise that is added to c - x before it becomes the direction.
+
+    Source: "DiVeQ: Differentiable Vector Quantization Using the Reparameterization Trick", 2025 (arXiv:2509.26469);
+    its code takes a noise of 1e-3.
+    """
+
+    noise: float = 1e-3
+
+    def __post_init__(self) -> None:
+        at_least("noise of Directional", self.noise, 0)
+
+    @property
+    def trains_codes(self) -> bool:
+        return True
+
+    @property
+    def wasted_without(self) -> bool:
+        return True
+
+    def surrogate(self, choice: Choice) -> Tensor:
+        error = choice.q - choice.rows
+        direction = error.detach()
+        if self.noise:
+            shake = choice.draws.normal_at(Stream.DIRECTION, choice.positions(), error.shape[1])
+            direction = direction + self.noise * shake
+        length = torch.linalg.vector_norm(error, dim=-1, keepdim=True)
+        return choice.rows + length * F.normalize(direction, dim=-1)

@@ -1,0 +1,112 @@
+"""Estimators that differentiate a softmax over all codes: Gumbel-softmax and ReinMax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.functional import Draws, Stream, Valid, over_blocks
+from codeword.parts.axes import Choice, Estimator, Metric, positions
+from codeword.parts.checks import at_least
+from codeword.parts.estimators.sampled import draw
+
+__all__ = ["Gumbel", "ReinMax"]
+
+
+@dataclass(frozen=True)
+class Gumbel(Estimator):
+    """In training the code is drawn, and gradients are those of a softmax with the same Gumbel noise.
+
+    With logits a_k = scale score_k and Gumbel noise g_k::
+
+        k = argmax_k (a_k + g_k)        ds = d sum_k softmax((a + g) / temperature)_k c_k
+
+    The value is the drawn code (the "hard" form). All pairs of rows and codes are worked through, in blocks, forward
+    and backward: slow for large codebooks.
+
+    Args:
+        temperature: of the relaxation, above 0. High: smooth and biased; low: sharp and noisy. See `codeword.anneal`.
+        scale: of the logits, above 0. The score is -|x - c_k|^2, the cosine, or the product, as the metric says.
+
+    Source: Jang et al. 2017 (arXiv:1611.01144); Maddison et al. 2017 (arXiv:1611.00712).
+    """
+
+    temperature: float = 1.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least("temperature of Gumbel", self.temperature, 1e-12)
+        at_least("scale of Gumbel", self.scale, 1e-12)
+
+    @property
+    def trains_codes(self) -> bool:
+        return True
+
+    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws) -> Tensor:
+        def noisiest(block: Tensor, place: Tensor) -> Tensor:
+            return self._noisy(block, codes, metric, place, draws).argmax(-1)
+
+        with torch.no_grad():
+            return torch.cat(over_blocks(noisiest, rows, len(codes), positions(valid)))
+
+    def surrogate(self, choice: Choice) -> Tensor:
+        codes = choice.codes()
+
+        def relaxed(block: Tensor, place: Tensor) -> Tensor:
+            logits = self._noisy(block, codes, choice.metric, place, choice.draws)
+            return (logits / self.temperature).softmax(-1) @ choice.metric.output(codes).detach()
+
+        return torch.cat(over_blocks(relaxed, choice.rows, len(codes), choice.positions())) + choice.q
+
+    def _noisy(self, rows: Tensor, codes: Tensor, metric: Metric, place: Tensor, draws: Draws) -> Tensor:
+        uniform = draws.uniform_at(Stream.GUMBEL, place, len(codes)).to(rows.dtype)
+        return self.scale * metric.scores(rows, codes) - (-uniform.log()).log()
+
+
+@dataclass(frozen=True)
+class ReinMax(Estimator):
+    """In training the code is drawn, and gradients are second-order accurate in the logits.
+
+    With logits a_k = scale score_k, p = softmax(a), D the one-hot drawn code and
+    p1 = (softmax(a / temperature) + D) / 2::
+
+        k ~ p        ds = sum_k c_k (2 J(p1) - J(p) / 2) da,    J(p) = diag(p) - p p^T
+
+    The value is the drawn code. All pairs of rows and codes are worked through, in blocks, forward and backward.
+
+    Args:
+        temperature: 1 or more.
+        scale: of the logits, above 0. The score is -|x - c_k|^2, the cosine, or the product, as the metric says.
+
+    Source: Liu et al. 2023 (arXiv:2304.08612), algorithm 2.
+    """
+
+    temperature: float = 1.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least("temperature of ReinMax", self.temperature, 1)
+        at_least("scale of ReinMax", self.scale, 1e-12)
+
+    @property
+    def trains_codes(self) -> bool:
+        return True
+
+    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws) -> Tensor:
+        return draw(rows, codes, metric, valid, draws, self.scale)
+
+    def surrogate(self, choice: Choice) -> Tensor:
+        codes = choice.codes()
+        numbers = torch.arange(len(codes), device=codes.device)
+
+        def second_order(block: Tensor, index: Tensor) -> Tensor:
+            logits = self.scale * choice.metric.scores(block, codes)
+            drawn = (index[:, None] == numbers).to(logits.dtype)  # one_hot waits for the device
+            middle = ((logits / self.temperature).softmax(-1) + drawn).detach() / 2
+            offset = middle.clamp_min(torch.finfo(middle.dtype).tiny).log() - logits.detach()
+            weights = 2 * (logits + offset).softmax(-1) - logits.softmax(-1) / 2
+            return weights @ choice.metric.output(codes).detach()
+
+        return torch.cat(over_blocks(second_order, choice.rows, len(codes), choice.indices)) + choice.q

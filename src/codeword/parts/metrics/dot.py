@@ -1,0 +1,27 @@
+"""Nearest in the dot product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from codeword.functional import nearest
+from codeword.parts.axes import Metric
+
+__all__ = ["Dot"]
+
+
+@dataclass(frozen=True)
+class Dot(Metric):
+    """k = argmax_k x . c_k, the lowest index winning ties.
+
+    Long codes win everywhere, so this wants codes of about equal length: a norm cap, or a unit-norm transform. Use
+    it where the product is the meaning, as with the logits of index backpropagation (arXiv:2412.02692).
+    """
+
+    def look_up(self, rows: Tensor, codes: Tensor) -> Tensor:
+        return nearest(rows, codes, metric="dot")
+
+    def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
+        return rows @ codes.T

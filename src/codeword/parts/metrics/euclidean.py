@@ -1,0 +1,26 @@
+"""Nearest in the Euclidean distance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from codeword.functional import nearest
+from codeword.parts.axes import Metric
+
+__all__ = ["Euclidean"]
+
+
+@dataclass(frozen=True)
+class Euclidean(Metric):
+    """k = argmin_k |x - c_k|^2, the lowest index winning ties. The default."""
+
+    def look_up(self, rows: Tensor, codes: Tensor) -> Tensor:
+        return nearest(rows, codes)
+
+    def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
+        """-|x - c|^2 + |x - m|^2, with m the mean of the codes: the constant of a row spares its cancellation."""
+        middle = codes.detach().mean(0)
+        rows, codes = rows - middle, codes - middle
+        return 2 * rows @ codes.T - codes.square().sum(-1)

@@ -1,0 +1,59 @@
+"""Revival of codes that have used up their budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.parts.axes import Revival, State
+from codeword.parts.checks import at_least, at_once, between
+
+__all__ = ["Budget"]
+
+
+@dataclass(frozen=True)
+class Budget(Revival):
+    """Every code has a share of a budget of K that follows its use; below `share` it is dead and gets 1 anew.
+
+    With n_k the rows of a step and N their sum::
+
+        B_k <- d B_k + (1 - d) K n_k / N, then scaled so that sum B = K
+
+    It differs from `Relative` in a memory of its own: it does not follow the decay of the rule, and starts at 1 for
+    all codes, so that a code that is never chosen has log(share) / log(d) steps to live.
+
+    Args:
+        share: of the mean budget, 0 < share < 1.
+        decay: d, 0 < d < 1.
+        at_most: how many codes may be replaced in one step; None: one in 32, at least one.
+
+    Source: the expiry of quantizer-pytorch.
+    """
+
+    share: float = 0.05
+    decay: float = 0.99
+    at_most: int | None = None
+
+    def __post_init__(self) -> None:
+        between("share of Budget", self.share, 0, 1)
+        between("decay of Budget", self.decay, 0, 1)
+        if self.at_most is not None:
+            at_least("at_most of Budget", self.at_most, 1)
+
+    def candidates(self, codebook_size: int) -> int:
+        return at_once(self.at_most, codebook_size)
+
+    def state(self, codebook_size: int) -> State:
+        return {"budget": torch.ones(codebook_size)}
+
+    def observe(self, state: State, hits: Tensor) -> State:
+        total = hits.sum()
+        share = len(hits) * hits / total.clamp_min(1)
+        budget = self.decay * state["budget"] + (1 - self.decay) * share
+        budget = budget * (len(hits) / budget.sum())
+        return state | {"budget": torch.where(total > 0, budget, state["budget"])}
+
+    def dead(self, state: State) -> Tensor:
+        return state["budget"] < self.share

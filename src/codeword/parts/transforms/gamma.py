@@ -1,0 +1,79 @@
+"""A shift that is learned and added after look-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from codeword.parts.axes import Transform, TransformModule
+from codeword.parts.transforms.learned_spread import network
+
+__all__ = ["CodeGamma", "Gamma"]
+
+
+@dataclass(frozen=True)
+class Gamma(Transform):
+    """q = c_k + gamma, one shift for all codes, which a network makes of the codebook, feature by feature.
+
+    For feature f it sees the K values of that feature: gamma_f = net([c_1f ... c_Kf]), 0 at the start. The search does
+    not see gamma; it is learned from the codebook loss, and by `StraightThrough(sync=...)` from the task.
+
+    Source: "approach 2" of Soft-discretization (semivq), gamma_policy="default".
+    """
+
+    learns = True
+
+    def build(self, codebook_size: int, features: int) -> TransformModule:
+        return _Gamma(codebook_size, features)
+
+
+class _Gamma(TransformModule):
+    def __init__(self, codebook_size: int, features: int) -> None:
+        super().__init__()
+        self.network = network(codebook_size, features)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return codes
+
+    def output(self, codes: Tensor) -> Tensor:
+        return codes + self.network(codes.T)[:, 0]
+
+
+@dataclass(frozen=True)
+class CodeGamma(Transform):
+    """q = c_k + gamma(c_k), a shift for each code: a small network for each feature, over mean, value and variance.
+
+    With m_f and v_f the mean and variance of feature f over the codebook, and weights and biases a feature::
+
+        gamma_f(c) = w3 relu(w1 m_f + w2 c_f + b1) + w4 relu(w1 c_f + w2 v_f + b1) + b2
+
+    w3, w4 and b2 are 0 at the start. It depends on the code alone, so indices decode.
+
+    Source: "approach 3" of Soft-discretization (semivq), gamma_policy="personalize": two depthwise convolutions of
+    size 2 over the stack [mean, value, variance].
+    """
+
+    learns = True
+
+    def build(self, codebook_size: int, features: int) -> TransformModule:
+        return _CodeGamma(features)
+
+
+class _CodeGamma(TransformModule):
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(features, features, 2, groups=features)
+        self.second = nn.Conv1d(features, features, 2, groups=features)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return codes
+
+    def output(self, codes: Tensor) -> Tensor:
+        fixed = codes.detach()
+        mean, spread = fixed.mean(0).expand_as(codes), fixed.var(0, correction=0).expand_as(codes)
+        stack = torch.stack([mean, codes, spread], -1)  # (K, D, 3)
+        return codes + self.second(self.first(stack).relu())[..., 0]

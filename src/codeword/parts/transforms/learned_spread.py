@@ -1,0 +1,88 @@
+"""Standard deviations of the codes, learned by a small network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeword.functional import Valid
+from codeword.parts.axes import Transform, TransformModule
+from codeword.parts.checks import at_least, between
+from codeword.parts.transforms.moments import RunningMoments, variance
+
+__all__ = ["LearnedSpread", "network"]
+
+
+@dataclass(frozen=True)
+class LearnedSpread(Transform):
+    """c' = mu_x + alpha (c - mu_c) / sigma_c, where a network decides the standard deviation alpha of each feature.
+
+    For feature f the network sees the K values of that feature in the codebook, and the running moments of the rows::
+
+        alpha_f = sigma_x,f softplus(net([c_1f ... c_Kf, sigma_x,f, mu_x,f]) + softplus^-1(1))
+
+    The last layer starts at zero, so alpha starts at the spread of the rows. Penalties on alpha: `LargeAlpha`,
+    `UnitAlpha`, `GrowingAlpha`.
+
+    Args:
+        hidden: width of the two hidden layers; None: K / 4, from 1 to 256.
+        momentum: share of a new batch in the running moments of the rows.
+
+    Source: "approach 1" of Soft-discretization (semivq), where alpha = ELU(BatchNorm(...)) can be negative and depends
+    on the mode; positive, and without the batch norm, it is our own.
+    """
+
+    hidden: int | None = None
+    momentum: float = 0.1
+    learns = True
+    has_alpha = True
+
+    def __post_init__(self) -> None:
+        if self.hidden is not None:
+            at_least("hidden of LearnedSpread", self.hidden, 1)
+        between("momentum of LearnedSpread", self.momentum, 0, 1)
+
+    def build(self, codebook_size: int, features: int) -> TransformModule:
+        hidden = self.hidden or min(max(1, codebook_size // 4), 256)
+        return _LearnedSpread(codebook_size, features, hidden, self.momentum)
+
+
+class _LearnedSpread(TransformModule):
+    def __init__(self, codebook_size: int, features: int, hidden: int, momentum: float) -> None:
+        super().__init__()
+        self.rows = RunningMoments(features, momentum)
+        self.network = network(codebook_size + 2, hidden)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        fixed = codes.detach()
+        return self.rows.mean + self.alpha(codes) * (codes - fixed.mean(0)) / variance(fixed).sqrt()
+
+    def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
+        away = (places - self.rows.mean) / self.alpha(codes).clamp_min(1e-20)
+        return away * variance(codes).sqrt() + codes.mean(0)
+
+    def alpha(self, codes: Tensor) -> Tensor:
+        spread = self.rows.variance.sqrt()
+        seen = torch.cat([codes, spread[None], self.rows.mean[None]])
+        one = torch.expm1(torch.ones_like(spread)).log()  # softplus of this is 1
+        return spread * F.softplus(self.network(seen.T)[:, 0] + one)
+
+    def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
+        self.rows.init_(rows, valid)
+
+    def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
+        return self.rows.statistics(rows, valid)
+
+    def update_(self, statistics: Tensor) -> None:
+        self.rows.update_(statistics)
+
+
+def network(inputs: int, hidden: int) -> nn.Sequential:
+    """Three linear layers with ELU between them and one output, which is 0 at the start."""
+    last = nn.Linear(hidden, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ELU(), nn.Linear(hidden, hidden), nn.ELU(), last)

@@ -1,0 +1,71 @@
+"""Means and spreads of the valid rows of all ranks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from codeword import distributed
+from codeword.functional import Valid
+
+__all__ = ["RunningMoments", "first_moments", "mean_and_covariance", "sums_about", "variance"]
+
+
+def sums_about(rows: Tensor, valid: Valid, middle: Tensor) -> Tensor:
+    """Flat, ready to be summed over ranks: how many rows, their sums about the middle (D,), and those of squares."""
+    weights = valid.mask.to(rows.dtype)
+    centred = rows - middle
+    return torch.cat([weights.sum()[None], weights @ centred, weights @ centred.square()])
+
+
+def first_moments(sums: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How many rows, their mean (D,) and variance (D,), from sums about a middle."""
+    count, first, second = sums.split([1, len(middle), len(middle)])
+    shift = first / count.clamp_min(1)
+    return count, middle + shift, (second / count.clamp_min(1) - shift.square()).clamp_min(0)
+
+
+def mean_and_covariance(rows: Tensor, valid: Valid) -> tuple[Tensor, Tensor]:
+    """The mean (D,) and covariance (D, D) of the valid rows of all ranks, float64."""
+    weights, rows = valid.mask.double(), rows.double()
+    mean = _summed(weights @ rows, valid) / valid.total.clamp_min(1)
+    centred = rows - mean
+    return mean, _summed((weights[:, None] * centred).T @ centred, valid) / valid.total.clamp_min(1)
+
+
+def variance(codes: Tensor) -> Tensor:
+    """The variance (D,) of codes (K, D), never zero."""
+    return codes.var(0, correction=0).clamp_min(1e-20)
+
+
+def _summed(tensor: Tensor, valid: Valid) -> Tensor:
+    return distributed.sum_(tensor) if valid.shared else tensor
+
+
+class RunningMoments(torch.nn.Module):
+    """Mean and variance of rows, as exponential moving averages; the first batch is taken as it is."""
+
+    def __init__(self, features: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("variance", torch.ones(features))
+
+    mean: Tensor
+    variance: Tensor
+
+    def init_(self, rows: Tensor, valid: Valid) -> None:
+        for _ in range(2):  # the second time about the mean itself, so that nothing cancels
+            sums = _summed(sums_about(rows, valid, self.mean), valid)
+            _, mean, spread = first_moments(sums, self.mean)
+            self.mean.copy_(mean)
+            self.variance.copy_(spread)
+
+    def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
+        return sums_about(rows, valid, self.mean)
+
+    def update_(self, sums: Tensor) -> None:
+        count, mean, spread = first_moments(sums, self.mean)
+        rate = torch.where(count > 0, self.momentum, 0.0).to(count.dtype)
+        self.mean.lerp_(mean, rate)
+        self.variance.lerp_(spread, rate)

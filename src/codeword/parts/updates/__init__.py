@@ -1,0 +1,8 @@
+"""How the codes learn."""
+
+from codeword.parts.updates.ema import EMA
+from codeword.parts.updates.frozen import Frozen
+from codeword.parts.updates.gradient import Gradient
+from codeword.parts.updates.in_place import InPlaceAdam, InPlaceSGD
+
+__all__ = ["EMA", "Frozen", "Gradient", "InPlaceAdam", "InPlaceSGD"]

@@ -1,0 +1,122 @@
+"""Codes moved by an optimiser of their own, from counts and sums: no backward pass is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.parts.axes import Init, Revival, State, Update
+from codeword.parts.checks import at_least, between
+from codeword.parts.inits import KMeans
+from codeword.parts.revivals import Relative
+from codeword.parts.updates.counting import check_rule, running
+
+__all__ = ["InPlaceAdam", "InPlaceSGD"]
+
+
+@dataclass(frozen=True)
+class InPlaceSGD(Update):
+    """At each step the codes take one step of SGD on the quantization error, before they are gathered.
+
+    The gradient of the mean of (c - x)^2 over N rows and D features is known from counts and sums alone, so ranks
+    agree by the same exchange as for `EMA`::
+
+        g_k = 2 (n_k c_k - s_k) / (N D)        v_k <- momentum v_k + g_k        c_k <- c_k - rate v_k
+
+    A code that no row chose has g_k = 0, and goes on by its momentum.
+
+    Args:
+        learning_rate: of the mean over rows and features, so large: a code with the mean share of the rows moves
+            2 rate / (K D) of the way to their mean, before momentum.
+        momentum: 0 to below 1.
+        init, revival, sync, decay: as for `Gradient`.
+
+    Source: the alternated optimisation of Huh et al. 2023 (arXiv:2305.08842), with the rates of its example.
+    """
+
+    learning_rate: float = 50.0
+    momentum: float = 0.9
+    init: Init | None = KMeans()
+    revival: Revival | None = Relative()
+    sync: bool = True
+    decay: float | None = None
+
+    def __post_init__(self) -> None:
+        check_rule(self, self.decay)
+        at_least("learning_rate of InPlaceSGD", self.learning_rate, 0)
+        if self.momentum:
+            between("momentum of InPlaceSGD", self.momentum, 0, 1)
+
+    def state(self, codes: Tensor, counts: Tensor) -> State:
+        return {"counts": counts.clone(), "velocity": torch.zeros_like(codes)}
+
+    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
+        velocity = self.momentum * state["velocity"] + slope(codes, hits, hit_sums)
+        moved = codes - self.learning_rate * velocity
+        return _if_any(hits, moved, codes, state, self.decay, {"velocity": velocity})
+
+
+@dataclass(frozen=True)
+class InPlaceAdam(Update):
+    """As `InPlaceSGD`, with Adam's steps: each feature moves by about the learning rate, whatever its gradient's size.
+
+    Moments and the number of steps are kept for each code, so that a revived code starts anew.
+
+    Args:
+        learning_rate: in units of the features.
+        beta1, beta2: decays of the two moments.
+        init, revival, sync, decay: as for `Gradient`.
+
+    Source: Kingma and Ba 2015 (arXiv:1412.6980), algorithm 1.
+    """
+
+    learning_rate: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    init: Init | None = KMeans()
+    revival: Revival | None = Relative()
+    sync: bool = True
+    decay: float | None = None
+
+    def __post_init__(self) -> None:
+        check_rule(self, self.decay)
+        at_least("learning_rate of InPlaceAdam", self.learning_rate, 0)
+        between("beta1 of InPlaceAdam", self.beta1, 0, 1)
+        between("beta2 of InPlaceAdam", self.beta2, 0, 1)
+
+    def state(self, codes: Tensor, counts: Tensor) -> State:
+        return {
+            "counts": counts.clone(),
+            "steps": torch.zeros_like(counts),
+            "first_moment": torch.zeros_like(codes),
+            "second_moment": torch.zeros_like(codes),
+        }
+
+    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
+        gradient = slope(codes, hits, hit_sums)
+        steps = state["steps"] + 1
+        first = self.beta1 * state["first_moment"] + (1 - self.beta1) * gradient
+        second = self.beta2 * state["second_moment"] + (1 - self.beta2) * gradient.square()
+        direction = first / (1 - self.beta1**steps)[:, None]
+        size = (
+            second / (1 - self.beta2**steps)[:, None]
+        ).sqrt() + 1e-15  # far below 1e-8: these gradients are of a mean over all rows
+        moved = codes - self.learning_rate * direction / size
+        moments = {"steps": steps, "first_moment": first, "second_moment": second}
+        return _if_any(hits, moved, codes, state, self.decay, moments)
+
+
+def slope(codes: Tensor, hits: Tensor, hit_sums: Tensor) -> Tensor:
+    """The gradient (K, D) of the mean of (c - x)^2 over N rows and D features: 2 (n c - s) / (N D)."""
+    return 2 * (hits[:, None] * codes - hit_sums) / (hits.sum().clamp_min(1) * codes.shape[1])
+
+
+def _if_any(
+    hits: Tensor, moved: Tensor, codes: Tensor, state: State, decay: float | None, moments: State
+) -> tuple[Tensor, State]:
+    """The step, unless no row came at all."""
+    came = hits.sum() > 0
+    kept = {name: torch.where(came, value, state[name]) for name, value in moments.items()}
+    return torch.where(came, moved, codes), {"counts": running(state["counts"], hits, decay)[0], **kept}

@@ -1,0 +1,33 @@
+"""Quantizers: final classes over one base, and their spec strings."""
+
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.binary import Binarize
+from codeword.quantizers.bitcodes import Bitcodes
+from codeword.quantizers.catalogue import QUANTIZERS, from_spec
+from codeword.quantizers.grouped import Grouped
+from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
+from codeword.quantizers.lookup_free import BSQ, LFQ
+from codeword.quantizers.output import Quantized
+from codeword.quantizers.random_projection import RandomProjection
+from codeword.quantizers.residual import Residual
+from codeword.quantizers.scalar import FSQ
+from codeword.quantizers.vector import VectorQuantizer
+
+__all__ = [
+    "BSQ",
+    "FSQ",
+    "LFQ",
+    "QUANTIZERS",
+    "Binarize",
+    "Bitcodes",
+    "Blockwise",
+    "Channelwise",
+    "Grouped",
+    "Patches",
+    "Quantized",
+    "Quantizer",
+    "RandomProjection",
+    "Residual",
+    "VectorQuantizer",
+    "from_spec",
+]

@@ -1,0 +1,51 @@
+"""Numbers as single bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from codeword.quantizers.implicit import Implicit
+
+__all__ = ["Binarize"]
+
+
+class Binarize(Implicit):
+    """Each number becomes 1 above the threshold and 0 elsewhere, with the straight-through gradient.
+
+    `indices` are the bits, (..., features): any number of features will do.
+
+    Args:
+        features: size of a vector.
+        threshold: what a number must exceed to become 1.
+        dim: the axis of the features.
+
+    Example:
+        >>> import torch
+        >>> binarize = Binarize(3, threshold=0.5)
+        >>> x = torch.tensor([[0.4, 0.5, 0.6]], requires_grad=True)
+        >>> out = binarize(x)
+        >>> out.quantized.sum().backward()
+        >>> out.quantized.tolist(), out.indices.tolist(), x.grad.tolist()
+        ([[0.0, 0.0, 1.0]], [[0, 0, 1]], [[1.0, 1.0, 1.0]])
+    """
+
+    spec_name = "binarize"
+    size_names = ()
+
+    def __init__(self, features: int, *, threshold: float = 0.0, dim: int = -1) -> None:
+        super().__init__(features, (2,) * features, dim=dim, joined=False)
+        self.threshold = threshold
+
+    def options(self) -> dict[str, Any]:
+        return {"threshold": self.threshold}
+
+    def digits(self, rows: Tensor) -> Tensor:
+        return (rows > self.threshold).long()
+
+    def vectors(self, digits: Tensor) -> Tensor:
+        return digits.to(self.dtype)
+
+    def extra_repr(self) -> str:
+        return f"features={self.features}, threshold={self.threshold}, dim={self.dim}"

@@ -1,0 +1,146 @@
+"""Bitcodes: sums of one learned vector for each bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.functional import Draws, Stream, Usage, Valid, usage_of_hits
+from codeword.parts import Codebook, Gradient
+from codeword.parts.axes import positions
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.implicit import check_digits
+
+__all__ = ["Bitcodes"]
+
+
+class Bitcodes(Quantizer):
+    """Each bit has two learned vectors, of which it picks the one with the larger product with x; the picks add up.
+
+    q = sum_b C[b, bit_b], bit_b = [x . C[b, 1] > x . C[b, 0]]. All bits are found at once: they overlap instead of
+    quantizing what others left over. Nothing pulls q to x: the codes learn from your loss, through the output.
+
+    In training the bits are drawn: a bit is 1 if the difference of its products plus logistic noise is above 0
+    (hard Gumbel-softmax), and its gradient is that of sigmoid((difference + noise) / temperature). The bits returned
+    are the bits drawn. In eval there is no noise.
+
+    `indices` are the bits, (..., bits). `functional.to_indices` and `functional.regroup_bits` read them as integers,
+    one, two or more positions at a time.
+
+    Args:
+        features: size of a vector.
+        bits: for each vector.
+        temperature: of the gradient, above 0; an attribute that a schedule may set.
+        dim: the axis of the features.
+
+    Raises:
+        CodewordError: bits below 1 or a temperature not above 0.
+
+    Source: bitcodes-pytorch; Jang et al. 2016 (arXiv:1611.01144) for the gradient.
+
+    Example:
+        >>> bitcodes = Bitcodes(features=8, bits=4, temperature=10.0).eval()
+        >>> out = bitcodes(torch.randn(1, 6, 8))
+        >>> out.indices.shape
+        torch.Size([1, 6, 4])
+        >>> bool((bitcodes.from_bits(out.indices) == out.quantized).all())
+        True
+    """
+
+    spec_name = "bits"
+    size_names = ("bits",)
+    trained_by_output = True
+
+    def __init__(self, features: int, bits: int, *, temperature: float = 1.0, dim: int = -1) -> None:
+        super().__init__(features, dim=dim)
+        if not isinstance(bits, int) or bits < 1:
+            raise CodewordError.of("bits of at least 1", repr(bits), "pass how many bits a vector has")
+        if not temperature > 0:
+            raise CodewordError.of("temperature above 0", repr(temperature), "pass 1.0 or so")
+        self.bits = bits
+        self.temperature = temperature
+        self.codebook = Codebook(2 * bits, features, Gradient(init=None, revival=None))
+        self.index_shape = (bits,)
+
+    def options(self) -> dict[str, Any]:
+        return {"bits": self.bits, "temperature": self.temperature}
+
+    @property
+    def ready(self) -> bool:
+        return self.codebook.ready
+
+    @property
+    def device(self) -> torch.device:
+        return self.codebook.codes.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.codebook.codes.dtype
+
+    def init_(self, rows: Tensor, valid: Valid) -> None:
+        self.codebook.init_(rows, valid)
+
+    @torch.no_grad()
+    def look_up(self, rows: Tensor) -> Tensor:
+        return (self._differences(rows) > 0).long()
+
+    @torch.no_grad()
+    def select(self, rows: Tensor, valid: Valid) -> Tensor:
+        return (self._differences(rows) + self._noise(self.codebook.draws(), valid) > 0).long()
+
+    def gather(self, indices: Tensor) -> Tensor:
+        off, on = self._pairs()
+        return off.sum(0) + indices.to(self.dtype) @ (on - off)
+
+    @torch.no_grad()
+    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
+        ones = valid.mask.to(self.dtype) @ indices.to(self.dtype)
+        return torch.stack([valid.mask.sum() - ones, ones], 1).flatten()
+
+    def update_(self, statistics: Tensor) -> None:
+        self.codebook.update_(statistics)
+
+    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+        off, on = self._pairs()
+        differences = self._differences(rows)
+        if self.training:
+            differences = differences + self._noise(self.codebook.last_draws(), valid)
+        soft = (differences / self.temperature).sigmoid()
+        return q + (soft - soft.detach()) @ (on - off).detach()
+
+    def from_bits(self, bits: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The vectors of bits (..., bits) of any dtype, features on axis `dim`: `decode`, for 0 and 1 however kept.
+
+        Raises:
+            CodewordError: values other than 0 and 1 (-1 where masked), or another number of bits.
+        """
+        return self.decode(bits if bits.dtype == torch.int64 else bits.to(torch.int64), dtype)
+
+    def check_indices(self, indices: Tensor) -> None:
+        check_digits(indices, self.bits)
+
+    def usage(self) -> Usage:
+        """The use of the two values of each bit: fields of shape (bits,)."""
+        return usage_of_hits(self.codebook.hits.view(self.bits, 2))
+
+    def reset_usage(self) -> None:
+        self.codebook.reset_usage()
+
+    def extra_repr(self) -> str:
+        return f"features={self.features}, bits={self.bits}, temperature={self.temperature}, dim={self.dim}"
+
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        """The vectors (bits, D) of bits that are 0, and of bits that are 1."""
+        off, on = self.codebook.codes.view(self.bits, 2, self.features).unbind(1)
+        return off, on
+
+    def _differences(self, rows: Tensor) -> Tensor:
+        off, on = self._pairs()
+        return rows @ on.T - rows @ off.T
+
+    def _noise(self, draws: Draws, valid: Valid) -> Tensor:
+        """Logistic: the difference of two Gumbel variables."""
+        return draws.uniform_at(Stream.GUMBEL, positions(valid), self.bits).logit()

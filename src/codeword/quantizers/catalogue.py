@@ -1,0 +1,151 @@
+"""The quantizers there are, by the name that a spec begins with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codeword.errors import CodewordError
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.binary import Binarize
+from codeword.quantizers.bitcodes import Bitcodes
+from codeword.quantizers.composite import Composite
+from codeword.quantizers.grammar import Call, parse, point
+from codeword.quantizers.grouped import Grouped
+from codeword.quantizers.layouts import Blockwise, Channelwise, Layout, Patches
+from codeword.quantizers.lookup_free import BSQ, LFQ
+from codeword.quantizers.random_projection import RandomProjection
+from codeword.quantizers.residual import Residual
+from codeword.quantizers.scalar import FSQ
+from codeword.quantizers.spec import build, located, settings_of
+from codeword.quantizers.vector import VectorQuantizer
+from codeword.registry import Registry
+
+__all__ = ["QUANTIZERS", "from_spec"]
+
+_CLASSES = (
+    VectorQuantizer,
+    Residual,
+    Grouped,
+    FSQ,
+    LFQ,
+    BSQ,
+    Binarize,
+    Bitcodes,
+    RandomProjection,
+    Channelwise,
+    Blockwise,
+    Patches,
+)
+
+QUANTIZERS = Registry("quantizer", {cls.spec_name: cls for cls in _CLASSES})
+
+
+def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
+    """Build a quantizer from its spec.
+
+    Args:
+        spec: name, sizes and options: `vq1024`, `vq1024,cosine,code_features=8`, `rvq8x1024` (stages x codes),
+            `gvq2x64` (groups x codes), nested `gvq2x(rvq4x256)`, `rvq(vq1024|vq256)`, `rvq8x1024,shared=true`;
+            `fsq8-5-5-5` (levels), `lfq18`, `bsq18` and `bits16` (bits), `binarize`, `rpq8192` (codes);
+            `channelwise(vq1024),split=4`, `blockwise(vq1024),split=4`, `patches(vq1024),size=(2,2)`.
+        features: size of a vector; the number of channels for the last three.
+        dim: the axis of the features; 1 for the last three.
+
+    Raises:
+        CodewordError: a spec that cannot be read, a name that is not listed, an option that does not exist; the
+            last line points at the character.
+
+    Example:
+        >>> vq = from_spec("vq16,codebook=ema(decay=0.95)", features=8, dim=1)
+        >>> vq.codebook_size, vq.spec
+        (16, 'vq16,codebook=ema(decay=0.95)')
+        >>> from_spec("gvq2x(rvq4x16)", features=8).index_shape
+        (2, 4)
+    """
+    call = parse(spec)
+    try:
+        return _quantizer(call, features, dim)
+    except CodewordError as error:
+        raise CodewordError(str(error) + point(spec, getattr(error, "place", 0))) from None
+
+
+def _quantizer(call: Call, features: int, dim: int = -1) -> Quantizer:
+    try:
+        cls: type[Quantizer] = QUANTIZERS[call.name]
+    except CodewordError as error:
+        raise located(error, call.place) from None
+    if issubclass(cls, Composite):
+        return _composite(cls, call, features, dim)
+    if issubclass(cls, Layout):
+        return _layout(cls, call, features, dim)
+    names, separator = cls.size_names, cls.size_separator
+    sizes: tuple[Any, ...] = (call.sizes,) if separator == "-" and call.sizes else call.sizes
+    mixed = len(call.sizes) > 1 and call.separator != separator
+    if call.inner or mixed or len(sizes) != len(names):
+        form = call.name + separator.join(f"<{name}>" for name in names)
+        raise located(
+            CodewordError.of(form, repr(_head(call)), f"write {len(names)} number(s) after {call.name}"),
+            call.place,
+        )
+    given = {"features": features, "dim": dim, **dict(zip(names, sizes, strict=True))}
+    built: Quantizer = build(cls, call, (), settings_of(call), given)
+    return built
+
+
+def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Quantizer:
+    own, plain = _split_options(cls, call)
+    settings = settings_of(own)
+    shared = settings.pop("shared", False)
+    width = settings.pop("code_features", None) or features
+    calls = _parts_of(call, plain)
+    try:
+        width = cls.part_features(width, len(calls))
+    except CodewordError as error:
+        raise located(error, call.place) from None
+    parts = (
+        [_quantizer(calls[0], width)] * len(calls) if shared else [_quantizer(part, width) for part in calls]
+    )
+    built: Quantizer = build(cls, own, (parts,), settings, {"features": features, "dim": dim})
+    return built
+
+
+def _layout(cls: type[Layout], call: Call, channels: int, dim: int) -> Quantizer:
+    if len(call.inner) != 1 or call.sizes or dim not in (-1, 1):
+        form = f"{call.name}(<spec>) with dim=1, that of the channels"
+        raise located(CodewordError.of(form, f"{_head(call)!r}, dim={dim}", "write it like this"), call.place)
+    settings = settings_of(call)
+    try:
+        width = cls.piece_features(channels, settings)
+    except (TypeError, ValueError):
+        raise located(
+            CodewordError.of(f"whole numbers as options of {call.name}", repr(settings), "see its arguments"),
+            call.place,
+        ) from None
+    built: Quantizer = build(cls, call, (_quantizer(call.inner[0], width), channels), settings, {})
+    return built
+
+
+def _split_options(cls: type[Composite], call: Call) -> tuple[Call, Call]:
+    """Options of the composition itself; and for `rvq8x1024`, which names no inner quantizer, those of its parts."""
+    if call.inner:
+        return call, Call("vq")
+    mine = tuple((name, value) for name, value in call.settings if name in cls.own_options)
+    theirs = tuple((name, value) for name, value in call.settings if name not in cls.own_options)
+    own = Call(call.name, call.sizes, (), mine, place=call.place, places=call.places)
+    return own, Call("vq", call.sizes[1:], call.arguments, theirs, place=call.place, places=call.places)
+
+
+def _parts_of(call: Call, plain: Call) -> list[Call]:
+    """The tree of each part."""
+    form = f"{call.name}<number>x<codes>, {call.name}<number>x(<spec>) or {call.name}(<spec>|<spec>|...)"
+    if not call.inner and len(call.sizes) == 2 and call.sizes[0]:
+        return [plain] * call.sizes[0]
+    if len(call.inner) == 1 and len(call.sizes) == 1 and call.sizes[0]:
+        return list(call.inner) * call.sizes[0]
+    if call.inner and not call.sizes:
+        return list(call.inner)
+    raise located(CodewordError.of(form, repr(_head(call)), "write it one of these ways"), call.place)
+
+
+def _head(call: Call) -> str:
+    return call.name + call.separator.join(map(str, call.sizes)) + ("(...)" if call.inner else "")

@@ -1,0 +1,211 @@
+"""The grammar of spec strings: text to a tree and back, knowing nothing of quantizers.
+
+::
+
+    spec    = name [sizes] [inner] ("," (setting | part))*      vq1024,cosine,codebook=ema(decay=0.95)
+    sizes   = number ("x" number)* | number ("-" number)*       rvq8x1024, fsq8-5-5-5
+    inner   = ["x"] "(" spec ("|" spec)* ")"                    gvq2x(rvq4x256), rvq(vq1024|vq256)
+    setting = word "=" value
+    value   = number | "true" | "false" | "none" | part | "(" value ("," value)* ")"
+    part    = name ["(" [argument ("," argument)*] ")"]
+    argument = value | setting
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from codeword.errors import CodewordError
+
+__all__ = ["Call", "parse", "point", "write"]
+
+_NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
+_WORD = re.compile(r"[a-z_]+")
+_SIZES = re.compile(r"\d+((x\d+)+|(-\d+)+)?")
+_SETTING = re.compile(r"\s*[a-z_]+\s*=")
+_CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name with sizes, arguments by place and by name, and what is inside: one node of the tree.
+
+    `place` and `places` say where in the text it and its settings stand, so that an error can point there.
+    """
+
+    name: str
+    sizes: tuple[int, ...] = ()
+    arguments: tuple[Any, ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+    inner: tuple[Call, ...] = ()
+    separator: str = "x"  # of the sizes
+    place: int = field(default=0, compare=False)
+    places: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+
+def parse(text: str) -> Call:
+    """The tree of a spec.
+
+    Raises:
+        CodewordError: with a pointer at the character where it stops making sense.
+
+    Example:
+        >>> parse("vq16,codebook=ema(decay=0.9)").sizes
+        (16,)
+    """
+    return _Parser(text).whole()
+
+
+def write(call: Call) -> str:
+    """The text of a tree: the inverse of `parse`.
+
+    Example:
+        >>> write(parse("vq16, codebook = ema( 0.9 )"))
+        'vq16,codebook=ema(0.9)'
+    """
+    head = call.name + call.separator.join(map(str, call.sizes))
+    if call.inner:
+        head += f"{'x' if call.sizes else ''}({'|'.join(map(write, call.inner))})"
+    return ",".join([head, *_write_items(call)])
+
+
+def point(text: str, place: int) -> str:
+    """Two lines to end an error with: the text, and a mark under the character at `place`."""
+    return f"\n  {text}\n  {' ' * place}^"
+
+
+def _write_items(call: Call) -> list[str]:
+    settings = [f"{name}={_write_value(value)}" for name, value in call.settings]
+    return [*map(_write_value, call.arguments), *settings]
+
+
+def _write_value(value: Any) -> str:
+    if isinstance(value, Call):
+        items = _write_items(value)
+        return f"{value.name}({','.join(items)})" if items else value.name
+    if isinstance(value, tuple):
+        return f"({','.join(map(_write_value, value))})"
+    for word, constant in _CONSTANTS.items():
+        if value is constant:
+            return word
+    return repr(value)
+
+
+class _Parser:
+    """Recursive descent: one method per rule, `place` is where we are."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.place = 0
+
+    def whole(self) -> Call:
+        call = self._spec()
+        if self.place < len(self.text):
+            self._fail("',' or the end")
+        return call
+
+    def _spec(self) -> Call:
+        name = self._match(_WORD, "the name of a quantizer")
+        place = self.place - len(name)
+        sizes = self._try(_SIZES)
+        inner = self._inner(bool(sizes))
+        parts: list[Any] = []
+        settings: list[tuple[str, Any]] = []
+        places: dict[str, int] = {}
+        while self._accept(","):
+            self._item(parts, settings, places)
+        separator = "-" if "-" in sizes else "x"
+        numbers = tuple(map(int, sizes.split(separator))) if sizes else ()
+        return Call(name, numbers, tuple(parts), tuple(settings), inner, separator, place, places)
+
+    def _inner(self, sized: bool) -> tuple[Call, ...]:
+        if not (self._accept("x") if sized else self._peek("(")):
+            return ()
+        if not self._accept("("):
+            self._fail("a number or '('")
+        specs = [self._spec()]
+        while self._accept("|"):
+            specs.append(self._spec())
+        if not self._accept(")"):
+            self._fail("',', '|' or ')'")
+        return tuple(specs)
+
+    def _item(self, parts: list[Any], settings: list[tuple[str, Any]], places: dict[str, int]) -> None:
+        if _SETTING.match(self.text, self.place):
+            self._skip()
+            place = self.place
+            settings.append(self._setting())
+            places[settings[-1][0]] = place
+        else:
+            name = self._match(_WORD, "an option or a part")
+            parts.append(self._part(name))
+
+    def _setting(self) -> tuple[str, Any]:
+        name = self._match(_WORD, "the name of an option")
+        self._accept("=")
+        return name, self._value()
+
+    def _value(self) -> Any:
+        if self._accept("("):
+            return self._items_until_close()
+        number = self._try(_NUMBER)
+        if number:
+            return float(number) if set(number) & set(".e") else int(number)
+        name = self._match(_WORD, "a value")
+        return _CONSTANTS[name] if name in _CONSTANTS else self._part(name)
+
+    def _items_until_close(self) -> tuple[Any, ...]:
+        items = []
+        while not self._accept(")"):
+            items.append(self._value())
+            if not self._accept(",") and not self._peek(")"):
+                self._fail("',' or ')'")
+        return tuple(items)
+
+    def _part(self, name: str) -> Call:
+        place = self.place - len(name)
+        arguments: list[Any] = []
+        settings: list[tuple[str, Any]] = []
+        places: dict[str, int] = {}
+        if self._accept("("):
+            while not self._accept(")"):
+                if _SETTING.match(self.text, self.place):
+                    self._item(arguments, settings, places)
+                else:
+                    arguments.append(self._value())
+                if not self._accept(",") and not self._peek(")"):
+                    self._fail("',' or ')'")
+        return Call(name, (), tuple(arguments), tuple(settings), place=place, places=places)
+
+    def _skip(self) -> None:
+        while self.place < len(self.text) and self.text[self.place] == " ":
+            self.place += 1
+
+    def _peek(self, character: str) -> bool:
+        self._skip()
+        return self.text.startswith(character, self.place)
+
+    def _accept(self, character: str) -> bool:
+        found = self._peek(character)
+        self.place += found
+        return found
+
+    def _try(self, pattern: re.Pattern[str]) -> str:
+        self._skip()
+        match = pattern.match(self.text, self.place)
+        self.place = match.end() if match else self.place
+        return match[0] if match else ""
+
+    def _match(self, pattern: re.Pattern[str], what: str) -> str:
+        return self._try(pattern) or self._fail(what)
+
+    def _fail(self, what: str) -> str:
+        raise CodewordError.of(
+            f"{what} at character {self.place + 1} of the spec",
+            repr(self.text[self.place :]) if self.place < len(self.text) else "the end",
+            "write it like vq1024,code_features=8,codebook=ema(decay=0.95) or rvq8x1024"
+            + point(self.text, self.place),
+        )

@@ -1,0 +1,90 @@
+"""Quantizers without a codebook: every number of a vector becomes one of a few levels."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.functional import Usage, Valid
+from codeword.parts.grid import Grid
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.checks import check_indices
+
+__all__ = ["Implicit", "check_digits"]
+
+
+class Implicit(Quantizer):
+    """The codes are the points of a grid: computed, never kept; what is kept is how they were used."""
+
+    def __init__(
+        self, features: int, levels: Sequence[int], *, dim: int, joined: bool = True, ascending: bool = False
+    ) -> None:
+        width = len(levels)
+        super().__init__(features, dim=dim, code_features=None if width == features else width)
+        self.grid = Grid(levels, joined=joined, ascending=ascending)
+        self.codebook_size = self.grid.size
+        self.index_shape = () if joined else (width,)
+
+    @abstractmethod
+    def digits(self, rows: Tensor) -> Tensor:
+        """The levels (N, D) int64 of rows (N, D)."""
+
+    @abstractmethod
+    def vectors(self, digits: Tensor) -> Tensor:
+        """The rows (N, D) that levels (N, D) stand for."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.grid.hits.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the projections, float32 or wider."""
+        if self.project_in is None:
+            return torch.float32
+        return torch.promote_types(self.project_in.weight.dtype, torch.float32)
+
+    @torch.no_grad()
+    def look_up(self, rows: Tensor) -> Tensor:
+        return self.grid.join(self.digits(rows))
+
+    def gather(self, indices: Tensor) -> Tensor:
+        return self.vectors(self.grid.split(indices))
+
+    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
+        return self.grid.count(indices, valid)
+
+    def update_(self, statistics: Tensor) -> None:
+        self.grid.update_(statistics)
+
+    def check_indices(self, indices: Tensor) -> None:
+        if self.grid.joined:
+            check_indices(indices, self.codebook_size)
+        else:
+            check_digits(indices, *self.index_shape)
+
+    def usage(self) -> Usage:
+        """The use of the codes; of more than 2^20 codes, and of bits, that of each place: fields (places,)."""
+        return self.grid.usage()
+
+    def reset_usage(self) -> None:
+        self.grid.reset_usage()
+
+    def extra_repr(self) -> str:
+        return f"features={self.features}, codebook_size={self.codebook_size}, dim={self.dim}"
+
+
+def check_digits(bits: Tensor, width: int) -> None:
+    """Raise unless these are bits (..., width), -1 for all or none of a vector."""
+    check_indices(bits, 2)
+    if bits.ndim < 1 or bits.shape[-1] != width:
+        raise CodewordError.of(
+            f"bits (..., {width})", f"shape {tuple(bits.shape)}", "pass what encode returned"
+        )
+    masked = bits < 0
+    if not torch.compiler.is_compiling() and bool((masked.any(-1) != masked.all(-1)).any()):
+        raise CodewordError.of("-1 for all bits of a vector or for none", "-1 for some", "mask whole vectors")

@@ -1,0 +1,172 @@
+"""Codes made of signs: lookup-free and binary spherical quantization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.functional import Valid, squared_error
+from codeword.functional.bit_entropy import bit_entropy
+from codeword.quantizers.implicit import Implicit
+
+__all__ = ["BSQ", "LFQ"]
+
+
+class _Signs(Implicit):
+    """Each number becomes its sign, +1 above 0 and -1 elsewhere, times a scale; a code is their bits."""
+
+    size_names = ("bits",)
+
+    def __init__(
+        self,
+        features: int,
+        bits: int,
+        *,
+        dim: int = -1,
+        commitment: float = 0.25,
+        entropy: float = 0.1,
+        diversity: float = 1.0,
+        temperature: float = 0.01,
+        group: int = 9,
+    ) -> None:
+        if not isinstance(bits, int) or not 1 <= bits <= 63:
+            raise CodewordError.of("1 to 63 bits", repr(bits), "split more of them with Grouped")
+        for name, value in (("commitment", commitment), ("entropy", entropy), ("diversity", diversity)):
+            if not value >= 0:
+                raise CodewordError.of(f"{name} of at least 0", repr(value), "pass its weight in the loss")
+        if not temperature > 0:
+            raise CodewordError.of("temperature above 0", repr(temperature), "pass 0.01 or so")
+        if not isinstance(group, int) or not 1 <= group <= 16:
+            raise CodewordError.of("group from 1 to 16", repr(group), "pass how many bits are taken together")
+        super().__init__(features, (2,) * bits, dim=dim)
+        self.bits = bits
+        self.commitment = commitment
+        self.entropy = entropy
+        self.diversity = diversity
+        self.temperature = temperature
+        self.group = group
+
+    scale = 1.0
+
+    def options(self) -> dict[str, Any]:
+        names = ("bits", "commitment", "entropy", "diversity", "temperature", "group")
+        return {name: getattr(self, name) for name in names}
+
+    def digits(self, rows: Tensor) -> Tensor:
+        return (rows > 0).long()
+
+    def vectors(self, digits: Tensor) -> Tensor:
+        return (2 * digits - 1).to(self.dtype) * self.scale
+
+    def losses(
+        self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = self.surrogate(rows, indices, q, valid)
+        losses: dict[str, Tensor] = {}
+        loss = rows.new_zeros(())
+        if self.commitment:
+            losses["commitment"] = squared_error(rows, q, valid)
+            loss = loss + self.commitment * losses["commitment"]
+        if self.entropy:
+            # |x - c|^2 of the two signs differs by 4 x scale, so the softmax over codes is a sigmoid for each bit
+            logits = rows * (4 * self.scale / self.temperature)
+            each, together = bit_entropy(logits, valid, self.group)
+            losses["entropy"] = each - self.diversity * together
+            loss = loss + self.entropy * losses["entropy"]
+        return loss, losses
+
+
+class LFQ(_Signs):
+    """Each number becomes its sign: 2^bits codes that are the corners of a cube, up to 2^63, none of them kept.
+
+    `losses`: `commitment`, the mean of (x - sign x)^2; `entropy`, E[H(p(c | x))] - diversity H(E[p(c | x)]) in nats,
+    with p(c | x) = softmax(-|x - c|^2 / temperature): sure of each code, and even over all of them.
+
+    Args:
+        features: size of a vector; where it is not `bits`, learned projections lead in and out.
+        bits: of a code, 1 to 63, the first the most significant in `indices`.
+        dim: the axis of the features.
+        commitment: weight of `commitment`.
+        entropy: weight of `entropy`.
+        diversity: see above.
+        temperature: see above.
+        group: the second entropy is taken over this many bits together; see `functional.bit_entropy`.
+
+    Raises:
+        CodewordError: a number out of its range.
+
+    Source: Yu et al. 2023, MAGVIT-v2 (arXiv:2310.05737).
+
+    Example:
+        >>> import torch
+        >>> lfq = LFQ(18, 18)
+        >>> out = lfq(torch.randn(2, 10, 18))
+        >>> lfq.codebook_size, sorted(out.losses), out.quantized.unique().tolist()
+        (262144, ['commitment', 'entropy'], [-1.0, 1.0])
+    """
+
+    spec_name = "lfq"
+
+
+class BSQ(_Signs):
+    """Each vector is projected on the unit sphere and becomes the nearest corner of the cube within it.
+
+    q = sign(u) / sqrt(bits), u = x / |x|; the gradient passes the signs, not the projection. Losses and arguments
+    are those of `LFQ`, of u; the sphere bounds the error, so `commitment` is off unless you set it.
+
+    Args:
+        features: size of a vector; where it is not `bits`, learned projections lead in and out.
+        bits: of a code, 1 to 63, the first the most significant in `indices`.
+        dim: the axis of the features.
+        commitment: weight of `commitment`, the mean of (u - q)^2.
+        entropy: weight of `entropy`.
+        diversity: of the second entropy against the first.
+        temperature: of the soft bits.
+        group: the second entropy is taken over this many bits together.
+
+    Raises:
+        CodewordError: a number out of its range.
+
+    Source: Zhao et al. 2024 (arXiv:2406.07548).
+
+    Example:
+        >>> import torch
+        >>> bsq = BSQ(4, 4)
+        >>> bsq(torch.tensor([[3.0, -0.1, 0.0, 2.0]])).quantized
+        tensor([[ 0.5000, -0.5000, -0.5000,  0.5000]])
+    """
+
+    spec_name = "bsq"
+
+    def __init__(
+        self,
+        features: int,
+        bits: int,
+        *,
+        dim: int = -1,
+        commitment: float = 0.0,
+        entropy: float = 0.1,
+        diversity: float = 1.0,
+        temperature: float = 0.01,
+        group: int = 9,
+    ) -> None:
+        super().__init__(
+            features,
+            bits,
+            dim=dim,
+            commitment=commitment,
+            entropy=entropy,
+            diversity=diversity,
+            temperature=temperature,
+            group=group,
+        )
+
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        return float(self.bits) ** -0.5
+
+    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+        return F.normalize(rows, dim=-1)

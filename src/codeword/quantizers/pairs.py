@@ -1,0 +1,70 @@
+"""Which parts of a vector quantizer do not go together, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codeword.errors import CodewordError
+from codeword.parts.axes import Estimator, Penalty, Update
+
+__all__ = ["check_pairs"]
+
+
+def check_pairs(rule: Update, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
+    """Raise for parts that would leave the codes untrained, or that would do nothing."""
+    name = type(rule).__name__
+    learned = rule.transform is not None and rule.transform.learns
+    if rule.by_gradient or learned:
+        _check_that_gradients_come(name, estimator, penalties)
+    else:
+        _check_that_gradients_arrive(name, estimator, penalties)
+    _check_revival(rule, name)
+    _check_penalties(rule, name, penalties)
+
+
+def _check_that_gradients_come(name: str, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
+    if estimator.trains_codes or any(penalty.trains_codes for penalty in penalties):
+        return
+    raise CodewordError.of(
+        f"something that gives the codes of {name} a gradient",
+        f"{estimator} and penalties {tuple(penalties)}, of which nothing can train the codebook",
+        "add CodebookLoss() to the penalties, or take StraightThrough(sync=1.0) or Directional()",
+    )
+
+
+def _check_that_gradients_arrive(name: str, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
+    if estimator.wasted_without:
+        raise CodewordError.of(
+            f"codes that learn by gradient with {estimator}",
+            f"{name}, whose codes take none",
+            "pass codebook=Gradient(), or StraightThrough()",
+        )
+    for penalty in penalties:
+        if penalty.trains_codes and not penalty.trains_rows:
+            raise CodewordError.of(
+                f"codes that learn by gradient with {penalty}",
+                f"{name}, whose codes take none",
+                f"leave {type(penalty).__name__} out, or pass codebook=Gradient()",
+            )
+
+
+def _check_revival(rule: Update, name: str) -> None:
+    if rule.revival is not None and rule.transform is not None and not rule.transform.invertible:
+        raise CodewordError.of(
+            f"no revival with {rule.transform}",
+            f"{name} with {rule.revival}, which moves codes to given places",
+            "pass revival=None: these codes are moved by the transform",
+        )
+
+
+def _check_penalties(rule: Update, name: str, penalties: Sequence[Penalty]) -> None:
+    names = [penalty.name for penalty in penalties]
+    for repeated in {n for n in names if names.count(n) > 1}:
+        raise CodewordError.of(f"one penalty named {repeated}", f"{tuple(penalties)}", "leave the others out")
+    for penalty in penalties:
+        if penalty.needs_alpha and not (rule.transform is not None and rule.transform.has_alpha):
+            raise CodewordError.of(
+                f"a transform that learns standard deviations with {penalty}",
+                f"{name} with transform {rule.transform}",
+                "pass transform=LearnedSpread() to the codebook rule, or leave the penalty out",
+            )

@@ -1,0 +1,288 @@
+"""Residual quantization: each stage quantizes what the stages before it left over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.functional import Stream, Valid, substitute
+from codeword.parts.chance import Chance
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.beam import beam_search
+from codeword.quantizers.composite import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.statistics import Kept, Statistics
+
+__all__ = ["Residual"]
+
+
+class Residual(Composite):
+    """A stack of quantizers: x ~ q_1 + q_2 + ..., with q_m the quantized x - q_1 - ... - q_(m-1).
+
+    All stages are searched with the old codes, learn together (one exchange between ranks for the whole stack), and
+    are then gathered. What a stage leaves over is detached, and the gradient passes once, around the whole sum: the
+    encoder gets the gradient that one stage would give it, not as many times as there are stages.
+
+    `indices` have one trailing axis more than those of a stage: (..., stages). Fewer of them decode as well: the
+    first `n` stages are a coarser quantizer. `loss` and `losses` are means over the stages.
+
+    Args:
+        quantizers: one for each stage, all different; or the same object for all stages, which then share its codes.
+        features: size of a vector, where it is not that of the stages: learned projections lead in and out.
+        dim: the axis of the features.
+        dropout: the share of items (of the first axis) for which training keeps only the first n stages, n uniform
+            from `minimum_stages` to all. Indices of stages left out are -1. The codes of all stages learn from all
+            rows all the same.
+        minimum_stages: see `dropout`.
+        stagewise: each stage learns before the next one is searched: one exchange between ranks for each stage
+            instead of one for all. On the digits of scikit-learn, 8 stages of 64 codes, the error was 3 % smaller.
+
+    Choices at each call:
+        stages: use the first n stages (forward, encode, decode).
+        beam: keep this many partial sums at each stage instead of one (encode, and forward in eval).
+
+    Raises:
+        CodewordError: no quantizers, or ones that do not fit together.
+
+    Source: Zeghidour et al. 2021, SoundStream, with its quantizer dropout (arXiv:2107.03312); Lee et al. 2022
+    (arXiv:2203.01941); beam search Babenko and Lempitsky 2014.
+
+    Example:
+        >>> from codeword import VectorQuantizer
+        >>> rvq = Residual([VectorQuantizer(8, 16) for _ in range(4)])
+        >>> out = rvq(torch.randn(2, 10, 8))
+        >>> out.indices.shape
+        torch.Size([2, 10, 4])
+        >>> rvq.decode(out.indices[..., :2]).equal(rvq.decode(out.indices, stages=2))
+        True
+    """
+
+    spec_name = "rvq"
+    choices = ("stages", "beam")
+    own_options = (*Composite.own_options, "dropout", "minimum_stages", "stagewise")
+
+    def __init__(
+        self,
+        quantizers: Sequence[Quantizer],
+        *,
+        features: int | None = None,
+        dim: int = -1,
+        dropout: float = 0.0,
+        minimum_stages: int = 1,
+        stagewise: bool = False,
+    ) -> None:
+        check_parts(quantizers)
+        inner = quantizers[0].features
+        if any(child.features != inner for child in quantizers):
+            raise CodewordError.of(
+                "stages of the same features",
+                ", ".join(str(child.features) for child in quantizers),
+                "build them all with the size of a vector",
+            )
+        for child in quantizers:
+            if child.no_decode:
+                raise CodewordError.of("stages whose indices decode", child.spec, child.no_decode)
+        super().__init__(quantizers, inner, features, dim)
+        if not 0 <= dropout <= 1:
+            raise CodewordError.of("dropout from 0 to 1", repr(dropout), "pass the share of items")
+        if not 1 <= minimum_stages <= self.count:
+            raise CodewordError.of(
+                f"minimum_stages from 1 to {self.count}",
+                repr(minimum_stages),
+                "pass how many stages always stay",
+            )
+        self.dropout = dropout
+        self.minimum_stages = minimum_stages
+        self.chance = Chance() if dropout else None
+        self.one_by_one = stagewise
+        self.drops = self.drops or self.chance is not None
+        self.stagewise = self.stagewise or stagewise
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "dropout": self.dropout,
+            "minimum_stages": self.minimum_stages,
+            "stagewise": self.one_by_one,
+        }
+
+    @property
+    def ready(self) -> bool:
+        return super().ready and (self.chance is None or self.chance.ready)
+
+    @torch.no_grad()
+    def init_(self, rows: Tensor, valid: Valid) -> None:
+        if self.chance is not None and not self.chance.ready:
+            self.chance.init_(valid)
+        for child in self.parts:
+            narrow = child.narrow(rows)
+            if not child.ready:
+                child.init_(narrow, valid)
+            rows = rows - child.widen(child.gather(child.look_up(narrow)))
+
+    @torch.no_grad()
+    def search(self, rows: Tensor, **choices: int) -> Tensor:
+        children = self._stages(choices)
+        if choices.get("beam", 1) > 1:
+            return beam_search(rows, children, choices["beam"])
+        found = []
+        for child in children:
+            found.append(child.look_up(child.narrow(rows)))
+            rows = rows - child.widen(child.gather(found[-1]))
+        return torch.stack(found, 1)
+
+    @torch.no_grad()
+    def select(self, rows: Tensor, valid: Valid) -> Tensor:
+        return self.survey(rows, valid)[0]
+
+    @torch.no_grad()
+    def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
+        self._refuse_beam(choices, "forward in training")
+        found, statistics = [], []
+        for child in self._stages(choices):
+            narrow = child.narrow(rows)
+            index, seen = (
+                (child.select(narrow, valid), narrow) if self.shared else child.survey(narrow, valid)
+            )
+            found.append(index)
+            statistics.append(seen)
+            rows = rows - child.widen(child.gather(index))
+        indices = torch.stack(found, 1)
+        return indices, self._pooled(statistics, indices, valid) if self.shared else tuple(statistics)
+
+    @torch.no_grad()
+    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Statistics:
+        statistics = []
+        for child, index in zip(self.parts, indices.unbind(1), strict=False):
+            narrow = child.narrow(rows)
+            statistics.append(narrow if self.shared else child.statistics(narrow, index, valid))
+            rows = rows - child.widen(child.gather(index))
+        return self._pooled(statistics, indices, valid) if self.shared else tuple(statistics)
+
+    def _pooled(self, rows: list[Any], indices: Tensor, valid: Valid) -> Statistics:
+        """What a shared part sees: the rows of all stages as one batch, each row's stages beside each other."""
+        pooled = torch.stack(rows, 1).flatten(0, 1)
+        again = repeated(valid, indices.shape[1])
+        return (self.parts[0].statistics(pooled, indices.flatten(0, 1), again),)
+
+    def update_(self, statistics: tuple[Any, ...]) -> None:
+        super().update_(statistics)
+        if self.chance is not None:
+            self.chance.advance_()
+
+    def learn_(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Kept]:
+        if not self.stagewise:
+            return super().learn_(rows, valid, **choices)
+        self._refuse_beam(choices, "forward in training")
+        found, kept = [], []
+        for child in self._stages(choices):
+            narrow = child.narrow(rows)
+            index, before = child.learn_(narrow, valid)
+            found.append(index)
+            kept.append(before)
+            with torch.no_grad():
+                rows = rows - child.widen(child.settle(narrow, index, valid, before)[0])
+        if self.chance is not None:
+            self.chance.advance_()
+        return torch.stack(found, 1), tuple(kept) if self.gathers_first else None
+
+    def keep(self, indices: Tensor) -> Kept:
+        return tuple(child.keep(index) for child, index in zip(self.parts, indices.unbind(1), strict=False))
+
+    def drop(self, indices: Tensor, items: Tensor) -> Tensor:
+        parts = [
+            child.drop(index, items) if child.drops else index
+            for child, index in zip(self.parts, indices.unbind(1), strict=False)
+        ]
+        indices = torch.stack(parts, 1)
+        if self.chance is None:
+            return indices
+        stages = indices.shape[1]
+        lowest = min(self.minimum_stages, stages)
+        which, how_many = self.chance.draws().uniform_at(Stream.STAGES, items, 2).unbind(1)
+        shortened = lowest + (how_many * (stages - lowest + 1)).long()
+        kept = torch.where(which < self.dropout, shortened, stages)
+        stays = torch.arange(stages, device=indices.device) < kept[:, None]
+        return torch.where(_like(stays, indices), indices, -1)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        total: Tensor | None = None
+        for child, index in zip(self.parts, indices.unbind(1), strict=False):
+            index, stays = _filled(index)
+            q = child.widen(child.gather(index)) * stays[:, None]
+            total = q if total is None else total + q
+        assert total is not None
+        return total
+
+    def settle(
+        self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        total, left = torch.zeros_like(rows), rows
+        losses = []
+        before = kept if isinstance(kept, tuple) else (None,) * self.count
+        for child, index, held in zip(self.parts, indices.unbind(1), before, strict=False):
+            stays = None
+            if self.drops and self.training:
+                index, stays = _filled(index)
+            inner = valid if stays is None else _among(valid, stays)
+            out, loss, named = child.settle(child.narrow(left), index, inner, held)
+            if child.trained_by_output:  # once more, for the gradient of its weights and not of the rows
+                out = child.settle(child.narrow(left.detach()), index, inner, held)[0]
+            else:
+                out = out.detach()
+            out = child.widen(out)
+            losses.append((loss, named))
+            total = total + (out if stays is None else out * stays[:, None])
+            left = rows - total.detach()
+        return substitute(total, self.surrogate(rows, indices, total, valid)), *mean_losses(
+            losses, len(losses)
+        )
+
+    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+        if self.trained_by_output:
+            return rows + q
+        return self.parts[0].surrogate(rows, indices[:, 0], q, valid)
+
+    def cut(self, indices: Tensor, **choices: int) -> Tensor:
+        self._refuse_beam(choices, "decode")
+        return indices[:, : len(self._stages(choices))]
+
+    def check_index_shape(self, indices: Tensor) -> None:
+        axis = indices.ndim - len(self.index_shape)
+        if axis >= 0 and 1 <= indices.shape[axis] <= self.count:  # a prefix of the stages will do
+            indices = indices.narrow(axis, 0, 1).expand(
+                *indices.shape[:axis], self.count, *indices.shape[axis + 1 :]
+            )
+        super().check_index_shape(indices)
+
+    def _stages(self, choices: dict[str, int]) -> list[Quantizer]:
+        stages = choices.get("stages", self.count)
+        if stages > self.count:
+            raise CodewordError.of(
+                f"stages from 1 to {self.count}", repr(stages), "pass how many are to be used"
+            )
+        return self.parts[:stages]
+
+    def _refuse_beam(self, choices: dict[str, int], where: str) -> None:
+        if "beam" in choices:
+            raise CodewordError.of(
+                f"no beam in {where}", f"beam={choices['beam']}", "search with beams in encode, or in eval"
+            )
+
+
+def _filled(index: Tensor) -> tuple[Tensor, Tensor]:
+    """Index 0 for rows whose stage was left out, and which rows (N,) have it."""
+    stays = (index >= 0).reshape(len(index), index[:1].numel()).any(1) if index.ndim > 1 else index >= 0
+    return torch.where(_like(stays, index), index, 0), stays
+
+
+def _like(mask: Tensor, indices: Tensor) -> Tensor:
+    return mask.view(*mask.shape, *[1] * (indices.ndim - mask.ndim))
+
+
+def _among(valid: Valid, mask: Tensor) -> Valid:
+    """The valid rows among some: to weigh losses, not to draw."""
+    both = valid.mask & mask
+    return valid._replace(mask=both, ends=both.cumsum(0), held=both.sum())

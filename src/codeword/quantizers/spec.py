@@ -1,0 +1,126 @@
+"""Quantizers and parts as short strings: how an object is described, and how it is built from its description.
+
+`vq1024,code_features=8,codebook=ema(decay=0.95)` is a VectorQuantizer with those constructor arguments; what is not
+said is the default. A part may stand without the name of its argument, which its kind says: `vq1024,cosine`.
+`features` and `dim` belong to the place where the quantizer is put, so they are not part of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+from codeword.errors import CodewordError
+from codeword.parts import PARTS
+from codeword.parts.axes import Estimator, Metric, Penalty, Update
+from codeword.parts.bounds import Bound
+from codeword.quantizers.grammar import Call, write
+
+__all__ = ["build", "build_value", "describe", "differing", "located", "settings_of"]
+
+_ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
+    (Update, "codebook"),
+    (Metric, "metric"),
+    (Estimator, "estimator"),
+    (Penalty, "penalties"),
+    (Bound, "bound"),
+)
+
+
+def describe(
+    name: str, cls: type, sizes: tuple[int, ...], options: dict[str, Any], separator: str = "x"
+) -> str:
+    """The spec of an object of class `cls`: its sizes, and the options that are not the constructor's defaults."""
+    return write(Call(name, sizes, (), differing(cls, options), separator=separator))
+
+
+def settings_of(call: Call) -> dict[str, Any]:
+    """The options of a quantizer's tree, built, with the parts that stand alone under the names of their arguments."""
+    settings: dict[str, Any] = {}
+    for part in call.arguments:
+        value = build_value(part)
+        name = next((name for axis, name in _ARGUMENTS if isinstance(value, axis)), None)
+        if name is None or (name in settings and name != "penalties"):
+            expected = f"an option of {call.name}" if name is None else f"one {name}"
+            raise located(
+                CodewordError.of(
+                    expected, repr(write(part)), "write name=value for what is not an axis of its own"
+                ),
+                part.place,
+            )
+        settings[name] = (*settings.get(name, ()), value) if name == "penalties" else value
+    for name, value in call.settings:
+        if name in settings:
+            raise located(
+                CodewordError.of(f"{name} once", f"it twice for {call.name}", f"leave out {name}="),
+                call.places.get(name, call.place),
+            )
+        settings[name] = build_value(value)
+    return settings
+
+
+def build(
+    cls: type, call: Call, arguments: tuple[Any, ...], settings: dict[str, Any], given: dict[str, Any]
+) -> Any:
+    """The object that a tree describes, with the arguments that are given elsewhere."""
+    for name in settings:
+        if name in given:
+            raise located(
+                CodewordError.of(f"{name} once", f"it twice for {call.name}", f"leave out {name}="),
+                call.places.get(name, call.place),
+            )
+    settings = {**given, **settings}
+    signature = inspect.signature(cls)
+    try:
+        signature.bind(*arguments, **settings)
+    except TypeError as error:
+        unknown = next((name for name in settings if name not in signature.parameters), None)
+        options = ", ".join(p for p in signature.parameters if p not in given)
+        message = CodewordError.of(f"options of {call.name}", str(error), f"it has: {options or 'none'}")
+        raise located(message, call.places.get(unknown or "", call.place)) from None
+    try:
+        return cls(*arguments, **settings)
+    except CodewordError as error:
+        raise located(error, call.place) from None
+
+
+def build_value(value: Any) -> Any:
+    """What a value of the tree stands for."""
+    if isinstance(value, tuple):
+        return tuple(build_value(item) for item in value)
+    if not isinstance(value, Call):
+        return value
+    try:
+        cls = PARTS[value.name]
+    except CodewordError as error:
+        raise located(error, value.place) from None
+    arguments = tuple(build_value(argument) for argument in value.arguments)
+    named = dict(value.settings)
+    if len(named) < len(value.settings):
+        raise located(
+            CodewordError.of("each option once", f"one twice for {value.name}", "leave one out"), value.place
+        )
+    return build(cls, value, arguments, {name: build_value(v) for name, v in named.items()}, {})
+
+
+def located(error: CodewordError, place: int) -> CodewordError:
+    """The error, knowing where in the spec it arose, unless it does already."""
+    if not hasattr(error, "place"):
+        error.place = place  # type: ignore[attr-defined]
+    return error
+
+
+def differing(cls: type, values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The arguments that are not the constructor's defaults."""
+    parameters = inspect.signature(cls).parameters
+    return tuple((name, _describe_value(v)) for name, v in values.items() if v != parameters[name].default)
+
+
+def _describe_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_describe_value(item) for item in value)
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return Call(PARTS.name_of(value), (), (), differing(type(value), fields))

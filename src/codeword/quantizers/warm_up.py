@@ -1,0 +1,154 @@
+"""First codes from many batches, for every codebook of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codeword.errors import CodewordError
+from codeword.functional import Valid
+from codeword.parts import Codebook
+from codeword.parts.axes import Init, require
+from codeword.parts.inits import KMeans
+from codeword.quantizers.models import find_codebooks, find_quantizers
+
+__all__ = ["warm_up"]
+
+ROWS_PER_CODE = 256  # of which the first codes are made, at most
+
+
+def warm_up(
+    model: nn.Module,
+    loader: Iterable[Any],
+    batches: int = 128,
+    method: Init = KMeans(),
+    run: Callable[[nn.Module, Any], Any] | None = None,
+) -> None:
+    """Fill every codebook of a model from several batches, instead of from the first one that it trains on.
+
+    Codebooks that come after others, such as the stages of a residual quantizer, are filled after them: the batches
+    are read once for each codebook. The model is in eval mode meanwhile (its batch norms stay as they are), and
+    nothing but the codebooks changes. Under a process group every rank calls this with as many batches
+    of its own, and all get the same codes.
+
+    Args:
+        model: with at least one codebook.
+        loader: gives batches, and can be iterated again: a data loader or a list.
+        batches: at most this many are read.
+        method: how codes are made of rows: `KMeans()` or `Sample()`.
+        run: gives a batch to the model; None: `model(batch)`, or `model(batch[0])` for a tuple or list, on the device
+            of the codebooks.
+
+    Raises:
+        CodewordError: a model without codebooks, an iterator as loader, or a codebook that no batch reaches.
+
+    Example:
+        >>> import codeword
+        >>> vq = codeword.VectorQuantizer(4, 8)
+        >>> warm_up(vq, [torch.randn(100, 4) for _ in range(3)], batches=2)
+        >>> vq.ready
+        True
+    """
+    require("method of warm_up", method, Init)
+    if isinstance(loader, Iterator):
+        raise CodewordError.of(
+            "batches that can be read again", "an iterator", "pass a list or a data loader"
+        )
+    codebooks = list(find_codebooks(model).values())
+    if not codebooks:
+        raise CodewordError.of("a model with a codebook", type(model).__name__, "put a quantizer in it")
+    run = run or _run
+    count = max(1, min(batches, len(loader))) if isinstance(loader, Sized) else batches
+    with _observing(model, codebooks), torch.no_grad():
+        for codebook in _in_order(model, codebooks, loader, run):
+            rows = _collect(model, codebook, islice(iter(loader), count), run, count)
+            codebook.frozen = False
+            synced = codebook.rule.sync
+            codebook.init_(rows, Valid.of(torch.ones_like(rows[:, 0], dtype=torch.bool), sync=synced), method)
+            codebook.frozen = True
+
+
+def _run(model: nn.Module, batch: Any) -> Any:
+    x = batch[0] if isinstance(batch, tuple | list) else batch
+    return model(x.to(next(iter(find_codebooks(model).values())).codes.device))
+
+
+@contextmanager
+def _observing(model: nn.Module, codebooks: list[Codebook]) -> Iterator[None]:
+    """The model in eval mode but its quantizers in training, with codebooks that learn nothing."""
+    modes = {module: module.training for module in model.modules()}
+    frozen = {codebook: codebook.frozen for codebook in codebooks}
+    steps = {codebook: codebook.step.clone() for codebook in codebooks}
+    try:
+        model.eval()
+        for quantizer in find_quantizers(model).values():
+            quantizer.train()
+        for codebook in codebooks:
+            codebook.frozen = True
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for codebook in codebooks:
+            codebook.frozen = frozen[codebook]
+            codebook.step.copy_(steps[codebook])
+            codebook.reset_usage()
+            codebook.witness = None
+
+
+def _in_order(
+    model: nn.Module, codebooks: list[Codebook], loader: Iterable[Any], run: Callable[[nn.Module, Any], Any]
+) -> list[Codebook]:
+    """The codebooks in the order that a batch reaches them."""
+    order: list[Codebook] = []
+
+    def note(codebook: Codebook) -> None:
+        if codebook not in order:
+            order.append(codebook)
+
+    for codebook in codebooks:
+        codebook.witness = lambda rows, valid, codebook=codebook: note(codebook)
+    for batch in islice(iter(loader), 1):
+        run(model, batch)
+    for codebook in codebooks:
+        codebook.witness = None
+    if len(order) < len(codebooks):
+        raise CodewordError.of(
+            "batches that reach every codebook",
+            f"{len(order)} of {len(codebooks)} reached",
+            "pass a loader with batches, and run= for a model that is not called with a tensor",
+        )
+    return order
+
+
+def _collect(
+    model: nn.Module,
+    codebook: Codebook,
+    batches: Iterable[Any],
+    run: Callable[[nn.Module, Any], Any],
+    count: int,
+) -> Tensor:
+    """Rows (R, D) that reach a codebook, evenly from all batches; the first time in each batch, where it is shared."""
+    most = -(-ROWS_PER_CODE * len(codebook.codes) // count)
+    taken: list[Tensor] = []
+    waiting = False
+
+    def take(rows: Tensor, valid: Valid) -> None:
+        nonlocal waiting
+        if waiting:
+            rows = rows[valid.mask]
+            spread = torch.linspace(0, len(rows) - 1, min(most, len(rows)), dtype=torch.float64)
+            taken.append(rows[spread.round().long().to(rows.device)])
+            waiting = False
+
+    codebook.witness = take
+    for batch in batches:
+        waiting = True
+        run(model, batch)
+    codebook.witness = None
+    return torch.cat(taken)

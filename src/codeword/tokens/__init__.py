@@ -1,0 +1,21 @@
+"""Token files: pictures as grids of code numbers, in ordinary Parquet.
+
+Reading one needs neither weights nor a model nor torch: numpy and pyarrow (`pip install "codeword[tokens]"`).
+"""
+
+from __future__ import annotations
+
+from codeword.tokens.header import FORMAT_VERSION, Header
+from codeword.tokens.names import check_name
+from codeword.tokens.reader import TokenFile, read_tokens
+from codeword.tokens.writer import TokenWriter, write_tokens
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Header",
+    "TokenFile",
+    "TokenWriter",
+    "check_name",
+    "read_tokens",
+    "write_tokens",
+]

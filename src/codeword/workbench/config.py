@@ -1,0 +1,112 @@
+"""What decides a training run: one dataclass of plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from codeword.errors import CodewordError
+from codeword.quantizers import from_spec
+from codeword.tokenizers import ImageTokenizer
+
+__all__ = ["TrainConfig"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of a run. The same settings, data and machine give the same weights, bit for bit."""
+
+    quantizer: str = "vq1024"
+    """The quantizer's spec: `vq1024` has 1,024 codes; `vq1024,code_features=8` sets an option of it."""
+    features: int = 16
+    """Numbers per code vector."""
+    width: int = 64
+    """Channels of the encoder and the decoder."""
+    stride: int = 8
+    """Pixels per code along each side: 8 gives one code for 8 x 8 pixels. A power of two."""
+    blocks: int = 2
+    """Residual blocks in the encoder and in the decoder."""
+    size: int = 64
+    """Side of the square crops to train on, in pixels."""
+    batch: int = 8
+    """Crops per step."""
+    steps: int = 5000
+    """Training steps."""
+    minutes: float | None = None
+    """Stop after this many minutes at the latest; the learning rate then falls by time if that is faster."""
+    learning_rate: float = 2e-3
+    """The highest learning rate: AdamW, a short warm-up, then a cosine down to zero."""
+    shuffle_colours: bool = False
+    """Swap red, green and blue in half of the crops: for a few pictures that have few colours."""
+    threads: int = 0
+    """Threads on the CPU; they decide the last bits too. 0: the fastest number, found by trying at the start."""
+    seed: int = 0
+    """Decides weights, crops and everything else that is drawn."""
+
+    def build(self) -> ImageTokenizer:
+        """A fresh tokenizer, drawn from the seed; torch's own generator is left as it was.
+
+        Raises:
+            CodewordError: settings that cannot be trained with.
+
+        Example:
+            >>> TrainConfig(size=50).build()
+            Traceback (most recent call last):
+            codeword.errors.CodewordError: expected a size divisible by the stride 8, but got 50; use 48 or 56
+        """
+        self._check()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            quantizer = from_spec(self.quantizer, features=self.features, dim=1)
+            return ImageTokenizer(quantizer, width=self.width, stride=self.stride, blocks=self.blocks)
+
+    def to_values(self) -> dict[str, Any]:
+        """The settings as plain values with a version, for JSON."""
+        return {"version": VERSION, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The settings that `to_values` gave.
+
+        Raises:
+            CodewordError: a newer version, or names that are no settings.
+        """
+        settings = dict(values)
+        version = settings.pop("version", None)
+        if version != VERSION:
+            raise CodewordError.of(
+                f"training settings of version {VERSION}", f"{version!r}", "upgrade codeword"
+            )
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise CodewordError.of("the settings of a run", str(error), "train into a new folder") from error
+
+    def _check(self) -> None:
+        for name in ("features", "width", "size", "batch", "steps"):
+            if getattr(self, name) < 1:
+                raise CodewordError.of(f"{name} of at least 1", f"{getattr(self, name)}", f"raise {name}")
+        for name in ("seed", "threads"):
+            if getattr(self, name) < 0:
+                raise CodewordError.of(
+                    f"{name} of at least 0", f"{getattr(self, name)}", f"pass another {name}"
+                )
+        for name in ("learning_rate", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise CodewordError.of(f"{name} above 0", f"{value}", f"pass another {name}")
+        if self.stride > 0 and self.size % self.stride:
+            below = self.size // self.stride * self.stride
+            choices = [str(size) for size in (below, below + self.stride) if size]
+            raise CodewordError.of(
+                f"a size divisible by the stride {self.stride}",
+                f"{self.size}",
+                f"use {' or '.join(choices)}",
+            )

@@ -1,0 +1,94 @@
+"""Random crops for training, the same ones whenever the same step is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.packages import load
+from codeword.workbench.data.images import check_image, to_tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Crops"]
+
+ORDER, PLACE = 0, 1  # what a draw is for: keeps the two kinds of random numbers apart
+
+
+class Crops:
+    """Batches of random square crops, half of them mirrored left to right.
+
+    A batch is a function of the seed and the step alone, so that a resumed training sees what an unbroken one
+    would, with no state to save. Pictures are taken in a new random order in each round, each as often as the
+    others, whatever their sizes. Where a picture is smaller than the crop, a square of its short side is cut
+    and enlarged.
+
+    Args:
+        images: uint8 arrays of shape (height, width, 3), of any sizes. They are kept as they are, not copied.
+        size: side of a crop in pixels.
+        batch: crops in a batch.
+        seed: of all random choices, 0 or more.
+
+    Raises:
+        CodewordError: no pictures, something else than pictures among them, or a number that is too small.
+
+    Example:
+        >>> import numpy as np
+        >>> crops = Crops([np.zeros((40, 30, 3), "uint8")], size=16, batch=4, seed=0)
+        >>> crops.batch(step=0).shape
+        torch.Size([4, 3, 16, 16])
+    """
+
+    def __init__(self, images: Sequence[np.ndarray], size: int, batch: int, seed: int) -> None:
+        for name, value, least in (("size", size, 1), ("batch", batch, 1), ("seed", seed, 0)):
+            if value < least:
+                raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
+        if not images:
+            raise CodewordError.of("at least one picture to crop", "none", "pass pictures")
+        for image in images:
+            check_image(image)
+        self.images, self.size, self.batch_size, self.seed = images, size, batch, seed
+        self._round: tuple[int, np.ndarray] | None = None
+
+    def batch(self, step: int) -> Tensor:
+        """The batch of a step: float32 of shape (batch, 3, size, size), from -1 to 1.
+
+        Args:
+            step: number of the step, 0 or more.
+        """
+        np = load("numpy", "image")
+        draws = np.random.default_rng([self.seed, PLACE, step]).random((self.batch_size, 3))
+        first = step * self.batch_size
+        chosen = [self._picture(position) for position in range(first, first + self.batch_size)]
+        return to_tensor(
+            np.stack([self._crop(image, *row) for image, row in zip(chosen, draws, strict=True)])
+        )
+
+    def _picture(self, position: int) -> np.ndarray:
+        """The picture at a position of the endless sequence of rounds."""
+        np = load("numpy", "image")
+        number, place = divmod(position, len(self.images))
+        if self._round is None or self._round[0] != number:
+            order = np.random.default_rng([self.seed, ORDER, number]).permutation(len(self.images))
+            self._round = number, order
+        return self.images[int(self._round[1][place])]
+
+    def _crop(self, image: np.ndarray, down: float, right: float, mirror: float) -> np.ndarray:
+        """The crop whose place is given in shares, from 0 to below 1, of the places that there are."""
+        height, width = image.shape[:2]
+        side = min(self.size, height, width)
+        top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
+        crop = image[top : top + side, left : left + side]
+        if side < self.size:
+            crop = _enlarged(crop, self.size)
+        return crop[:, ::-1] if mirror < 0.5 else crop
+
+
+def _enlarged(crop: np.ndarray, size: int) -> np.ndarray:
+    np = load("numpy", "image")
+    pillow = load("PIL.Image", "image")
+    return np.asarray(pillow.fromarray(crop).resize((size, size), pillow.Resampling.BICUBIC))

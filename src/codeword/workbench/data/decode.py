@@ -1,0 +1,125 @@
+"""One picture file into one array: every kind of sample brought to 8-bit RGB, or refused by name."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeword.errors import CodewordError
+from codeword.packages import load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["read_image"]
+
+ORIENTATION = 0x0112  # the tag of EXIF
+# How to turn a picture upright, for each value of the tag: names of Pillow's transpositions.
+UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
+# Telephones put a preview or a depth map behind a still photograph, which is the first frame.
+STILL_FORMATS = ("MPO",)
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a picture as an upright 8-bit RGB array.
+
+    The EXIF orientation is applied. Grey is repeated into three channels; 16-bit grey is scaled,
+    `round(v / 257)`. What is transparent is laid over white. CMYK becomes `(255 - ink) (255 - black) / 255`.
+    Colour profiles are not applied: samples count as sRGB.
+
+    Args:
+        path: a file of a format that Pillow reads, of at most `PIL.Image.MAX_IMAGE_PIXELS` pixels.
+
+    Returns:
+        numpy array of shape (height, width, 3), uint8, writable.
+
+    Raises:
+        CodewordError: the file is missing, broken, cut off, no picture, animated, too large, or of a kind of
+            sample with no one rendering in 8 bits (floating point, 32-bit integers, CIE Lab); or Pillow is
+            missing.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from codeword.workbench.data import save_png
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_png(f"{folder}/red.png", np.full((2, 3, 3), (255, 0, 0), "uint8"))
+        ...     read_image(f"{folder}/red.png").shape
+        (2, 3, 3)
+    """
+    try:
+        return _read(Path(path))
+    except CodewordError as error:
+        raise CodewordError(f"{path}: {error}") from error.__cause__
+
+
+def _read(path: Path) -> np.ndarray:
+    pillow = load("PIL.Image", "image")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of what it can mend, and, up to twice its limit, of a possible decompression bomb.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", pillow.DecompressionBombWarning)
+            with pillow.open(path) as image:
+                _check_still(image)
+                return _samples(_upright(image))
+    except CodewordError:
+        raise
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
+        expected = f"at most {pillow.MAX_IMAGE_PIXELS} pixels"
+        raise CodewordError.of(expected, "a larger picture", "make it smaller, if you trust it") from error
+    except FileNotFoundError as error:
+        raise CodewordError.of("a picture", "nothing there", "check the path") from error
+    # Pillow's decoders let out whatever a broken file leads to: SyntaxError, IndexError, struct.error, ...
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].replace(str(path), path.name)
+        got = f"one that cannot be read ({reason:.200})"
+        raise CodewordError.of("a whole picture", got, "save it again with another program") from error
+
+
+def _check_still(image: Any) -> None:
+    if image.format not in STILL_FORMATS and getattr(image, "n_frames", 1) > 1:
+        remedy = "save the frame that you want as a file of its own"
+        raise CodewordError.of("a still picture", f"{image.n_frames} frames or pages", remedy)
+
+
+def _upright(image: Any) -> Any:
+    image.load()
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # broken EXIF around a good picture: its parser, too, lets out anything
+        orientation = None
+    turn = UPRIGHT.get(orientation)
+    return image.transpose(load("PIL.Image", "image").Transpose[turn]) if turn else image
+
+
+def _samples(image: Any) -> np.ndarray:
+    np = load("numpy", "image")
+    # Some versions of Pillow hold 16-bit grey of these two formats in 32-bit integers.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return _from_16_bit(np.asarray(image).astype(np.int64), image.info.get("transparency"))
+    if image.mode in WITH_ALPHA or (image.mode in OPAQUE and "transparency" in image.info):
+        pillow = load("PIL.Image", "image")
+        image = image.convert("RGBA")
+        image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image)
+    elif image.mode not in OPAQUE:
+        remedy = "save it with 8 or 16 bits, as grey, RGB or CMYK"
+        raise CodewordError.of("samples of 1, 8 or 16 bits", f"the mode {image.mode}", remedy)
+    return np.array(image.convert("RGB"))
+
+
+def _from_16_bit(values: Any, transparent: Any) -> np.ndarray:
+    grey = (values * 255 + 32767) // 65535
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return grey.astype("uint8")[..., None].repeat(3, axis=2)

@@ -1,0 +1,155 @@
+"""Pictures as files, as arrays and as tensors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.files import replacing, writing
+from codeword.packages import load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["SUFFIXES", "find_images", "save_png", "to_image", "to_tensor"]
+
+SUFFIXES = (
+    *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm"),
+    *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """All picture files in a folder and the folders in it, by suffix, in the order of their paths.
+
+    Hidden files and folders (with a dot before the name) are left out, and links to folders are not followed.
+
+    Args:
+        folder: a folder, or one picture file, whatever its suffix.
+
+    Raises:
+        CodewordError: there is nothing at that path, it cannot be read, or it has no picture.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_png(f"{folder}/cats/one.png", np.zeros((2, 3, 3), "uint8"))
+        ...     [path.name for path in find_images(folder)]
+        ['one.png']
+    """
+    folder = Path(folder)
+    try:
+        if folder.is_file():
+            return [folder]
+        if not folder.is_dir():
+            got = "something else" if folder.exists() else "nothing there"
+            raise CodewordError.of(f"a folder of pictures or a picture at {folder}", got, "check the path")
+        paths = [path for path in _walk(folder) if path.suffix.lower() in SUFFIXES]
+    except OSError as error:
+        expected = f"to read the folder {folder}"
+        raise CodewordError.of(expected, error.strerror or str(error), "check its permissions") from error
+    if not paths:
+        expected = f"pictures in {folder}, with a suffix of {' '.join(SUFFIXES)}"
+        raise CodewordError.of(expected, "none", "name a folder that has some")
+    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _walk(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if (
+                path.is_file() or path.is_symlink()
+            ):  # a broken link is to be named; a pipe would block for ever
+                found.append(path)
+    return found
+
+
+def save_png(path: str | Path, image: np.ndarray) -> None:
+    """Write a picture as PNG: whole or not at all. Missing folders are made.
+
+    Args:
+        path: the file.
+        image: numpy array of shape (height, width, 3), uint8.
+
+    Raises:
+        CodewordError: another shape or type, or the file cannot be written.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_png(f"{folder}/black.png", np.zeros((2, 3, 3), "uint8"))
+        ...     find_images(folder)[0].name
+        'black.png'
+    """
+    check_image(image)
+    picture = load("PIL.Image", "image").fromarray(image)
+    path = Path(path)
+    with replacing(path) as stream, writing(path):
+        picture.save(stream, format="PNG")
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raise unless `image` is a uint8 array of shape (..., height, width, 3) that has pixels."""
+    shape: tuple[int, ...] = getattr(image, "shape", ())
+    if str(getattr(image, "dtype", "")) != "uint8" or len(shape) < 3 or shape[-1] != 3 or 0 in shape:
+        got = f"{getattr(image, 'dtype', type(image).__name__)} {tuple(shape)}"
+        raise CodewordError.of("a uint8 array (height, width, 3)", got, "read pictures with read_image")
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """Pixels of 0 to 255 as a tensor of -1 to 1: `x / 127.5 - 1`, channels first.
+
+    Args:
+        image: numpy array of shape (..., height, width, 3), uint8.
+
+    Returns:
+        float32 tensor of shape (..., 3, height, width).
+
+    Raises:
+        CodewordError: another shape or type.
+
+    Example:
+        >>> import numpy as np
+        >>> to_tensor(np.full((1, 1, 3), 255, "uint8")).flatten()
+        tensor([1., 1., 1.])
+    """
+    check_image(image)
+    np = load("numpy", "image")
+    return torch.from_numpy(np.moveaxis(image, -1, -3).astype(np.float32)).div_(127.5).sub_(1).contiguous()
+
+
+def to_image(tensor: Tensor) -> np.ndarray:
+    """A tensor of -1 to 1 as pixels of 0 to 255, rounded and clipped: the inverse of `to_tensor`.
+
+    Args:
+        tensor: floating-point tensor of shape (..., 3, height, width), on any device.
+
+    Returns:
+        numpy array of shape (..., height, width, 3), uint8.
+
+    Raises:
+        CodewordError: another shape, or a NaN, which has no colour.
+
+    Example:
+        >>> import torch
+        >>> to_image(torch.tensor([-1.0, 0.25, 1.5]).reshape(3, 1, 1)).tolist()
+        [[[0, 159, 255]]]
+    """
+    if tensor.ndim < 3 or tensor.shape[-3] != 3:
+        expected = "a tensor of shape (..., 3, height, width)"
+        raise CodewordError.of(expected, f"{tuple(tensor.shape)}", "put the channels third from last")
+    values = tensor.detach().cpu().float()
+    if values.isnan().any():
+        raise CodewordError.of("a picture without NaN", "NaN", "the model that gave it has broken weights")
+    pixels = values.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.movedim(-3, -1).contiguous().numpy()

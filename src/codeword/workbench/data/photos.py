@@ -1,0 +1,69 @@
+"""The photographs that scikit-image carries in its wheel: a small real data set that needs no network.
+
+They are read as files: scikit-image's own loaders may reach for the network, or warn, and are slow to import.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codeword.errors import CodewordError
+from codeword.workbench.data.decode import read_image
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["HELD_OUT", "TRAINING", "held_out", "training"]
+
+# Both sides have people, things, textures and the dark; both pictures of the stereo pair are in training.
+TRAINING = (
+    "astronaut.png",
+    "brick.png",
+    "coins.png",
+    "grass.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+    "page.png",
+    "retina.jpg",
+    "text.png",
+)
+HELD_OUT = ("camera.png", "chelsea.png", "coffee.png", "gravel.png", "rocket.jpg")
+
+
+def training() -> list[tuple[str, np.ndarray]]:
+    """The photographs to train on, with their names: uint8 arrays of shape (height, width, 3).
+
+    Raises:
+        CodewordError: scikit-image is not installed, or has no such photograph.
+
+    Example:
+        >>> [(name, image.shape) for name, image in training()][:2]
+        [('astronaut.png', (512, 512, 3)), ('brick.png', (512, 512, 3))]
+    """
+    return [(name, read_image(_folder() / name)) for name in TRAINING]
+
+
+def held_out() -> list[tuple[str, np.ndarray]]:
+    """The photographs to validate on, none of which, nor a picture of the same scene, is in `training`.
+
+    Raises:
+        CodewordError: scikit-image is not installed, or has no such photograph.
+
+    Example:
+        >>> [name for name, image in held_out()]
+        ['camera.png', 'chelsea.png', 'coffee.png', 'gravel.png', 'rocket.jpg']
+    """
+    return [(name, read_image(_folder() / name)) for name in HELD_OUT]
+
+
+def _folder() -> Path:
+    package = importlib.util.find_spec("skimage")
+    if package is None or not package.submodule_search_locations:
+        remedy = 'run: pip install "codeword[demo]"'
+        raise CodewordError.of("scikit-image, for its photographs", "none installed", remedy)
+    return Path(next(iter(package.submodule_search_locations))) / "data"

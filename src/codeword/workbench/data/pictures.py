@@ -1,0 +1,96 @@
+"""What the user names as data: a folder, one picture, or the built-in photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from warnings import warn
+
+from codeword.errors import CodewordError, CodewordWarning
+from codeword.packages import load
+from codeword.tokens import check_name
+from codeword.workbench.data import photos
+from codeword.workbench.data.decode import read_image
+from codeword.workbench.data.images import find_images
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["PHOTOS", "PictureStream", "Skipped"]
+
+PHOTOS = "photos"  # the name of the built-in set
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+class PictureStream:
+    """Pictures read one at a time, each when its turn comes.
+
+    Iterating gives pairs of name and uint8 array of shape (height, width, 3). The name is the path from the
+    folder with its suffix, so that `a.png` and `a.jpg` stay apart. A file that cannot be used goes to
+    `skipped`. `len` is the number of files, the bad ones too.
+
+    Args:
+        data: a folder, a picture file, or `"photos"`: the built-in photographs for training.
+
+    Attributes:
+        skipped: the files that could not be used, of the latest iteration so far.
+
+    Raises:
+        CodewordError: there is no such folder, or no picture in it; at the end of an iteration: all were bad.
+
+    Example:
+        >>> for name, image in PictureStream("photos"):
+        ...     print(name, image.shape)
+        ...     break
+        astronaut.png (512, 512, 3)
+    """
+
+    def __init__(self, data: str | Path) -> None:
+        load("numpy", "image"), load("PIL.Image", "image")  # else each picture would be skipped for it
+        self.data = data
+        self.skipped: list[Skipped] = []
+        self._paths: list[Path] = []
+        if data == PHOTOS:
+            if Path(PHOTOS).exists():
+                warn(
+                    f"{PHOTOS} means the built-in photographs; ./{PHOTOS} is the folder",
+                    CodewordWarning,
+                    stacklevel=3,
+                )
+        else:
+            self._paths = find_images(data)
+
+    def __len__(self) -> int:
+        return len(self._paths) if self._paths else len(photos.TRAINING)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        self.skipped = []
+        if not self._paths:
+            yield from photos.training()
+            return
+        root = Path(self.data) if Path(self.data).is_dir() else Path(self.data).parent
+        for path in self._paths:
+            name = path.relative_to(root).as_posix()
+            try:
+                check_name(name)
+                image = read_image(path)
+            except CodewordError as error:
+                # A name in broken Unicode could not be printed.
+                shown = str(path).encode(errors="replace").decode()
+                self.skipped.append(Skipped(shown, str(error).removeprefix(f"{path}: ")))
+            else:
+                yield name, image
+        if len(self.skipped) == len(self._paths):
+            first = self.skipped[0]
+            expected = f"a picture that can be read at {self.data}"
+            got = f"{len(self.skipped)} that cannot, the first of which is {first.path} ({first.reason})"
+            raise CodewordError.of(expected, got, "name other pictures")

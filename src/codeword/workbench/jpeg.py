@@ -1,0 +1,59 @@
+"""JPEG at a given size: the yardstick beside a tokenizer."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, NamedTuple
+
+from codeword.packages import load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Jpeg", "jpeg_within"]
+
+
+class Jpeg(NamedTuple):
+    """A picture that went through JPEG."""
+
+    quality: int
+    """Pillow's quality, 1 to 95."""
+    size: int
+    """Bytes of the whole file."""
+    image: np.ndarray
+    """uint8 (height, width, 3)."""
+
+
+def jpeg_within(image: np.ndarray, size: float) -> tuple[Jpeg, bool]:
+    """The best JPEG of at most `size` bytes, and whether there is one: else it is the smallest, of quality 1.
+
+    Args:
+        image: uint8 (height, width, 3).
+        size: bytes.
+
+    Example:
+        >>> import numpy as np
+        >>> jpeg, fits = jpeg_within(np.zeros((64, 64, 3), dtype=np.uint8), 700)
+        >>> fits, jpeg.quality, jpeg.size <= 700
+        (True, 95, True)
+    """
+    low, high = 1, 95  # `low` fits, or is 1; the size grows with the quality
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(_compress(image, middle)) <= size:
+            low = middle
+        else:
+            high = middle - 1
+    content = _compress(image, low)
+    return Jpeg(low, len(content), _decompress(content)), len(content) <= size
+
+
+def _compress(image: np.ndarray, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    load("PIL.Image", "image").fromarray(image).save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
+
+
+def _decompress(content: bytes) -> np.ndarray:
+    numpy = load("numpy", "image")
+    return numpy.asarray(load("PIL.Image", "image").open(io.BytesIO(content)))

@@ -1,0 +1,110 @@
+"""A run folder: settings, checkpoint and metrics of one training run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from codeword.errors import CodewordError
+from codeword.files import make_folder, write_whole
+from codeword.workbench.config import TrainConfig
+
+__all__ = ["Run"]
+
+SETTINGS, METRICS = "train.json", "metrics.jsonl"
+
+
+class Run:
+    """One training run in one folder, beside the checkpoint's own files.
+
+    `train.json` holds the data's name and the settings, `metrics.jsonl` a line of JSON for each logged step.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to resume; a run that stopped at its very start has only settings."""
+        return (self.folder / "model.safetensors").exists()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep the folder to this process, so that two runs never mix in it, until it ends, however it does.
+
+        Raises:
+            CodewordError: another process is training there.
+        """
+        handle = os.open(make_folder(self.folder), os.O_RDONLY)
+        try:
+            _lock(handle, self.folder)
+            yield
+        finally:
+            os.close(handle)
+
+    def check_free(self) -> None:
+        """Raise a CodewordError if the folder has a run, or a tokenizer, already."""
+        taken = [
+            name for name in (SETTINGS, "config.json", "model.safetensors") if (self.folder / name).exists()
+        ]
+        if taken:
+            raise CodewordError.of(
+                "a folder without a run in it",
+                f"{self.folder}, which has {taken[0]}",
+                "pass another --out, or --resume to go on with that run",
+            )
+
+    def create(self, data: str, config: TrainConfig) -> None:
+        """Write down what a new run is made of.
+
+        Raises:
+            CodewordError: as `check_free`.
+        """
+        self.check_free()
+        values = {"data": data, **config.to_values()}
+        write_whole(self.folder / SETTINGS, (json.dumps(values, indent=2) + "\n").encode())
+
+    def settings(self) -> tuple[str, TrainConfig]:
+        """The data's name and the settings that the run was started with.
+
+        Raises:
+            CodewordError: there is no run in the folder.
+        """
+        try:
+            values = json.loads((self.folder / SETTINGS).read_bytes())
+            data = values.pop("data")
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise CodewordError.of(
+                "the folder of a training run",
+                f"{self.folder}, which has no readable {SETTINGS}",
+                "pass the --out of an earlier `codeword train`, or leave out --resume to start one",
+            ) from error
+        return data, TrainConfig.from_values(values)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The logged lines so far, in order."""
+        file = self.folder / METRICS
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def write_metrics(self, lines: list[dict[str, Any]]) -> None:
+        """Replace the logged lines."""
+        write_whole(self.folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock; the refusal to start over a run still holds there
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise CodewordError.of(
+            "a run folder that nobody trains into",
+            f"{folder}, where another codeword is at work",
+            "wait for it or pass another --out",
+        ) from error

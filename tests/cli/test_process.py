@@ -1,0 +1,163 @@
+"""The command as a process of its own: help, pipes, Ctrl-C, two at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import codeword
+from codeword import checkpoints
+
+from .conftest import TINY, Command, environment
+
+
+def test_version_and_help(command: Command) -> None:
+    version = command("--version")
+    assert (version.returncode, version.stdout) == (0, f"codeword {codeword.__version__}\n")
+    shown = command("--help")
+    assert shown.returncode == 0
+    for name in ("demo", "train", "encode", "decode", "evaluate"):
+        assert name in shown.stdout
+    assert "\x1b" not in shown.stdout
+
+
+def test_a_missing_extra_is_named(command: Command, tmp_path: Path) -> None:
+    """A file of that name in the way stands for a package that is not there."""
+    (tmp_path / "tyro.py").write_text("raise ImportError('not here', name='tyro')")
+    result = command("demo")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert 'pip install "codeword[demo]"' in result.stderr
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "codeword", *words],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if word in line:
+            return
+    pytest.fail(f"no {word!r}: {process.stderr.read() if process.stderr else ''}")
+
+
+def test_ctrl_c_and_resume(tmp_path: Path, images: Path, command: Command) -> None:
+    words = ["train", str(images), *TINY, "--steps", "300"]
+    straight = command(*words, "--out", "straight")
+    assert straight.returncode == 0, straight.stderr
+    process = start(tmp_path, *words, "--out", "my run")
+    wait_for(process, "step ")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.count("\n") == 1
+    resume = f"codeword train {images} --out 'my run' --resume"
+    assert f"is whole. Go on with: {resume}" in errors
+    assert "stopped at step" in errors
+    result = command("train", str(images), "--out", "my run", "--resume")
+    assert result.returncode == 0, result.stderr
+    assert "going on with my run from step" in result.stdout
+    one, other = (checkpoints.load(tmp_path / name) for name in ("straight", "my run"))
+    assert checkpoints.digest(one) == checkpoints.digest(other)
+    assert (tmp_path / "straight" / "metrics.jsonl").read_text() == (
+        tmp_path / "my run" / "metrics.jsonl"
+    ).read_text()
+
+
+def test_a_killed_run_resumes(tmp_path: Path, images: Path, command: Command) -> None:
+    process = start(tmp_path, "train", str(images), *TINY, "--steps", "100000", "--out", "run")
+    wait_for(process, "step ")
+    second = command("train", str(images), "--out", "run", "--resume")
+    assert second.returncode == 2
+    assert "another codeword is at work" in second.stderr
+    process.kill()
+    process.communicate(timeout=60)
+    checkpoints.load(tmp_path / "run")
+    assert checkpoints.load_training(tmp_path / "run").values["step"] >= 0
+    again = start(tmp_path, "train", str(images), "--out", "run", "--resume")
+    wait_for(again, "going on with run")
+    again.send_signal(signal.SIGTERM)
+    _, errors = again.communicate(timeout=60)
+    assert again.returncode in (143, -15)  # -15: before training began
+    assert "Traceback" not in errors
+
+
+def test_a_reader_that_leaves(tmp_path: Path, run_folder: Path, images: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [sys.executable, "-m", "codeword", "evaluate", str(run_folder), str(images)],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "the program that read the output has ended" in result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_under_the_output(tmp_path: Path, run_folder: Path, images: Path) -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "codeword", "evaluate", str(run_folder), str(images)],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert result.returncode == 2
+    assert result.stderr.startswith("codeword: No space left on device")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_terminal_gets_a_live_bar(tmp_path: Path, images: Path) -> None:
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "codeword", "train", str(images), "--out", "run", *TINY],
+        cwd=tmp_path,
+        env={**environment(), "TERM": "xterm-256color"},
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    said = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # Linux's way to say that the other side is closed
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(master)
+    assert process.wait(timeout=60) == 0
+    text = said.decode()
+    assert "\x1b[" in text
+    assert "12/12" in text
+    assert "codes used" in text
+    assert "━" in text

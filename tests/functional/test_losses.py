@@ -1,0 +1,30 @@
+"""The squared error against NumPy and finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from codeword.functional import Valid, squared_error
+
+
+@pytest.mark.parametrize("mask", [[True] * 5, [True, False, True, False, False], [False] * 5])
+def test_value_and_gradients(mask):
+    torch.manual_seed(0)
+    rows = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    targets = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    valid = Valid.of(torch.tensor(mask))
+    kept = np.array(mask)
+    difference = (rows.detach().numpy() - targets.detach().numpy())[kept]
+    expected = (difference**2).mean() if kept.any() else 0.0
+    assert squared_error(rows, targets, valid).item() == pytest.approx(expected)
+    assert torch.autograd.gradcheck(lambda a, b: squared_error(a, b, valid), (rows, targets))
+    assert torch.autograd.gradgradcheck(lambda a, b: squared_error(a, b, valid), (rows, targets))
+
+
+def test_only_what_is_asked_for_gets_a_gradient():
+    rows, targets = torch.randn(4, 2, requires_grad=True), torch.randn(4, 2, requires_grad=True)
+    squared_error(rows, targets.detach(), Valid.of(torch.ones(4, dtype=torch.bool))).backward()
+    assert rows.grad is not None
+    assert targets.grad is None

@@ -1,0 +1,51 @@
+"""Where the first codes come from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from codeword import EMA, VectorQuantizer
+from codeword.functional import Draws, Valid
+from codeword.parts import KMeans, Normal, Sample, Uniform
+
+DRAWS = Draws(torch.tensor(1), torch.tensor(0))
+
+
+def start(init, rows: torch.Tensor, size: int) -> torch.Tensor:
+    return init(rows, Valid.of(torch.ones(len(rows), dtype=torch.bool)), size, DRAWS)
+
+
+def test_normal_and_uniform_moments():
+    rows = torch.zeros(3, 50)
+    normal = start(Normal(2.0), rows, 400)
+    assert float(normal.std()) == pytest.approx(2.0, rel=0.03)
+    assert abs(float(normal.mean())) < 0.05
+    uniform = start(Uniform(3.0), rows, 400)
+    assert 2.99 < float(uniform.abs().max()) < 3.0
+    assert float(uniform.std()) == pytest.approx(3 / 3**0.5, rel=0.03)
+    assert float(start(Uniform(), rows, 400).abs().max()) < 1 / 400
+
+
+def test_sample_takes_different_rows():
+    rows = torch.randn(30, 4)
+    codes = start(Sample(), rows, 30)
+    assert sorted(codes.tolist()) == sorted(rows.tolist())
+
+
+def test_kmeans_is_better_than_its_start():
+    rows = torch.randn(2000, 4)
+    errors = [
+        torch.cdist(rows, start(init, rows, 32)).min(1).values.square().mean()
+        for init in (KMeans(), Sample())
+    ]
+    assert errors[0] < 0.9 * errors[1]
+
+
+@pytest.mark.parametrize("init", [KMeans(), Sample(), Normal(), Uniform(0.1)], ids=str)
+def test_counts_start_consistent(init):
+    vq = VectorQuantizer(4, 8, codebook=EMA(init=init))
+    vq.init_(torch.randn(100, 4), Valid.of(torch.ones(100, dtype=torch.bool)))
+    book = vq.codebook
+    torch.testing.assert_close(book.sums, book.codes * book.counts[:, None])
+    assert float(book.counts.sum()) == pytest.approx(100)

@@ -1,0 +1,79 @@
+"""Every quantizer that can be built, each held to every promise. A new one joins by a line in CASES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import codeword
+from codeword import EMA, Quantizer, Relative, Sample, VectorQuantizer
+from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, SLOW_FAMILIES
+from promises.parts_cases import EXEMPT_PARTS, PARTS_CASES, SLOW_PARTS
+
+__all__ = ["CASES", "EXEMPT", "Case", "every_case"]
+
+FEATURES = 6
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    build: Callable[[], Quantizer]
+    shape: tuple[int, ...] = (3, 17, FEATURES)  # of an input; features on the quantizer's `dim`
+
+    @property
+    def decodes(self) -> bool:
+        """Whether indices give back what forward returned, in training too."""
+        return (self.name, "P3") not in EXEMPT
+
+    def x(self, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
+        return scale * torch.randn(self.shape, generator=torch.Generator().manual_seed(seed))
+
+    def mask(self, x: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        shape = x.movedim(self.build().dim, -1).shape[:-1]
+        return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.6
+
+    def trained(self, steps: int = 3) -> Quantizer:
+        torch.manual_seed(0)
+        quantizer = self.build()
+        for step in range(steps):
+            quantizer(self.x(step))
+        return quantizer
+
+
+CASES = [
+    Case("vq", lambda: VectorQuantizer(FEATURES, 11)),
+    Case("vq-one-code", lambda: VectorQuantizer(FEATURES, 1)),
+    Case("vq-more-codes-than-rows", lambda: VectorQuantizer(FEATURES, 77)),
+    Case("vq-dim1", lambda: VectorQuantizer(FEATURES, 13, dim=1), (2, FEATURES, 5, 3)),
+    Case("vq-two-axes", lambda: VectorQuantizer(FEATURES, 7), (31, FEATURES)),
+    Case("vq-first-axis", lambda: VectorQuantizer(FEATURES, 7, dim=0), (FEATURES, 31)),
+    Case("vq-projected", lambda: VectorQuantizer(FEATURES, 11, code_features=3)),
+    Case("vq-sample", lambda: VectorQuantizer(FEATURES, 11, codebook=EMA(decay=0.9, init=Sample()))),
+    Case("vq-no-init", lambda: VectorQuantizer(FEATURES, 11, codebook=EMA(init=None))),
+    Case("vq-no-revival", lambda: VectorQuantizer(FEATURES, 11, codebook=EMA(revival=None))),
+    Case("vq-much-revival", lambda: VectorQuantizer(FEATURES, 31, codebook=EMA(revival=Relative(0.9, 31)))),
+    Case("vq-no-penalty", lambda: VectorQuantizer(FEATURES, 11, penalties=())),
+    Case(
+        "vq-short-kmeans",
+        lambda: codeword.from_spec("vq11,codebook=ema(init=kmeans(2,rows_per_code=3))", features=FEATURES),
+    ),
+]
+CASES += [Case(name, build) for name, build in PARTS_CASES.items()]
+CASES += [Case(name, build, FAMILY_SHAPES.get(name, Case.shape)) for name, build in FAMILY_CASES.items()]
+
+# (case, promise) -> why the promise cannot hold. An exemption without a reason fails.
+EXEMPT: dict[tuple[str, str], str] = {**EXEMPT_PARTS, **EXEMPT_FAMILIES}
+
+
+def every_case(promise: str) -> pytest.MarkDecorator:
+    """Parametrise a test over all the cases that a promise binds."""
+    bound = [case for case in CASES if (case.name, promise) not in EXEMPT]
+    marks = [
+        (pytest.mark.slow,) if (case.name, promise) in SLOW_PARTS | SLOW_FAMILIES else () for case in bound
+    ]
+    params = [pytest.param(case, id=case.name, marks=m) for case, m in zip(bound, marks, strict=True)]
+    return pytest.mark.parametrize("case", params)

@@ -1,0 +1,77 @@
+"""Quantizers made of quantizers, and those without a codebook, for the promise suite; exemptions with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import codeword
+from codeword import Quantizer
+
+__all__ = ["EXEMPT_FAMILIES", "FAMILY_CASES", "FAMILY_SHAPES", "SLOW_FAMILIES"]
+
+FEATURES = 6
+
+SPECS = {
+    "residual": "rvq3x7",
+    "residual-shared": "rvq3x7,shared=true",
+    "residual-dropout": "rvq4x5,dropout=0.7",
+    "residual-stagewise": "rvq3x7,stagewise=true",
+    "residual-projected": "rvq2x7,code_features=3",
+    "residual-projected-stages": "rvq2x(vq7,code_features=3)",
+    "residual-mixed": "rvq(vq9|vq4)",
+    "grouped": "gvq2x7",
+    "grouped-shared": "gvq3x7,shared=true",
+    "grouped-residual": "gvq2x(rvq3x5)",
+    "residual-grouped": "rvq2x(gvq3x5,shared=true)",
+    "residual-shared-grouped": "rvq2x(gvq2x5),shared=true,dropout=0.5",
+    "fsq": "fsq8-5-5-5-3-2",
+    "fsq-projected": "fsq7-5",
+    "fsq-sigmoid": "fsq5-5-5,sigmoid",
+    "fsq-symmetric-noise": "fsq5-4-3-2-2-2,symmetric,noise=0.5",
+    "fsq-large": "fsq16-16-16-16-16-17",
+    "lfq": "lfq6",
+    "lfq-large": "lfq21",
+    "bsq": "bsq6,group=4,commitment=0.1",
+    "binarize": "binarize,threshold=0.1",
+    "bits": "bits5,temperature=2.0",
+    "random-projection": "rpq9,code_features=4",
+    "residual-fsq": "rvq2x(fsq5-5-5)",
+    "residual-bits": "rvq2x(bits3)",
+    "grouped-lfq": "gvq2x(lfq3),shared=true",
+    "channelwise": "channelwise(gvq2x7),split=4,groups=2",
+    "blockwise": "blockwise(rvq2x7),split=2,groups=3",
+    "patches": "patches(vq7),size=(2,2)",
+    "depth-three": "rvq2x(gvq2x(rvq2x4,dropout=0.5),shared=true)",
+}
+
+FAMILY_SHAPES = (
+    {  # each row an item of its own, as in the cropped batch: what is dropped is drawn for each item
+        name: (40, FEATURES) for name, spec in SPECS.items() if "dropout" in spec
+    }
+    | {"channelwise": (3, FEATURES, 12), "blockwise": (3, FEATURES, 8), "patches": (3, FEATURES, 4, 6)}
+)
+
+
+def _builder(spec: str) -> Callable[[], Quantizer]:
+    return lambda: codeword.from_spec(spec, features=FEATURES)
+
+
+FAMILY_CASES: dict[str, Callable[[], Quantizer]] = {name: _builder(spec) for name, spec in SPECS.items()}
+
+# Compiling takes seconds a case; of those that compile the same code one goes with every run, the others with the slow.
+TRACED = ("residual-dropout", "fsq-symmetric-noise", "bits")
+SLOW_FAMILIES = {(name, "P6") for name in SPECS if name not in TRACED}
+
+EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
+    (
+        "fsq-symmetric-noise",
+        "P3",
+    ): "in training a share of the vectors is moved by noise instead of being rounded",
+    **{
+        (layout, promise): "its indices are of pieces, not of positions; tests/quantizers/test_layouts.py"
+        for layout in ("channelwise", "blockwise", "patches")
+        for promise in ("P4", "P12")
+    },
+    ("random-projection", "P3"): "its indices are targets and do not decode, as the error of decode says",
+    ("random-projection", "P12"): "its indices do not decode, so those out of range cannot be told either",
+}

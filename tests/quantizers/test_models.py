@@ -1,0 +1,241 @@
+"""The quantizers of a model: found, switched off, frozen, annealed, resized, warmed up, and their optimisers."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import codeword
+from codeword import EMA, Residual, VectorQuantizer
+from codeword.parts import Affine, CodebookLoss, Frozen, Gamma, Gradient, Gumbel, Sample, Sampled, Stale
+from codeword.quantizers.models import (
+    anneal,
+    codebook_parameters,
+    disabled,
+    find_codebooks,
+    find_quantizers,
+    freeze,
+    parameter_groups,
+    reset_moments,
+    resize,
+)
+from codeword.quantizers.warm_up import warm_up
+
+LEARNED = {"codebook": Gradient(), "penalties": (CodebookLoss(),)}
+
+
+class Encoder(nn.Module):
+    def __init__(self, quantizer: nn.Module) -> None:
+        super().__init__()
+        self.linear = nn.Linear(5, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.vq = quantizer
+
+    def forward(self, x: torch.Tensor) -> codeword.Quantized:
+        return self.vq(self.norm(self.linear(x)))
+
+
+def x(seed: int = 0, rows: int = 64) -> torch.Tensor:
+    return torch.randn(rows, 5, generator=torch.Generator().manual_seed(seed))
+
+
+def residual(stages: int = 3, **options: object) -> Residual:
+    return Residual([VectorQuantizer(4, 8, **options) for _ in range(stages)])
+
+
+def test_found_by_their_places():
+    model = Encoder(residual())
+    assert list(find_quantizers(model)) == ["vq", "vq.quantizers.0", "vq.quantizers.1", "vq.quantizers.2"]
+    assert len(find_codebooks(model)) == 3
+
+
+@pytest.mark.parametrize("build", [lambda: VectorQuantizer(4, 8), residual], ids=["vq", "residual"])
+def test_disabled_passes_vectors_and_learns_nothing(build):
+    model = Encoder(build())
+    before = copy.deepcopy(model.vq.state_dict())
+    features = model.norm(model.linear(x()))
+    features[3, 2] = torch.nan
+    mask = torch.arange(64) != 5
+    with disabled(model):
+        out = model.vq(features, mask)
+    assert torch.equal(out.quantized[6:], features[6:])
+    assert (out.quantized[5] == 0).all()
+    assert out.quantized[3].isnan().all()
+    assert (out.indices == -1).all()
+    assert out.indices.shape == model.vq.encode(features).shape
+    assert out.loss == 0
+    assert all(torch.equal(v, before[k]) for k, v in model.vq.state_dict().items())
+    assert (model.vq(features, mask).indices[6:] >= 0).all()
+
+
+def test_disabled_restores_what_was_off_and_survives_errors():
+    model = nn.ModuleList([VectorQuantizer(4, 8), VectorQuantizer(4, 8)])
+    model[1].enabled = False
+
+    def fail() -> None:
+        with disabled(model):
+            assert not model[0].enabled
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert [quantizer.enabled for quantizer in model] == [True, False]
+
+
+@pytest.mark.parametrize("options", [{}, LEARNED, {**LEARNED, "codebook": Gradient(transform=Affine())}])
+def test_frozen_codebooks_only_count(options):
+    model = Encoder(residual(**options))
+    with pytest.raises(codeword.CodewordError, match="waits for its first batch"):
+        freeze(model)
+    for step in range(3):
+        model(x(step))
+    freeze(model)
+    books = find_codebooks(model).values()
+    before = [book.searched().detach().clone() for book in books]
+    counted = [int(book.hits.sum()) for book in books]
+    for step in range(3):
+        (model(x(step)).quantized.sum()).backward()
+    assert all(torch.equal(book.searched(), old) for book, old in zip(books, before, strict=True))
+    assert all(int(book.hits.sum()) == n + 3 * 64 for book, n in zip(books, counted, strict=True))
+    assert all(parameter.grad is None for parameter in codebook_parameters(model))
+    freeze(model, False)
+    assert all(parameter.requires_grad for parameter in codebook_parameters(model))
+    if not options:
+        model(x(9))
+        assert not any(torch.equal(book.searched(), old) for book, old in zip(books, before, strict=True))
+
+
+def test_anneal():
+    model = Encoder(residual(estimator=Sampled(1.0)))
+    anneal(model, 0.25)
+    assert model.vq.quantizers[2].estimator == Sampled(0.25)
+    with pytest.raises(codeword.CodewordError, match="an estimator with a temperature, but got none"):
+        anneal(Encoder(VectorQuantizer(4, 8)), 0.5)
+    with pytest.raises(codeword.CodewordError, match="temperature of Gumbel"):
+        anneal(VectorQuantizer(4, 8, estimator=Gumbel()), -1.0)
+
+
+def test_parameter_groups():
+    model = Encoder(residual(**LEARNED))
+    groups = parameter_groups(model, 1e-3)
+    assert [g["lr"] for g in groups] == [1e-3, 1e-2]
+    assert groups[1]["weight_decay"] == 0
+    assert len(groups[1]["params"]) == 3
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+    assert parameter_groups(model, 1e-3, 0.5)[1]["lr"] == 0.5
+    assert len(parameter_groups(Encoder(VectorQuantizer(4, 8)), 1e-3)) == 1
+
+
+def test_moments_of_revived_codes_are_reset():
+    torch.manual_seed(0)
+    vq = VectorQuantizer(4, 48, codebook=Gradient(revival=Stale(1, at_most=5)), penalties=(CodebookLoss(),))
+    optimizer = torch.optim.Adam(vq.parameters(), 0.1)
+    moves = 0
+    for step in range(8):
+        out = vq(torch.randn(100, 4, generator=torch.Generator().manual_seed(step)))
+        optimizer.zero_grad()
+        out.loss.backward()
+        reset_moments(optimizer, vq)
+        state = optimizer.state.get(vq.codebook.codes, {})
+        for name in ("exp_avg", "exp_avg_sq") if state else ():
+            assert (state[name][vq.codebook.moved] == 0).all()
+            assert (state[name][~vq.codebook.moved] != 0).any()
+        moves += int(vq.codebook.moved.sum())
+        optimizer.step()
+    assert moves > 5
+
+
+@pytest.mark.parametrize("options", [{}, LEARNED, {"code_features": 3}], ids=["ema", "gradient", "projected"])
+@pytest.mark.parametrize("size", [3, 8, 13, 30])
+def test_resize(options, size):
+    torch.manual_seed(0)
+    vq = VectorQuantizer(4, 8, dim=1, **options)
+    rows = torch.randn(6, 4, 31)
+    for _ in range(3):
+        vq(rows)
+    new = resize(vq, size)
+    assert new.spec == vq.spec.replace("vq8", f"vq{size}")
+    assert new.dim == 1
+    old_codes, codes = vq.codebook.codes.detach(), new.codebook.codes.detach()
+    if size >= 8:
+        assert torch.equal(codes[:8], old_codes)
+        error = [float((q.eval()(rows).quantized - rows).square().mean().detach()) for q in (vq, new)]
+        assert error[1] <= error[0] * 1.001
+    else:
+        best = vq.codebook.hits.argsort(descending=True, stable=True)[:size].sort().values
+        assert torch.equal(codes, old_codes[best])
+    for _ in range(3):
+        new.train()(rows)
+    assert int(new.usage().used) >= min(size, 6)
+
+
+def test_resize_refuses_a_transform_of_that_size():
+    vq = VectorQuantizer(4, 8, codebook=Frozen(transform=Gamma()), penalties=(CodebookLoss(),))
+    with pytest.raises(codeword.CodewordError, match="does not depend on the number of codes"):
+        resize(vq, 9)
+
+
+def test_warm_up_is_kmeans_on_all_batches():
+    torch.manual_seed(0)
+    batches = [x(step) for step in range(6)]
+    model = Encoder(VectorQuantizer(4, 8, codebook=EMA(init=Sample())))
+    before = copy.deepcopy(model.state_dict())
+    model.linear.train()
+    model.norm.eval()
+    warm_up(model, batches, batches=5, method=codeword.KMeans(steps=200))
+    with torch.no_grad():
+        rows = torch.cat([model.eval().norm(model.linear(batch)) for batch in batches[:5]])
+    assert model.vq.ready
+    codes = model.vq.codebook.codes  # a fixed point: every code is the mean of its rows, in all five batches
+    chosen = torch.cdist(rows, codes).argmin(1)
+    for index in range(8):
+        torch.testing.assert_close(codes[index], rows[chosen == index].mean(0), rtol=1e-4, atol=1e-5)
+    for key, value in model.state_dict().items():
+        if not key.startswith("vq."):
+            assert torch.equal(value, before[key])
+    assert int(model.vq.codebook.hits.sum()) == 0
+
+
+def test_warm_up_fills_stages_in_order_and_restores_modes():
+    torch.manual_seed(0)
+    model = Encoder(residual(3))
+    model.linear.eval()
+    modes = [module.training for module in model.modules()]
+    warm_up(model, [(x(step), "label") for step in range(4)])
+    assert [module.training for module in model.modules()] == modes
+    with torch.no_grad():
+        rows = model.eval().norm(model.linear(torch.cat([x(step) for step in range(4)])))
+    left, errors = rows, [float(rows.square().mean())]
+    for stage in model.vq.quantizers:
+        left = left - stage(left).quantized
+        errors.append(float(left.square().mean()))
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[2] < 0.65 * errors[1]
+    assert errors[3] < 0.65 * errors[2]
+
+
+def test_warm_up_leaves_masked_rows_out():
+    torch.manual_seed(0)
+    vq = VectorQuantizer(4, 8)
+    rows = [torch.randn(50, 4) for _ in range(3)]
+    masks = [torch.rand(50) < 0.6 for _ in range(3)]
+    padded = [(torch.where(m[:, None], r, 1e6), m) for r, m in zip(rows, masks, strict=True)]
+    warm_up(vq, padded, run=lambda model, batch: model(*batch))
+    assert float(vq.codebook.codes.abs().max()) < 10
+
+
+def test_warm_up_errors():
+    vq = VectorQuantizer(5, 8)
+    with pytest.raises(codeword.CodewordError, match="batches that can be read again"):
+        warm_up(vq, iter([x()]))
+    with pytest.raises(codeword.CodewordError, match="a model with a codebook, but got Linear"):
+        warm_up(nn.Linear(2, 2), [x()])
+    with pytest.raises(codeword.CodewordError, match="0 of 1 reached"):
+        warm_up(vq, [])
+    with pytest.raises(codeword.CodewordError, match="method of warm_up"):
+        warm_up(vq, [x()], method="kmeans")
+    assert not vq.ready
+    assert vq.training

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
+import pytest
+
+from codeword.errors import CodewordError
+from codeword.tokens import Header, read_tokens, write_tokens
+from codeword.tokens.seal import MARK, SEAL, seal
+from codeword.tokens.table import schema
+
+ROW = {"name": "a", "height": 1, "width": 2, "tokens": [1, 2]}
+
+
+def test_every_flipped_bit_is_found(small):
+    whole = small.read_bytes()
+    for place in range(len(whole)):
+        for bit in (0, 3, 7):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            small.write_bytes(damaged)
+            with pytest.raises(CodewordError, match=r"small\.parquet"):
+                read_tokens(small)
+
+
+def test_every_truncation_is_found(small):
+    whole = small.read_bytes()
+    for length in range(len(whole)):
+        small.write_bytes(whole[:length])
+        with pytest.raises(CodewordError, match=r"small\.parquet"):
+            read_tokens(small)
+
+
+@pytest.mark.parametrize("added", [b"\0", b"PAR1"])
+def test_bytes_at_the_end_are_found(small, added):
+    small.write_bytes(small.read_bytes() + added)
+    with pytest.raises(CodewordError, match="cut off"):
+        read_tokens(small)
+
+
+def test_page_checksums_are_written_and_verified(tmp_path):
+    """Below the seal there is a second net: a file damaged before it was sealed."""
+    path = tmp_path / "tokens.parquet"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64))
+    write_tokens(path, Header("c0de", (256,)), [("noise", noise)])
+    column = parquet.read_metadata(path).row_group(0).column(3)
+    content = bytearray(path.read_bytes())
+    begin = content.index(MARK)
+    del content[begin : begin + SEAL]
+    content[column.data_page_offset + column.total_compressed_size // 2] ^= 1
+    path.write_bytes(content)
+    with open(path, "r+b") as stream:
+        seal(stream)
+    with pytest.raises(CodewordError, match=r"tokens\.parquet.*CRC"):
+        read_tokens(path)
+    parquet.read_table(path, columns=["name"], page_checksum_verification=True)
+    with pytest.raises(OSError, match="CRC"):
+        parquet.read_table(path, columns=["tokens"], page_checksum_verification=True)
+
+
+def test_a_right_seal_around_other_rows_is_found(forge):
+    """The digest, below the page checksums: a file written anew with other contents under the old digest."""
+    first = read_tokens(forge([ROW])).digest
+    for change in ({"tokens": [1, 3]}, {"name": "b"}, {"height": 2, "width": 1}):
+        with pytest.raises(CodewordError, match=rf"items with digest {first}, but got"):
+            read_tokens(forge([{**ROW, **change}], digest=first))
+    for rows in ([], [ROW, {**ROW, "name": "b"}]):
+        with pytest.raises(CodewordError, match="items with digest"):
+            read_tokens(forge(rows, digest=first))
+    with pytest.raises(CodewordError, match="items with digest"):
+        read_tokens(forge([ROW], raw=Header("bad0", (16,)).to_bytes(), digest=first))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tokens": [1, 16]}, "tokens below the codebook size 16, but got 16"),
+        ({"tokens": [1]}, "1 tokens for 'a', but got 1 for 1 x 2"),
+        ({"tokens": []}, "but got 0 for 1 x 2"),
+        ({"height": 0, "tokens": []}, "but got 0 for 0 x 2"),
+        ({"height": -1, "width": -2}, "but got 2 for -1 x -2"),
+        ({"height": 2**31 - 1, "width": 2**31 - 1}, "but got 2 for 2147483647"),
+    ],
+)
+def test_rows_that_do_not_hold_together_are_named(forge, change, words):
+    with pytest.raises(CodewordError, match=rf"forged\.parquet: expected .*{words}"):
+        read_tokens(forge([{**ROW, **change}], digest="0" * 64))
+
+
+def test_each_place_of_a_stack_has_its_own_codebook(tmp_path):
+    header = Header("c0de", (16, 4), trailing_shape=(2,))
+    with pytest.raises(CodewordError, match="codebook size 16, 4"):
+        write_tokens(tmp_path / "tokens.parquet", header, [("a", [[[3, 15]]])])
+
+
+def fields(**changes):
+    return json.dumps({**json.loads(Header("c0de", (16,)).to_bytes()), **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (fields(version=2), "a token file of format version 1, but got version 2; upgrade codeword"),
+        (fields(version=2, new_field=[1]), "but got version 2"),
+        (fields(version=True), "no version"),
+        (fields(new_field=[1]), "the fields codebook_sizes, kind, new_field"),
+        (fields(codebook_sizes=16), "codebook_sizes as a tuple"),
+        (fields(codebook_sizes=[16.0]), "codebook_sizes as a tuple"),
+        (fields(kind=["image"]), "a kind among"),
+        (fields(tokenizer=7), "a tokenizer digest"),
+        (fields(tokenizer="a" * 70000), "at most 65536 bytes, but got 7"),
+        (b"{", "not JSON"),
+        (b"[" * 60000, "not JSON"),
+        (b"[]", "no version"),
+        (b'{"version":' + b"9" * 5000 + b"}", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+    ],
+)
+def test_headers_that_cannot_be_are_named(forge, raw, words):
+    with pytest.raises(CodewordError, match=rf"forged\.parquet: expected .*{words}"):
+        read_tokens(forge([ROW], raw=raw))
+
+
+def test_an_oversized_string_in_the_footer_is_refused(forge):
+    with pytest.raises(CodewordError, match=r"forged\.parquet"):
+        read_tokens(forge([ROW], raw=b" " * 2**21))
+
+
+def test_other_columns_are_refused(forge, header):
+    expected = schema(header)
+    wide = expected.set(3, pyarrow.field("tokens", pyarrow.list_(pyarrow.uint16()), nullable=False))
+    nullable = pyarrow.schema([field.with_nullable(True) for field in expected])
+    for layout in (
+        wide,
+        nullable,
+        expected.append(pyarrow.field("more", pyarrow.int8())),
+        expected.remove(1),
+    ):
+        with pytest.raises(
+            CodewordError, match=r"the columns name: string, height: int32, width: int32, tokens"
+        ):
+            read_tokens(forge([{**ROW, "more": 1}], layout=layout))
+
+
+def test_huge_row_groups_are_refused(small, monkeypatch):
+    monkeypatch.setattr("codeword.tokens.reader.LARGEST_GROUP", 13)
+    with pytest.raises(CodewordError, match="at most 13 tokens in a row group, but got 14"):
+        read_tokens(small)
+
+
+def test_parquet_of_others_is_refused(tmp_path, forge):
+    path = tmp_path / "stranger.parquet"
+    parquet.write_table(pyarrow.table({"name": ["a"]}), path)
+    with pytest.raises(
+        CodewordError, match=r"stranger\.parquet: .* but got Parquet without it; pass a file that"
+    ):
+        read_tokens(path)
+    with pytest.raises(CodewordError, match=r"codeword\.header and codeword\.digest in its metadata"):
+        read_tokens(forge([ROW], metadata={"other": "words"}))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", b"PAR1PAR1", b"PAR1\xff\xff\xff\xffPAR1", b"name,height\n" * 9]
+)
+def test_what_is_no_parquet_is_refused(tmp_path, content):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(CodewordError, match=r"notes\.txt: expected a (whole )?Parquet file"):
+        read_tokens(path)
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    with pytest.raises(CodewordError, match=r"a token file at .*none\.parquet, but got nothing there"):
+        read_tokens(tmp_path / "none.parquet")
+    with pytest.raises(CodewordError, match="directory"):
+        read_tokens(tmp_path)
+
+
+def test_a_file_that_changes_after_it_was_opened_is_refused(small, header):
+    tokens = read_tokens(small)
+    assert len(list(tokens)) == 2
+    write_tokens(small, header, [("other", [[1]])])
+    with pytest.raises(CodewordError, match=r"small\.parquet: .* a changed one; open it again"):
+        list(tokens)
+
+
+def test_a_copy_reads_the_same(small, tmp_path, items):
+    shutil.copy(small, tmp_path / "copy.parquet")
+    os.remove(small)
+    names = [name for name, _ in read_tokens(tmp_path / "copy.parquet")]
+    assert names == [name for name, _ in items]

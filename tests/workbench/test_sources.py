@@ -1,0 +1,84 @@
+"""What is trained on, what is held out, what is left out; and folders that are whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codeword.errors import CodewordError
+from codeword.workbench.data import save_png
+from codeword.workbench.devices import pick_device
+from codeword.workbench.folders import png_names, whole_folder
+from codeword.workbench.sources import FittingPictures, hold_out, open_source
+
+Named = list[tuple[str, np.ndarray]]
+
+
+@given(st.integers(1, 2000))
+def test_one_in_ten_is_held_out(count: int) -> None:
+    kept, held = hold_out(list(range(count)))
+    assert sorted(kept + held) == list(range(count))
+    assert len(held) == (0 if count == 1 else min(64, max(1, count // 10)))
+    if len(held) > 1:
+        gaps = np.diff(held)
+        assert gaps.max() - gaps.min() <= 1
+
+
+def test_small_and_broken_pictures_are_named(tmp_path: Path, pictures: Named) -> None:
+    for name, image in pictures:
+        save_png(tmp_path / "good" / Path(name).with_suffix(".png"), image)
+    save_png(tmp_path / "small.png", pictures[0][1][:3])
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    found = FittingPictures(tmp_path, stride=4)
+    names = [name for name, _ in found]
+    assert len(names) == 3
+    assert all(name.startswith("good/") for name in names)
+    assert [Path(one.path).name for one in found.skipped] == ["broken.png", "small.png"]
+    assert "3 x 63 pixels are less than one code of 4 x 4" in found.skipped[1].reason
+    source = open_source(str(tmp_path), stride=4)
+    assert (len(source.training), len(source.held_out), len(source.skipped)) == (2, 1, 2)
+
+
+def test_only_small_pictures(tmp_path: Path, pictures: Named) -> None:
+    save_png(tmp_path / "small.png", pictures[0][1][:3])
+    with pytest.raises(CodewordError, match=r"at least 4 x 4 pixels at .*small\.png"):
+        open_source(str(tmp_path), stride=4)
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "out"
+
+    def fail() -> None:
+        with whole_folder(target) as folder:
+            (folder / "one").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "deep"]
+    target.mkdir()
+    with whole_folder(target) as folder:
+        (folder / "one").write_text("1")
+        assert not any(target.iterdir())
+    assert [file.name for file in target.iterdir()] == ["one"]
+    assert [file.name for file in target.parent.iterdir()] == ["out"]
+    with pytest.raises(CodewordError, match="new or empty"), whole_folder(target):
+        pass
+    assert (target / "one").read_text() == "1"
+
+
+@given(st.lists(st.from_regex(r"[ab]\.(png|jpg|PNG)(\.png)?", fullmatch=True), unique=True))
+def test_names_never_meet(names: list[str]) -> None:
+    results = png_names(names)
+    assert len({result.casefold() for result in results}) == len(names)
+    assert all(result.endswith(".png") for result in results)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cuda:99"])
+def test_devices_that_are_not_there(name: str) -> None:
+    with pytest.raises(CodewordError, match="expected the device"):
+        pick_device(name)
