@@ -58,7 +58,7 @@ def fit(method: str, cloud: str, scale: float, seed: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(1000 + seed)
     vq = BUILDERS[method](FEATURES, CODES)
     optimizer = torch.optim.Adam(vq.parameters(), 0.01) if list(vq.parameters()) else None
-    start = time.perf_counter()
+    start = time.process_time()
     for step in range(STEPS):
         x = scale * CLOUDS[cloud](step, ROWS, generator)
         out = vq(x)
@@ -67,7 +67,7 @@ def fit(method: str, cloud: str, scale: float, seed: int) -> dict[str, float]:
             (F.mse_loss(out.quantized, x) + out.loss).backward()
             codeword.reset_moments(optimizer, vq)
             optimizer.step()
-    spent = time.perf_counter() - start
+    spent = time.process_time() - start
     x = scale * CLOUDS[cloud](STEPS, 8192, generator)
     with torch.no_grad():
         out = vq.eval()(x)
@@ -124,7 +124,7 @@ def autoencoder(
     model = Autoencoder(BUILDERS[method](features, codes, dim=1))
     optimizer = torch.optim.AdamW(codeword.parameter_groups(model, 5e-4))
     generator = torch.Generator().manual_seed(seed + 10)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(steps):
         x = train[torch.randint(len(train), (64,), generator=generator)].float() / 127.5 - 1
         decoded, out = model(x)
@@ -132,7 +132,7 @@ def autoencoder(
         (F.mse_loss(decoded, x) + out.loss).backward()
         codeword.reset_moments(optimizer, model)
         optimizer.step()
-    spent = time.perf_counter() - start
+    spent = time.process_time() - start
     with torch.no_grad():
         x = test.float() / 127.5 - 1
         decoded, out = model.eval()(x)

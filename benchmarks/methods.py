@@ -72,7 +72,7 @@ def table(results: dict[str, Figures], methods: list[str], steps: int) -> str:
         "codes used": ("used", ".1%"),
         "perplexity": ("perplexity", ".0f"),
     }
-    pictures["ms a step"] = ("milliseconds", ".0f")
+    pictures["CPU ms a step"] = ("milliseconds", ".0f")
     lines = ["## Autoencoder", "", *header(["method", *pictures])]
     for method in methods:
         cells = [mean(results, f"pictures-{steps}/{method}", *how) for how in pictures.values()]
@@ -81,7 +81,7 @@ def table(results: dict[str, Figures], methods: list[str], steps: int) -> str:
         "",
         "## Clouds: error over variance (codes used)",
         "",
-        *header(["method", *CLOUDS, "ms a step"]),
+        *header(["method", *CLOUDS, "CPU ms a step"]),
     ]
     for method in methods:
         keys = [f"cloud/{method}/{cloud}" for cloud in CLOUDS]

@@ -20,9 +20,10 @@ __all__ = ["LearnedSpread", "network"]
 class LearnedSpread(Transform):
     """c' = mu_x + alpha (c - mu_c) / sigma_c, where a network decides the standard deviation alpha of each feature.
 
-    For feature f the network sees the K values of that feature in the codebook, and the running moments of the rows::
+    For feature f the network sees the K values z = (c - mu_c) / sigma_c of that feature in the codebook, which have no
+    unit, so that it does not matter in which unit the rows are::
 
-        alpha_f = sigma_x,f softplus(net([c_1f ... c_Kf, sigma_x,f, mu_x,f]) + softplus^-1(1))
+        alpha_f = sigma_x,f softplus(net([z_1f ... z_Kf]) + softplus^-1(1))
 
     The last layer starts at zero, so alpha starts at the spread of the rows. Penalties on alpha: `LargeAlpha`,
     `UnitAlpha`, `GrowingAlpha`.
@@ -54,11 +55,10 @@ class _LearnedSpread(TransformModule):
     def __init__(self, codebook_size: int, features: int, hidden: int, momentum: float) -> None:
         super().__init__()
         self.rows = RunningMoments(features, momentum)
-        self.network = network(codebook_size + 2, hidden)
+        self.network = network(codebook_size, hidden)
 
     def forward(self, codes: Tensor) -> Tensor:
-        fixed = codes.detach()
-        return self.rows.mean + self.alpha(codes) * (codes - fixed.mean(0)) / variance(fixed).sqrt()
+        return self.rows.mean + self.alpha(codes) * _standard(codes, codes.detach())
 
     def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
         away = (places - self.rows.mean) / self.alpha(codes).clamp_min(1e-20)
@@ -66,9 +66,8 @@ class _LearnedSpread(TransformModule):
 
     def alpha(self, codes: Tensor) -> Tensor:
         spread = self.rows.variance.sqrt()
-        seen = torch.cat([codes, spread[None], self.rows.mean[None]])
         one = torch.expm1(torch.ones_like(spread)).log()  # softplus of this is 1
-        return spread * F.softplus(self.network(seen.T)[:, 0] + one)
+        return spread * F.softplus(self.network(_standard(codes, codes).T)[:, 0] + one)
 
     def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
         self.rows.init_(rows, valid)
@@ -78,6 +77,11 @@ class _LearnedSpread(TransformModule):
 
     def update_(self, statistics: Tensor) -> None:
         self.rows.update_(statistics)
+
+
+def _standard(codes: Tensor, of: Tensor) -> Tensor:
+    """Codes less the mean, over the standard deviation, of the codes `of`."""
+    return (codes - of.mean(0)) / variance(of).sqrt()
 
 
 def network(inputs: int, hidden: int) -> nn.Sequential:
