@@ -1,0 +1,20 @@
+"""Foreign state dictionaries become quantizers: one key table for each library, read in both directions."""
+
+from codeword.checkpoints.importers.convert import LIBRARIES, convert, convert_back, read_into
+from codeword.checkpoints.importers.library import Library
+from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined, kept, made, renamed
+
+__all__ = [
+    "LIBRARIES",
+    "KeyTable",
+    "Library",
+    "Row",
+    "convert",
+    "convert_back",
+    "dropped",
+    "joined",
+    "kept",
+    "made",
+    "read_into",
+    "renamed",
+]

@@ -1,0 +1,121 @@
+"""From the state dictionary of another library to a quantizer, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from codeword.checkpoints.importers.dac import DAC, DACTransformers
+from codeword.checkpoints.importers.encodec import EnCodec, EnCodecTransformers
+from codeword.checkpoints.importers.library import Library
+from codeword.checkpoints.importers.llamagen import LlamaGen
+from codeword.checkpoints.importers.mimi import Mimi
+from codeword.checkpoints.importers.table import KeyTable, State
+from codeword.checkpoints.importers.taming import Taming
+from codeword.errors import CodewordError
+from codeword.quantizers import Quantizer
+from codeword.registry import Registry
+
+__all__ = ["LIBRARIES", "convert", "convert_back", "read_into"]
+
+LIBRARIES = Registry(
+    "library",
+    {
+        "encodec": EnCodec,
+        "encodec-transformers": EnCodecTransformers,
+        "dac": DAC,
+        "dac-transformers": DACTransformers,
+        "mimi": Mimi,
+        "taming": Taming,
+        "llamagen": LlamaGen,
+    },
+)
+"""The foreign libraries whose state dictionaries can be read."""
+
+
+def convert(
+    state: State | str | os.PathLike[str], *, library: str, prefix: str | None = None, **options: Any
+) -> Quantizer:
+    """The quantizer that another library's state dictionary holds, in eval mode, on the CPU.
+
+    Args:
+        state: a state dictionary, of the quantizer or of a whole model; or a file of one, `.safetensors` or what
+            torch saved (only tensors are read from it, nothing is run).
+        library: one of `LIBRARIES`.
+        prefix: what stands before the quantizer's keys; None: where the library's own models have it. Keys without
+            it are not looked at; each one with it must be known.
+        options: what the state does not tell, such as `beta`: the fields of the library's class.
+
+    Raises:
+        CodewordError: an unknown library, option or key, a missing key, another shape: the message names it.
+
+    Example:
+        >>> codes = torch.randn(16, 4)
+        >>> vq = convert({"quantize.embedding.weight": codes}, library="taming")
+        >>> bool((vq.decode(torch.tensor([[3]]))[0, :, 0] == codes[3]).all())
+        True
+    """
+    foreign = _library(library, options)
+    whole = _tensors(state)
+    prefix = _place(foreign, whole) if prefix is None else prefix
+    own = {key.removeprefix(prefix): tensor for key, tensor in whole.items() if key.startswith(prefix)}
+    spelled = foreign.respell(own)
+    quantizer = foreign.build(spelled)
+    read_into(quantizer, foreign.table(quantizer), spelled)
+    return quantizer.eval()
+
+
+def convert_back(
+    quantizer: Quantizer, *, library: str, prefix: str = "", **options: Any
+) -> dict[str, Tensor]:
+    """The state dictionary of another library for a quantizer that `convert` made: live tensors, renamed.
+
+    Args and errors as in `convert`.
+    """
+    table = _library(library, options).table(quantizer)
+    return table.under(prefix, "").write(quantizer.state_dict())
+
+
+def read_into(module: nn.Module, table: KeyTable, state: State) -> None:
+    """Load a foreign state dictionary into a module by a table, strictly."""
+    module.load_state_dict(table.read(state, module.state_dict()), strict=True)
+
+
+def _library(name: str, options: Mapping[str, Any]) -> Library:
+    cls = LIBRARIES[name]
+    try:
+        library: Library = cls(**options)
+    except TypeError:
+        fields = getattr(cls, "__dataclass_fields__", {})
+        known = ", ".join(key for key in fields if not str(fields[key].type).startswith("ClassVar"))
+        unknown = ", ".join(key for key in options if key not in fields)
+        raise CodewordError.of(f"options of {name}", unknown, f"it has: {known or 'none'}") from None
+    return library
+
+
+def _tensors(state: State | str | os.PathLike[str]) -> State:
+    if isinstance(state, str | os.PathLike):
+        path = Path(state)
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, Mapping):
+        raise CodewordError.of(
+            "a state dictionary", f"a {type(state).__name__}", "pass names and their tensors"
+        )
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            inner = f"pass what is under {key!r}" if isinstance(value, Mapping) else "leave it out"
+            raise CodewordError.of("names and tensors only", f"{key!r}, a {type(value).__name__}", inner)
+    return state
+
+
+def _place(library: Library, state: State) -> str:
+    places = library.prefixes()
+    return next((p for p in places if any(key.startswith(p + library.mark) for key in state)), places[-1])

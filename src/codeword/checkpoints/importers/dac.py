@@ -1,0 +1,98 @@
+"""The Descript audio codec: a residual stack of narrow codes that are looked up by angle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from codeword.checkpoints.importers.library import Library, codebook_table, count_of, residual_table
+from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, renamed
+from codeword.parts import CodebookLoss, Commitment, Cosine, Gradient
+from codeword.quantizers import Quantizer, Residual, VectorQuantizer
+
+__all__ = ["DAC", "DACTransformers"]
+
+_SPELLINGS = {
+    ".parametrizations.weight.original0": ".weight_g",
+    ".parametrizations.weight.original1": ".weight_v",
+}
+
+
+@dataclass(frozen=True)
+class DAC(Library):
+    """The quantizer of DAC: `quantizer.quantizers.0.codebook.weight`, `.in_proj.weight_g` and so on.
+
+    Codes are looked up by angle and returned as they are. Projections have their weight norm multiplied out; both
+    spellings of it are read (`weight_g`, and `parametrizations.weight.original0`), and the first is given back.
+
+    Args:
+        dim: the axis of the features: 1, as its models have it.
+
+    Source: Kumar et al. 2023 (arXiv:2306.06546), with its weights of the losses.
+    """
+
+    dim: int = 1
+
+    places: ClassVar[tuple[str, ...]] = ("quantizer.", "")
+    mark: ClassVar[str] = "quantizers.0."
+    normed: ClassVar[bool] = True  # whether projections are kept as direction and length
+
+    def respell(self, state: State) -> State:
+        return {_respelled(key): tensor for key, tensor in state.items()}
+
+    def build(self, state: State) -> Quantizer:
+        count = count_of(state, "quantizers.{}.codebook.weight")
+        return Residual([self._stage(state, f"quantizers.{stage}.") for stage in range(count)], dim=self.dim)
+
+    def table(self, quantizer: Quantizer) -> KeyTable:
+        return residual_table(quantizer, "quantizers.{}.", self._stage_table)
+
+    def _stage(self, state: State, prefix: str) -> VectorQuantizer:
+        size, width = state[prefix + "codebook.weight"].shape
+        return VectorQuantizer(
+            len(state[prefix + "out_proj.bias"]),
+            size,
+            code_features=width,
+            codebook=Gradient(),
+            metric=Cosine(),
+            penalties=(Commitment(0.25), CodebookLoss(1.0)),
+        )
+
+    def _stage_table(self, stage: VectorQuantizer) -> KeyTable:
+        rows = []
+        for foreign, native in (("in_proj.", "project_in."), ("out_proj.", "project_out.")):
+            rows.append(renamed(f"{foreign}bias", f"{native}bias"))
+            rows.append(_weight(self.normed).under(foreign, native))
+        codes = codebook_table(stage.codebook, [renamed("weight", "codes")])
+        return KeyTable(rows) + codes.under("codebook.", "codebook.")
+
+
+@dataclass(frozen=True)
+class DACTransformers(DAC):
+    """The quantizer of DAC in transformers, whose projections have no weight norm. See `DAC`."""
+
+    normed: ClassVar[bool] = False
+
+
+def _respelled(key: str) -> str:
+    for old, new in _SPELLINGS.items():
+        key = key.replace(old, new)
+    return key
+
+
+def _weight(normed: bool) -> Row:
+    """The weight (out, in) of a projection that is a convolution of width 1 there."""
+    if normed:
+        return joined(("weight_g", "weight_v"), ("weight",), _multiplied, _taken_apart)
+    return renamed("weight", "weight", lambda t: t.squeeze(-1), lambda t: t.unsqueeze(-1))
+
+
+def _multiplied(g: Tensor, v: Tensor) -> Tensor:
+    return (v * (g / torch.linalg.vector_norm(v, dim=(1, 2), keepdim=True))).squeeze(-1)
+
+
+def _taken_apart(weight: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.linalg.vector_norm(weight, dim=1)[:, None, None], weight.unsqueeze(-1)

@@ -1,0 +1,86 @@
+"""EnCodec and audiocraft: a residual stack of moving averages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from codeword.checkpoints.importers.library import (
+    Library,
+    codebook_table,
+    count_of,
+    flag,
+    residual_table,
+    same_names,
+)
+from codeword.checkpoints.importers.table import KeyTable, State, renamed
+from codeword.parts import EMA
+from codeword.quantizers import Quantizer, Residual, VectorQuantizer
+
+__all__ = ["EnCodec", "EnCodecTransformers"]
+
+
+@dataclass(frozen=True)
+class EnCodec(Library):
+    """The quantizer of EnCodec and audiocraft: `quantizer.vq.layers.0._codebook.embed` and so on.
+
+    Codes, running counts and sums are taken over; revival and the rest of the rule are codeword's own.
+
+    Args:
+        decay: of the moving average, should training go on.
+        dim: the axis of the features: 1, as their models have it.
+
+    Source: Defossez et al. 2022 (arXiv:2210.13438).
+    """
+
+    decay: float = 0.99
+    dim: int = 1
+
+    places: ClassVar[tuple[str, ...]] = ("quantizer.vq.", "vq.", "")
+    mark: ClassVar[str] = "layers.0."
+    codebook: ClassVar[str] = "_codebook."
+
+    def build(self, state: State) -> Quantizer:
+        stages = [self._stage(state, stage) for stage in range(count_of(state, self._embed("{}")))]
+        return Residual(stages, dim=self.dim)
+
+    def table(self, quantizer: Quantizer) -> KeyTable:
+        return residual_table(quantizer, "layers.{}.", self._stage_table)
+
+    def _embed(self, stage: int | str) -> str:
+        return f"layers.{stage}.{self.codebook}embed"
+
+    def _stage(self, state: State, stage: int) -> VectorQuantizer:
+        size, width = state[self._embed(stage)].shape
+        wide = state.get(f"layers.{stage}.project_in.weight")
+        features = width if wide is None else wide.shape[1]
+        narrow = None if wide is None else width
+        return VectorQuantizer(features, size, code_features=narrow, codebook=EMA(decay=self.decay))
+
+    def _stage_table(self, stage: VectorQuantizer) -> KeyTable:
+        rows = [
+            renamed("inited", "initialized", flag, _numbered),
+            renamed("embed", "codes"),
+            renamed("cluster_size", "counts"),
+            renamed("embed_avg", "sums"),
+        ]
+        table = codebook_table(stage.codebook, rows).under(self.codebook, "codebook.")
+        for name in ("project_in", "project_out"):
+            layer = getattr(stage, name)
+            if layer is not None:
+                table += same_names(f"{name}.", f"{name}.", layer)
+        return table
+
+
+@dataclass(frozen=True)
+class EnCodecTransformers(EnCodec):
+    """The quantizer of EnCodec in transformers: `quantizer.layers.0.codebook.embed` and so on. See `EnCodec`."""
+
+    places: ClassVar[tuple[str, ...]] = ("quantizer.", "")
+    codebook: ClassVar[str] = "codebook."
+
+
+def _numbered(initialized: Tensor) -> Tensor:
+    return initialized.float().reshape(1)

@@ -1,0 +1,104 @@
+"""What a foreign library is to the importers: how to build the quantizer that its state asks for, and its keys."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from codeword.checkpoints.importers.table import KeyTable, Row, State, kept, made, renamed
+from codeword.errors import CodewordError
+from codeword.parts import Codebook
+from codeword.quantizers import Quantizer, Residual, VectorQuantizer
+
+__all__ = ["Library", "codebook_table", "count_of", "flag", "only", "residual_table", "same_names"]
+
+
+class Library(ABC):
+    """One foreign library: a frozen dataclass whose fields are what its state dictionary does not tell.
+
+    `build` and `table` see keys without the prefix.
+    """
+
+    places: ClassVar[tuple[str, ...]] = (
+        "",
+    )  # prefixes of the keys in a whole model: the first that is there
+    mark: ClassVar[str] = ""  # how the keys begin after the prefix, so that it is known to be there
+
+    def prefixes(self) -> tuple[str, ...]:
+        """Where to look for the keys in a whole model."""
+        return self.places
+
+    @abstractmethod
+    def build(self, state: State) -> Quantizer:
+        """A quantizer of the sizes that the state dictionary shows, not yet filled."""
+
+    @abstractmethod
+    def table(self, quantizer: Quantizer) -> KeyTable:
+        """The keys of the library that stand for those of such a quantizer."""
+
+    def respell(self, state: State) -> State:
+        """The state dictionary in the one spelling that the table knows, where there are older or newer ones."""
+        return state
+
+
+def codebook_table(book: Codebook, rows: Iterable[Row]) -> KeyTable:
+    """A table of all state of a codebook: these rows, and what they do not name stays as it is built.
+
+    A codebook that takes codes from elsewhere has begun: `initialized` becomes true, unless a row names it.
+    """
+    table = KeyTable(rows)
+    named = {key for row in table.rows for key in row.native}
+    others = [name for name in book.state_dict() if name not in named and name != "initialized"]
+    begun = [] if "initialized" in named else [made("initialized", lambda: torch.tensor(True))]
+    return table + KeyTable([kept(*others), *begun])
+
+
+def same_names(foreign: str, native: str, module: nn.Module) -> KeyTable:
+    """A module that both sides have alike, such as a linear projection, under two names."""
+    return KeyTable(renamed(key, key) for key in module.state_dict()).under(foreign, native)
+
+
+def flag(tensor: Tensor) -> Tensor:
+    """A flag of any shape and type as a bool scalar."""
+    return tensor.reshape(()).bool()
+
+
+def only(state: State, key: str) -> Tensor:
+    """The tensor of a key that must be there.
+
+    Raises:
+        CodewordError: it is not.
+    """
+    if key not in state:
+        raise CodewordError.of(
+            f"the key {key!r}",
+            f"a state dictionary of {len(state)} keys without it",
+            "pass prefix=..., what stands before it in your model",
+        )
+    return state[key]
+
+
+def count_of(state: State, pattern: str) -> int:
+    """How many keys `pattern.format(0)`, `pattern.format(1)`, ... there are in a row.
+
+    Raises:
+        CodewordError: not one.
+    """
+    only(state, pattern.format(0))
+    return next(count for count in range(1, len(state) + 1) if pattern.format(count) not in state)
+
+
+def residual_table(
+    quantizer: Quantizer, place: str, of_stage: Callable[[VectorQuantizer], KeyTable]
+) -> KeyTable:
+    """The table of a stack of vector quantizers, each at `place.format(stage)`."""
+    table = KeyTable()
+    assert isinstance(quantizer, Residual)
+    for number, stage in enumerate(quantizer.distinct):
+        assert isinstance(stage, VectorQuantizer)
+        table += of_stage(stage).under(place.format(number), f"quantizers.{number}.")
+    return table

@@ -1,0 +1,55 @@
+"""LlamaGen: narrow codes on the unit sphere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from codeword.checkpoints.importers.library import Library, codebook_table, only
+from codeword.checkpoints.importers.table import KeyTable, State, dropped, renamed
+from codeword.parts import CodebookLoss, Commitment, Cosine, Euclidean, Gradient
+from codeword.quantizers import Quantizer, VectorQuantizer
+
+__all__ = ["LlamaGen"]
+
+
+@dataclass(frozen=True)
+class LlamaGen(Library):
+    """`quantize.embedding.weight`, with vectors and codes normalised, as its published tokenizers have it.
+
+    The convolutions around it, `quant_conv` and `post_quant_conv`, belong to the model and stay there. Its
+    `codebook_used`, which only feeds a log, is dropped.
+
+    Args:
+        beta: the weight of the commitment.
+        l2_norm: whether vectors and codes are normalised, and codes returned so.
+        dim: the axis of the features: 1, as its models have it.
+
+    Source: Sun et al. 2024 (arXiv:2406.06525).
+    """
+
+    beta: float = 0.25
+    l2_norm: bool = True
+    dim: int = 1
+
+    places: ClassVar[tuple[str, ...]] = ("quantize.", "")
+    mark: ClassVar[str] = "embedding."
+
+    def build(self, state: State) -> Quantizer:
+        size, features = only(state, "embedding.weight").shape
+        return VectorQuantizer(
+            features,
+            size,
+            dim=self.dim,
+            codebook=Gradient(),
+            metric=Cosine(unit=True) if self.l2_norm else Euclidean(),
+            penalties=(Commitment(self.beta), CodebookLoss(1.0)),
+        )
+
+    def table(self, quantizer: Quantizer) -> KeyTable:
+        assert isinstance(quantizer, VectorQuantizer)
+        rows = [
+            renamed("embedding.weight", "codes"),
+            dropped("codebook_used", "the last indices seen, for a log", optional=True),
+        ]
+        return codebook_table(quantizer.codebook, rows).under("", "codebook.")
