@@ -27,9 +27,9 @@ def gather_scalars(value: Tensor) -> Tensor:
     """One int64 scalar from each rank, in the order of the ranks: shape (ranks,)."""
     if not is_shared():
         return value.reshape(1)
-    gathered = value.new_empty(dist.get_world_size())
-    dist.all_gather_into_tensor(gathered, value.reshape(1).contiguous())
-    return gathered
+    gathered = value.new_zeros(dist.get_world_size())  # a sum of numbers in places of their own: every torch
+    gathered[dist.get_rank()] = value  # has all_reduce, where gathering into one tensor was renamed
+    return sum_(gathered)
 
 
 def sum_(tensor: Tensor) -> Tensor:

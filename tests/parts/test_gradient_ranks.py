@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from pathlib import Path
-
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from codeword import Residual, VectorQuantizer, warm_up
 from codeword.parts import CodebookLoss, Commitment, Frozen, Gradient, Linear, Normal, Stale
+from ranks import RANKS
 
 BOTH = (CodebookLoss(), Commitment())
 BUILDERS = {
@@ -40,47 +35,37 @@ def train(build, rank: int | None) -> dict[str, torch.Tensor]:
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     for step in range(6):
         x = torch.randn(40, 4, generator=torch.Generator().manual_seed(step))
-        x = x if rank is None else x.chunk(2)[rank]
+        x = x if rank is None else x.chunk(RANKS)[rank]
         optimizer.zero_grad()
         wrapped(x).backward()
         optimizer.step()
     return model.state_dict()
 
 
-def worker(rank: int, port: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def train_shared(rank: int, name: str) -> dict[str, torch.Tensor]:
+    return train(BUILDERS[name], rank)
+
+
+def warm_shared(rank: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(rank)
     stack = Residual([VectorQuantizer(4, 16) for _ in range(2)])
-    warm_up(stack, [torch.randn(30 + 10 * rank, 4) for _ in range(3)])
-    torch.save(stack.state_dict(), Path(folder, f"warm-{rank}.pt"))
-    torch.save({name: train(build, rank) for name, build in BUILDERS.items()}, Path(folder, f"{rank}.pt"))
-    dist.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(worker, (port, str(folder)), nprocs=2)
-    warm = [torch.load(folder / f"warm-{rank}.pt") for rank in range(2)]
-    return [torch.load(folder / f"{rank}.pt") | {"warm": warm[rank]} for rank in range(2)]
+    warm_up(stack, [torch.randn(30 + 10 * (rank % 2), 4) for _ in range(3)])
+    return stack.state_dict()
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_ranks_equal_each_other_and_one_process(name, shared):
+def test_ranks_equal_each_other_and_one_process(name, ranks):
     alone = train(BUILDERS[name], None)
     assert alone["vq.codebook.revived"] > 0 or name == "linear"
+    shared = ranks.run(train_shared, name)
     for key, value in alone.items():
-        assert torch.equal(shared[0][name][key], shared[1][name][key]), key
-        torch.testing.assert_close(shared[0][name][key], value, rtol=1e-4, atol=1e-5, msg=key)
+        assert all(torch.equal(state[key], shared[0][key]) for state in shared), key
+        torch.testing.assert_close(shared[0][key], value, rtol=1e-4, atol=1e-5, msg=key)
 
 
-def test_warm_up_gives_all_ranks_the_same_codes(shared):
-    first, second = (states["warm"] for states in shared)
-    assert int(first["quantizers.1.codebook.counts"].sum()) in (210, 209)  # 30 + 40 rows in three batches
+def test_warm_up_gives_all_ranks_the_same_codes(ranks):
+    first, *others = ranks.run(warm_shared)
+    # 2 x (30 + 40) rows in three batches
+    assert int(first["quantizers.1.codebook.counts"].sum()) in (420, 419)
     for key, value in first.items():
-        assert torch.equal(value, second[key]), key
+        assert all(torch.equal(value, other[key]) for other in others), key

@@ -1,0 +1,193 @@
+"""Four processes joined by gloo, for all tests that need ranks: started once, at the first use.
+
+A test gives a function that can be pickled, and every rank calls it with its number. A function that does not end in
+time, or that ends on one rank alone, is a failure that says where each rank stood; the processes are then killed, and
+the next test gets fresh ones.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RANKS", "Ranks", "RanksFailed"]
+
+RANKS = 4
+STARTING = 240  # seconds for four imports of torch on a machine that is busy with other things
+TRACE = 3  # seconds that a rank has for writing down where it stands
+
+
+class RanksFailed(AssertionError):
+    """A function raised, hung or died on a rank."""
+
+
+class Ranks:
+    """The processes; `run` is all there is to use."""
+
+    def __init__(self, size: int = RANKS) -> None:
+        self.size = size
+        self._folder: tempfile.TemporaryDirectory | None = None
+        self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._ends: list[Connection] = []
+
+    def run(self, function: Callable[..., Any], *args: Any, seconds: float = 150) -> list[Any]:
+        """What `function(rank, *args)` returns on each rank.
+
+        Args:
+            function: of a module that the processes can import; called on all ranks at once.
+            args: can be pickled.
+            seconds: after which it is said to hang.
+
+        Raises:
+            RanksFailed: with the traceback of the rank that raised, or of all ranks when they hang.
+        """
+        if not self._processes:
+            self._start()
+        try:
+            return self._call(f"{function.__module__}.{function.__qualname__}", (function, args), seconds)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End all processes now; the next `run` starts others."""
+        for process in self._processes:
+            process.kill()
+            process.join()
+        for end in self._ends:
+            end.close()
+        self._processes, self._ends = [], []
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def close(self) -> None:
+        """Let the processes end by themselves, and kill those that do not; nothing of this can fail a test."""
+        for end in self._ends:
+            try:
+                end.send_bytes(b"")
+            except OSError:
+                continue
+        deadline = time.monotonic() + 10
+        for process in self._processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        self.kill()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._folder = tempfile.TemporaryDirectory(prefix="ranks-", ignore_cleanup_errors=True)
+        for rank in range(self.size):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(rank, self.size, self._folder.name, theirs), daemon=True
+            )
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+            self._ends.append(ours)
+        try:
+            self._collect("the start of the processes", STARTING)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _call(self, name: str, task: Any, seconds: float) -> list[Any]:
+        packed = pickle.dumps(task)
+        for end in self._ends:
+            end.send_bytes(packed)
+        return self._collect(name, seconds)
+
+    def _collect(self, name: str, seconds: float) -> list[Any]:
+        """The answers of all ranks; as soon as one has failed, the others are not waited for."""
+        answers: dict[int, Any] = {}
+        deadline = time.monotonic() + seconds
+        while len(answers) < self.size:
+            waiting = {end: rank for rank, end in enumerate(self._ends) if rank not in answers}
+            ready = wait(list(waiting), timeout=max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise RanksFailed(f"{name} hangs after {seconds} seconds\n{self._where(answers)}")
+            for end in ready:
+                rank = waiting[end]  # type: ignore[index]
+                try:
+                    failure, answers[rank] = pickle.loads(end.recv_bytes())  # type: ignore[union-attr]
+                except (EOFError, OSError):
+                    self._processes[rank].join(TRACE)
+                    code = self._processes[rank].exitcode
+                    raise RanksFailed(f"{name}: rank {rank} died with exit code {code}") from None
+                if failure:
+                    raise RanksFailed(f"{name} on rank {rank}:\n{failure}")
+        return [answers[rank] for rank in range(self.size)]
+
+    def _where(self, answers: dict[int, Any]) -> str:
+        """Where the ranks that have not answered stand."""
+        assert self._folder is not None
+        silent = [rank for rank in range(self.size) if rank not in answers]
+        for rank in silent:
+            os.kill(self._processes[rank].pid, signal.SIGUSR1)  # type: ignore[arg-type]
+        time.sleep(TRACE)
+        traces = {rank: Path(self._folder.name, f"trace-{rank}") for rank in silent}
+        return "\n".join(
+            f"rank {rank}:\n{path.read_text() if path.exists() else 'nothing to see'}"
+            for rank, path in traces.items()
+        )
+
+
+def _serve(rank: int, size: int, folder: str, end: Connection) -> None:
+    """What a process does: join the group, then call what it is sent until it is sent nothing.
+
+    It never returns. The interpreter's end would meet threads of the group that still run, and abort.
+    """
+    code = 1
+    try:
+        with open(Path(folder, f"trace-{rank}"), "w") as trace:
+            faulthandler.register(signal.SIGUSR1, file=trace)
+            _join(rank, size, folder)
+            end.send_bytes(pickle.dumps((None, None)))
+            while packed := end.recv_bytes():
+                end.send_bytes(pickle.dumps(_answer(rank, packed)))
+        _leave()
+        code = 0
+    except EOFError:  # the tests have gone
+        pass
+    finally:
+        os._exit(code)
+
+
+def _join(rank: int, size: int, folder: str) -> None:
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
+
+
+def _leave() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _answer(rank: int, packed: bytes) -> tuple[str | None, Any]:
+    """The traceback if there is one, and the result."""
+    import torch
+
+    try:
+        torch.manual_seed(0)
+        function, args = pickle.loads(packed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return None, function(rank, *args)
+    except BaseException:
+        return traceback.format_exc(), None
