@@ -34,6 +34,12 @@ SPECS = {
     "bsq": "bsq6,group=4,commitment=0.1",
     "binarize": "binarize,threshold=0.1",
     "bits": "bits5,temperature=2.0",
+    "bit-layers": "bitlayers3,temperature=0.5",
+    "memory": "memory11,temperature=0.7",
+    "overlapped": "ovq3x(memory7)",
+    "overlapped-mixed": "ovq(memory7|memory5),code_features=4",
+    "overlapped-residual": "ovq2x(rvq2x(memory5))",
+    "residual-memory": "rvq2x(memory5)",
     "random-projection": "rpq9,code_features=4",
     "residual-fsq": "rvq2x(fsq5-5-5)",
     "residual-bits": "rvq2x(bits3)",
@@ -59,7 +65,7 @@ def _builder(spec: str) -> Callable[[], Quantizer]:
 FAMILY_CASES: dict[str, Callable[[], Quantizer]] = {name: _builder(spec) for name, spec in SPECS.items()}
 
 # Compiling takes seconds a case; of those that compile the same code one goes with every run, the others with the slow.
-TRACED = ("residual-dropout", "fsq-symmetric-noise", "bits")
+TRACED = ("residual-dropout", "fsq-symmetric-noise", "bits", "overlapped")
 SLOW_FAMILIES = {(name, "P6") for name in SPECS if name not in TRACED}
 
 EXEMPT_FAMILIES: dict[tuple[str, str], str] = {

@@ -2,12 +2,15 @@
 
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.binary import Binarize
+from codeword.quantizers.bit_layers import BitLayers
 from codeword.quantizers.bitcodes import Bitcodes
 from codeword.quantizers.catalogue import QUANTIZERS, from_spec
 from codeword.quantizers.grouped import Grouped
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
 from codeword.quantizers.lookup_free import BSQ, LFQ
+from codeword.quantizers.memory import MemoryCodes
 from codeword.quantizers.output import Quantized
+from codeword.quantizers.overlapped import Overlapped
 from codeword.quantizers.random_projection import RandomProjection
 from codeword.quantizers.residual import Residual
 from codeword.quantizers.scalar import FSQ
@@ -19,10 +22,13 @@ __all__ = [
     "LFQ",
     "QUANTIZERS",
     "Binarize",
+    "BitLayers",
     "Bitcodes",
     "Blockwise",
     "Channelwise",
     "Grouped",
+    "MemoryCodes",
+    "Overlapped",
     "Patches",
     "Quantized",
     "Quantizer",

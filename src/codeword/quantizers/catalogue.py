@@ -7,12 +7,15 @@ from typing import Any
 from codeword.errors import CodewordError
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.binary import Binarize
+from codeword.quantizers.bit_layers import BitLayers
 from codeword.quantizers.bitcodes import Bitcodes
 from codeword.quantizers.composite import Composite
 from codeword.quantizers.grammar import Call, parse, point
 from codeword.quantizers.grouped import Grouped
 from codeword.quantizers.layouts import Blockwise, Channelwise, Layout, Patches
 from codeword.quantizers.lookup_free import BSQ, LFQ
+from codeword.quantizers.memory import MemoryCodes
+from codeword.quantizers.overlapped import Overlapped
 from codeword.quantizers.random_projection import RandomProjection
 from codeword.quantizers.residual import Residual
 from codeword.quantizers.scalar import FSQ
@@ -31,6 +34,9 @@ _CLASSES = (
     BSQ,
     Binarize,
     Bitcodes,
+    BitLayers,
+    MemoryCodes,
+    Overlapped,
     RandomProjection,
     Channelwise,
     Blockwise,
@@ -46,7 +52,8 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
     Args:
         spec: name, sizes and options: `vq1024`, `vq1024,cosine,code_features=8`, `rvq8x1024` (stages x codes),
             `gvq2x64` (groups x codes), nested `gvq2x(rvq4x256)`, `rvq(vq1024|vq256)`, `rvq8x1024,shared=true`;
-            `fsq8-5-5-5` (levels), `lfq18`, `bsq18` and `bits16` (bits), `binarize`, `rpq8192` (codes);
+            `fsq8-5-5-5` (levels), `lfq18`, `bsq18`, `bits16` and `bitlayers8` (bits), `binarize`, `rpq8192` and
+            `memory1024` (codes), `ovq4x(memory1024)` (parts);
             `channelwise(vq1024),split=4`, `blockwise(vq1024),split=4`, `patches(vq1024),size=(2,2)`.
         features: size of a vector; the number of channels for the last three.
         dim: the axis of the features; 1 for the last three.

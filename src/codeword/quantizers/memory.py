@@ -1,0 +1,159 @@
+"""Memory codes: attention over one codebook, which is asked by keys and answers with values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from codeword.errors import CodewordError
+from codeword.functional import Usage, Valid, over_blocks
+from codeword.parts import Codebook, Dot, Gradient, Gumbel
+from codeword.parts.axes import Choice
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.checks import check_indices
+
+__all__ = ["MemoryCodes"]
+
+
+class MemoryCodes(Quantizer):
+    """Each vector attends to the codes: the one with the best key is chosen, and its value is the output.
+
+    With the codes c_k, keys W_K c_k and values W_V c_k, all of them learned::
+
+        k = argmax_k x . (W_K c_k) / sqrt(features)        q = W_V c_k
+
+    Nothing pulls q to x: codes, keys and values learn from your loss, through the output. In training the code is
+    drawn by Gumbel noise on the logits, and gradients are those of softmax((logits + noise) / temperature); see
+    `Gumbel`. In eval there is no noise, the codes learn through the output alone, and the gradient of x is that of
+    softmax(logits / temperature). Several of them over the same vector are `Overlapped`.
+
+    Args:
+        features: size of a vector, of a code, of a key and of a value.
+        codebook_size: how many codes, K.
+        temperature: of the relaxation, above 0; an attribute that a schedule may set.
+        dim: the axis of the features.
+
+    Raises:
+        CodewordError: a size below 1, or a temperature not above 0.
+
+    Source: memory codes of NWT, Mama et al. 2021 (arXiv:2106.04283); `MQ1d` of quantizer-pytorch.
+
+    Example:
+        >>> memory = MemoryCodes(8, 16).eval()
+        >>> out = memory(torch.randn(2, 10, 8))
+        >>> out.indices.shape
+        torch.Size([2, 10])
+        >>> bool((memory.decode(out.indices) == out.quantized).all())
+        True
+    """
+
+    spec_name = "memory"
+    size_names = ("codebook_size",)
+    trained_by_output = True
+
+    def __init__(self, features: int, codebook_size: int, *, temperature: float = 1.0, dim: int = -1) -> None:
+        super().__init__(features, dim=dim)
+        if not isinstance(codebook_size, int) or codebook_size < 1:
+            raise CodewordError.of(
+                "codebook_size of at least 1", repr(codebook_size), "pass how many codes there are to be"
+            )
+        if not temperature > 0:
+            raise CodewordError.of("temperature above 0", repr(temperature), "pass 1.0 or so")
+        self.codebook_size = codebook_size
+        self.temperature = temperature
+        self.codebook = Codebook(codebook_size, features, Gradient(init=None, revival=None))
+        self.project_keys = nn.Linear(features, features, bias=False)
+        self.project_values = nn.Linear(features, features, bias=False)
+
+    def options(self) -> dict[str, Any]:
+        return {"codebook_size": self.codebook_size, "temperature": self.temperature}
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return (self.codebook_size,)
+
+    @property
+    def ready(self) -> bool:
+        return self.codebook.ready
+
+    @property
+    def device(self) -> torch.device:
+        return self.codebook.codes.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.codebook.codes.dtype
+
+    def init_(self, rows: Tensor, valid: Valid) -> None:
+        self.codebook.init_(rows, valid)
+
+    @torch.no_grad()
+    def look_up(self, rows: Tensor) -> Tensor:
+        return Dot().look_up(rows, self.keys())
+
+    @torch.no_grad()
+    def select(self, rows: Tensor, valid: Valid) -> Tensor:
+        return self._gumbel().select(rows, self.keys(), Dot(), valid, self.codebook.draws())
+
+    def gather(self, indices: Tensor) -> Tensor:
+        return self.values()[indices]
+
+    def keys(self) -> Tensor:
+        """What rows are compared with, (K, D)."""
+        return linear(self.codebook.codes, self.project_keys.weight.to(self.dtype))
+
+    def values(self) -> Tensor:
+        """What the output is made of, (K, D). The whole table: a row's value depends on no other row."""
+        return linear(self.codebook.codes, self.project_values.weight.to(self.dtype))
+
+    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
+        return self.codebook.statistics(rows, indices, valid)
+
+    def update_(self, statistics: Tensor) -> None:
+        self.codebook.update_(statistics)
+
+    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+        keys, values, gumbel = self.keys(), self.values().detach(), self._gumbel()
+        if self.training:
+            draws = self.codebook.last_draws()
+            metric = _KeyToValue(values)
+            return gumbel.surrogate(
+                Choice(rows, indices, q, valid, metric, draws, read=lambda: keys, alpha=lambda: None)
+            )
+        if not rows.requires_grad:
+            return q
+
+        def relaxed(block: Tensor) -> Tensor:
+            logits = gumbel.scale * Dot().scores(block, keys.detach())
+            return (logits / gumbel.temperature).softmax(-1) @ values
+
+        return torch.cat(over_blocks(relaxed, rows, len(keys))) + q
+
+    def check_indices(self, indices: Tensor) -> None:
+        check_indices(indices, self.codebook_size)
+
+    def usage(self) -> Usage:
+        return self.codebook.usage()
+
+    def reset_usage(self) -> None:
+        self.codebook.reset_usage()
+
+    def extra_repr(self) -> str:
+        return f"features={self.features}, codebook_size={self.codebook_size}, dim={self.dim}"
+
+    def _gumbel(self) -> Gumbel:
+        return Gumbel(self.temperature, scale=float(self.features) ** -0.5)
+
+
+@dataclass(frozen=True)
+class _KeyToValue(Dot):
+    """The dot product with keys, of which each stands for the value beside it."""
+
+    values: Tensor
+
+    def output(self, codes: Tensor) -> Tensor:
+        return self.values
