@@ -18,6 +18,7 @@ from codeword.checkpoints.importers.llamagen import LlamaGen
 from codeword.checkpoints.importers.mimi import Mimi
 from codeword.checkpoints.importers.table import KeyTable, State
 from codeword.checkpoints.importers.taming import Taming
+from codeword.checkpoints.importers.vector_quantize_pytorch import VectorQuantizePytorch
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer
 from codeword.registry import Registry
@@ -34,6 +35,7 @@ LIBRARIES = Registry(
         "mimi": Mimi,
         "taming": Taming,
         "llamagen": LlamaGen,
+        "vector-quantize-pytorch": VectorQuantizePytorch,
     },
 )
 """The foreign libraries whose state dictionaries can be read."""
