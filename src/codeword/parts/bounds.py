@@ -6,12 +6,15 @@ Each bound maps z to a place, measured in levels from 0 to L - 1; the nearest le
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Bound", "Sigmoid", "Symmetric", "Tanh"]
+from codeword.parts.checks import between
+
+__all__ = ["Bound", "Cell", "Sigmoid", "Symmetric", "Tanh"]
 
 _MARGIN = 1e-3  # of the paper: outermost levels are reached short of infinity
 
@@ -35,15 +38,26 @@ class Bound(ABC):
 
 @dataclass(frozen=True)
 class Tanh(Bound):
-    """round(tanh(z + s) h - o) / floor(L / 2), h = (L - 1)(1 - 0.001) / 2, o = 1/2 for even L, s = tan(o / h).
+    """round(tanh(z + s) h - o) / floor(L / 2), h = (L - 1)(1 - m) / 2, o = 1/2 for even L, s = tan(o / h).
 
     The default. Levels of even L are not symmetric: -L/2 to L/2 - 1, so that 0 is one of them.
+
+    Args:
+        margin: m, by which the outermost places stay within the outermost levels; below 0 they go beyond them.
+        exact: s = atanh(o / h) instead, the inverse of the tanh, so that z = 0 is exactly the level 0. With a margin
+            of -0.001 this is what vector-quantize-pytorch computes. The margin must be below 0 then.
 
     Source: Mentzer et al. 2023, FSQ, appendix A.1 (arXiv:2309.15505).
     """
 
+    margin: float = 1e-3
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        between("margin of Tanh", self.margin, -1, 0 if self.exact else 1)
+
     def place(self, rows: Tensor, levels: Tensor) -> Tensor:
-        return _shifted(rows, levels, steepness=1.0)
+        return _shifted(rows, levels, 1.0, self.margin, torch.atanh if self.exact else torch.tan)
 
     def value(self, place: Tensor, levels: Tensor) -> Tensor:
         middle = levels // 2
@@ -58,7 +72,7 @@ class Sigmoid(Bound):
     """
 
     def place(self, rows: Tensor, levels: Tensor) -> Tensor:
-        return _shifted(rows, levels, steepness=0.8)  # 2 sigmoid(1.6 z) - 1 = tanh(0.8 z)
+        return _shifted(rows, levels, 0.8, _MARGIN, torch.tan)  # 2 sigmoid(1.6 z) - 1 = tanh(0.8 z)
 
     def value(self, place: Tensor, levels: Tensor) -> Tensor:
         middle = levels // 2
@@ -83,8 +97,42 @@ class Symmetric(Bound):
         return torch.minimum(place, levels - 1)
 
 
-def _shifted(rows: Tensor, levels: Tensor, steepness: float) -> Tensor:
-    half = (levels - 1) * (1 - _MARGIN) / 2
+@dataclass(frozen=True)
+class Cell(Bound):
+    """Symmetric levels between hard bounds, shrunk `stage` times to the size of one of their cells: L^-stage (-1 to 1).
+
+    For numbers that are already within the bounds. Cells are 2 / (L - 1) wide, so a stage with its own cells covers
+    what the stage before leaves over, to the edge.
+
+    Args:
+        stage: 0 for -1 to 1.
+    """
+
+    stage: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.stage, int) or self.stage < 0:
+            raise CodewordError.of(
+                "stage of Cell of at least 0", repr(self.stage), "pass how often the levels shrink"
+            )
+
+    def place(self, rows: Tensor, levels: Tensor) -> Tensor:
+        return ((rows / self._size(rows, levels)).clamp(-1, 1) + 1) * (levels - 1) / 2
+
+    def value(self, place: Tensor, levels: Tensor) -> Tensor:
+        return (2 * place / (levels - 1) - 1) * self._size(place, levels)
+
+    def digits(self, rows: Tensor, levels: Tensor) -> Tensor:
+        return (self.place(rows, levels) + 0.5).floor().long()
+
+    def _size(self, like: Tensor, levels: Tensor) -> Tensor:
+        return levels.to(like.dtype) ** -self.stage
+
+
+def _shifted(
+    rows: Tensor, levels: Tensor, steepness: float, margin: float, inverse: Callable[[Tensor], Tensor]
+) -> Tensor:
+    half = (levels - 1) * (1 - margin) / 2
     offset = (1 - levels % 2) / 2
-    shift = (offset / half).tan() / steepness
+    shift = inverse(offset / half) / steepness
     return (steepness * (rows + shift)).tanh() * half - offset + levels // 2

@@ -45,6 +45,7 @@ class Grouped(Composite):
     """
 
     spec_name = "gvq"
+    pool = staticmethod(mean_losses)  # of the parts' losses
 
     @classmethod
     def part_features(cls, features: int, count: int) -> int:
@@ -137,7 +138,7 @@ class Grouped(Composite):
             out, loss, named = child.settle(child.narrow(part), index, seen, held)
             outputs.append(child.widen(out))
             losses.append((loss, named))
-        return self._concatenate(outputs), *mean_losses(losses, len(losses))
+        return self._concatenate(outputs), *self.pool(losses, len(losses))
 
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
         seen = self._seen(valid)

@@ -62,6 +62,7 @@ class Residual(Composite):
 
     spec_name = "rvq"
     choices = ("stages", "beam")
+    pool = staticmethod(mean_losses)  # of the parts' losses
     own_options = (*Composite.own_options, "dropout", "minimum_stages", "stagewise")
 
     def __init__(
@@ -236,9 +237,7 @@ class Residual(Composite):
             losses.append((loss, named))
             total = total + (out if stays is None else out * stays[:, None])
             left = rows - total.detach()
-        return substitute(total, self.surrogate(rows, indices, total, valid)), *mean_losses(
-            losses, len(losses)
-        )
+        return substitute(total, self.surrogate(rows, indices, total, valid)), *self.pool(losses, len(losses))
 
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
         if self.trained_by_output:
