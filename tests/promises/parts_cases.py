@@ -28,6 +28,7 @@ from codeword.parts import (
     LearnedSpread,
     Linear,
     MaxNorm,
+    MeanEMA,
     Normal,
     NormCap,
     Orthogonality,
@@ -61,6 +62,7 @@ PARTS_CASES: dict[str, Callable[[], Quantizer]] = {
     "dot": vq(metric=Dot()),
     "smoothed": vq(codebook=EMA(smoothing=1e-3)),
     "gathers-first": vq(codebook=EMA(gathers_first=True)),
+    "mean-ema": vq(31, codebook=MeanEMA(decay=0.8, revival=Budget(0.5, at_most=4))),
 }
 
 BOTH = (Commitment(), CodebookLoss())

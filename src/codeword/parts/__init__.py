@@ -32,7 +32,7 @@ from codeword.parts.transforms import (
     SpaceFilling,
     UnitNorm,
 )
-from codeword.parts.updates import EMA, Frozen, Gradient, InPlaceAdam, InPlaceSGD
+from codeword.parts.updates import EMA, Frozen, Gradient, InPlaceAdam, InPlaceSGD, MeanEMA
 from codeword.registry import Registry
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "LearnedSpread",
     "Linear",
     "MaxNorm",
+    "MeanEMA",
     "NormCap",
     "Normal",
     "Orthogonality",
@@ -89,6 +90,7 @@ PARTS = Registry(
     "part",
     {
         "ema": EMA,
+        "mean_ema": MeanEMA,
         "gradient": Gradient,
         "in_place_sgd": InPlaceSGD,
         "in_place_adam": InPlaceAdam,

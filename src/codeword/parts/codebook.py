@@ -142,16 +142,24 @@ class Codebook(nn.Module):
         if revival is None or self.frozen:
             return
         state = self.state()
-        dead = revival.dead(state)
-        place = dead.cumsum(0) - 1  # the i-th dead code takes the i-th candidate
-        moved = dead & (place < self.candidate_count)
         places = revival.places(self.candidates, self.searched(), state, self.draws())
+        self.replace_(revival.dead(state), places, self.candidate_count)
+
+    @torch.no_grad()
+    def replace_(self, dead: Tensor, places: Tensor, count: Tensor) -> None:
+        """Move the i-th of the dead codes (K,) bool to the i-th of `count` places (R, D), while there are any.
+
+        What is remembered of the moved codes starts anew, their counts at the mean.
+        """
+        state, revival = self.state(), self.rule.revival
+        place = dead.cumsum(0) - 1
+        moved = dead & (place < count)
         codes = places[place.clamp(0, len(places) - 1)]
         if self.transform is not None:
             codes = self.transform.inverse(codes, self.codes)
         codes = torch.where(moved[:, None], codes, self.codes)
         counts = torch.where(moved, state["counts"].mean(), state["counts"])
-        fresh = self.rule.state(codes, counts) | revival.state(len(codes))
+        fresh = self.rule.state(codes, counts) | (revival.state(len(codes)) if revival else {})
         for name, value in fresh.items():
             shape = (-1, *[1] * (value.ndim - 1))
             state[name].copy_(torch.where(moved.view(shape), value.to(value.device), state[name]))

@@ -25,7 +25,7 @@ class Budget(Revival):
     all codes, so that a code that is never chosen has log(share) / log(d) steps to live.
 
     Args:
-        share: of the mean budget, 0 < share < 1.
+        share: of the mean budget, 0 <= share < 1; at 0 no code is ever dead, and the budget is only kept.
         decay: d, 0 < d < 1.
         at_most: how many codes may be replaced in one step; None: one in 32, at least one.
 
@@ -37,7 +37,9 @@ class Budget(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
-        between("share of Budget", self.share, 0, 1)
+        at_least("share of Budget", self.share, 0)
+        if self.share:
+            between("share of Budget", self.share, 0, 1)
         between("decay of Budget", self.decay, 0, 1)
         if self.at_most is not None:
             at_least("at_most of Budget", self.at_most, 1)

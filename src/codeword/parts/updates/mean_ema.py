@@ -1,0 +1,51 @@
+"""Codes as moving averages of the means of their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.parts.axes import Init, Revival, State, Update
+from codeword.parts.inits import KMeans
+from codeword.parts.revivals import Relative
+from codeword.parts.updates.counting import check_rule, running
+
+__all__ = ["MeanEMA"]
+
+
+@dataclass(frozen=True)
+class MeanEMA(Update):
+    """At each step a code moves a fixed part of the way to the mean of the rows that chose it, however many they are.
+
+    With n_k the rows that chose code k in a step, and s_k their sum::
+
+        c_k <- g c_k + (1 - g) s_k / n_k        where n_k > 0
+
+    A code that no row chose stays where it is. Unlike `EMA` a step with one row counts as much as one with a
+    thousand: codes that are chosen rarely follow faster, and are noisier. The running counts are for revival alone.
+
+    Args:
+        decay: g, 0 < g < 1. None: from the load, as for `EMA`.
+        init, revival, sync, gathers_first: as for `EMA`.
+
+    Source: the budgeted vector quantization of quantizer-pytorch.
+    """
+
+    decay: float | None = None
+    init: Init | None = KMeans()
+    revival: Revival | None = Relative()
+    sync: bool = True
+    gathers_first: bool = False
+
+    def __post_init__(self) -> None:
+        check_rule(self, self.decay)
+
+    def state(self, codes: Tensor, counts: Tensor) -> State:
+        return {"counts": counts.clone()}
+
+    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
+        counts, g = running(state["counts"], hits, self.decay)
+        mean = hit_sums / hits.clamp_min(1)[:, None]
+        return torch.where(hits[:, None] > 0, g * codes + (1 - g) * mean, codes), {"counts": counts}
