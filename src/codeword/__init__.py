@@ -7,6 +7,7 @@ from codeword.parts import (
     Affine,
     Below,
     Budget,
+    Cell,
     CodebookLoss,
     CodeGamma,
     Commitment,
@@ -67,6 +68,7 @@ from codeword.quantizers import (
     Quantizer,
     RandomProjection,
     Residual,
+    ResidualFSQ,
     VectorQuantizer,
     from_spec,
     methods,
@@ -84,6 +86,7 @@ from codeword.quantizers.models import (
     resize,
 )
 from codeword.quantizers.norms import MaxNormFeatures, UnitFeatures
+from codeword.quantizers.parallel import accumulate, finish_sharding
 from codeword.quantizers.warm_up import warm_up
 from codeword.version import __version__
 
@@ -99,6 +102,7 @@ __all__ = [
     "Bitcodes",
     "Blockwise",
     "Budget",
+    "Cell",
     "Channelwise",
     "CodeGamma",
     "CodebookLoss",
@@ -140,6 +144,7 @@ __all__ = [
     "ReinMax",
     "Relative",
     "Residual",
+    "ResidualFSQ",
     "Rotation",
     "RunningAffine",
     "Sample",
@@ -159,12 +164,14 @@ __all__ = [
     "VectorQuantizer",
     "Wasserstein",
     "__version__",
+    "accumulate",
     "anneal",
     "codebook_parameters",
     "collisions",
     "disabled",
     "find_codebooks",
     "find_quantizers",
+    "finish_sharding",
     "fit",
     "freeze",
     "from_spec",

@@ -3,7 +3,7 @@
 `PARTS` lists every class that a spec string may name.
 """
 
-from codeword.parts.bounds import Sigmoid, Symmetric, Tanh
+from codeword.parts.bounds import Cell, Sigmoid, Symmetric, Tanh
 from codeword.parts.codebook import Codebook
 from codeword.parts.estimators import Directional, Gumbel, ReinMax, Rotation, Sampled, StraightThrough
 from codeword.parts.inits import KMeans, Normal, Sample, Uniform
@@ -41,6 +41,7 @@ __all__ = [
     "Affine",
     "Below",
     "Budget",
+    "Cell",
     "CodeGamma",
     "Codebook",
     "CodebookLoss",
@@ -135,5 +136,6 @@ PARTS = Registry(
         "tanh": Tanh,
         "sigmoid": Sigmoid,
         "symmetric": Symmetric,
+        "cell": Cell,
     },
 )

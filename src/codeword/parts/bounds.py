@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from codeword.errors import CodewordError
 from codeword.parts.checks import between
 
 __all__ = ["Bound", "Cell", "Sigmoid", "Symmetric", "Tanh"]

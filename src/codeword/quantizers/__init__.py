@@ -13,6 +13,7 @@ from codeword.quantizers.output import Quantized
 from codeword.quantizers.overlapped import Overlapped
 from codeword.quantizers.random_projection import RandomProjection
 from codeword.quantizers.residual import Residual
+from codeword.quantizers.residual_fsq import ResidualFSQ
 from codeword.quantizers.scalar import FSQ
 from codeword.quantizers.vector import VectorQuantizer
 
@@ -34,6 +35,7 @@ __all__ = [
     "Quantizer",
     "RandomProjection",
     "Residual",
+    "ResidualFSQ",
     "VectorQuantizer",
     "from_spec",
 ]

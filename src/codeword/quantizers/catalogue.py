@@ -18,6 +18,7 @@ from codeword.quantizers.memory import MemoryCodes
 from codeword.quantizers.overlapped import Overlapped
 from codeword.quantizers.random_projection import RandomProjection
 from codeword.quantizers.residual import Residual
+from codeword.quantizers.residual_fsq import ResidualFSQ
 from codeword.quantizers.scalar import FSQ
 from codeword.quantizers.spec import build, located, settings_of
 from codeword.quantizers.vector import VectorQuantizer
@@ -30,6 +31,7 @@ _CLASSES = (
     Residual,
     Grouped,
     FSQ,
+    ResidualFSQ,
     LFQ,
     BSQ,
     Binarize,
@@ -52,8 +54,8 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
     Args:
         spec: name, sizes and options: `vq1024`, `vq1024,cosine,code_features=8`, `rvq8x1024` (stages x codes),
             `gvq2x64` (groups x codes), nested `gvq2x(rvq4x256)`, `rvq(vq1024|vq256)`, `rvq8x1024,shared=true`;
-            `fsq8-5-5-5` (levels), `lfq18`, `bsq18`, `bits16` and `bitlayers8` (bits), `binarize`, `rpq8192` and
-            `memory1024` (codes), `ovq4x(memory1024)` (parts);
+            `fsq8-5-5-5` and `rfsq8-5-5-5,stages=4` (levels), `lfq18`, `bsq18`, `bits16` and `bitlayers8` (bits),
+            `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (parts);
             `channelwise(vq1024),split=4`, `blockwise(vq1024),split=4`, `patches(vq1024),size=(2,2)`.
         features: size of a vector; the number of channels for the last three.
         dim: the axis of the features; 1 for the last three.
@@ -81,7 +83,7 @@ def _quantizer(call: Call, features: int, dim: int = -1) -> Quantizer:
         cls: type[Quantizer] = QUANTIZERS[call.name]
     except CodewordError as error:
         raise located(error, call.place) from None
-    if issubclass(cls, Composite):
+    if issubclass(cls, Composite) and not cls.size_names:
         return _composite(cls, call, features, dim)
     if issubclass(cls, Layout):
         return _layout(cls, call, features, dim)

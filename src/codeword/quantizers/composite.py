@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from codeword.functional import Usage, Valid
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.grammar import Call, parse, write
 from codeword.quantizers.spec import differing
+from codeword.quantizers.statistics import Statistics
 
 __all__ = ["Composite", "mean_losses", "repeated"]
 
@@ -27,6 +29,7 @@ class Composite(Quantizer):
         dim: the axis of the features.
     """
 
+    size_names: ClassVar[tuple[str, ...]] = ()  # what is inside is its size
     own_options: ClassVar[tuple[str, ...]] = (
         "shared",
         "code_features",
@@ -88,6 +91,10 @@ class Composite(Quantizer):
         return {}
 
     @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return tuple(size for child in self.parts for size in child.codebook_sizes)
+
+    @property
     def ready(self) -> bool:
         return all(child.ready for child in self.parts)
 
@@ -110,6 +117,13 @@ class Composite(Quantizer):
     def revive_(self) -> None:
         for child in self.distinct:
             child.revive_()
+
+    def merge(self, old: Any, new: Any, valid: Valid) -> Statistics:
+        merged = []
+        for child, earlier, later in zip_longest(self.distinct, old, new):
+            one = earlier if later is None else later  # a stage may have been left out of either
+            merged.append(one if earlier is None or later is None else child.merge(earlier, later, valid))
+        return tuple(merged)
 
     def update_(self, statistics: tuple[Any, ...]) -> None:
         for child, seen in zip(self.distinct, statistics, strict=False):  # fewer, when fewer stages were used
@@ -166,8 +180,10 @@ def check_parts(quantizers: Sequence[Quantizer]) -> None:
 def repeated(valid: Valid, times: int) -> Valid:
     """For rows that each stand `times` in a row: `times` as many rows, in the same order on all ranks."""
     mask = valid.mask[:, None].expand(-1, times).reshape(-1)
-    held, start, total = (count * times for count in (valid.held, valid.start, valid.total))
-    return Valid(mask, mask.cumsum(0), held, start, total, valid.shared)
+    held, start, total, before = (
+        count * times for count in (valid.held, valid.start, valid.total, valid.before)
+    )
+    return Valid(mask, mask.cumsum(0), held, start, total, valid.shared, before)
 
 
 def mean_losses(

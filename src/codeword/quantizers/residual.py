@@ -61,7 +61,7 @@ class Residual(Composite):
     """
 
     spec_name = "rvq"
-    choices = ("stages", "beam")
+    choices: tuple[str, ...] = ("stages", "beam")
     pool = staticmethod(mean_losses)  # of the parts' losses
     own_options = (*Composite.own_options, "dropout", "minimum_stages", "stagewise")
 
