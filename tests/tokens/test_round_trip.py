@@ -20,7 +20,7 @@ KEEP_FOLDER = settings(
 @st.composite
 def files(draw):
     trailing = draw(st.sampled_from([(), (1,), (3,), (2, 2)]))
-    sizes = st.one_of(st.integers(1, 300), st.sampled_from([2**16, 2**16 + 1, 2**32, 2**33, 2**62]))
+    sizes = st.one_of(st.integers(1, 300), st.sampled_from([2**16, 2**16 + 1, 2**32, 2**33, 2**63]))
     header = Header("ab12", tuple(draw(sizes) for _ in range(math.prod(trailing))), trailing_shape=trailing)
     names = draw(
         st.lists(st.from_regex(r"[a-zé漢 ]{1,9}(/[a-z]{1,3}\.png)?", fullmatch=True), unique=True, max_size=6)
@@ -72,7 +72,7 @@ def test_a_plain_reader_of_parquet_reads_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "width"),
-    [(1, 8), (256, 8), (257, 16), (2**16, 16), (2**16 + 1, 32), (2**32, 32), (2**32 + 1, 64)],
+    [(1, 8), (256, 8), (257, 16), (2**16, 16), (2**16 + 1, 32), (2**32, 32), (2**32 + 1, 64), (2**63, 64)],
 )
 def test_tokens_are_of_the_smallest_width(tmp_path, size, width):
     write_tokens(tmp_path / "tokens.parquet", Header("c0de", (size,)), [("largest", [[size - 1, 0]])])
@@ -145,7 +145,7 @@ def test_sizes_that_would_overflow_are_refused(monkeypatch):
         ({"codebook_sizes": (0,)}, "codebook_sizes as a tuple"),
         ({"codebook_sizes": [4]}, "codebook_sizes as a tuple"),
         ({"codebook_sizes": (True,)}, "codebook_sizes as a tuple"),
-        ({"codebook_sizes": (2**62 + 1,)}, "codebook_sizes as a tuple"),
+        ({"codebook_sizes": (2**63 + 1,)}, "codebook_sizes as a tuple"),
         ({"trailing_shape": (2,)}, "2 codebook sizes"),
         ({"codebook_sizes": (2,) * 1025, "trailing_shape": (1025,)}, "at most 1024"),
     ],

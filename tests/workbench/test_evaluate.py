@@ -48,7 +48,7 @@ def test_figures_against_other_libraries(tokenizer: ImageTokenizer, pictures: Na
         assert line.used == shares.size
         assert line.perplexity == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-5)
         assert line.bits_per_pixel == pytest.approx(4 * indices.size / (height * width))
-    assert result.codes == 16
+    assert result.codebook_sizes == (16,)
     assert result.total.used == np.unique(np.concatenate(everything)).size
     assert result.total.psnr == pytest.approx(np.mean([line.psnr for line in result.pictures]))
 

@@ -72,12 +72,14 @@ class Console:
 
     def scores(self, evaluation: Evaluation, kind: str) -> None:
         """The table of an evaluation."""
+        from codeword.workbench.code_use import say_codes
+
         rows = [_row(scores) for scores in evaluation.pictures]
         if len(rows) > NAMED:
             self.say(f"{len(rows)} {kind}; the first {NAMED} by name:")
             rows = rows[:NAMED]
         total = _row(evaluation.total._replace(name="mean; codes of all"))
-        title = f"{kind}, {evaluation.codes} codes, beside the best JPEG that is no larger"
+        title = f"{kind}, {say_codes(evaluation.codebook_sizes)}, beside the best JPEG that is no larger"
         if self.live:
             self._rich_table(title, rows, total)
         else:

@@ -39,7 +39,7 @@ class Encode:
 
         console = Console()
         tokenizer = load(self.run_folder)
-        header = Header(digest(tokenizer), tokenizer.codebook_sizes)
+        header = Header(digest(tokenizer), tokenizer.codebook_sizes, trailing_shape=tokenizer.trailing_shape)
         tokenizer.to(pick_device(self.device))
         pictures = FittingPictures(self.data, tokenizer.stride)
         with TokenWriter(self.out, header) as writer:

@@ -73,6 +73,10 @@ class Bitcodes(Quantizer):
         return self.codebook.ready
 
     @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return (2,) * self.bits
+
+    @property
     def device(self) -> torch.device:
         return self.codebook.codes.device
 

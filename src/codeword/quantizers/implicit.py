@@ -28,6 +28,7 @@ class Implicit(Quantizer):
         self.grid = Grid(levels, joined=joined, ascending=ascending)
         self.codebook_size = self.grid.size
         self.index_shape = () if joined else (width,)
+        self._sizes = (self.codebook_size,) if joined else tuple(levels)
 
     @abstractmethod
     def digits(self, rows: Tensor) -> Tensor:
@@ -36,6 +37,10 @@ class Implicit(Quantizer):
     @abstractmethod
     def vectors(self, digits: Tensor) -> Tensor:
         """The rows (N, D) that levels (N, D) stand for."""
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return self._sizes
 
     @property
     def device(self) -> torch.device:

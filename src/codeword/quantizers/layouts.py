@@ -5,6 +5,7 @@ A vector for each step needs no layout: give `dim=1` to any quantizer.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -116,6 +117,10 @@ class Layout(Quantizer):
         )
 
     @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return self.quantizer.codebook_sizes[: math.prod(self.index_shape)]
+
+    @property
     def ready(self) -> bool:
         return self.quantizer.ready
 
@@ -164,7 +169,7 @@ class Layout(Quantizer):
                 f"a tensor of {2 + len(self.size)} axes", f"shape {tuple(x.shape)}", "keep the batch axis"
             )
         missing = [-length % step for length, step in zip(x.shape[2:], self.size, strict=True)]
-        if any(missing):
+        if (self.pad and torch.compiler.is_exporting()) or any(missing):  # a program for all sizes pads always
             if not self.pad:
                 raise CodewordError.of(
                     f"lengths that pieces of {self.size} divide",

@@ -60,6 +60,10 @@ class RandomProjection(Quantizer):
         return {"codebook_size": self.codebook_size, "code_features": self.codebook.codes.shape[1]}
 
     @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return (self.codebook_size,)
+
+    @property
     def ready(self) -> bool:
         return self.codebook.ready and self.directions.ready
 

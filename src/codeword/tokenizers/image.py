@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codeword.errors import CodewordError
-from codeword.quantizers import Quantized, Quantizer, VectorQuantizer, from_spec
+from codeword.quantizers import Quantized, Quantizer, from_spec
+from codeword.quantizers.layouts import Layout
 from codeword.tokenizers.blocks import Decoder, Encoder
 
 __all__ = ["ImageTokenizer", "ImageTokenizerOutput"]
@@ -37,13 +40,14 @@ class ImageTokenizer(nn.Module):
     what went in. `pad` does the same to a target that you want to compare with.
 
     Args:
-        quantizer: a quantizer with `dim=1`; its `features` is the number of channels that it sees.
+        quantizer: any quantizer of single vectors whose indices decode, with `dim=1`; its `features` is the number
+            of channels that it sees.
         width: channels of the encoder and the decoder.
         stride: pixels per code along each side, a power of two from 2.
         blocks: residual blocks on each side.
 
     Raises:
-        CodewordError: for a stride that is no power of two, a quantizer with another `dim`, an image that is
+        CodewordError: for a stride that is no power of two, a quantizer that cannot serve, an image that is
             smaller than the stride or has no three channels.
 
     Example:
@@ -67,16 +71,7 @@ class ImageTokenizer(nn.Module):
                 f"width={width}, blocks={blocks}",
                 "raise them",
             )
-        if not isinstance(quantizer, VectorQuantizer):
-            raise CodewordError.of(
-                "a VectorQuantizer (vq<codes>), with one index a cell",
-                type(quantizer).__name__,
-                "pass for example vq1024",
-            )
-        if quantizer.dim not in (1, -3):
-            raise CodewordError.of(
-                "a quantizer of channel-first images (dim=1)", f"dim={quantizer.dim}", "build it with dim=1"
-            )
+        _check_quantizer(quantizer)
         self.width, self.stride, self.blocks = width, stride, blocks
         self.encoder = Encoder(width, quantizer.features, stride, blocks)
         self.quantizer = quantizer
@@ -84,8 +79,18 @@ class ImageTokenizer(nn.Module):
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
-        """The number of codes of each index that a grid cell carries."""
-        return (self.quantizer.codebook_size,)
+        """How many codes there are for each index of a grid cell: one, or one for each stage, group or bit."""
+        return self.quantizer.codebook_sizes
+
+    @property
+    def trailing_shape(self) -> tuple[int, ...]:
+        """The axes of a grid's indices behind height and width: () for one index a cell."""
+        return self.quantizer.index_shape
+
+    @property
+    def bits_per_cell(self) -> float:
+        """The bits that the indices of one grid cell can tell: the sum of log2(codes)."""
+        return sum(math.log2(size) for size in self.codebook_sizes)
 
     def forward(self, images: Tensor) -> ImageTokenizerOutput:
         """Encode, quantize and decode, with gradients through the quantizer's estimator."""
@@ -93,7 +98,7 @@ class ImageTokenizer(nn.Module):
         return ImageTokenizerOutput(self.decoder(quantized.quantized), quantized)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Indices (batch, ceil(height / stride), ceil(width / stride)), int64. Changes no state."""
+        """Indices (batch, ceil(height / stride), ceil(width / stride), *trailing_shape), int64. Changes no state."""
         return self.quantizer.encode(self.encoder(self.pad(images)))
 
     def decode(self, indices: Tensor) -> Tensor:
@@ -116,7 +121,9 @@ class ImageTokenizer(nn.Module):
                 "leave it out or enlarge it",
             )
         bottom, right = -height % self.stride, -width % self.stride
-        return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
+        if not (torch.compiler.is_exporting() or bottom or right):  # a program for all sizes pads always
+            return images
+        return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
     def config(self) -> dict[str, Any]:
         """Everything that `from_config` needs to build this tokenizer again, as plain values."""
@@ -134,3 +141,18 @@ class ImageTokenizer(nn.Module):
         values = dict(config)
         quantizer = from_spec(values.pop("quantizer"), features=values.pop("features"), dim=1)
         return cls(quantizer, **values)
+
+
+def _check_quantizer(quantizer: Quantizer) -> None:
+    """Raise unless each cell of a grid gets indices of its own, from which it can be decoded."""
+    if isinstance(quantizer, Layout):
+        remedy = "pass a quantizer of single vectors such as vq1024, and another stride for larger cells"
+        raise CodewordError.of("a quantizer of grid cells", f"{type(quantizer).__name__}, of pieces", remedy)
+    if not quantizer.decodes:
+        raise CodewordError.of(
+            "a quantizer that decodes", f"{quantizer.spec}: {quantizer.no_decode}", "pass for example vq1024"
+        )
+    if quantizer.dim not in (1, -3):
+        raise CodewordError.of(
+            "a quantizer of channel-first images (dim=1)", f"dim={quantizer.dim}", "build it with dim=1"
+        )

@@ -14,7 +14,7 @@ __all__ = ["FORMAT_VERSION", "Header"]
 
 FORMAT_VERSION = 1
 KINDS = ("image",)
-LARGEST_CODEBOOK = 2**62  # tokens are handed out as int64
+LARGEST_CODEBOOK = 2**63  # the largest token, one less, is the largest int64
 MOST_CODEBOOKS = 1024
 LONGEST_HEADER = 65536  # bytes of JSON: far above what the limits here allow, far below what could hurt
 DIGEST = re.compile(r"[0-9a-f]{1,128}")

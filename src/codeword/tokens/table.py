@@ -69,7 +69,8 @@ def typed(name: str, indices: Any, header: Header) -> Any:
         raise CodewordError.of(expected, f"{array.dtype}", "pass the indices that the quantizer gave")
     _check_shape(name, array.shape, header)
     array = array.astype(np.int64)
-    if (array < 0).any() or (array.reshape(-1, len(header.codebook_sizes)) >= header.codebook_sizes).any():
+    largest = np.array([size - 1 for size in header.codebook_sizes], np.int64)
+    if (array < 0).any() or (array.reshape(-1, len(largest)) > largest).any():
         sizes = ", ".join(map(str, header.codebook_sizes))
         expected = f"tokens of {name!r} from 0 to below the codebook size {sizes}"
         remedy = "pass the codebook sizes of the quantizer that gave the tokens"

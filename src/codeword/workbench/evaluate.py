@@ -6,11 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
 from codeword.errors import CodewordError
-from codeword.functional import UsageCounter
 from codeword.tokenizers import ImageTokenizer
+from codeword.workbench.code_use import CodeUse
 from codeword.workbench.jpeg import jpeg_within
 from codeword.workbench.threads import in_order
 from codeword.workbench.tokenise import reconstruct
@@ -28,11 +26,12 @@ class Scores(NamedTuple):
     psnr: float
     """In dB, over all pixels and colours; for all together the mean over the pictures."""
     bits_per_pixel: float
-    """log2(codes) for each token, over the pixels of the picture."""
+    """The sum over all tokens of log2(codes), over the pixels of the picture."""
     perplexity: float
-    """2 to the entropy of the codes used: how many equally likely codes would carry as much."""
+    """2 to the entropy of the codes used: how many equally likely codes would carry as much. Of several codebooks
+    the mean."""
     used: int
-    """Codes that occur."""
+    """Codes that occur, of all codebooks together."""
     jpeg_psnr: float | None = None
     """PSNR of the best JPEG of at most the same size (of quality 1 where none is so small)."""
     jpeg_bits_per_pixel: float | None = None
@@ -43,7 +42,7 @@ class Evaluation(NamedTuple):
 
     pictures: list[Scores]
     total: Scores
-    codes: int
+    codebook_sizes: tuple[int, ...]
 
 
 def evaluate(
@@ -59,26 +58,25 @@ def evaluate(
     Raises:
         CodewordError: there are no pictures.
     """
-    (codes,) = tokenizer.codebook_sizes
+    use = CodeUse(len(tokenizer.codebook_sizes))
 
     def measure(picture: tuple[str, np.ndarray]) -> tuple[np.ndarray, Scores]:
         name, image = picture
         reconstruction, indices = reconstruct(tokenizer, image)
-        return indices, _score(name, image, reconstruction, indices, codes, jpeg)
+        return indices, _score(name, image, reconstruction, indices, tokenizer, jpeg)
 
-    counter = UsageCounter(codes)
     lines = []
     for indices, scores in in_order(measure, pictures):
-        counter.add(torch.from_numpy(indices))
+        use.add(indices)
         lines.append(scores)
     if not lines:
         raise CodewordError.of("at least one picture to evaluate", "none", "name a folder with images")
-    return Evaluation(lines, _summary(lines, counter), codes)
+    return Evaluation(lines, _summary(lines, use), tokenizer.codebook_sizes)
 
 
-def bits_of(indices: np.ndarray, codes: int) -> float:
-    """The size of a grid of indices in bits: log2(codes) for each."""
-    return indices.size * math.log2(codes)
+def bits_of(indices: np.ndarray, tokenizer: ImageTokenizer) -> float:
+    """The size of a grid of indices (height, width, *trailing_shape) in bits: log2(codes) for each."""
+    return indices.shape[0] * indices.shape[1] * tokenizer.bits_per_cell
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -96,16 +94,18 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _score(
-    name: str, image: np.ndarray, reconstruction: np.ndarray, indices: np.ndarray, codes: int, jpeg: bool
+    name: str,
+    image: np.ndarray,
+    reconstruction: np.ndarray,
+    indices: np.ndarray,
+    tokenizer: ImageTokenizer,
+    jpeg: bool,
 ) -> Scores:
     pixels = image.shape[0] * image.shape[1]
-    bits = bits_of(indices, codes)
-    counter = UsageCounter(codes)
-    counter.add(torch.from_numpy(indices))
-    usage = counter.usage()
-    scores = Scores(
-        name, psnr(image, reconstruction), bits / pixels, float(usage.perplexity), int(usage.used)
-    )
+    bits = bits_of(indices, tokenizer)
+    use = CodeUse(len(tokenizer.codebook_sizes))
+    use.add(indices)
+    scores = Scores(name, psnr(image, reconstruction), bits / pixels, use.perplexity, use.used)
     if not jpeg:
         return scores
     yardstick, _ = jpeg_within(image, bits / 8)
@@ -114,14 +114,13 @@ def _score(
     )
 
 
-def _summary(lines: list[Scores], counter: UsageCounter) -> Scores:
-    usage = counter.usage()
+def _summary(lines: list[Scores], use: CodeUse) -> Scores:
     return Scores(
         "all",
         _mean(line.psnr for line in lines),
         _mean(line.bits_per_pixel for line in lines),
-        float(usage.perplexity),
-        int(usage.used),
+        use.perplexity,
+        use.used,
         None if lines[0].jpeg_psnr is None else _mean(line.jpeg_psnr or 0.0 for line in lines),
         None if lines[0].jpeg_psnr is None else _mean(line.jpeg_bits_per_pixel or 0.0 for line in lines),
     )

@@ -56,7 +56,7 @@ def draw_run(
 def _column(tokenizer: ImageTokenizer, name: str, image: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """A picture, its reconstruction and the JPEG of the same size, each with its label."""
     reconstruction, indices = reconstruct(tokenizer, image)
-    jpeg, fits = jpeg_within(image, bits_of(indices, *tokenizer.codebook_sizes) / 8)
+    jpeg, fits = jpeg_within(image, bits_of(indices, tokenizer) / 8)
     kind = "JPEG of the same size" if fits else "smallest JPEG (larger)"
     return [
         (name, image),

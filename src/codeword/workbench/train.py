@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from codeword.checkpoints import TrainingState, load_training, save
 from codeword.checkpoints import load as load_tokenizer
 from codeword.errors import CodewordError
+from codeword.functional import Usage
 from codeword.tokenizers import ImageTokenizer
 from codeword.workbench.colours import shuffle_colours
 from codeword.workbench.config import TrainConfig
@@ -184,7 +185,7 @@ class Trainer:
             self.share,
             self.sums["loss"] / count,
             _psnr_of(self.sums["error"] / count),
-            int(quantizer.usage().used) / quantizer.codebook_size,
+            _share_of_codes(quantizer.usage()),
             next((line["held_out_psnr"] for line in reversed(self.lines) if "held_out_psnr" in line), None),
         )
         self.lines.append(
@@ -219,6 +220,11 @@ def _fingerprint(pictures: list[tuple[str, np.ndarray]]) -> str:
     """The names and sizes of pictures in a few digits: other pictures would not give the same bits."""
     shapes = [(name, *image.shape) for name, image in pictures]
     return hashlib.sha256(repr(shapes).encode()).hexdigest()
+
+
+def _share_of_codes(usage: Usage) -> float:
+    """The share of codes used, of all codebooks together; of a large grid, that of the levels of its places."""
+    return float(usage.used.sum() / (usage.used + usage.dead).sum())
 
 
 def _psnr_of(error: float) -> float:

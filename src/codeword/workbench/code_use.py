@@ -1,0 +1,75 @@
+"""Which codes a set of tokens uses, of one codebook or of several, however large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["CodeUse", "say_codes"]
+
+
+class CodeUse:
+    """Counts tokens; memory grows with the codes that occur, not with those that there are.
+
+    Args:
+        codebooks: how many tokens a position has.
+
+    Example:
+        >>> use = CodeUse(codebooks=2)
+        >>> use.add(np.array([[0, 7], [1, 7], [2, 7], [3, 7]]))
+        >>> use.perplexity, use.used
+        (2.5, 5)
+    """
+
+    def __init__(self, codebooks: int) -> None:
+        nothing = np.zeros(0, np.int64)
+        self._counts = [(nothing, nothing)] * codebooks
+
+    def add(self, indices: np.ndarray) -> None:
+        """Count the tokens of one picture: int64 (..., *trailing_shape)."""
+        columns = indices.reshape(-1, len(self._counts)).T
+        self._counts = [_merged(*old, column) for old, column in zip(self._counts, columns, strict=True)]
+
+    @property
+    def perplexity(self) -> float:
+        """2 to the entropy of the codes in bits; of several codebooks the mean."""
+        return float(np.mean([_perplexity(counts) for _, counts in self._counts]))
+
+    @property
+    def used(self) -> int:
+        """How many codes occur, in all codebooks together."""
+        return sum(len(codes) for codes, _ in self._counts)
+
+
+def say_codes(codebook_sizes: Sequence[int]) -> str:
+    """How many codes there are, in words.
+
+    Example:
+        >>> say_codes((1024,)), say_codes((256,) * 4), say_codes((9, 4)), say_codes((2**40,))
+        ('1024 codes', '4 x 256 codes', '9, 4 codes', '2^40 codes')
+    """
+    sizes = [_say(size) for size in codebook_sizes]
+    if len(sizes) > 1 and len(set(sizes)) == 1:
+        return f"{len(sizes)} x {sizes[0]} codes"
+    return f"{', '.join(sizes)} codes"
+
+
+def _merged(codes: np.ndarray, counts: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and their counts, after some more tokens."""
+    more, times = np.unique(tokens, return_counts=True)
+    all_codes, places = np.unique(np.concatenate([codes, more]), return_inverse=True)
+    totals = np.zeros(len(all_codes), np.int64)
+    np.add.at(totals, places, np.concatenate([counts, times]))
+    return all_codes, totals
+
+
+def _perplexity(counts: np.ndarray) -> float:
+    shares = counts / max(1, counts.sum())
+    return float(2 ** -(shares * np.log2(shares)).sum()) if len(counts) else 0.0
+
+
+def _say(size: int) -> str:
+    power = math.log2(size)
+    return f"2^{power:.0f}" if size > 2**20 and power.is_integer() else str(size)

@@ -1,0 +1,86 @@
+"""The image tokenizer with every quantizer: what its indices are, and that they decode."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import codeword
+from codeword.errors import CodewordError
+from codeword.tokenizers import ImageTokenizer
+from promises.cases import CASES, Case
+
+SPECS = [
+    "rvq4x16",
+    "gvq2x8",
+    "gvq2x(rvq3x5)",
+    "rvq(vq9|vq4)",
+    "fsq8-5-5",
+    "lfq10",
+    "lfq63",
+    "bits5",
+    "binarize",
+]
+
+
+def make(spec: str) -> ImageTokenizer:
+    torch.manual_seed(0)
+    model = ImageTokenizer(codeword.from_spec(spec, features=4, dim=1), width=8, stride=4, blocks=1)
+    model(torch.randn(4, 3, 32, 32))
+    return model.eval()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_index_has_a_size_and_stays_below_it(case: Case) -> None:
+    quantizer = case.trained().eval()
+    sizes = torch.tensor([size - 1 for size in quantizer.codebook_sizes])
+    assert len(sizes) == math.prod(quantizer.index_shape)
+    indices = quantizer.encode(case.x(7, scale=5.0))
+    assert indices.shape[indices.ndim - len(quantizer.index_shape) :] == quantizer.index_shape
+    assert bool((indices.reshape(-1, len(sizes)) <= sizes).all())
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_decode_of_encode_is_forward(spec: str) -> None:
+    model = make(spec)
+    images = torch.rand(2, 3, 13, 22) * 2 - 1
+    out = model(images)
+    indices = model.encode(images)
+    assert tuple(indices.shape) == (2, 4, 6, *model.trailing_shape)
+    assert torch.equal(indices, out.quantized.indices)
+    assert torch.equal(model.decode(indices), out.reconstruction)
+
+
+@pytest.mark.parametrize(
+    ("spec", "bits", "shape"),
+    [
+        ("vq1024", 10.0, ()),
+        ("rvq4x256", 32.0, (4,)),
+        ("gvq2x(rvq3x5)", 6 * math.log2(5), (2, 3)),
+        ("rvq(vq9|vq4)", math.log2(9) + 2, (2,)),
+        ("fsq8-5-5", math.log2(200), ()),
+        ("lfq63", 63.0, ()),
+        ("bits5", 5.0, (5,)),
+        ("binarize", 4.0, (4,)),
+    ],
+)
+def test_bits_are_the_sum_over_the_indices_of_a_cell(spec: str, bits: float, shape: tuple[int, ...]) -> None:
+    model = ImageTokenizer(codeword.from_spec(spec, features=4, dim=1), width=8)
+    assert model.bits_per_cell == pytest.approx(bits)
+    assert model.trailing_shape == shape
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("rpq16", "a quantizer that decodes, but got rpq16"),
+        ("vq16,metric=cosine(unit=true,keep_norm=true)", "a quantizer that decodes"),
+        ("patches(vq16)", "a quantizer of grid cells, but got Patches"),
+        ("blockwise(vq16)", "a quantizer of grid cells, but got Blockwise"),
+    ],
+)
+def test_quantizers_that_cannot_serve(spec: str, message: str) -> None:
+    with pytest.raises(CodewordError, match=message):
+        ImageTokenizer(codeword.from_spec(spec, features=4, dim=1))
