@@ -13,7 +13,7 @@ from torch import Tensor
 from codeword.checkpoints.importers.library import Library, count_of, flag, only, same_names
 from codeword.checkpoints.importers.table import KeyTable, Row, State, dropped, joined, kept, renamed
 from codeword.errors import CodewordError
-from codeword.parts import EMA, CodebookLoss, Commitment, Cosine, Euclidean, Frozen, Linear, Rotation
+from codeword.parts import EMA, CodebookLoss, Commitment, Cosine, Euclidean, Frozen, Linear, Rotation, Tanh
 from codeword.quantizers import FSQ, LFQ, Grouped, Quantizer, Residual, VectorQuantizer
 
 __all__ = ["VectorQuantizePytorch", "table_of"]
@@ -54,7 +54,8 @@ class VectorQuantizePytorch(Library):
             return self._residual(state, "")
         if self.levels:
             wide = state.get("project_out.weight")
-            return FSQ(len(self.levels) if wide is None else len(wide), self.levels, dim=self.dim)
+            features = len(self.levels) if wide is None else len(wide)
+            return FSQ(features, self.levels, dim=self.dim, bound=Tanh(margin=-1e-3, exact=True))
         if "mask" in state:
             wide = state.get("project_out.weight")
             return LFQ(len(state["mask"] if wide is None else wide), len(state["mask"]), dim=self.dim)
@@ -126,7 +127,8 @@ def table_of(quantizer: Quantizer) -> KeyTable:
     if isinstance(quantizer, VectorQuantizer):
         return _book_keys([quantizer], ["codebook."]) + _projections(quantizer)
     if isinstance(quantizer, Residual):
-        return _stage_keys(quantizer) + _projections(quantizer)
+        draws = [key for key in quantizer.state_dict() if key.startswith("chance.")]
+        return _stage_keys(quantizer) + _projections(quantizer) + KeyTable([kept(*draws)])
     if isinstance(quantizer, Grouped):
         return _group_keys(quantizer) + _projections(quantizer)
     raise CodewordError.of(
