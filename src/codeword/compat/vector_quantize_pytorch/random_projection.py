@@ -1,0 +1,75 @@
+"""`RandomProjectionQuantizer`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeword.checkpoints.importers.table import KeyTable, renamed
+from codeword.compat.state import Facade
+from codeword.compat.vector_quantize_pytorch.vector import VectorQuantize
+
+__all__ = ["RandomProjectionQuantizer"]
+
+
+class RandomProjectionQuantizer(Facade):
+    """Labels: the nearest, by angle, of random codes to a random projection of the normalised vector.
+
+    Args:
+        dim: features of a vector.
+        codebook_size: how many codes.
+        codebook_dim: features of a code.
+        num_codebooks: how many labels a vector gets.
+        norm: whether vectors are normalised first.
+        options: those of `VectorQuantize`.
+
+    Example:
+        >>> quantizer = RandomProjectionQuantizer(dim=16, num_codebooks=4, codebook_dim=8, codebook_size=32)
+        >>> quantizer(torch.randn(1, 10, 16)).shape
+        torch.Size([1, 10, 4])
+    """
+
+    rand_projs: Tensor
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        codebook_size: int,
+        codebook_dim: int,
+        num_codebooks: int = 1,
+        norm: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.register_buffer(
+            "rand_projs", nn.init.xavier_normal_(torch.empty(num_codebooks, dim, codebook_dim))
+        )
+        self.num_codebooks = num_codebooks
+        self.norm = norm
+        heads: dict[str, Any] = (
+            {"heads": num_codebooks, "separate_codebook_per_head": True} if num_codebooks > 1 else {}
+        )
+        width = codebook_dim * num_codebooks
+        self.vq = VectorQuantize(width, codebook_size, width, use_cosine_sim=True, **heads, **options).eval()
+
+    def key_table(self) -> KeyTable:
+        """The original's keys for this module's."""
+        return KeyTable([renamed("rand_projs", "rand_projs")]) + self.vq.key_table().under("vq.", "vq.")
+
+    def train(self, mode: bool = True) -> RandomProjectionQuantizer:
+        """Nothing is learned: the codes stay in eval."""
+        super().train(mode)
+        self.vq.eval()
+        return self
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """The labels of x (batch, n, dim): (batch, n), or (batch, n, num_codebooks)."""
+        if self.norm:
+            x = F.layer_norm(x, x.shape[-1:])
+        rows = torch.einsum("...d,hde->...he", x, self.rand_projs).flatten(-2)
+        return self.vq.quantizer.encode(rows)

@@ -1,0 +1,287 @@
+"""Each layer of the facade beside the original, on the same weights: equal in eval, its checkpoints load and return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import codeword.compat.vector_quantize_pytorch as facade
+from codeword.compat import export_state_dict
+
+original = pytest.importorskip("vector_quantize_pytorch")
+
+SEQUENCE, IMAGE, CHANNELS, VIDEO = (4, 50, 8), (2, 8, 4, 5), (4, 8, 50), (2, 8, 3, 4, 5)
+OUTPUT, CODES = "get_output_from_indices", "indices_to_codes"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer with one documented option, and how its indices decode."""
+
+    name: str
+    options: dict[str, Any]
+    shape: tuple[int, ...] = SEQUENCE
+    decode: str | None = None
+    call: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, library: Any) -> torch.nn.Module:
+        layer: torch.nn.Module = getattr(library, self.name)(**self.options)
+        return layer
+
+
+def _vq(decode: str | None = OUTPUT, shape: tuple[int, ...] = SEQUENCE, **options: Any) -> Case:
+    return Case("VectorQuantize", {"dim": 8, "codebook_size": 16, **options}, shape, decode)
+
+
+def _rvq(name: str = "ResidualVQ", decode: str | None = OUTPUT, call: Any = None, **options: Any) -> Case:
+    sizes = {"dim": 8, "num_quantizers": 3, "codebook_size": 16, **options}
+    return Case(name, sizes, SEQUENCE, decode, call or {})
+
+
+def _mask() -> Tensor:
+    return torch.rand(4, 50, generator=torch.Generator().manual_seed(3)) > 0.3
+
+
+CASES = {
+    "vq": _vq(),
+    "vq decay": _vq(decay=0.9),
+    "vq eps": _vq(eps=1e-3),
+    "vq freeze_codebook": _vq(freeze_codebook=True),
+    "vq kmeans_init": _vq(kmeans_init=True, kmeans_iters=4),
+    "vq codebook_dim": _vq(codebook_dim=4),
+    "vq use_cosine_sim": _vq(use_cosine_sim=True),
+    "vq use_cosine_sim, codebook_dim": _vq(use_cosine_sim=True, codebook_dim=4),
+    "vq threshold_ema_dead_code": _vq(threshold_ema_dead_code=2),
+    "vq commitment_weight": _vq(commitment_weight=0.0),
+    "vq rotation_trick": _vq(rotation_trick=False),
+    "vq directional_reparam": _vq(directional_reparam=True, threshold_ema_dead_code=2),
+    "vq directional_reparam_variance": _vq(
+        directional_reparam=True, threshold_ema_dead_code=2, directional_reparam_variance=1e-3
+    ),
+    "vq orthogonal_reg_weight": _vq(orthogonal_reg_weight=10),
+    "vq orthogonal_reg_active_codes_only": _vq(
+        orthogonal_reg_weight=1, orthogonal_reg_active_codes_only=True
+    ),
+    "vq orthogonal_reg_max_codes": _vq(orthogonal_reg_weight=1, orthogonal_reg_max_codes=8),
+    "vq stochastic_sample_codes": _vq(stochastic_sample_codes=True, rotation_trick=False),
+    "vq sample_codebook_temp": _vq(stochastic_sample_codes=True, sample_codebook_temp=0.1),
+    "vq sync_codebook": _vq(sync_codebook=False),
+    "vq learnable_codebook": _vq(learnable_codebook=True, ema_update=False),
+    "vq heads": _vq(decode=None, heads=2, codebook_dim=4),
+    "vq heads, other width": _vq(decode=None, heads=2, codebook_dim=3),
+    "vq separate_codebook_per_head": _vq(heads=2, codebook_dim=3, separate_codebook_per_head=True),
+    "vq channel_last": _vq(shape=CHANNELS, channel_last=False, decode="get_codes_from_indices"),
+    "vq accept_image_fmap": _vq(shape=IMAGE, accept_image_fmap=True, decode="get_codes_from_indices"),
+    "vq accept_3d_fmap": _vq(shape=VIDEO, accept_3d_fmap=True, decode="get_codes_from_indices"),
+    "vq image, heads": _vq(shape=IMAGE, accept_image_fmap=True, heads=2, codebook_dim=4, decode=None),
+    "vq mask": Case("VectorQuantize", {"dim": 8, "codebook_size": 16}, call={"mask": _mask()}),
+    "vq lens": Case(
+        "VectorQuantize", {"dim": 8, "codebook_size": 16}, call={"lens": torch.tensor([3, 50, 20, 1])}
+    ),
+    "vq one token": Case("VectorQuantize", {"dim": 8, "codebook_size": 16}, (5, 8)),
+    "rvq": _rvq(),
+    "rvq codebook_dim": _rvq(codebook_dim=4),
+    "rvq return_all_codes": _rvq(call={"return_all_codes": True}),
+    "rvq mask": _rvq(call={"mask": _mask()}, decode=None),
+    "rvq shared_codebook": _rvq(shared_codebook=True, stochastic_sample_codes=True, sample_codebook_temp=0.1),
+    "rvq kmeans_init": _rvq(kmeans_init=True, kmeans_iters=10),
+    "rvq use_cosine_sim": _rvq(use_cosine_sim=True),
+    "rvq quantize_dropout": _rvq(quantize_dropout=True),
+    "rvq quantize_dropout_cutoff_index": _rvq(quantize_dropout=True, quantize_dropout_cutoff_index=1),
+    "rvq codebook_size": _rvq(num_quantizers=None, codebook_size=(16, 8, 4)),
+    "grouped rvq": _rvq("GroupedResidualVQ", groups=2),
+    "grouped rvq return_all_codes": _rvq("GroupedResidualVQ", groups=2, call={"return_all_codes": True}),
+    "grouped rvq mask": _rvq("GroupedResidualVQ", groups=2, call={"mask": _mask()}, decode=None),
+    "simvq": Case("SimVQ", {"dim": 8, "codebook_size": 16}, decode=CODES),
+    "simvq rotation_trick": Case(
+        "SimVQ", {"dim": 8, "codebook_size": 16, "rotation_trick": False}, decode=CODES
+    ),
+    "simvq channel_first": Case(
+        "SimVQ", {"dim": 8, "codebook_size": 16, "channel_first": True}, IMAGE, CODES
+    ),
+    "simvq weights": Case(
+        "SimVQ",
+        {
+            "dim": 8,
+            "codebook_size": 16,
+            "input_to_quantize_commit_loss_weight": 0.5,
+            "commitment_weight": 2.0,
+        },
+    ),
+    "residual simvq": _rvq("ResidualSimVQ", rotation_trick=True),
+    "residual simvq return_all_codes": _rvq("ResidualSimVQ", call={"return_all_codes": True}),
+    "residual simvq channel_first": Case(
+        "ResidualSimVQ",
+        {"dim": 8, "num_quantizers": 3, "codebook_size": 16, "channel_first": True},
+        IMAGE,
+        OUTPUT,
+        {"return_all_codes": True},
+    ),
+    "fsq": Case("FSQ", {"levels": [8, 5, 4, 3], "num_codebooks": 2}, decode=CODES),
+    "fsq dim": Case("FSQ", {"levels": [8, 5, 5], "dim": 8}, decode=CODES),
+    "fsq image": Case("FSQ", {"levels": [8, 5, 5], "dim": 8}, IMAGE, CODES),
+    "fsq channel_first": Case("FSQ", {"levels": [8, 5, 5], "dim": 8, "channel_first": True}, CHANNELS, CODES),
+    "fsq keep_num_codebooks_dim": Case(
+        "FSQ", {"levels": [8, 5], "dim": 8, "keep_num_codebooks_dim": True}, decode=CODES
+    ),
+    "fsq preserve_symmetry": Case(
+        "FSQ", {"levels": [8, 2, 5], "dim": 8, "preserve_symmetry": True}, decode=CODES
+    ),
+    "residual fsq": Case(
+        "ResidualFSQ", {"levels": [8, 5, 5, 3], "num_quantizers": 3, "dim": 8}, decode=OUTPUT
+    ),
+    "residual fsq return_all_codes": Case(
+        "ResidualFSQ",
+        {"levels": [8, 5, 5, 3, 4, 5, 6, 7], "num_quantizers": 2},
+        call={"return_all_codes": True},
+    ),
+    "residual fsq is_channel_first": Case(
+        "ResidualFSQ",
+        {"levels": [8, 5, 5, 3], "num_quantizers": 3, "dim": 8, "is_channel_first": True},
+        IMAGE,
+    ),
+    "residual fsq quantize_dropout": Case(
+        "ResidualFSQ",
+        {"levels": [8, 5], "num_quantizers": 3, "dim": 8, "quantize_dropout": True},
+        decode=OUTPUT,
+    ),
+    "lfq": Case("LFQ", {"codebook_size": 256, "dim": 8}, decode=CODES),
+    "lfq dim": Case("LFQ", {"codebook_size": 16, "dim": 8}, IMAGE, CODES),
+    "lfq num_codebooks": Case("LFQ", {"codebook_size": 16, "dim": 8, "num_codebooks": 2}, IMAGE, CODES),
+    "lfq channel_first": Case("LFQ", {"codebook_size": 16, "dim": 8, "channel_first": True}, CHANNELS, CODES),
+    "random projection": Case(
+        "RandomProjectionQuantizer", {"dim": 8, "codebook_size": 16, "codebook_dim": 4}
+    ),
+    "random projection num_codebooks": Case(
+        "RandomProjectionQuantizer", {"dim": 8, "codebook_size": 16, "codebook_dim": 4, "num_codebooks": 3}
+    ),
+    "random projection norm": Case(
+        "RandomProjectionQuantizer", {"dim": 8, "codebook_size": 16, "codebook_dim": 4, "norm": False}
+    ),
+}
+
+
+@pytest.fixture(params=CASES)
+def pair(request: pytest.FixtureRequest) -> tuple[Case, torch.nn.Module, torch.nn.Module]:
+    """The original after two training steps, and the facade with its state."""
+    case = CASES[request.param]
+    torch.manual_seed(0)
+    theirs = case.build(original)
+    for _ in range(2):
+        theirs(torch.randn(case.shape))
+    ours = case.build(facade)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    return case, theirs.eval(), ours.eval()
+
+
+def test_equal_in_eval_on_the_same_weights(pair: tuple[Case, Any, Any]) -> None:
+    case, theirs, ours = pair
+    x = torch.randn(case.shape)
+    expected, got = theirs(x, **case.call), ours(x, **case.call)
+    if isinstance(expected, Tensor):
+        assert torch.equal(got, expected)
+        return
+    assert len(got) == len(expected)
+    _check_equal(got, expected)
+    if case.decode:
+        with torch.no_grad():
+            decoded, wanted = (getattr(layer, case.decode)(expected[1]) for layer in (ours, theirs))
+        torch.testing.assert_close(decoded, wanted, rtol=1e-5, atol=1e-5)
+
+
+def _check_equal(got: Any, expected: Any) -> None:
+    for mine, own in zip(got, expected, strict=True):
+        if isinstance(own, tuple):
+            _check_equal(mine, own)
+        elif own.is_floating_point():
+            torch.testing.assert_close(mine, own, rtol=1e-5, atol=1e-5)
+        else:
+            assert torch.equal(mine, own.long())
+
+
+def test_the_state_goes_back_as_it_came(pair: tuple[Case, Any, Any]) -> None:
+    case, theirs, ours = pair
+    state, back = theirs.state_dict(), export_state_dict(ours)
+    assert sorted(back) == sorted(state)
+    unused = not getattr(ours, "quantizer", None) or _learns_by_gradient(ours)
+    for key, tensor in state.items():
+        if not (unused and key.endswith(("embed_avg", "cluster_size"))):  # sums that nothing reads
+            torch.testing.assert_close(back[key], tensor, rtol=1e-6, atol=1e-6)
+    case.build(original).load_state_dict(back, strict=True)
+
+
+def _learns_by_gradient(layer: Any) -> bool:
+    return any(parameter.ndim == 2 and "codes" in name for name, parameter in layer.named_parameters())
+
+
+def test_own_state_is_kept_whole(pair: tuple[Case, Any, Any]) -> None:
+    case, _, ours = pair
+    copy = case.build(facade)
+    copy.load_state_dict(ours.state_dict(), strict=True)
+    for key, tensor in ours.state_dict().items():
+        assert torch.equal(copy.state_dict()[key], tensor)
+
+
+def test_a_layer_inside_a_model_loads_as_well() -> None:
+    def model(library: Any) -> torch.nn.Module:
+        return torch.nn.Sequential(
+            torch.nn.Linear(8, 8), library.ResidualVQ(dim=8, num_quantizers=2, codebook_size=16)
+        )
+
+    theirs, ours = model(original), model(facade)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(3, 5, 8)
+    torch.testing.assert_close(ours.eval()(x)[0], theirs.eval()(x)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"codebook_size": 32}, r"_codebook\.embed' \(1, 16, 8\)"),
+        ({"codebook_dim": 4}, r"project_in\.weight"),
+    ],
+)
+def test_a_checkpoint_of_another_configuration_says_which_key(change: dict[str, int], named: str) -> None:
+    state = original.VectorQuantize(8, 16).state_dict()
+    with pytest.raises(RuntimeError, match=named):
+        facade.VectorQuantize(**{"dim": 8, "codebook_size": 16, **change}).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda: facade.VectorQuantize(8, 16, affine_param=True), "affine_param"),
+        (lambda: facade.VectorQuantize(8, 16, in_place_codebook_optimizer=torch.optim.SGD), "InPlaceAdam"),
+        (lambda: facade.VectorQuantize(8, 16, codebook_diversity_loss_weight=1.0), "Diversity"),
+        (lambda: facade.VectorQuantize(8, 16, sync_update_v=1.0), "learnable_codebook"),
+        (
+            lambda: facade.VectorQuantize(8, 16, rotation_trick=True, stochastic_sample_codes=True),
+            "rotation_trick",
+        ),
+        (
+            lambda: facade.VectorQuantize(8, 16, use_cosine_sim=True, learnable_codebook=True),
+            "use_cosine_sim",
+        ),
+        (
+            lambda: facade.ResidualVQ(dim=8, num_quantizers=2, codebook_size=4, quant_grad_frac=0.1),
+            "quant_grad_frac",
+        ),
+        (lambda: facade.ResidualVQ(dim=8, num_quantizers=2, codebook_size=4, beam_size=2), "beam_size"),
+        (lambda: facade.ResidualVQ(dim=8, codebook_size=4), "num_quantizers"),
+        (lambda: facade.GroupedResidualVQ(dim=9, groups=2, num_quantizers=2, codebook_size=4), "dim"),
+        (lambda: facade.FSQ([8, 2]), "preserve_symmetry"),
+        (lambda: facade.FSQ([8, 5], noise_dropout=0.5), "noise_dropout"),
+        (lambda: facade.LFQ(codebook_size=16, spherical=True), "BSQ"),
+        (lambda: facade.LFQ(codebook_size=15), "power of 2"),
+        (lambda: facade.SimVQ(8, 16, frozen_codebook_dim=4), "frozen_codebook_dim"),
+        (lambda: facade.VectorQuantize(8, 16)(torch.randn(2, 3, 8), topk=2), "topk"),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_name(build: Callable[[], object], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        build()
