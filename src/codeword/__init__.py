@@ -1,5 +1,6 @@
 """codeword: vector quantization for PyTorch."""
 
+from codeword.checkpoints import from_pretrained, push_to_hub, save_pretrained
 from codeword.errors import CodewordError, CodewordWarning
 from codeword.functional import Usage
 from codeword.parts import (
@@ -174,11 +175,14 @@ __all__ = [
     "finish_sharding",
     "fit",
     "freeze",
+    "from_pretrained",
     "from_spec",
     "methods",
     "parameter_groups",
+    "push_to_hub",
     "rate_distortion",
     "reset_moments",
     "resize",
+    "save_pretrained",
     "warm_up",
 ]

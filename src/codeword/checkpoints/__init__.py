@@ -1,6 +1,8 @@
-"""Save and load tokenizers: safetensors and JSON, never pickle; and read what other libraries saved."""
+"""Save and load models: safetensors and JSON, never pickle; and read what other libraries saved."""
 
-from codeword.checkpoints.checkpoint import TYPES, TrainingState, digest, load, load_training, save
+from codeword.checkpoints.checkpoint import TrainingState, digest, load, load_training, save, stored_digest
+from codeword.checkpoints.config import TYPES
+from codeword.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
 from codeword.checkpoints.importers import LIBRARIES, convert, convert_back
 
 __all__ = [
@@ -10,7 +12,11 @@ __all__ = [
     "convert",
     "convert_back",
     "digest",
+    "from_pretrained",
     "load",
     "load_training",
+    "push_to_hub",
     "save",
+    "save_pretrained",
+    "stored_digest",
 ]

@@ -1,4 +1,4 @@
-"""A tokenizer in a folder: `config.json` says what it is, `model.safetensors` holds its weights."""
+"""A model in a folder: `config.json` says what it is, `model.safetensors` holds its weights."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from codeword.checkpoints.state import canonical, digest_of, read_tensors, write_tensors
+from codeword.checkpoints.config import CONFIG, Model, build, check_same, config_of, parse_config
+from codeword.checkpoints.state import check_fits, digest_of, read_tensors, write_tensors
 from codeword.errors import CodewordError
 from codeword.files import make_folder, write_whole
-from codeword.registry import Registry
-from codeword.tokenizers import ImageTokenizer
 
-__all__ = ["TYPES", "TrainingState", "digest", "load", "load_training", "save"]
+__all__ = ["WEIGHTS", "TrainingState", "digest", "load", "load_training", "save", "stored_digest"]
 
-VERSION = 1
-TYPES = Registry("tokenizer", {"ImageTokenizer": ImageTokenizer})
-"""The only classes that a checkpoint can name."""
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+WEIGHTS = "model.safetensors"
 
 
 class TrainingState(NamedTuple):
@@ -33,7 +28,7 @@ class TrainingState(NamedTuple):
     """Plain values: numbers, strings, lists, dicts."""
 
 
-def save(model: ImageTokenizer, folder: str | os.PathLike[str], training: TrainingState | None = None) -> str:
+def save(model: Model, folder: str | os.PathLike[str], training: TrainingState | None = None) -> str:
     """Write a checkpoint over the one in the folder; a crash at any moment leaves the old or the new one.
 
     The config never changes within a folder, so replacing `model.safetensors` by one rename is the whole
@@ -41,7 +36,7 @@ def save(model: ImageTokenizer, folder: str | os.PathLike[str], training: Traini
     old one is removed after it.
 
     Args:
-        model: a tokenizer of `TYPES`.
+        model: a quantizer, or a tokenizer of `TYPES`.
         folder: made if it is not there.
         training: what `load_training` gives back.
 
@@ -49,8 +44,7 @@ def save(model: ImageTokenizer, folder: str | os.PathLike[str], training: Traini
         The digest (see `digest`).
 
     Raises:
-        CodewordError: the folder holds a tokenizer of another config, the class is not listed, the disk is
-            full.
+        CodewordError: the folder holds a model of another config, the class is not listed, the disk is full.
 
     Example:
         >>> import codeword, tempfile
@@ -62,22 +56,21 @@ def save(model: ImageTokenizer, folder: str | os.PathLike[str], training: Traini
         True
     """
     path = make_folder(folder)
-    config = _config(model)
-    _claim(path, config)
+    config = _claim(path, config_of(model))
     tensors = model.state_dict()
     name = digest_of(config, tensors)
     if training is not None:
-        header = {"version": VERSION, "model": name, "values": training.values}
+        header = {"version": config["version"], "model": name, "values": training.values}
         write_tensors(path / _training_file(name), training.tensors, header)
-    write_tensors(path / WEIGHTS, tensors, {"version": VERSION, "digest": name})
+    write_tensors(path / WEIGHTS, tensors, {"version": config["version"], "digest": name})
     for stale in path.glob(_training_file("*")):
         if stale.name != _training_file(name):
             stale.unlink()
     return name
 
 
-def load(folder: str | os.PathLike[str]) -> ImageTokenizer:
-    """The tokenizer of a folder, in eval mode, on the CPU.
+def load(folder: str | os.PathLike[str]) -> Any:
+    """The model of a folder, in eval mode, on the CPU, with the dtypes that it was saved with.
 
     Raises:
         CodewordError: the folder holds no checkpoint, or one of a newer version, of an unknown type, or with
@@ -92,17 +85,16 @@ def load(folder: str | os.PathLike[str]) -> ImageTokenizer:
             "files that were changed or mixed since (their digest differs)",
             "restore both from one copy or train again",
         )
-    kind: Any = TYPES[config["type"]]
     try:
-        model = kind.from_config({key: config[key] for key in config if key not in ("type", "version")})
-        model.load_state_dict(tensors, strict=True)
-    except (TypeError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        model = build(config)
+    except (TypeError, KeyError) as error:
         raise CodewordError.of(
-            f"the settings and weights of a {config['type']} in {path}",
-            reason,
+            f"the settings of a {config['type']} in {path / CONFIG}",
+            " ".join(str(error).split()),
             "load it with the codeword that saved it",
         ) from error
+    check_fits(tensors, model.state_dict(), path / WEIGHTS)
+    model.load_state_dict(tensors, strict=True, assign=True)
     return model.eval()
 
 
@@ -113,8 +105,7 @@ def load_training(folder: str | os.PathLike[str]) -> TrainingState:
         CodewordError: there is none that belongs to these weights.
     """
     path = Path(folder)
-    name = _read_weights(path)[1].get("digest")
-    file = path / _training_file(str(name))
+    file = path / _training_file(stored_digest(path))
     if not file.exists():
         raise CodewordError.of(
             f"a run that can go on in {path}",
@@ -125,37 +116,40 @@ def load_training(folder: str | os.PathLike[str]) -> TrainingState:
     return TrainingState(tensors, header["values"])
 
 
-def digest(model: ImageTokenizer) -> str:
-    """The name of a tokenizer: SHA-256 over its config and all its state, 64 hexadecimal digits.
+def digest(model: Model) -> str:
+    """The name of a model: SHA-256 over its config and all its state, 64 hexadecimal digits.
 
-    The same before saving and after loading; token files carry it, so that no other tokenizer decodes them.
+    The same before saving and after loading, with one version of codeword. Token files carry it, as
+    `stored_digest` gives it, so that no other tokenizer decodes them.
     """
-    return digest_of(_config(model), model.state_dict())
+    return digest_of(config_of(model), model.state_dict())
 
 
-def _config(model: ImageTokenizer) -> dict[str, Any]:
-    return {"type": TYPES.name_of(model), "version": VERSION, **model.config()}
+def stored_digest(folder: str | os.PathLike[str]) -> str:
+    """The digest that the model of a folder was saved with: its name for good, whatever codeword loads it.
+
+    Raises:
+        CodewordError: there are no weights in the folder.
+    """
+    return str(_read_weights(Path(folder))[1].get("digest"))
 
 
-def _claim(path: Path, config: Mapping[str, Any]) -> None:
-    """Put the config into the folder, or find that the folder's is the same."""
+def _claim(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put the config into the folder, or find that the folder's means the same: what the folder has then."""
     file = path / CONFIG
     if file.exists() and (path / WEIGHTS).exists():
-        if canonical(_read_config(path)) != canonical(dict(config)):
-            raise CodewordError.of(
-                "an empty folder or one with a tokenizer of the same config",
-                f"{path}, which holds another one",
-                "save into another folder",
-            )
-        return
+        found = _read_config(path)
+        check_same(found, config, path)
+        return found
     write_whole(file, (json.dumps(config, indent=2) + "\n").encode())
+    return config
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads((path / CONFIG).read_bytes())
-        version = config["version"]
-        config["type"]
+        return parse_config((path / CONFIG).read_bytes())
+    except CodewordError as error:
+        raise CodewordError(f"{path / CONFIG}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         found = "no readable" if (path / CONFIG).exists() else ("no" if path.is_dir() else "no folder, so no")
         raise CodewordError.of(
@@ -163,11 +157,6 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"{path}, which has {found} {CONFIG}" if path.is_dir() else f"{path}, which is no folder",
             "pass the folder that `codeword train` or `codeword demo` wrote",
         ) from error
-    if version != VERSION:
-        raise CodewordError.of(
-            f"a checkpoint of version {VERSION}", f"version {version!r} in {path}", "upgrade codeword"
-        )
-    return config
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

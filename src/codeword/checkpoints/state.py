@@ -16,9 +16,10 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.files import write_whole
 
-__all__ = ["canonical", "digest_of", "read_tensors", "write_tensors"]
+__all__ = ["canonical", "check_fits", "digest_of", "read_tensors", "write_tensors"]
 
 _HEADER = "codeword"
+NAMED = 3  # faults that are named before the rest is only counted
 
 
 def canonical(values: Any) -> str:
@@ -38,6 +39,28 @@ def digest_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def check_fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:
+    """Raise unless tensors have the names and shapes that a model wants, and say which do not.
+
+    Raises:
+        CodewordError: naming the first few.
+    """
+    faults = [f"no {name}" for name in wanted if name not in found]
+    faults += [f"an unknown {name}" for name in found if name not in wanted]
+    faults += [
+        f"{name} of shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    if faults:
+        more = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+        raise CodewordError.of(
+            f"the weights of the model that its config describes in {file}",
+            f"{', '.join(faults[:NAMED])}{more}",
+            "put the config back that it was saved with",
+        )
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors and plain values as one whole file."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -54,7 +77,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (no mapping)
+            # A copy, because tensors in the file's own bytes lie anywhere, and products of them round another way.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CodewordError.of(
             f"{path.name} as codeword writes it",

@@ -32,17 +32,17 @@ class Decode:
 
     def run(self) -> int:
         """Decode, and give the exit code."""
-        from codeword.checkpoints import digest, load
+        from codeword.checkpoints import stored_digest
         from codeword.tokens import read_tokens
         from codeword.workbench.data import save_png
         from codeword.workbench.devices import pick_device
         from codeword.workbench.folders import png_names, whole_folder
-        from codeword.workbench.tokenise import decode_all
+        from codeword.workbench.tokenise import decode_all, open_tokenizer
 
         console = Console()
-        tokenizer = load(self.run_folder)
+        tokenizer = open_tokenizer(self.run_folder)
         file = read_tokens(self.tokens)
-        name = digest(tokenizer)
+        name = stored_digest(self.run_folder)
         if file.header.tokenizer != name:
             raise CodewordError.of(
                 f"tokens of the tokenizer in {self.run_folder} ({name[:12]})",

@@ -25,14 +25,14 @@ class Evaluate:
 
     def run(self) -> int:
         """Measure, and give the exit code."""
-        from codeword.checkpoints import load
         from codeword.workbench.data import PHOTOS, held_out
         from codeword.workbench.devices import pick_device
         from codeword.workbench.evaluate import evaluate
         from codeword.workbench.sources import FittingPictures
+        from codeword.workbench.tokenise import open_tokenizer
 
         console = Console()
-        tokenizer = load(self.run_folder).to(pick_device(self.device))
+        tokenizer = open_tokenizer(self.run_folder).to(pick_device(self.device))
         if self.data == PHOTOS:
             console.scores(
                 evaluate(tokenizer, console.track(held_out(), "evaluating")), "held-out photographs"

@@ -5,7 +5,7 @@
     spec    = name [sizes] [inner] ("," (setting | part))*      vq1024,cosine,codebook=ema(decay=0.95)
     sizes   = number ("x" number)* | number ("-" number)*       rvq8x1024, fsq8-5-5-5
     inner   = ["x"] "(" spec ("|" spec)* ")"                    gvq2x(rvq4x256), rvq(vq1024|vq256)
-    setting = word "=" value
+    setting = option "=" value
     value   = number | "true" | "false" | "none" | part | "(" value ("," value)* ")"
     part    = name ["(" [argument ("," argument)*] ")"]
     argument = value | setting
@@ -25,7 +25,8 @@ __all__ = ["Call", "parse", "point", "write"]
 _NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
 _WORD = re.compile(r"[a-z_]+")
 _SIZES = re.compile(r"\d+((x\d+)+|(-\d+)+)?")
-_SETTING = re.compile(r"\s*[a-z_]+\s*=")
+_OPTION = re.compile(r"[a-z_][a-z_0-9]*")  # beta1
+_SETTING = re.compile(rf"\s*{_OPTION.pattern}\s*=")
 _CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
 
 
@@ -144,7 +145,7 @@ class _Parser:
             parts.append(self._part(name))
 
     def _setting(self) -> tuple[str, Any]:
-        name = self._match(_WORD, "the name of an option")
+        name = self._match(_OPTION, "the name of an option")
         self._accept("=")
         return name, self._value()
 

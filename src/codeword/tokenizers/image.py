@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantized, Quantizer, from_spec
+from codeword.quantizers.in_full import spec_in_full
 from codeword.quantizers.layouts import Layout
 from codeword.tokenizers.blocks import Decoder, Encoder
 
@@ -128,7 +129,7 @@ class ImageTokenizer(nn.Module):
     def config(self) -> dict[str, Any]:
         """Everything that `from_config` needs to build this tokenizer again, as plain values."""
         return {
-            "quantizer": self.quantizer.spec,
+            "quantizer": spec_in_full(self.quantizer),
             "features": self.quantizer.features,
             "width": self.width,
             "stride": self.stride,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from codeword.checkpoints import load
+from codeword.errors import CodewordError
 from codeword.tokenizers import ImageTokenizer
 from codeword.workbench.data import to_image, to_tensor
 from codeword.workbench.threads import in_order
@@ -14,7 +17,22 @@ from codeword.workbench.threads import in_order
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["decode", "decode_all", "device_of", "encode", "encode_all", "reconstruct"]
+__all__ = ["decode", "decode_all", "device_of", "encode", "encode_all", "open_tokenizer", "reconstruct"]
+
+
+def open_tokenizer(folder: Path) -> ImageTokenizer:
+    """The tokenizer of a run folder, in eval mode, on the CPU.
+
+    Raises:
+        CodewordError: as `codeword.checkpoints.load`; or the folder holds a model of another kind.
+    """
+    model = load(folder)
+    if not isinstance(model, ImageTokenizer):
+        remedy = "pass the folder that `codeword train` or `codeword demo` wrote"
+        raise CodewordError.of(
+            "a tokenizer for images", f"{folder}, which holds a {type(model).__name__}", remedy
+        )
+    return model
 
 
 @torch.no_grad()

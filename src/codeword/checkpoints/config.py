@@ -1,0 +1,104 @@
+"""`config.json`: what a checkpoint is, by type, version and options; from a model and back to one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from codeword.checkpoints.state import canonical
+from codeword.errors import CodewordError
+from codeword.quantizers import Quantizer, from_spec
+from codeword.quantizers.in_full import spec_in_full
+from codeword.registry import Registry
+from codeword.tokenizers import ImageTokenizer
+
+__all__ = ["CONFIG", "TYPES", "VERSION", "Model", "build", "check_same", "config_of", "parse_config"]
+
+VERSION = 2
+"""Of the format. 1: image tokenizers, `quantizer` without the options that were defaults (0.1.0 before its release).
+2: all options written out, so that another default changes no old checkpoint; bare quantizers too."""
+
+CONFIG = "config.json"
+TYPES = Registry("type of checkpoint", {"ImageTokenizer": ImageTokenizer, "Quantizer": Quantizer})
+"""The only classes that a checkpoint can name; `Quantizer` stands for all that have a spec."""
+
+Model = ImageTokenizer | Quantizer
+
+
+def config_of(model: Model) -> dict[str, Any]:
+    """Everything that `build` needs to build the model again, with fresh weights, as plain values.
+
+    Raises:
+        CodewordError: the class of the model, or of a quantizer in it, is not listed.
+    """
+    if isinstance(model, Quantizer):
+        values = {"quantizer": spec_in_full(model), "features": model.features, "dim": model.dim}
+        return {"type": "Quantizer", "version": VERSION, **values}
+    return {"type": TYPES.name_of(model), "version": VERSION, **model.config()}
+
+
+def build(config: Mapping[str, Any]) -> Model:
+    """The model of a config of any version up to this one, with fresh weights.
+
+    Raises:
+        CodewordError: a type or an option that is not listed.
+        TypeError, KeyError: an option too many or too few.
+    """
+    options = {key: value for key, value in config.items() if key not in ("type", "version")}
+    kind: Any = TYPES[config["type"]]
+    if kind is Quantizer:
+        return from_spec(options.pop("quantizer"), **options)
+    model: Model = kind.from_config(options)
+    return model
+
+
+def parse_config(content: bytes) -> dict[str, Any]:
+    """The config that a file holds.
+
+    Raises:
+        CodewordError: a version that this codeword does not know.
+        ValueError, KeyError, TypeError: no config at all.
+    """
+    config: dict[str, Any] = json.loads(content)
+    version = config["version"]
+    config["type"]
+    if version not in range(1, VERSION + 1):
+        raise CodewordError.of(
+            f"a checkpoint of format version 1 to {VERSION}",
+            f"version {version!r}",
+            "upgrade codeword to the one that wrote it: pip install --upgrade codeword",
+        )
+    return config
+
+
+def check_same(found: Mapping[str, Any], config: Mapping[str, Any], place: Path) -> None:
+    """Raise unless two configs mean the same, whatever their versions, and say what differs.
+
+    Raises:
+        CodewordError: naming each key that differs, with both values.
+    """
+    old, new = _meaning(found), _meaning(config)
+    if canonical(old) != canonical(new):
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        raise CodewordError.of(
+            f"an empty folder or one with a model of the same config ({CONFIG})",
+            f"{place}, which differs in {'; '.join(_difference(key, old, new) for key in keys)}",
+            "save into another folder",
+        )
+
+
+def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as it would be written today."""
+    return config_of(build(config))
+
+
+def _difference(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    there, here = (str(config.get(key, "not there")) for config in (old, new))
+    if key == "quantizer":  # a long line: the first option that differs will do
+        same = next(i for i, (a, b) in enumerate(zip_longest(there, here)) if a != b)
+        begin = there.rfind(",", 0, same) + 1
+        there, here = (text[begin : f"{text},".index(",", same)] for text in (there, here))
+    return f"{key} ({there} there, {here} here)"

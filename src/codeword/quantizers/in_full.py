@@ -1,0 +1,72 @@
+"""Specs with every option written out: what they mean stays when a default changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+from codeword.parts import PARTS
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.catalogue import QUANTIZERS
+from codeword.quantizers.composite import Composite
+from codeword.quantizers.grammar import Call, parse, write
+from codeword.quantizers.spec import build_value
+
+__all__ = ["spec_in_full"]
+
+_OF_THE_PLACE = ("features", "dim")  # belong to the place where a quantizer is put, not to its spec
+
+
+def spec_in_full(quantizer: Quantizer) -> str:
+    """The spec of a quantizer with all options of it and of its parts, those that are the defaults too.
+
+    `spec` leaves the defaults out, which is for people; a file that is to be read by a later version of the
+    library says them.
+
+    Raises:
+        CodewordError: a quantizer of a class that has no name in specs, here or further in.
+
+    Example:
+        >>> from codeword import from_spec
+        >>> spec_in_full(from_spec("fsq8-5-5", features=3))
+        'fsq8-5-5,bound=tanh(...),noise=0.0'
+        >>> spec_in_full(from_spec("rvq2x16", features=3))
+        'rvq2x(vq16,code_features=none,codebook=ema(decay=none,...
+    """
+    for module in quantizer.modules():
+        if isinstance(module, Quantizer):
+            QUANTIZERS.name_of(module)  # a class of its own would come back as the listed one that it extends
+    return write(_in_full(parse(quantizer.spec)))
+
+
+def _in_full(call: Call) -> Call:
+    cls = QUANTIZERS[call.name]
+    if issubclass(cls, Composite) and not (call.inner or cls.size_names):  # rvq2x16 is short for rvq2x(vq16)
+        call = dataclasses.replace(call, sizes=call.sizes[:1], inner=(Call("vq", call.sizes[1:]),))
+    given = dict(call.settings)
+    sizes: tuple[str, ...] = getattr(cls, "size_names", ())
+    settings = {name: value for name, value in given.items() if name not in _options(cls)}
+    for name, default in _options(cls).items():
+        if name not in (*sizes, *_OF_THE_PLACE):
+            settings[name] = _described(build_value(given[name]) if name in given else default)
+    inner = tuple(_in_full(part) for part in call.inner)
+    return Call(call.name, call.sizes, (), tuple(settings.items()), inner, call.separator)
+
+
+def _options(cls: type) -> dict[str, Any]:
+    """The arguments of a constructor that have defaults, and these."""
+    parameters = inspect.signature(cls).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def _described(value: Any) -> Any:
+    """A value of an option as a node of the tree."""
+    if isinstance(value, tuple):
+        return tuple(_described(item) for item in value)
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = tuple(
+        (field.name, _described(getattr(value, field.name))) for field in dataclasses.fields(value)
+    )
+    return Call(PARTS.name_of(value), (), (), fields)
