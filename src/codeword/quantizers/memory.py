@@ -68,6 +68,8 @@ class MemoryCodes(Quantizer):
         self.codebook = Codebook(codebook_size, features, Gradient(init=None, revival=None))
         self.project_keys = nn.Linear(features, features, bias=False)
         self.project_values = nn.Linear(features, features, bias=False)
+        for projection in (self.project_keys, self.project_values):  # that keep the variance of the codes
+            nn.init.uniform_(projection.weight, -((3 / features) ** 0.5), (3 / features) ** 0.5)
 
     def options(self) -> dict[str, Any]:
         return {"codebook_size": self.codebook_size, "temperature": self.temperature}

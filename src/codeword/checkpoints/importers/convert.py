@@ -16,6 +16,7 @@ from codeword.checkpoints.importers.encodec import EnCodec, EnCodecTransformers
 from codeword.checkpoints.importers.library import Library
 from codeword.checkpoints.importers.llamagen import LlamaGen
 from codeword.checkpoints.importers.mimi import Mimi
+from codeword.checkpoints.importers.quantizer_pytorch import QuantizerPyTorch
 from codeword.checkpoints.importers.table import KeyTable, State
 from codeword.checkpoints.importers.taming import Taming
 from codeword.checkpoints.importers.vector_quantize_pytorch import VectorQuantizePytorch
@@ -33,6 +34,7 @@ LIBRARIES = Registry(
         "dac": DAC,
         "dac-transformers": DACTransformers,
         "mimi": Mimi,
+        "quantizer-pytorch": QuantizerPyTorch,
         "taming": Taming,
         "llamagen": LlamaGen,
         "vector-quantize-pytorch": VectorQuantizePytorch,

@@ -1,0 +1,372 @@
+"""Groups of residual stages: what all the quantizers of sequences have in common, and the two layers by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codeword import distributed
+from codeword.checkpoints.importers import KeyTable
+from codeword.checkpoints.importers.quantizer_pytorch import (
+    QuantizerPyTorch,
+    rule_of,
+    sequence_quantizer,
+    stacks_of,
+)
+from codeword.compat.quantizer_pytorch.common import check_sequence, perplexities, views
+from codeword.compat.state import Facade
+from codeword.errors import CodewordError
+from codeword.functional import Valid
+from codeword.parts import Codebook
+from codeword.quantizers import Quantizer, VectorQuantizer
+from codeword.quantizers.layouts import Layout
+
+__all__ = ["BVQ", "Options", "ResidualVQ", "Sizes", "Stages"]
+
+_THRESHOLDS = {"ema": 0.0, "budget": 0.05}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every quantizer of sequences takes by name beside its sizes.
+
+    Attributes:
+        shared_codebook: whether all residual stages have one codebook.
+        expire_threshold: below it a code is replaced by a row of the batch: of the rows a sample that it gets by the
+            rule "ema", of its budget by the rule "budget". 0: never. None: the rule's own, 0 and 0.05.
+        ema_decay: of the moving averages.
+        rule: "ema", the counts and sums of the documented version, or "budget", the means and budgets of the newest
+            one; None: what the class documents. A state dictionary that is loaded decides anew.
+    """
+
+    shared_codebook: bool = True
+    expire_threshold: float | None = None
+    ema_decay: float = 0.99
+    rule: str | None = None
+
+    @classmethod
+    def of(cls, owner: object, options: dict[str, Any]) -> Options:
+        """The options by name.
+
+        Raises:
+            CodewordError: one that there is not, or a rule that there is not.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise CodewordError.of(
+                    f"options of {type(owner).__name__}", name, f"it has: {', '.join(known)}"
+                )
+        chosen = cls(**options)
+        if chosen.rule not in (None, *_THRESHOLDS):
+            raise CodewordError.of(
+                "rule 'ema' or 'budget'", repr(chosen.rule), "pass one of them, or leave it out"
+            )
+        return chosen
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What `sequence_quantizer` is to build."""
+
+    layout: str
+    channels: int
+    split: int
+    groups: int
+    codebook_size: int
+    stages: int
+
+    def __post_init__(self) -> None:
+        names = {"channels": self.channels, "split_size": self.split, "num_groups": self.groups}
+        names |= {"codebook_size": self.codebook_size, "num_residuals": self.stages}
+        for name, value in names.items():
+            if not isinstance(value, int) or value < 1:
+                raise CodewordError.of(f"{name} of at least 1", repr(value), f"pass a whole number as {name}")
+        if self.channels % self.groups:
+            raise CodewordError.of(
+                f"channels that num_groups={self.groups} divides", repr(self.channels), "pass another number"
+            )
+
+
+class Stages(Facade):
+    """Groups of residual stages over (batch, channels, length), with the results of the original.
+
+    In eval everything is that of `quantizer`. In training the stages are called one by one: the loss pulls at the
+    first of them only, as the gradient of the original does, and expired codes are replaced after each.
+    """
+
+    hidden = ""  # what the importers' keys begin with and this class's do not
+
+    def __init__(self, sizes: Sizes, options: Options, documented: str) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.options = options
+        self.num_groups = sizes.groups
+        self.num_residuals = sizes.stages
+        self.rule = options.rule or documented
+        with torch.random.fork_rng(devices=[]):
+            self.quantizer = self._build()
+        tables = len(stacks_of(self.quantizer))
+        width = stacks_of(self.quantizer)[0].features
+        for stage in range(
+            sizes.stages
+        ):  # all draw, shared or not, so that a seed gives the original's codes
+            codes = torch.randn(tables, sizes.codebook_size, width)
+            if not stage or not options.shared_codebook:
+                for book, table in zip(self._books(stage), codes, strict=True):
+                    book.start_from_(table)
+
+    @property
+    def expire_threshold(self) -> float:
+        """Below which a code is replaced; 0: never."""
+        given = self.options.expire_threshold
+        return _THRESHOLDS[self.rule] if given is None else given
+
+    @property
+    def quantize(self) -> SimpleNamespace:
+        """The original's inner layers, to read: `quantize.quantizers[0].codebooks` and so on."""
+        attributes = {
+            "num_heads": len(stacks_of(self.quantizer)),
+            "head_features": stacks_of(self.quantizer)[0].features,
+            "codebook_size": self.sizes.codebook_size,
+            "expire_threshold": self.expire_threshold,
+            "ema_decay": self.options.ema_decay,
+        }
+        place = "quantize.quantizers.{}.".removeprefix(self.hidden)
+        layers = views(self, place, self.num_residuals, **attributes)
+        return SimpleNamespace(num_residuals=self.num_residuals, quantizers=layers)
+
+    def key_table(self) -> KeyTable:
+        """The original's keys for this module's."""
+        table = QuantizerPyTorch().table(self.quantizer).under("", "quantizer.")
+        return KeyTable(
+            replace(row, foreign=tuple(key.removeprefix(self.hidden) for key in row.foreign))
+            for row in table.rows
+        )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        self._follow_([key for key in state_dict if key.startswith(prefix)])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _follow_(self, keys: list[str]) -> None:
+        """Take the rule that a state dictionary is of, be it the original's or this class's own."""
+        budget = any(key.endswith(("budget_ema", ".budget")) for key in keys)
+        sums = any(key.endswith(("ema_embedding_sum", ".sums")) for key in keys)
+        rule = "budget" if budget else "ema" if sums else self.rule
+        if rule != self.rule:
+            old, self.rule = self.quantizer, rule
+            with torch.random.fork_rng(devices=[]):
+                self.quantizer = self._build().to(old.device, old.dtype).train(self.training)
+
+    def run(self, x: Tensor, num_residuals: int | None = None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The output, the indices (..., groups of codes, stages) of the pieces, and the rest of info."""
+        stages = self._count(num_residuals)
+        check_sequence(x, self.sizes.channels, self.sizes.split)
+        if self.training:
+            quantized, indices, loss, replaced = self._learn(x, stages)
+        else:
+            out = self.quantizer(x, stages=stages)
+            quantized, loss = out.quantized, out.loss
+            native = self.quantizer
+            indices = native.disarrange(out.indices) if isinstance(native, Layout) else out.indices
+            indices = indices if len(stacks_of(native)) > 1 else indices.unsqueeze(-2)
+            replaced = torch.zeros(indices.shape[-2:], dtype=torch.int64, device=x.device)
+        info = {
+            "loss": loss,
+            "perplexity": perplexities(indices.flatten(-2), self.sizes.codebook_size),
+            "replaced_codes": replaced.flatten(),
+        }
+        if self.rule == "budget":
+            books = [book for stage in range(stages) for book in self._books(stage)]
+            info["budget"] = torch.stack([book.state()["budget"] for book in books])
+        return quantized, indices, info
+
+    def decode(self, indices: Tensor, num_residuals: int | None = None) -> Tensor:
+        """The output of indices in the order of `quantizer`, by their first stages."""
+        stages = indices.shape[-1] if num_residuals is None else self._count(num_residuals)
+        return self.quantizer.decode(indices[..., :stages], dtype=self.quantizer.dtype)
+
+    def _count(self, num_residuals: int | None) -> int:
+        count = self.num_residuals if num_residuals is None else num_residuals
+        if not 1 <= count <= self.num_residuals:
+            raise CodewordError.of(
+                f"num_residuals from 1 to {self.num_residuals}", repr(count), "pass how many are to be used"
+            )
+        return count
+
+    def _build(self) -> Quantizer:
+        if self.rule == "budget" and self.expire_threshold >= 1:
+            raise CodewordError.of(
+                "expire_threshold below 1, the mean budget", repr(self.expire_threshold), "pass 0.05 or so"
+            )
+        return sequence_quantizer(
+            self.sizes.layout,
+            self.sizes.channels,
+            self.sizes.split,
+            self.sizes.groups,
+            codebook_size=self.sizes.codebook_size,
+            stages=self.sizes.stages,
+            shared=self.options.shared_codebook and self.sizes.stages > 1,
+            rule=rule_of(self.rule == "budget", self.options.ema_decay, self.expire_threshold),
+        )
+
+    def _layers(self, stage: int) -> list[VectorQuantizer]:
+        """The quantizer of each group at a stage."""
+        found = [stack.parts[stage] for stack in stacks_of(self.quantizer)]
+        return [layer for layer in found if isinstance(layer, VectorQuantizer)]
+
+    def _books(self, stage: int) -> list[Codebook]:
+        return [layer.codebook for layer in self._layers(stage)]
+
+    # Training -------------------------------------------------------------------------------------------------
+
+    def _learn(self, x: Tensor, stages: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        layout = self.quantizer if isinstance(self.quantizer, Layout) else None
+        wide = x.to(torch.promote_types(x.dtype, self.quantizer.dtype))
+        pieces = layout.pieces(wide) if layout else wide.movedim(1, -1)
+        rest = list(pieces.chunk(len(stacks_of(self.quantizer)), -1))
+        indices, losses, replaced = [], [], []
+        total: list[Tensor] = []
+        for stage in range(stages):
+            layers = self._layers(stage)
+            with self._per_sample(stage, x):
+                outs = [layer(part) for layer, part in zip(layers, rest, strict=True)]
+            replaced.append(self._expire_(stage, rest))
+            indices.append(torch.stack([out.indices for out in outs], -1))
+            losses += [out.loss for out in outs]
+            passed = [out.quantized for out in outs]
+            total = [a + b for a, b in zip(total, passed, strict=True)] if total else passed
+            # The gradient of what is left cancels: the later stages pull at nothing, and the sum passes once.
+            rest = [part - out for part, out in zip(rest, passed, strict=True)]
+        joined = torch.cat(total, -1)
+        quantized = (layout.whole(joined) if layout else joined.movedim(-1, 1)).to(x.dtype)
+        return quantized, torch.stack(indices, -1), torch.stack(losses).mean(), torch.stack(replaced, -1)
+
+    @contextmanager
+    def _per_sample(self, stage: int, x: Tensor) -> Iterator[None]:
+        """Counts and sums are means over the samples of the batch; while it is learned from they are sums."""
+        books = self._books(stage) if self.rule == "ema" else []
+        samples = distributed.sum_(torch.full((), float(len(x)), device=x.device)).clamp_min(1)
+        state = [value for book in books for value in book.state().values()]
+        for value in state:
+            value.mul_(samples)
+        try:
+            yield
+        finally:
+            for value in state:
+                value.div_(samples)
+
+    @torch.no_grad()
+    def _expire_(self, stage: int, rest: list[Tensor]) -> Tensor:
+        """Replace expired codes by rows of the batch, drawn by torch's generator as the original draws them.
+
+        Returns how many were replaced, for each group.
+        """
+        books = self._books(stage)
+        replaced = torch.zeros(len(books), dtype=torch.int64, device=rest[0].device)
+        memory = [book.state()["budget" if self.rule == "budget" else "counts"] for book in books]
+        expired = [value < self.expire_threshold for value in memory]
+        if self.expire_threshold <= 0 or not any(bool(which.any()) for which in expired):
+            return replaced
+        for group, (book, part, which) in enumerate(zip(books, rest, expired, strict=True)):
+            rows = part.detach().flatten(0, -2).to(book.codes.dtype)
+            valid = Valid.of(rows.isfinite().all(-1), sync=True)
+            drawn = torch.randperm(int(valid.total), device=rows.device)[: int(which.sum())]
+            if not len(drawn):
+                continue
+            if valid.shared:
+                distributed.from_first_(drawn)
+            replaced[group] = len(drawn)
+            book.replace_(which, valid.collect(rows, drawn), replaced[group])
+            if self.rule == "budget":  # at the expense of the others
+                memory[group].mul_(len(which) / memory[group].sum())
+        return replaced
+
+
+class ResidualVQ(Stages):
+    """The residual stages by themselves, over [batch, n, features].
+
+    Args:
+        num_residuals: how many stages.
+        shared_codebook: whether they have one codebook.
+        features: of a vector.
+        num_heads: groups of features.
+        codebook_size: codes of each group.
+        options: see `Options`.
+
+    Returns (forward):
+        quantized like x, and info with `indices` [batch, num_heads, n num_residuals], the stages of a vector beside
+        each other, `loss`, `perplexity`, `replaced_codes` and `budget`.
+    """
+
+    hidden = "quantize."
+
+    def __init__(
+        self,
+        num_residuals: int,
+        shared_codebook: bool = True,
+        *,
+        features: int,
+        num_heads: int,
+        codebook_size: int,
+        **options: Any,
+    ) -> None:
+        sizes = Sizes("timewise", features, 1, num_heads, codebook_size, num_residuals)
+        chosen = Options.of(self, {"shared_codebook": shared_codebook, **options})
+        super().__init__(sizes, chosen, "budget")
+
+    def forward(self, x: Tensor, num_residuals: int | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        quantized, indices, info = self.run(x.transpose(1, 2), num_residuals)
+        return quantized.transpose(1, 2), {"indices": indices.transpose(1, 2).flatten(2), **info}
+
+    def from_ids(self, indices: Tensor, num_residuals: int | None = None) -> Tensor:
+        """The output of indices [batch, num_heads, n stages]."""
+        stages = self._count(num_residuals)
+        native = indices.unflatten(2, (-1, stages)).transpose(1, 2)
+        native = native if self.num_groups > 1 else native.squeeze(2)
+        return self.decode(native).transpose(1, 2)
+
+
+class BVQ(Stages):
+    """One layer by itself, over [batch, n, features].
+
+    Args:
+        features: of a vector.
+        num_heads: groups of features.
+        codebook_size: codes of each group.
+        expire_threshold: the budget below which a code is replaced; 0: never.
+        ema_decay: of the moving averages.
+
+    Returns (forward):
+        quantized like x, and info with `indices` [batch, num_heads, n], `loss`, `perplexity`, `replaced_codes` and
+        `budget`.
+    """
+
+    hidden = "quantize.quantizers.0."
+
+    def __init__(
+        self,
+        features: int,
+        num_heads: int,
+        codebook_size: int,
+        expire_threshold: float = 0.05,
+        ema_decay: float = 0.99,
+    ) -> None:
+        sizes = Sizes("timewise", features, 1, num_heads, codebook_size, 1)
+        super().__init__(sizes, Options(True, expire_threshold, ema_decay), "budget")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        quantized, indices, info = self.run(x.transpose(1, 2))
+        return quantized.transpose(1, 2), {"indices": indices.squeeze(-1).transpose(1, 2), **info}
+
+    def from_ids(self, indices: Tensor) -> Tensor:
+        """The output of indices [batch, num_heads, n]."""
+        native = indices.transpose(1, 2).unsqueeze(-1)
+        native = native if self.num_groups > 1 else native.squeeze(2)
+        return self.decode(native).transpose(1, 2)
