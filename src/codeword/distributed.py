@@ -10,7 +10,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["from_first_", "gather_scalars", "is_shared", "rank", "sum_"]
+from codeword.errors import CodewordError
+
+__all__ = ["average_", "from_first_", "gather_scalars", "is_sharded", "is_shared", "rank", "sum_"]
 
 
 def is_shared() -> bool:
@@ -18,18 +20,35 @@ def is_shared() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def is_sharded(tensor: object) -> bool:
+    """Whether this is a DTensor: a piece of a tensor, with the other pieces on other ranks."""
+    return isinstance(tensor, Tensor) and hasattr(tensor, "placements")  # its import takes longer than a step
+
+
 def rank() -> int:
     """The number of this process, 0 when alone."""
     return dist.get_rank() if is_shared() else 0
 
 
-def gather_scalars(value: Tensor) -> Tensor:
-    """One int64 scalar from each rank, in the order of the ranks: shape (ranks,)."""
+def gather_scalars(value: Tensor, signature: int = 0) -> Tensor:
+    """One int64 scalar from each rank, in the order of the ranks: shape (ranks,).
+
+    Args:
+        signature: of the caller. Where it is not 0, those of all ranks are compared, which waits for the device.
+
+    Raises:
+        CodewordError: on every rank that gave a signature, when they are not all the same.
+    """
     if not is_shared():
         return value.reshape(1)
-    gathered = value.new_zeros(dist.get_world_size())  # a sum of numbers in places of their own: every torch
-    gathered[dist.get_rank()] = value  # has all_reduce, where gathering into one tensor was renamed
-    return sum_(gathered)
+    # A sum of numbers in places of their own: every torch has all_reduce, where gathering has been renamed.
+    places = value.new_zeros(dist.get_world_size(), 2)
+    places[dist.get_rank(), 0] = value
+    places[dist.get_rank(), 1] = signature
+    values, signatures = sum_(places).unbind(1)
+    if signature:
+        _check_equal(signatures.tolist())
+    return values
 
 
 def sum_(tensor: Tensor) -> Tensor:
@@ -39,9 +58,25 @@ def sum_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def average_(tensor: Tensor) -> Tensor:
+    """Replace a tensor by its mean over all ranks."""
+    return sum_(tensor).div_(dist.get_world_size()) if is_shared() else tensor
+
+
 def from_first_(tensor: Tensor) -> Tensor:
     """Replace a tensor by rank 0's."""
     if is_shared():
         with torch.no_grad():
             dist.broadcast(tensor, src=0)
     return tensor
+
+
+def _check_equal(signatures: list[int]) -> None:
+    others = [str(rank) for rank, signature in enumerate(signatures) if signature != signatures[0]]
+    if others:
+        raise CodewordError.of(
+            "the same quantizer on every rank",
+            f"another one than rank 0 has on rank {', '.join(others)}",
+            "build it with the same arguments and load the same checkpoint everywhere, and call the quantizers of a "
+            "model in the same order; a codebook rule with sync=False gives each rank codes of its own",
+        )

@@ -33,6 +33,7 @@ class Stream(IntEnum):
     DIRECTION = 7
     SEGMENT = 8
     STAGES = 9
+    MERGE = 10
 
 
 def new_seed() -> Tensor:

@@ -22,6 +22,7 @@ class Valid(NamedTuple):
         start: int64 scalar, the valid rows on earlier ranks.
         total: int64 scalar, the valid rows on all ranks.
         shared: whether other ranks hold rows too.
+        before: int64 scalar, the valid rows of earlier batches that are learned from together with this one.
 
     Example:
         >>> valid = Valid.of(torch.tensor([True, False, True]))
@@ -35,17 +36,33 @@ class Valid(NamedTuple):
     start: Tensor
     total: Tensor
     shared: bool
+    before: Tensor
 
     @classmethod
-    def of(cls, mask: Tensor, *, sync: bool = False) -> Valid:
-        """Count this rank's valid rows and, with `sync`, every other rank's: one collective."""
+    def of(
+        cls, mask: Tensor, *, sync: bool = False, before: Tensor | None = None, signature: int = 0
+    ) -> Valid:
+        """Count this rank's valid rows and, with `sync`, every other rank's: one collective.
+
+        Args:
+            before: see above; None: 0.
+            signature: of who asks; ranks of which it is not 0 compare theirs.
+
+        Raises:
+            CodewordError: signatures that differ.
+        """
         ends = mask.cumsum(0)
         held = mask.sum()
+        before = torch.zeros_like(held) if before is None else before
         if not (sync and distributed.is_shared()):
-            return cls(mask, ends, held, torch.zeros_like(held), held, shared=False)
-        counts = distributed.gather_scalars(held)
+            return cls(mask, ends, held, torch.zeros_like(held), held, False, before)
+        counts = distributed.gather_scalars(held, signature)
         start = counts[: distributed.rank()].sum()
-        return cls(mask, ends, held, start, counts.sum(), shared=True)
+        return cls(mask, ends, held, start, counts.sum(), True, before)
+
+    def numbers(self) -> Tensor:
+        """The number (N,) of each row: how many valid rows there are up to it, of all ranks and earlier batches."""
+        return self.before + self.start + self.ends
 
     def bound(self) -> int:
         """An upper bound of `total` as a number, equal on all ranks. Shared, it waits for the device."""

@@ -87,7 +87,7 @@ class Choice:
 
 def positions(valid: Valid) -> Tensor:
     """The position (N,) of each valid row among those of all ranks; of another row, that of the one before."""
-    return (valid.start + valid.ends - 1).clamp_min(0)
+    return (valid.numbers() - 1).clamp_min(0)
 
 
 class Estimator(ABC):

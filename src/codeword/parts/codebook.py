@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
+from codeword.errors import CodewordError
 from codeword.functional import Draws, Stream, Usage, Valid, new_seed, segment_sum, usage_of_hits
 from codeword.parts.axes import Init, State, Update
 
@@ -39,6 +40,7 @@ class Codebook(nn.Module):
         self.rule = rule
         self.ready = False  # mirrors `initialized`, so that a step need not ask the device
         self.frozen = False  # True: nothing is learned or revived, only counted
+        self.accumulates = False  # whether the step goes on over several forwards; see `codeword.accumulate`
         self.witness: Callable[[Tensor, Valid], None] | None = None  # is shown the rows of each training step
         waiting = rule.revival.candidates(codebook_size) if rule.revival else 0
         draws = Draws(new_seed(), torch.zeros((), dtype=torch.int64))
@@ -97,8 +99,8 @@ class Codebook(nn.Module):
         return Draws(self.seed, self.step)
 
     def last_draws(self) -> Draws:
-        """The random numbers of the last step, after its `update_`."""
-        return Draws(self.seed, self.step - 1)
+        """The random numbers of the last forward, after its `update_` if it had one."""
+        return self.draws() if self.accumulates else Draws(self.seed, self.step - 1)
 
     # Writing --------------------------------------------------------------------------------------------------
 
@@ -181,13 +183,23 @@ class Codebook(nn.Module):
         return torch.cat(parts if self.rule.uses_sums else [hits, *parts[2:]])
 
     @torch.no_grad()
+    def merge(self, old: Tensor, new: Tensor, valid: Valid) -> Tensor:
+        """The statistics of earlier batches and of a new one, whose rows are `valid`, as those of one batch.
+
+        All of them add up but the candidates: each comes from the new batch with the share of its rows as chance.
+        """
+        hits, sums, candidates, others = self._parts(old + new)
+        rows = len(self.candidates)
+        chance = self.draws().uniform_at(Stream.MERGE, valid.before[None], rows).view(rows, 1)
+        newer = chance * (valid.before + valid.total) < valid.total
+        earlier, later = (self._parts(seen)[2].view(rows, -1) for seen in (old, new))
+        candidates = torch.where(newer, later, earlier)
+        return torch.cat([hits, sums, candidates.flatten(), others])
+
+    @torch.no_grad()
     def update_(self, statistics: Tensor) -> None:
         """Learn from the statistics of all ranks, and keep the candidates for the next step."""
-        size = len(self.codes)
-        summed = self.codes.numel() if self.rule.uses_sums else 0
-        hits, sums, candidates, others = statistics.split(
-            [size, summed, self.candidates.numel(), len(statistics) - size - summed - self.candidates.numel()]
-        )
+        hits, sums, candidates, others = self._parts(statistics)
         self.hits.add_(hits.long())
         if not self.frozen:
             self._learn_(hits, sums.view(-1, self.codes.shape[1]))
@@ -196,6 +208,12 @@ class Codebook(nn.Module):
             self.candidates.copy_(candidates.view_as(self.candidates))
             self.candidate_count.copy_(hits.sum().clamp_max(len(self.candidates)))
         self.step.add_(1)
+
+    def _parts(self, statistics: Tensor) -> tuple[Tensor, ...]:
+        size = len(self.codes)
+        summed = self.codes.numel() if self.rule.uses_sums else 0
+        waiting = self.candidates.numel()
+        return statistics.split([size, summed, waiting, len(statistics) - size - summed - waiting])
 
     def _begin_anew_(self, counts: Tensor) -> None:
         fresh = self.rule.state(self.codes, counts)
@@ -224,6 +242,15 @@ class Codebook(nn.Module):
         """Start counting anew."""
         self.hits.zero_()
         self.revived.zero_()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if distributed.is_sharded(value):  # torch sets it past a module without this method
+            raise CodewordError.of(
+                "a codebook that is whole on every rank",
+                f"a piece of its {name}: what forward writes to it would be lost",
+                "pass ignored_params=set(codeword.codebook_parameters(model)) to fully_shard",
+            )
+        super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Codebook:
         def keep_wide(tensor: Tensor) -> Tensor:

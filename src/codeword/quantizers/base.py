@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from codeword import distributed
 from codeword.errors import CodewordError
 from codeword.functional import Usage, Valid, substitute
 from codeword.quantizers.checks import check_choices, check_input, refuse_inside_backward
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.spec import describe
-from codeword.quantizers.statistics import Kept, Statistics, exchange
+from codeword.quantizers.statistics import Kept, Statistics, exchange, signature
 
 __all__ = ["Quantizer"]
 
@@ -45,6 +46,12 @@ class Quantizer(nn.Module):
     drops = False  # whether training leaves some of the indices out; see `drop`
     stagewise = False  # whether its parts learn one after another
     no_decode: str | None = None  # where indices alone do not give the output: why
+    accumulates = (
+        False  # whether training forwards wait to learn with the next one; see `codeword.accumulate`
+    )
+    waiting: Statistics = None  # what those that wait saw
+    rows_before: Tensor | None = None  # and of how many valid rows
+    agreed = False  # whether ranks have found that they hold the same quantizer
 
     def __init__(self, features: int, *, dim: int = -1, code_features: int | None = None) -> None:
         super().__init__()
@@ -75,6 +82,11 @@ class Quantizer(nn.Module):
         return self.no_decode is None
 
     # The verbs ------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """How many codes there are for each index of a vector, in row-major order of `index_shape`."""
 
     @property
     def ready(self) -> bool:
@@ -134,6 +146,10 @@ class Quantizer(nn.Module):
     def update_(self, statistics: Any) -> None:
         """Learn from the statistics of all ranks."""
 
+    def merge(self, old: Any, new: Any, valid: Valid) -> Statistics:
+        """The statistics of earlier batches and of this one, whose rows are `valid`, as those of one batch."""
+        return old + new
+
     # The verbs together, as quantizers made of quantizers call them ---------------------------------------------
 
     @property
@@ -155,7 +171,10 @@ class Quantizer(nn.Module):
         indices, statistics = self.survey(rows, valid, **choices)
         kept = self.keep(indices) if self.gathers_first else None
         if statistics is not None:
-            self.update_(exchange(statistics) if valid.shared else statistics)
+            self.waiting = statistics if self.waiting is None else self.merge(self.waiting, statistics, valid)
+        if self.waiting is not None and not self.accumulates:
+            self.update_(exchange(self.waiting) if valid.shared else self.waiting)
+            self.waiting = None
         return indices, kept
 
     def keep(self, indices: Tensor) -> Kept:
@@ -209,7 +228,7 @@ class Quantizer(nn.Module):
             rows, finite = self._enter(flat)
             if not self.enabled:
                 return self._pass(rows, finite, seen, shape, x.dtype)
-            valid = Valid.of(seen & finite, sync=self.training and self.sync)
+            valid = self._weigh(seen & finite)
             indices, kept = self._choose(rows.detach(), valid, shape, choices)
             out, loss, losses = self.settle(rows, indices, valid, kept)
             out = self.widen(out)
@@ -279,6 +298,19 @@ class Quantizer(nn.Module):
         finite = (same - same).sum(-1) == 0  # NaN where not: 20 times faster than isfinite() and all()
         return self.narrow(torch.where(finite[:, None], flat, 0.0).to(self.dtype)), finite
 
+    def _weigh(self, mask: Tensor) -> Valid:
+        """Which rows count, here and on other ranks; the first time ranks see whether they hold the same quantizer."""
+        if not self.training:
+            return Valid.of(mask)
+        if not (self.sync and distributed.is_shared()):
+            return Valid.of(mask, before=self.rows_before)
+        first = not torch.compiler.is_compiling() and not self.agreed
+        number = signature(self) if first else 0
+        valid = Valid.of(mask, sync=True, before=self.rows_before, signature=number)
+        if first:
+            self.agreed = True
+        return valid
+
     def _choose(
         self, rows: Tensor, valid: Valid, shape: torch.Size, choices: dict[str, int]
     ) -> tuple[Tensor, Kept]:
@@ -288,8 +320,10 @@ class Quantizer(nn.Module):
         refuse_inside_backward()
         if not self.ready:
             self.init_(rows, valid)
-        self.revive_()
+        if self.rows_before is None:  # what waits to be learned is about the codes as they are
+            self.revive_()
         indices, kept = self.learn_(rows, valid, **choices)
+        self.rows_before = valid.before + valid.total if self.accumulates else None
         return (self.drop(indices, _number_items(valid, shape)) if self.drops else indices), kept
 
     def _pass(
@@ -321,7 +355,7 @@ def _number_items(valid: Valid, shape: torch.Size) -> Tensor:
 
     So it is the same whatever is masked behind it and however the batch is split over ranks.
     """
-    before = valid.start + valid.ends - valid.mask.long()
+    before = valid.numbers() - valid.mask.long()
     items = shape[0] if shape else 1
     return (
         before.view(items, -1)[:, :1].expand(items, math.prod(shape[1:])).reshape(-1)
@@ -334,6 +368,12 @@ def _project(rows: Tensor, layer: nn.Linear | None) -> Tensor:
     """A projection in the rows' own precision, whatever its weights were cast to."""
     if layer is None:
         return rows
+    if distributed.is_sharded(layer.weight):
+        raise CodewordError.of(
+            "projections that are gathered",
+            "pieces of them, outside the forward that gathers them",
+            "call fully_shard on this quantizer before its model, and then codeword.finish_sharding(model)",
+        )
     return nn.functional.linear(rows, layer.weight.to(rows.dtype), layer.bias.to(rows.dtype))
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from hashlib import blake2b
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeword import distributed
 
-__all__ = ["Kept", "Statistics", "exchange"]
+__all__ = ["Kept", "Statistics", "exchange", "signature"]
 
 Statistics: TypeAlias = "Tensor | tuple[Statistics, ...] | None"  # a tuple for a quantizer made of quantizers
 Kept: TypeAlias = "Tensor | tuple[Kept, ...] | None"
@@ -29,6 +31,21 @@ def exchange(statistics: Statistics) -> Statistics:
     total = distributed.sum_(torch.cat([leaf.reshape(-1) for leaf in leaves]))
     parts = total.split([leaf.numel() for leaf in leaves])
     return _replace(statistics, zip(leaves, parts, strict=True))
+
+
+def signature(quantizer: nn.Module) -> int:
+    """A number that quantizers have in common only if they are built alike and stand alike: 0 < n < 2^62.
+
+    It is about kinds, options, sizes and whether first codes are there; not about weights.
+    """
+    said: list[tuple[Any, ...]] = [
+        (name, tuple(value.shape), str(value.dtype)) for name, value in quantizer.state_dict().items()
+    ]
+    for module in quantizer.modules():
+        options = getattr(module, "options", dict)
+        said.append((type(module).__qualname__, repr(options()), getattr(module, "ready", None)))
+    text = re.sub(" at 0x[0-9a-f]+", "", repr(said))  # the places of functions in memory
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") % (2**62 - 1) + 1
 
 
 def _leaves(tree: Statistics) -> Iterator[Tensor]:

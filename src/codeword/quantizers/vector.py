@@ -98,6 +98,10 @@ class VectorQuantizer(Quantizer):
         }
 
     @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return (self.codebook_size,)
+
+    @property
     def ready(self) -> bool:
         return self.codebook.ready
 
@@ -133,6 +137,9 @@ class VectorQuantizer(Quantizer):
 
     def update_(self, statistics: Tensor) -> None:
         self.codebook.update_(statistics)
+
+    def merge(self, old: Tensor, new: Tensor, valid: Valid) -> Tensor:
+        return self.codebook.merge(old, new, valid)
 
     def gather(self, indices: Tensor) -> Tensor:
         return self.metric.output(self.codebook.gather(indices))

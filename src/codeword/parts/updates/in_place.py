@@ -109,8 +109,16 @@ class InPlaceAdam(Update):
 
 
 def slope(codes: Tensor, hits: Tensor, hit_sums: Tensor) -> Tensor:
-    """The gradient (K, D) of the mean of (c - x)^2 over N rows and D features: 2 (n c - s) / (N D)."""
-    return 2 * (hits[:, None] * codes - hit_sums) / (hits.sum().clamp_min(1) * codes.shape[1])
+    """The gradient (K, D) of the mean of (c - x)^2 over N rows and D features: 2 (n c - s) / (N D).
+
+    What may be no more than rounding is 0: a code at the mean of its rows, as k-means leaves it, lies still, where
+    Adam would take a whole step to a side that depends on the order in which the rows were summed.
+    """
+    counts = hits[:, None]
+    left = counts * codes - hit_sums
+    rounding = 8 * torch.finfo(codes.dtype).eps * counts * codes.square().mean().sqrt()
+    left = torch.where(left.abs() <= rounding, 0.0, left)
+    return 2 * left / (hits.sum().clamp_min(1) * codes.shape[1])
 
 
 def _if_any(

@@ -1,0 +1,88 @@
+"""Steps over several batches, and models whose weights are spread over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from codeword import distributed
+from codeword.parts import Codebook
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.models import codebook_parameters, find_codebooks, find_quantizers
+
+__all__ = ["accumulate", "finish_sharding"]
+
+
+@contextmanager
+def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
+    """Let the codebooks of a model learn once from several batches, as an optimiser does from accumulated gradients.
+
+    Training forwards in this context only note what they see, with the codes as they are; the next one outside of it
+    learns from everything noted and from its own batch. So all micro-batches of a step but the last belong in it, as
+    in `no_sync` of DistributedDataParallel. For codes that learn from counts and sums the result is that of one
+    big batch. Dead codes are then revived with rows of all micro-batches.
+
+    The first codes, where they come from data, come from the first micro-batch; `warm_up` takes them from more. What
+    is noted is not saved with the weights: save after whole steps.
+
+    Args:
+        model: or a quantizer.
+        enabled: False: do nothing, for the last micro-batch in a loop.
+
+    Example:
+        >>> import torch
+        >>> from codeword import VectorQuantizer
+        >>> vq = VectorQuantizer(8, 16)
+        >>> for number in range(4):
+        ...     with accumulate(vq, enabled=number < 3):
+        ...         out = vq(torch.randn(20, 8))
+        >>> int(vq.codebook.step), int(vq.codebook.hits.sum())
+        (1, 80)
+    """
+    modules: list[Quantizer | Codebook] = []
+    if enabled:
+        modules += [*find_quantizers(model).values(), *find_codebooks(model).values()]
+    before = [module.accumulates for module in modules]
+    try:
+        for module in modules:
+            module.accumulates = True
+        yield
+    finally:
+        for module, accumulates in zip(modules, before, strict=True):
+            module.accumulates = accumulates
+
+
+def finish_sharding(model: nn.Module) -> None:
+    """Do what `torch.distributed.fsdp.fully_shard` leaves to do for quantizers; call it once, after that.
+
+    Codebooks must stay whole on every rank, because forward writes to them: pass
+    `ignored_params=set(codeword.codebook_parameters(model))` to every `fully_shard`. Then nobody averages their
+    gradients, so this does, in backward, where codes learn by gradient. And it makes `encode` and `decode` of every
+    module that was sharded gather its weights as forward does. Without fully_shard it leaves the model as it is.
+
+    To call a quantizer with projections outside its model's forward, shard it before the model: it gathers them then.
+
+    Args:
+        model: after `fully_shard`.
+
+    Example:
+        >>> from codeword import VectorQuantizer
+        >>> model = nn.Sequential(nn.Linear(4, 8), VectorQuantizer(8, 16))
+        >>> finish_sharding(model)  # here there is nothing to do
+    """
+    from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
+
+    sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    for module in sharded:
+        for method in ("encode", "decode"):
+            if hasattr(module, method):
+                register_fsdp_forward_method(module, method)
+    for parameter in codebook_parameters(model) if sharded else []:
+        parameter.register_post_accumulate_grad_hook(_average_gradient)
+
+
+def _average_gradient(parameter: Tensor) -> None:
+    if parameter.grad is not None:
+        distributed.average_(parameter.grad)
