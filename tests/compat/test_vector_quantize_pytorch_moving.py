@@ -1,0 +1,129 @@
+"""The page on moving from vector-quantize-pytorch: both columns of its table run, and every test it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import codeword
+import codeword.compat.vector_quantize_pytorch as facade
+from codeword.checkpoints import convert, convert_back
+from codeword.checkpoints.importers import read_into
+from codeword.checkpoints.importers.vector_quantize_pytorch import table_of
+from codeword.compat import export_state_dict
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "moving" / "vector_quantize_pytorch.md").read_text()
+CALLS = re.findall(r"^\| `(\w+\(.*?\))` \| `(.*)` \|$", PAGE, re.MULTILINE)
+LIBRARY = "vector-quantize-pytorch"
+
+
+def run(call: str, home: Any) -> Any:
+    return eval(call, {**vars(home), "range": range})
+
+
+def test_the_table_has_all_layers() -> None:
+    named = {old.partition("(")[0] for old, _ in CALLS}
+    assert named | {"RandomProjectionQuantizer"} == set(facade.__all__)
+    assert len(CALLS) > 20
+
+
+@pytest.fixture(params=CALLS, ids=lambda call: call[0])
+def columns(request: pytest.FixtureRequest) -> tuple[Any, codeword.Quantizer]:
+    """Both columns, after training, with the weights of the left one."""
+    old, new = request.param
+    torch.manual_seed(0)
+    layer, quantizer = run(old, facade), run(new, codeword)
+    for _ in range(2):
+        layer(sample(quantizer))
+    read_into(quantizer, table_of(quantizer), export_state_dict(layer))
+    return layer, quantizer
+
+
+def sample(quantizer: codeword.Quantizer) -> Tensor:
+    return torch.randn((3, 8, 4, 5) if quantizer.dim == 1 else (3, 40, 8))
+
+
+def test_both_columns_of_the_table_agree(columns: tuple[Any, codeword.Quantizer]) -> None:
+    layer, quantizer = columns
+    x = sample(quantizer)
+    quantized, indices, *_ = layer.eval()(x)
+    out = quantizer.eval()(x)
+    if isinstance(layer, facade.GroupedResidualVQ):
+        indices = indices.movedim(0, -2)
+    assert torch.equal(out.indices, indices)
+    torch.testing.assert_close(out.quantized, quantized, rtol=1e-5, atol=1e-6)
+
+
+def test_the_rule_that_the_page_gives_trains_as_the_facade() -> None:
+    (rule,) = re.findall(r"^To the number.*`(EMA\(.*?\))`", PAGE, re.MULTILINE)
+    rows = torch.randn(5, 40, 8)
+    layer = facade.VectorQuantize(8, 16)
+    penalties = (codeword.Commitment(1.0),)
+    quantizer = codeword.VectorQuantizer(
+        8, 16, codebook=run(rule, codeword), estimator=codeword.Rotation(), penalties=penalties
+    )
+    read_into(quantizer, table_of(quantizer), export_state_dict(layer))
+    for x in rows:
+        quantized, indices, loss = layer(x)
+        out = quantizer(x)
+        assert torch.equal(out.indices, indices)
+        assert torch.equal(out.quantized, quantized)
+        assert torch.equal(out.loss, loss)
+
+
+@pytest.mark.parametrize(
+    ("old", "options"),
+    [
+        ("VectorQuantize(8, 16, codebook_dim=4)", {}),
+        ("VectorQuantize(8, 16, use_cosine_sim=True)", {"cosine": True}),
+        ("VectorQuantize(8, 16, heads=2, codebook_dim=4)", {"heads": 2}),
+        ("VectorQuantize(8, 16, heads=2, codebook_dim=3, separate_codebook_per_head=True)", {}),
+        ("ResidualVQ(dim=8, num_quantizers=3, codebook_size=16, codebook_dim=4)", {}),
+        ("ResidualVQ(dim=8, num_quantizers=3, codebook_size=16, shared_codebook=True)", {"shared": True}),
+        ("GroupedResidualVQ(dim=8, groups=2, num_quantizers=3, codebook_size=16)", {}),
+        ("SimVQ(dim=8, codebook_size=16)", {}),
+        ("ResidualSimVQ(dim=8, num_quantizers=3, codebook_size=16)", {}),
+        ("FSQ(levels=[8, 5, 5], dim=8)", {"levels": (8, 5, 5)}),
+        ("LFQ(dim=8, codebook_size=16)", {}),
+    ],
+)
+def test_a_state_of_the_original_converts_and_goes_back(old: str, options: dict[str, Any]) -> None:
+    original = pytest.importorskip("vector_quantize_pytorch")
+    torch.manual_seed(0)
+    layer = run(old, original)
+    layer(torch.randn(3, 40, 8))
+    state = {f"encoder.vq.{key}": tensor for key, tensor in layer.state_dict().items()}
+    quantizer = convert(state, library=LIBRARY, prefix="encoder.vq.", **options)
+    x = torch.randn(3, 40, 8)
+    quantized, indices, *_ = layer.eval()(x)
+    out = quantizer(x)
+    if "Grouped" in old:
+        indices = indices.movedim(0, -2)
+    assert torch.equal(out.indices, indices.long())
+    torch.testing.assert_close(out.quantized, quantized, rtol=1e-5, atol=1e-5)
+    back = convert_back(quantizer, library=LIBRARY, prefix="encoder.vq.", **options)
+    assert sorted(back) == sorted(state)
+    for key, tensor in state.items():
+        torch.testing.assert_close(back[key], tensor, rtol=1e-6, atol=1e-6)
+
+
+def test_random_projections_agree() -> None:
+    layer = facade.RandomProjectionQuantizer(dim=8, codebook_size=16, codebook_dim=4)
+    quantizer = codeword.RandomProjection(8, 16, code_features=4)
+    quantizer.directions.start_from_(layer.rand_projs[0].T)
+    quantizer.codebook.start_from_(layer.vq.codebook)
+    x = torch.randn(3, 40, 8)
+    assert torch.equal(quantizer.encode(x), layer(x))
+
+
+def test_every_difference_names_a_test_that_is_there() -> None:
+    names = re.findall(r"`(test_\w+)` \|$", PAGE, re.MULTILINE)
+    assert len(names) > 15
+    source = (Path(__file__).parent / "test_vector_quantize_pytorch_training.py").read_text()
+    assert [name for name in names if f"def {name}(" not in source] == []
