@@ -189,8 +189,10 @@ class Stages(Facade):
 
     def decode(self, indices: Tensor, num_residuals: int | None = None) -> Tensor:
         """The output of indices in the order of `quantizer`, by their first stages."""
-        stages = indices.shape[-1] if num_residuals is None else self._count(num_residuals)
-        return self.quantizer.decode(indices[..., :stages], dtype=self.quantizer.dtype)
+        held = self._count(indices.shape[-1])
+        stages = held if num_residuals is None else min(held, self._count(num_residuals))
+        whole = torch.nn.functional.pad(indices, (0, self.num_residuals - held))
+        return self.quantizer.decode(whole, dtype=self.quantizer.dtype, stages=stages)
 
     def _count(self, num_residuals: int | None) -> int:
         count = self.num_residuals if num_residuals is None else num_residuals
