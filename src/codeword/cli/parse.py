@@ -10,6 +10,7 @@ from codeword.cli.decode import Decode
 from codeword.cli.demo import Demo
 from codeword.cli.encode import Encode
 from codeword.cli.evaluate import Evaluate
+from codeword.cli.export import Export
 from codeword.cli.train import Train
 from codeword.version import __version__
 
@@ -27,6 +28,7 @@ Command = (
     | Annotated[Encode, tyro.conf.subcommand("encode")]
     | Annotated[Decode, tyro.conf.subcommand("decode")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
 )
 STYLE = (
     tyro.conf.FlagCreatePairsOff,
@@ -36,7 +38,7 @@ STYLE = (
 )
 
 
-def parse(words: list[str]) -> Demo | Train | Encode | Decode | Evaluate:
+def parse(words: list[str]) -> Demo | Train | Encode | Decode | Evaluate | Export:
     """The command that the words name; no words ask for the help.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.utils import _pytree
 
 __all__ = ["Quantized"]
 
@@ -25,3 +26,7 @@ class Quantized(NamedTuple):
     indices: Tensor
     loss: Tensor
     losses: dict[str, Tensor]
+
+
+# Without a name of its own an exported program that returns it could not be saved.
+_pytree._register_namedtuple(Quantized, serialized_type_name="codeword.Quantized")

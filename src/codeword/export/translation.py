@@ -1,0 +1,110 @@
+"""The nearest-code search in the operators of ONNX.
+
+The rows are searched block by block in a Scan, so that a graph holds the scores of a block of rows and never those of
+all of them. ArgMax and TopK take the lowest index among equals, as the search here does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from codeword.packages import load
+
+__all__ = ["translations"]
+
+SCRATCH_SCORES = 1 << 20  # scores held at once: 4 MiB of float32
+
+
+def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """What `torch.onnx.export` is to be told about the operators of codeword: its `custom_translation_table`.
+
+    For models of your own with quantizers in them; `onnx_model` passes it by itself.
+
+    Raises:
+        CodewordError: the extra `export` is not installed.
+    """
+    onnxscript = load("onnxscript", "export")
+    op, ir = onnxscript.opset18, onnxscript.ir
+
+    def nearest(rows: Any, codes: Any, metric: str, k: int) -> Any:
+        finite = _are_finite(op, rows)
+        codes, offsets, shift = _prepare(op, codes, metric)
+        centred = op.Where(finite, op.Sub(rows, shift), op.CastLike(0.0, rows))
+        found = _by_blocks(op, ir, centred, codes, offsets, k)
+        if k == 1:
+            return op.Where(op.Squeeze(finite, [-1]), found, 0)
+        return op.Where(finite, found, list(range(k)))
+
+    def product(
+        values: Any, dims: Any
+    ) -> Any:  # of the levels of an FSQ: torch has no translation of its own
+        return op.ReduceProd(values, dims, keepdims=0)
+
+    product.__annotations__ = {"dims": Sequence[int]}
+    nearest.__annotations__ = {"metric": str, "k": int}  # as objects: they tell torch what is no tensor
+    return {torch.ops.codeword.nearest.default: nearest, torch.ops.prims.prod.default: product}
+
+
+def _prepare(op: Any, codes: Any, metric: str) -> tuple[Any, Any, Any]:
+    """The codes (G, K, D) centred, their offsets (G, 1, K) and the shift of the rows; see `kernels/nearest/prepare`."""
+    zero, infinity = op.CastLike(0.0, codes), op.CastLike(float("-inf"), codes)
+    finite = _are_finite(op, codes)
+    count = op.ReduceSum(op.CastLike(finite, codes), [-2], keepdims=1)
+    total = op.ReduceSum(op.Where(finite, codes, zero), [-2], keepdims=1)
+    mean = op.Div(total, op.Max(count, op.CastLike(1.0, codes)))
+    centred = op.Where(finite, op.Sub(codes, mean), zero)
+    squares = op.ReduceSum(op.Mul(centred, centred), [-1], keepdims=1)
+    euclidean = metric == "euclidean"
+    offsets = op.Mul(squares, op.CastLike(-0.5 if euclidean else 0.0, codes))
+    offsets = op.Transpose(op.Where(finite, offsets, infinity), perm=[0, 2, 1])
+    centred.dtype, centred.shape = codes.dtype, codes.shape
+    return centred, offsets, mean if euclidean else zero
+
+
+def _by_blocks(op: Any, ir: Any, rows: Any, codes: Any, offsets: Any, k: int) -> Any:
+    """The best of rows (G, N, D): (G, N), or (G, N, k). All blocks have one size, so a few zeros are added."""
+    groups, size, features = codes.shape
+    zero, one, most = _whole(op, 0), _whole(op, 1), _whole(op, max(SCRATCH_SCORES // (groups * size), 1))
+    count = op.Shape(rows, start=1, end=2)
+    blocks = op.Max(_divide_up(op, count, most), one)
+    block = _divide_up(op, count, blocks)
+    padded = op.Mul(blocks, block)
+    pads = op.Concat(_whole(op, 0, 0, 0, 0), op.Sub(padded, count), zero, axis=0)
+    shape = op.Concat(_whole(op, groups), blocks, block, _whole(op, features), axis=0)
+    stacked = op.Reshape(op.Pad(rows, pads), shape, allowzero=1)
+    body = _search(ir, codes, op.Transpose(codes, perm=[0, 2, 1]), offsets, k)
+    found = op.Scan(stacked, body=body, num_scan_inputs=1, scan_input_axes=[1], scan_output_axes=[1])
+    trailing = [] if k == 1 else [_whole(op, k)]
+    found = op.Reshape(found, op.Concat(_whole(op, groups), padded, *trailing, axis=0), allowzero=1)
+    return op.Slice(found, zero, count, one)
+
+
+def _search(ir: Any, codes: Any, transposed: Any, offsets: Any, k: int) -> Any:
+    """The graph from a block of rows (G, B, D) to the best of them."""
+    groups, _, features = codes.shape
+    rows = ir.Value(name="rows", type=ir.TensorType(codes.dtype), shape=ir.Shape([groups, None, features]))
+    tape = ir.tape.Tape()
+    scores = tape.op("Add", [tape.op("MatMul", [rows, transposed]), offsets])
+    if k == 1:
+        best = tape.op("ArgMax", [scores], {"axis": -1, "keepdims": 0})
+    else:
+        wanted = tape.op("Constant", [], {"value": ir.tensor([k], dtype=ir.DataType.INT64)})
+        _, best = tape.op_multi_out("TopK", [scores, wanted], {"axis": -1}, num_outputs=2)
+    best.dtype = ir.DataType.INT64
+    return ir.Graph([rows], [best], nodes=list(tape.nodes), name="search")
+
+
+def _are_finite(op: Any, vectors: Any) -> Any:
+    """(..., 1) bool for (..., D): x - x is 0 or NaN."""
+    return op.Equal(op.ReduceSum(op.Sub(vectors, vectors), [-1], keepdims=1), op.CastLike(0.0, vectors))
+
+
+def _divide_up(op: Any, value: Any, by: Any) -> Any:
+    return op.Div(op.Sub(op.Add(value, by), _whole(op, 1)), by)
+
+
+def _whole(op: Any, *numbers: int) -> Any:
+    return op.Constant(value_ints=list(numbers))
