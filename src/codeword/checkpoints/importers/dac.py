@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import Library, codebook_table, count_of, residual_table
+from codeword.checkpoints.importers.library import Library, codebook_table, count_of, only, residual_table
 from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, renamed
 from codeword.parts import CodebookLoss, Commitment, Cosine, Gradient
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
@@ -53,7 +53,7 @@ class DAC(Library):
     def _stage(self, state: State, prefix: str) -> VectorQuantizer:
         size, width = state[prefix + "codebook.weight"].shape
         return VectorQuantizer(
-            len(state[prefix + "out_proj.bias"]),
+            len(only(state, f"{prefix}out_proj.bias")),
             size,
             code_features=width,
             codebook=Gradient(),

@@ -1,0 +1,391 @@
+"""Foreign state dictionaries, made small with the keys of the originals, against their formulas written out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from codeword import EMA, CodewordError, Residual, VectorQuantizer
+from codeword.checkpoints import LIBRARIES, convert, convert_back
+from codeword.checkpoints.importers import KeyTable, dropped, kept, renamed
+
+CODES, STAGES, WIDE = 16, 3, 12
+State = dict[str, Tensor]
+
+
+def encodec(prefix: str, codebook: str, *, width: int = WIDE, project: bool = False) -> State:
+    state = {}
+    for stage in range(STAGES):
+        place = f"{prefix}layers.{stage}."
+        counts = torch.rand(CODES) + 0.5
+        codes = torch.randn(CODES, width)
+        state |= {
+            f"{place}{codebook}inited": torch.ones(1),
+            f"{place}{codebook}cluster_size": counts,
+            f"{place}{codebook}embed": codes,
+            f"{place}{codebook}embed_avg": counts[:, None] * codes,
+        }
+        if project:
+            state |= {
+                f"{place}project_in.weight": torch.randn(width, WIDE),
+                f"{place}project_in.bias": torch.randn(width),
+                f"{place}project_out.weight": torch.randn(WIDE, width),
+                f"{place}project_out.bias": torch.randn(WIDE),
+            }
+    return state
+
+
+def dac(norm: str, width: int = 4) -> State:
+    state = {}
+    for stage in range(STAGES):
+        place = f"quantizer.quantizers.{stage}."
+        for name, (out, into) in {"in_proj": (width, WIDE), "out_proj": (WIDE, width)}.items():
+            if norm == "plain":
+                state[f"{place}{name}.weight"] = torch.randn(out, into, 1)
+            else:
+                g, v = norm.split()
+                state[f"{place}{name}.{g}"] = torch.rand(out, 1, 1) + 0.1
+                state[f"{place}{name}.{v}"] = torch.randn(out, into, 1)
+            state[f"{place}{name}.bias"] = torch.randn(out)
+        state[f"{place}codebook.weight"] = torch.randn(CODES, width)
+    return state
+
+
+OLD = "weight_g weight_v"
+NEW = "parametrizations.weight.original0 parametrizations.weight.original1"
+MIMI = (
+    "semantic_residual_vector_quantizer.",
+    "acoustic_residual_vector_quantizer.",
+    "layers.",
+    "codebook.",
+    "embed_sum",
+)
+MOSHI = ("rvq_first.", "rvq_rest.", "vq.layers.", "_codebook.", "embedding_sum")
+
+
+def mimi(names: tuple[str, ...], width: int = 5) -> State:
+    semantic, acoustic, layers, codebook, sums = names
+    state = {}
+    for stack, stages in ((semantic, 1), (acoustic, STAGES)):
+        place = f"quantizer.{stack}"
+        state[f"{place}input_proj.weight"] = torch.randn(width, WIDE, 1)
+        state[f"{place}output_proj.weight"] = torch.randn(WIDE, width, 1)
+        for stage in range(stages):
+            book = f"{place}{layers}{stage}.{codebook}"
+            state[f"{book}{'_' * codebook.startswith('_')}initialized"] = torch.ones(1)
+            used = torch.arange(CODES) > 0  # one was never used
+            state[f"{book}cluster_usage"] = (torch.rand(CODES) + 0.1) * used
+            state[f"{book}{sums}"] = torch.randn(CODES, width) * used[:, None]
+    return state
+
+
+# The formulas -------------------------------------------------------------------------------------------------
+
+
+def _numbers(state: State) -> dict[str, np.ndarray]:
+    return {key: tensor.double().numpy() for key, tensor in state.items()}
+
+
+def _nearest(rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    return ((rows[:, None] - codes[None]) ** 2).sum(-1).argmin(1)
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def encodec_formula(
+    state: State, rows: np.ndarray, stages: str, codebook: str
+) -> tuple[np.ndarray, np.ndarray]:
+    s, left, total, found = _numbers(state), rows, np.zeros_like(rows), []
+    for stage in range(STAGES):
+        place = f"{stages}layers.{stage}."
+        inner = left
+        if f"{place}project_in.weight" in s:
+            inner = left @ s[f"{place}project_in.weight"].T + s[f"{place}project_in.bias"]
+        index = _nearest(inner, s[f"{place}{codebook}embed"])
+        q = s[f"{place}{codebook}embed"][index]
+        if f"{place}project_out.weight" in s:
+            q = q @ s[f"{place}project_out.weight"].T + s[f"{place}project_out.bias"]
+        left, total = left - q, total + q
+        found.append(index)
+    return np.stack(found, -1), total
+
+
+def dac_formula(state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    s, left, total, found = _numbers(state), rows, np.zeros_like(rows), []
+
+    def project(x: np.ndarray, place: str) -> np.ndarray:
+        if f"{place}.weight" in s:
+            weight = s[f"{place}.weight"]
+        else:
+            g, v = next(
+                (f"{place}.{a}", f"{place}.{b}") for a, b in (OLD.split(), NEW.split()) if f"{place}.{a}" in s
+            )
+            weight = s[g] * s[v] / np.sqrt((s[v] ** 2).sum((1, 2), keepdims=True))
+        return x @ weight[..., 0].T + s[f"{place}.bias"]
+
+    for stage in range(STAGES):
+        place = f"quantizer.quantizers.{stage}."
+        codes = s[f"{place}codebook.weight"]
+        index = _nearest(_unit(project(left, f"{place}in_proj")), _unit(codes))
+        q = project(codes[index], f"{place}out_proj")
+        left, total = left - q, total + q
+        found.append(index)
+    return np.stack(found, -1), total
+
+
+def mimi_formula(
+    state: State, rows: np.ndarray, names: tuple[str, ...], stack: int
+) -> tuple[np.ndarray, np.ndarray]:
+    s, place, (_, _, layers, codebook, sums) = _numbers(state), f"quantizer.{names[stack]}", names
+    left = rows @ s[f"{place}input_proj.weight"][..., 0].T
+    total, found = np.zeros_like(left), []
+    for stage in range((1, STAGES)[stack]):
+        book = f"{place}{layers}{stage}.{codebook}"
+        codes = s[f"{book}{sums}"] / np.maximum(s[f"{book}cluster_usage"], 1e-5)[:, None]
+        index = _nearest(left, codes)
+        left, total = left - codes[index], total + codes[index]
+        found.append(index)
+    return np.stack(found, -1), total @ s[f"{place}output_proj.weight"][..., 0].T
+
+
+def taming_formula(state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    codes = state["quantize.embedding.weight"].double().numpy()
+    index = _nearest(rows, codes)
+    return index, codes[index]
+
+
+def llamagen_formula(state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    codes = _unit(state["quantize.embedding.weight"].double().numpy())
+    index = _nearest(_unit(rows), codes)
+    return index, codes[index]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A library, its state within a whole model, and what it computes."""
+
+    library: str
+    state: Callable[[], State]
+    formula: Callable[[State, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    prefix: str
+    options: tuple[tuple[str, Any], ...] = ()
+    spelled_anew: bool = False  # given back in another spelling than it came in
+
+
+def _encodec(library: str, prefix: str, codebook: str, **made: Any) -> Case:
+    return Case(
+        library,
+        lambda: encodec(prefix, codebook, **made),
+        lambda state, rows: encodec_formula(state, rows, prefix, codebook),
+        prefix,
+    )
+
+
+def _dac(library: str, norm: str) -> Case:
+    return Case(library, lambda: dac(norm), dac_formula, "quantizer.", spelled_anew=norm == NEW)
+
+
+def _mimi(names: tuple[str, ...], stack: int) -> Case:
+    return Case(
+        "mimi",
+        lambda: mimi(names),
+        lambda state, rows: mimi_formula(state, rows, names, stack),
+        f"quantizer.{names[stack]}",
+        (("stack", ("semantic", "acoustic")[stack]),),
+        spelled_anew=names == MOSHI,
+    )
+
+
+def embedding() -> State:
+    return {
+        "quantize.embedding.weight": torch.randn(CODES, WIDE),
+        "quant_conv.weight": torch.randn(2, 2, 1, 1),
+    }
+
+
+CASES = {
+    "encodec": _encodec("encodec", "quantizer.vq.", "_codebook."),
+    "encodec, narrow codes": _encodec("encodec", "quantizer.vq.", "_codebook.", width=4, project=True),
+    "encodec of transformers": _encodec("encodec-transformers", "quantizer.", "codebook."),
+    "dac": _dac("dac", OLD),
+    "dac, parametrised": _dac("dac", NEW),
+    "dac of transformers": _dac("dac-transformers", "plain"),
+    "mimi, semantic": _mimi(MIMI, 0),
+    "mimi, acoustic": _mimi(MIMI, 1),
+    "moshi, semantic": _mimi(MOSHI, 0),
+    "moshi, acoustic": _mimi(MOSHI, 1),
+    "taming": Case("taming", embedding, taming_formula, "quantize."),
+    "llamagen": Case(
+        "llamagen",
+        lambda: embedding() | {"quantize.codebook_used": torch.zeros(9)},
+        llamagen_formula,
+        "quantize.",
+    ),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    torch.manual_seed(0)
+    return CASES[request.param]
+
+
+def test_the_quantizer_computes_what_the_original_does(case: Case) -> None:
+    state = case.state() | {"encoder.weight": torch.zeros(3)}
+    quantizer = convert(state, library=case.library, **dict(case.options))
+    x = torch.randn(4, WIDE, 50)
+    indices, quantized = case.formula(state, x.movedim(1, -1).reshape(-1, WIDE).double().numpy())
+    out = quantizer(x)
+    assert not quantizer.training
+    assert np.array_equal(out.indices.reshape(indices.shape).numpy(), indices)
+    found = out.quantized.movedim(1, -1).reshape(-1, WIDE).detach().numpy()
+    np.testing.assert_allclose(found, quantized, rtol=1e-4, atol=2e-4)
+    assert torch.equal(quantizer.decode(out.indices), out.quantized)
+
+
+def test_the_state_goes_back(case: Case) -> None:
+    state = case.state()
+    quantizer = convert(state, library=case.library, **dict(case.options))
+    back = convert_back(quantizer, library=case.library, prefix=case.prefix, **dict(case.options))
+    own = {
+        key: tensor
+        for key, tensor in state.items()
+        if key.startswith(case.prefix) and "codebook_used" not in key
+    }
+    assert len(back) == len(own)
+    again = convert(back, library=case.library, prefix=case.prefix, **dict(case.options))
+    kept_state, state_again = quantizer.state_dict(), again.state_dict()
+    for key in kept_state:
+        if "seed" not in key and "transform" not in key:
+            torch.testing.assert_close(state_again[key], kept_state[key], rtol=1e-6, atol=1e-6)
+    if case.spelled_anew:
+        return
+    for key, tensor in own.items():
+        if not key.endswith(("weight_g", "weight_v")):  # whose product is what counts
+            assert torch.equal(back[key], tensor)
+
+
+def test_it_trains_on(case: Case) -> None:
+    quantizer = convert(case.state(), library=case.library, **dict(case.options)).train()
+    out = quantizer(torch.randn(4, WIDE, 50).requires_grad_())
+    (out.quantized.square().mean() + out.loss).backward()
+    assert bool(out.loss.isfinite())
+    assert quantizer.ready
+
+
+def test_each_key_counts(case: Case) -> None:
+    """A key left out, added or of another shape is named."""
+    state, options = case.state(), dict(case.options)
+    own = [key for key in state if key.startswith(case.prefix)]
+    for key in own:
+        if "codebook_used" in key or "project" in key:  # what shows the shape of the whole
+            continue
+        less = {name: tensor for name, tensor in state.items() if name != key}
+        with pytest.raises(CodewordError):
+            convert(less, library=case.library, prefix=case.prefix, **options)
+    with pytest.raises(CodewordError, match="another_one"):
+        convert(state | {f"{case.prefix}another_one": torch.zeros(1)}, library=case.library, **options)
+
+
+def test_a_missing_and_a_misshapen_key_are_named() -> None:
+    state = encodec("quantizer.vq.", "_codebook.")
+    key = "layers.1._codebook.embed_avg"
+    less = {name: tensor for name, tensor in state.items() if not name.endswith(key)}
+    with pytest.raises(CodewordError, match=re.escape(key)):
+        convert(less, library="encodec")
+    state[f"quantizer.vq.{key}"] = torch.zeros(CODES, WIDE + 1)
+    with pytest.raises(CodewordError, match=r"layers\.1\._codebook\.embed_avg' \(16, 13\)"):
+        convert(state, library="encodec")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"library": "speech"}, "encodec"),
+        ({"library": "taming", "gamma": 1}, "gamma.*beta, legacy, dim"),
+        ({"library": "mimi", "stack": "both"}, "semantic"),
+        ({"library": "taming", "prefix": "vq."}, "prefix"),
+        ({"state": {"state_dict": {}}, "library": "taming"}, "state_dict"),
+        ({"state": 3, "library": "taming"}, "int"),
+    ],
+)
+def test_bad_input_is_named(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(CodewordError, match=named):
+        convert(change.pop("state", embedding()), **change)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_files_are_read(tmp_path: Path, suffix: str) -> None:
+    state, path = embedding(), tmp_path / f"model{suffix}"
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    quantizer = convert(path, library="taming")
+    assert isinstance(quantizer, VectorQuantizer)
+    assert torch.equal(quantizer.codebook.codes.detach(), state["quantize.embedding.weight"])
+
+
+class _Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("harm"),))
+
+
+def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"quantize.embedding.weight": _Harmful()}, "model.pt")
+    with pytest.raises(Exception, match="[Ww]eights"):
+        convert("model.pt", library="taming")
+    assert not Path("harm").exists()
+
+
+def test_losses_are_weighed_as_theirs() -> None:
+    x = torch.randn(2, WIDE, 30)
+    state = embedding()
+    for options, (rows, codes) in (
+        ({"library": "taming"}, (1.0, 0.25)),
+        ({"library": "taming", "legacy": False, "beta": 0.5}, (0.5, 1.0)),
+        ({"library": "llamagen", "l2_norm": False}, (0.25, 1.0)),
+    ):
+        quantizer = convert(state, **options)
+        out = quantizer(x)
+        error = (out.quantized - x).square().mean()
+        torch.testing.assert_close(out.loss, (rows + codes) * error)
+        assert {p.name: p.weight for p in quantizer.penalties} == {"commitment": rows, "codebook": codes}
+
+
+# The table ----------------------------------------------------------------------------------------------------
+
+
+def test_a_table_names_what_it_drops_and_what_it_does_not_know() -> None:
+    table = KeyTable([renamed("a", "x"), dropped("b", "a counter", optional=True), kept("y")])
+    native = {"x": torch.zeros(2), "y": torch.ones(1)}
+    assert table.dropped() == {"b": "a counter"}
+    read = table.read({"a": torch.ones(2), "b": torch.zeros(5)}, native)
+    assert torch.equal(read["x"], torch.ones(2))
+    assert read["y"] is native["y"]
+    assert list(table.write(read)) == ["a"]
+    with pytest.raises(CodewordError, match="'aa'.*nearest known key is 'a'"):
+        table.read({"a": torch.ones(2), "aa": torch.ones(2)}, native)
+    with pytest.raises(CodewordError, match="'z'"):
+        table.write(native | {"z": torch.zeros(1)})
+
+
+def test_what_is_given_back_is_live() -> None:
+    quantizer = Residual([VectorQuantizer(WIDE, CODES, codebook=EMA()) for _ in range(2)], dim=1)
+    back = convert_back(quantizer, library="encodec")
+    quantizer.quantizers[0].codebook.codes[0, 0] = 7.0
+    assert back["layers.0._codebook.embed"][0, 0] == 7.0
+
+
+def test_the_pages_name_all_libraries() -> None:
+    pages = "".join(page.read_text() for page in (Path(__file__).parents[2] / "docs" / "moving").glob("*.md"))
+    assert [name for name in LIBRARIES if f"`{name}`" not in pages and f'"{name}"' not in pages] == []
