@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import codeword
 from codeword.cli import main
 
 from .conftest import TINY
@@ -27,6 +28,7 @@ def place(tmp_path: Path, run_folder: Path, images: Path, monkeypatch: pytest.Mo
     Path("empty").mkdir()
     Path("small").mkdir()
     Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save("small/dot.png")
+    codeword.save_pretrained(codeword.VectorQuantizer(4, 16), "quantizer")
     assert main(["encode", "run", "images", "--out", "tokens.parquet"]) == 0
     return tmp_path
 
@@ -42,7 +44,27 @@ CASES = [
     (["encode", "run", "nothing", "--out", "new"], ["nothing there"]),
     (["encode", "run", "small", "--out", "new"], ["at least 4 x 4 pixels", "dot.png", "2 x 2"]),
     (["encode", "run", "images", "--out", "new", "--device", "gpu"], ["auto, cpu or cuda", "'gpu'"]),
-    (["encode", "run", "images", "--out", "empty"], ["empty"]),
+    (
+        ["encode", "run", "images", "--out", "images"],
+        ["new or empty, or of this encoding", "images", ".parquet"],
+    ),
+    (
+        ["encode", "run", "images", "--out", "tokens.parquet", "--shard-rows", "2"],
+        ["a folder", "--shard-rows"],
+    ),
+    (["encode", "run", "images", "--out", "new", "--shard-rows", "0"], ["shard-rows of at least 1"]),
+    (["encode", "run", "images", "--out", "new.parquet", "--engine", "ray"], ["a folder", "--engine ray"]),
+    (["encode", "run", "images", "--out", "new", "--workers", "2"], ["--engine ray for --workers"]),
+    (
+        ["encode", "run", "images", "--out", "new", "--engine", "ray", "--workers", "0"],
+        ["workers of at least 1"],
+    ),
+    (["encode", "quantizer", "images", "--out", "new"], ["a tokenizer for images", "VectorQuantizer"]),
+    (["decode", "quantizer", "tokens.parquet", "--out", "new"], ["a tokenizer for images"]),
+    (["evaluate", "quantizer", "images"], ["a tokenizer for images"]),
+    (["encode", "run", "empty", "--out", "new.parquet"], ["pictures in empty", "none"]),
+    (["encode", "run", "small", "--out", "new.parquet"], ["at least 4 x 4 pixels", "dot.png", "2 x 2"]),
+    (["decode", "run", "empty", "--out", "new"], ["folder of them", "without any"]),
     (["encode", "run", "images", "--out", "images/a.png/new"], ["a.png"]),
     (["decode", "run", "images/a.png", "--out", "new"], ["Parquet", "a.png"]),
     (["decode", "run", "cut.parquet", "--out", "new"], ["cut.parquet"]),
@@ -107,6 +129,7 @@ def test_words_that_are_no_command(words: list[str], capsys: pytest.CaptureFixtu
     "words",
     [
         ["encode", "run", "images", "--out", "new"],
+        ["encode", "run", "images", "--out", "new.parquet"],
         ["decode", "run", "tokens.parquet", "--out", "new"],
         ["train", "images", "--out", "new", *TINY],
     ],

@@ -60,14 +60,15 @@ class Console:
 
             yield report
 
-    def track(self, items: Iterable[Item], what: str) -> Iterator[Item]:
-        """The items, with a bar on a terminal."""
+    def track(self, items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+        """The items, with a bar on a terminal; `total`: how many, if they do not know."""
         if not self.live:
             yield from items
             return
         from rich.progress import track
 
-        total = len(items) if isinstance(items, Sized) else None
+        if isinstance(items, Sized):
+            total = len(items)
         yield from track(items, description=what, total=total, console=self.rich, transient=True)
 
     def scores(self, evaluation: Evaluation, kind: str) -> None:

@@ -1,23 +1,34 @@
-"""`codeword encode`: pictures to a token file."""
+"""`codeword encode`: pictures to token files."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.errors import CodewordError
+
+if TYPE_CHECKING:
+    from codeword.workbench.bulk import Done, Job, Shard, Total
 
 __all__ = ["Encode"]
+
+SHARD_ROWS = 1000
 
 
 @dataclass(frozen=True)
 class Encode:
-    """Turn pictures of any size into a token file (Parquet).
+    """Turn pictures of any size into token files (Parquet).
 
     Each picture becomes one row: name, grid height, grid width, tokens. Broken images, and those smaller than
     one code, are left out and named at the end.
+
+    A folder of token files can be written by many: `--engine ray`, or `torchrun -m codeword encode ...`. The files are
+    the same as those of one process. A file is whole or not there; the same words again write those that are missing.
     """
 
     run_folder: Positional[Path]
@@ -25,28 +36,77 @@ class Encode:
     data: Positional[str]
     """A folder of images (with its subfolders), one image, or `photos`: the built-in ones for training."""
     out: Path
-    """The token file to write."""
+    """What to write: one file, if the name ends in .parquet; else a folder of files."""
+    shard_rows: int | None = None
+    """Pictures for each file of a folder (default: 1000)."""
+    engine: Literal["process", "ray"] = "process"
+    """Who encodes: this process, or workers of Ray (extra `cluster`)."""
+    workers: int | None = None
+    """Workers of Ray (default: one for each core, or for each GPU with --device cuda)."""
+    address: str | None = None
+    """The Ray cluster, such as auto or ray://host:10001 (default: this machine alone)."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
     def run(self) -> int:
         """Encode, and give the exit code."""
-        from codeword.checkpoints import digest, load
-        from codeword.tokens import Header, TokenWriter
+        from codeword.workbench.bulk import Job, encode_file
         from codeword.workbench.devices import pick_device
-        from codeword.workbench.sources import FittingPictures
-        from codeword.workbench.tokenise import encode_all
+        from codeword.workbench.processes import launched
 
-        console = Console()
-        tokenizer = load(self.run_folder)
-        header = Header(digest(tokenizer), tokenizer.codebook_sizes, trailing_shape=tokenizer.trailing_shape)
-        tokenizer.to(pick_device(self.device))
-        pictures = FittingPictures(self.data, tokenizer.stride)
-        with TokenWriter(self.out, header) as writer:
-            tokens = 0
-            for name, indices in encode_all(tokenizer, console.track(pictures, "encoding")):
-                writer.write(name, indices)
-                tokens += indices.size
-        console.skipped(pictures.skipped)
-        console.say(f"{writer.count} pictures, {tokens} tokens: {self.out} ({self.out.stat().st_size} bytes)")
+        console, place = Console(), launched()
+        self._check(place.count)
+        job = Job(str(self.run_folder), self.data, pick_device(self.device, place.local_rank))
+        if self.out.suffix == ".parquet":
+            total = encode_file(job, self.out, lambda pictures: console.track(pictures, "encoding"))
+            self._report(console, total, str(self.out))
+            return 0
+        return self._encode_folder(console, job, place.rank, place.count)
+
+    def _encode_folder(self, console: Console, job: Job, rank: int, count: int) -> int:
+        from codeword.workbench.bulk import add_up, plan
+
+        shards = plan(job, self.out, SHARD_ROWS if self.shard_rows is None else self.shard_rows)
+        mine = shards[rank::count]
+        missing = [shard for shard in mine if not shard.path.exists()]
+        share = f"process {rank + 1} of {count}: " if count > 1 else ""
+        if len(missing) < len(mine):
+            console.say(f"{share}{len(mine) - len(missing)} of {len(mine)} files are there already")
+        if missing:
+            alone = len(missing) == len(shards)
+            total = add_up(job, missing, self._done(console, job, missing), alone=alone)
+            self._report(console, total, f"{total.files} file{'s' * (total.files > 1)} in {self.out}", share)
         return 0
+
+    def _done(self, console: Console, job: Job, shards: list[Shard]) -> Iterable[Done]:
+        """What becomes of the shards, one after the other."""
+        if self.engine == "ray":
+            from codeword.workbench.ray_engine import encode_with_ray
+
+            done = encode_with_ray(job, shards, address=self.address, workers=self.workers)
+            return console.track(done, "encoding", len(shards))
+        from codeword.workbench.bulk import Encoder
+
+        encoder = Encoder(job)
+        return (encoder.encode(shard) for shard in console.track(shards, "encoding"))
+
+    def _report(self, console: Console, total: Total, place: str, share: str = "") -> None:
+        console.skipped(total.skipped)
+        console.say(f"{share}{total.rows} pictures, {total.tokens} tokens: {place} ({total.bytes} bytes)")
+
+    def _check(self, processes: int) -> None:
+        """Words that do not go together."""
+        many = self.engine == "ray" or processes > 1
+        if self.out.suffix == ".parquet" and (many or self.shard_rows is not None):
+            word = "several processes" if processes > 1 else "--engine ray" if many else "--shard-rows"
+            remedy = "pass --out without .parquet"
+            raise CodewordError.of(f"a folder as --out for {word}", f"the file {self.out}", remedy)
+        if self.engine == "ray" and processes > 1:
+            raise CodewordError.of(
+                "one launcher", "--engine ray in several processes", "leave out one of them"
+            )
+        for name in ("workers", "address"):
+            if self.engine != "ray" and getattr(self, name) is not None:
+                raise CodewordError.of(f"--engine ray for --{name}", "none", f"add it, or leave out --{name}")
+        if self.workers is not None and self.workers < 1:
+            raise CodewordError.of("workers of at least 1", f"{self.workers}", "raise workers")

@@ -5,17 +5,20 @@ Reading one needs neither weights nor a model nor torch: numpy and pyarrow (`pip
 
 from __future__ import annotations
 
+from codeword.tokens.folder import TokenFolder, read_tokens, shard_name
 from codeword.tokens.header import FORMAT_VERSION, Header
 from codeword.tokens.names import check_name
-from codeword.tokens.reader import TokenFile, read_tokens
+from codeword.tokens.reader import TokenFile
 from codeword.tokens.writer import TokenWriter, write_tokens
 
 __all__ = [
     "FORMAT_VERSION",
     "Header",
     "TokenFile",
+    "TokenFolder",
     "TokenWriter",
     "check_name",
     "read_tokens",
+    "shard_name",
     "write_tokens",
 ]

@@ -16,7 +16,7 @@ from codeword.tokens.names import check_name
 from codeword.tokens.seal import check_seal
 from codeword.tokens.table import DIGEST_KEY, HEADER_KEY, LARGEST_GROUP, LARGEST_SIDE, schema
 
-__all__ = ["TokenFile", "read_tokens"]
+__all__ = ["TokenFile"]
 
 ROWS = 256  # rows decoded at a time
 LONGEST_STRING = 2**20  # bytes of one string in the footer
@@ -64,25 +64,6 @@ class TokenFile:
                 raise CodewordError.of("the file as it was when opened", "a changed one", "open it again")
             for name, tokens in _rows(_open(stream), self.header):
                 yield name, tokens.astype("int64")
-
-
-def read_tokens(path: str | Path) -> TokenFile:
-    """Open and verify a token file.
-
-    Raises:
-        CodewordError: as for `TokenFile`.
-
-    Example:
-        >>> import tempfile
-        >>> from codeword.tokens import write_tokens
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = f"{folder}/tokens.parquet"
-        ...     count = write_tokens(path, Header("c0de", (16,)), [("one.png", [[1, 2, 3]])])
-        ...     tokens = read_tokens(path)
-        ...     len(tokens), tokens.header.codebook_sizes, list(tokens)
-        (1, (16,), [('one.png', array([[1, 2, 3]]))])
-    """
-    return TokenFile(path)
 
 
 @contextlib.contextmanager

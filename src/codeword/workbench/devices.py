@@ -9,8 +9,12 @@ from codeword.errors import CodewordError
 __all__ = ["pick_device"]
 
 
-def pick_device(name: str) -> str:
+def pick_device(name: str, number: int = 0) -> str:
     """The device that a name stands for: `auto` is CUDA if there is one, else the CPU.
+
+    Args:
+        name: auto, cpu, cuda or cuda:<number>.
+        number: of this process among those of its machine, which share the CUDA devices that have no number.
 
     Raises:
         CodewordError: an unknown name, or a device that is not there.
@@ -23,12 +27,12 @@ def pick_device(name: str) -> str:
         codeword.errors.CodewordError: expected the device auto, cpu or cuda, but got 'gpu'; pass one of these
     """
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, asked = name.partition(":")
+    if kind not in ("cpu", "cuda") or (asked and not asked.isdecimal()):
         raise CodewordError.of("the device auto, cpu or cuda", repr(name), "pass one of these")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+    if kind == "cuda" and int(asked or 0) >= torch.cuda.device_count():
         raise CodewordError.of(
             f"the device {name}", f"{torch.cuda.device_count()} CUDA devices", "pass --device cpu"
         )
-    return name
+    return f"cuda:{number % torch.cuda.device_count()}" if name == "cuda" and number else name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ from codeword.workbench.data import PHOTOS, PictureStream, Skipped, held_out, tr
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FittingPictures", "Source", "hold_out", "open_source"]
+__all__ = ["FittingPictures", "Source", "hold_out", "none_usable", "open_source"]
 
 Item = TypeVar("Item")
 SHARE, MOST = (
@@ -37,14 +37,16 @@ class FittingPictures:
     Args:
         data: a folder, a picture file, or `photos`: the built-in photographs for training.
         stride: pixels per code along a side.
+        names: only these of them; none need be usable.
 
     Raises:
-        CodewordError: there is no picture; at the end of an iteration: none could be used.
+        CodewordError: there is no picture; at the end of an iteration over all: none could be used.
     """
 
-    def __init__(self, data: str | Path, stride: int) -> None:
+    def __init__(self, data: str | Path, stride: int, names: Sequence[str] | None = None) -> None:
         self.stride = stride
-        self._pictures = PictureStream(data)
+        self._part = names is not None
+        self._pictures = PictureStream(data, names)
         self._too_small: list[Skipped] = []
 
     @property
@@ -65,13 +67,18 @@ class FittingPictures:
                 self._too_small.append(Skipped(str(path / name if path.is_dir() else path), reason))
             else:
                 yield name, image
-        if len(self.skipped) == len(self):
-            first = self.skipped[0]
-            raise CodewordError.of(
-                f"a picture of at least {self.stride} x {self.stride} pixels at {self._pictures.data}",
-                f"{len(self)} that cannot be used, the first of which is {first.path} ({first.reason})",
-                "name larger pictures",
-            )
+        if len(self.skipped) == len(self) and not self._part:
+            raise none_usable(self.skipped, self._pictures.data, self.stride)
+
+
+def none_usable(skipped: list[Skipped], data: str | Path, stride: int) -> CodewordError:
+    """The error of data in which every picture was left out."""
+    first = skipped[0]
+    return CodewordError.of(
+        f"a picture of at least {stride} x {stride} pixels at {data}",
+        f"{len(skipped)} that cannot be used, the first of which is {first.path} ({first.reason})",
+        "name larger pictures",
+    )
 
 
 def open_source(data: str, stride: int) -> Source:

@@ -45,7 +45,7 @@ def training() -> list[tuple[str, np.ndarray]]:
         >>> [(name, image.shape) for name, image in training()][:2]
         [('astronaut.png', (512, 512, 3)), ('brick.png', (512, 512, 3))]
     """
-    return [(name, read_image(_folder() / name)) for name in TRAINING]
+    return [(name, read_image(folder() / name)) for name in TRAINING]
 
 
 def held_out() -> list[tuple[str, np.ndarray]]:
@@ -58,10 +58,15 @@ def held_out() -> list[tuple[str, np.ndarray]]:
         >>> [name for name, image in held_out()]
         ['camera.png', 'chelsea.png', 'coffee.png', 'gravel.png', 'rocket.jpg']
     """
-    return [(name, read_image(_folder() / name)) for name in HELD_OUT]
+    return [(name, read_image(folder() / name)) for name in HELD_OUT]
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where the photographs lie.
+
+    Raises:
+        CodewordError: scikit-image is not installed.
+    """
     package = importlib.util.find_spec("skimage")
     if package is None or not package.submodule_search_locations:
         remedy = 'run: pip install "codeword[demo]"'

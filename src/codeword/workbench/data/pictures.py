@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,12 +40,15 @@ class PictureStream:
 
     Args:
         data: a folder, a picture file, or `"photos"`: the built-in photographs for training.
+        names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
 
     Attributes:
+        names: of all files, the bad ones too, in order.
         skipped: the files that could not be used, of the latest iteration so far.
 
     Raises:
-        CodewordError: there is no such folder, or no picture in it; at the end of an iteration: all were bad.
+        CodewordError: there is no such folder, or no picture in it; at the end of an iteration over all: all were
+            bad.
 
     Example:
         >>> for name, image in PictureStream("photos"):
@@ -54,32 +57,33 @@ class PictureStream:
         astronaut.png (512, 512, 3)
     """
 
-    def __init__(self, data: str | Path) -> None:
+    def __init__(self, data: str | Path, names: Sequence[str] | None = None) -> None:
         load("numpy", "image"), load("PIL.Image", "image")  # else each picture would be skipped for it
         self.data = data
         self.skipped: list[Skipped] = []
-        self._paths: list[Path] = []
+        self._part = names is not None
         if data == PHOTOS:
-            if Path(PHOTOS).exists():
+            if Path(PHOTOS).exists() and not self._part:
                 warn(
                     f"{PHOTOS} means the built-in photographs; ./{PHOTOS} is the folder",
                     CodewordWarning,
                     stacklevel=3,
                 )
+            self._root, self.names = photos.folder(), list(names or photos.TRAINING)
         else:
-            self._paths = find_images(data)
+            self._root = Path(data) if Path(data).is_dir() else Path(data).parent
+            found = (
+                path.relative_to(self._root).as_posix() for path in (() if self._part else find_images(data))
+            )
+            self.names = list(names or found)
 
     def __len__(self) -> int:
-        return len(self._paths) if self._paths else len(photos.TRAINING)
+        return len(self.names)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         self.skipped = []
-        if not self._paths:
-            yield from photos.training()
-            return
-        root = Path(self.data) if Path(self.data).is_dir() else Path(self.data).parent
-        for path in self._paths:
-            name = path.relative_to(root).as_posix()
+        for name in self.names:
+            path = self._root / name
             try:
                 check_name(name)
                 image = read_image(path)
@@ -89,7 +93,7 @@ class PictureStream:
                 self.skipped.append(Skipped(shown, str(error).removeprefix(f"{path}: ")))
             else:
                 yield name, image
-        if len(self.skipped) == len(self._paths):
+        if len(self.skipped) == len(self) and not self._part:
             first = self.skipped[0]
             expected = f"a picture that can be read at {self.data}"
             got = f"{len(self.skipped)} that cannot, the first of which is {first.path} ({first.reason})"

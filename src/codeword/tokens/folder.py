@@ -1,0 +1,93 @@
+"""Folders of token files: the items of one encoding in several files, each of which is whole or not there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from codeword.errors import CodewordError
+from codeword.tokens.header import Header
+from codeword.tokens.reader import TokenFile
+
+__all__ = ["TokenFolder", "read_tokens", "shard_name"]
+
+_SHARD = re.compile(r"tokens-(\d{5,})-of-(\d{5,})\.parquet")
+
+
+def shard_name(number: int, count: int) -> str:
+    """The name of a file of a folder: how many there are to be is in it, so that a missing one is missed.
+
+    Example:
+        >>> shard_name(3, 20)
+        'tokens-00003-of-00020.parquet'
+    """
+    return f"tokens-{number:05d}-of-{count:05d}.parquet"
+
+
+class TokenFolder:
+    """The token files of a folder, verified as `TokenFile` does, as one.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        header: what the files say about all of their items.
+        files: the token files, in order.
+
+    Raises:
+        CodewordError: a file is missing or damaged, there is none, or they are of several encodings.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.files = [TokenFile(self.path / name) for name in _names(self.path)]
+        self.header: Header = self.files[0].header
+        for file in self.files:
+            if file.header != self.header:
+                expected = f"files of one encoding in {self.path}"
+                raise CodewordError.of(expected, f"{file.path.name} with another header", "encode again")
+
+    def __len__(self) -> int:
+        return sum(len(file) for file in self.files)
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Pairs of name and tokens, as `TokenFile` gives them, file after file."""
+        for file in self.files:
+            yield from file
+
+
+def read_tokens(path: str | Path) -> TokenFile | TokenFolder:
+    """Open and verify a token file, or a folder of them.
+
+    Raises:
+        CodewordError: as for `TokenFile` and `TokenFolder`.
+
+    Example:
+        >>> import tempfile
+        >>> from codeword.tokens import write_tokens
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/tokens.parquet"
+        ...     count = write_tokens(path, Header("c0de", (16,)), [("one.png", [[1, 2, 3]])])
+        ...     tokens = read_tokens(path)
+        ...     len(tokens), tokens.header.codebook_sizes, list(tokens)
+        (1, (16,), [('one.png', array([[1, 2, 3]]))])
+    """
+    return TokenFolder(path) if Path(path).is_dir() else TokenFile(path)
+
+
+def _names(folder: Path) -> list[str]:
+    matches = [match for file in folder.iterdir() if (match := _SHARD.fullmatch(file.name))]
+    if not matches:
+        expected = f"a token file, or a folder of them, at {folder}"
+        raise CodewordError.of(expected, "a folder without any", "pass what codeword encode wrote")
+    count = max(int(match[2]) for match in matches)
+    names = [shard_name(number, count) for number in range(count)]
+    found = {match[0] for match in matches}
+    for name in [*names, *sorted(found)]:
+        if name not in found or name not in names:
+            got = f"no {name}" if name in names else f"a {name} beside them"
+            remedy = "run codeword encode again: it goes on where it stopped"
+            raise CodewordError.of(f"all token files of one encoding in {folder}", got, remedy)
+    return names
