@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from codeword.checkpoints.importers.library import Library, codebook_table, count_of, only
+from codeword.checkpoints.importers.sequences import rule_of, sequence_quantizer, stacks_of
 from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, kept, made, renamed
 from codeword.errors import CodewordError
-from codeword.parts import EMA, Budget, Codebook, Commitment, MeanEMA
-from codeword.parts.axes import Update
+from codeword.parts import Codebook
 from codeword.quantizers import (
     BitLayers,
     Blockwise,
     Channelwise,
-    Grouped,
     MemoryCodes,
     Overlapped,
     Quantizer,
@@ -26,12 +25,11 @@ from codeword.quantizers import (
     VectorQuantizer,
 )
 
-__all__ = ["QuantizerPyTorch", "rule_of", "sequence_quantizer", "stacks_of"]
+__all__ = ["QuantizerPyTorch"]
 
 _STAGE = "quantize.quantizers.{}."
 _MEMORY = "quantize.memcodes.{}."
 _LAYER = "layers.{}."
-_LAYOUTS = ("timewise", "channelwise", "blockwise")
 
 
 @dataclass(frozen=True)
@@ -129,64 +127,6 @@ class QuantizerPyTorch(Library):
         return self.channels, width * self.num_groups // self.channels, self.num_groups
 
 
-def rule_of(budget: bool, decay: float, threshold: float) -> Update:
-    """The rule of either generation, with the codes of a step made of those before it."""
-    if not budget:
-        return EMA(decay=decay, init=None, revival=None, gathers_first=True)
-    kept_budget = Budget(share=max(threshold, 0.0), decay=decay, at_most=1)
-    return MeanEMA(decay=decay, init=None, revival=kept_budget, gathers_first=True)
-
-
-def sequence_quantizer(
-    layout: str,
-    channels: int,
-    split: int,
-    groups: int,
-    *,
-    codebook_size: int,
-    stages: int,
-    shared: bool,
-    rule: Update,
-) -> Quantizer:
-    """The quantizer of (batch, channels, length) that a class of quantizer-pytorch is.
-
-    Args:
-        layout: "timewise", a vector for each step and group of channels; "channelwise", one for each piece of a
-            channel; "blockwise", one for each piece of a group of channels.
-        channels: of the input.
-        split: steps of a piece.
-        groups: of channels; each with its own codes, but for "blockwise".
-        codebook_size: how many codes.
-        stages: of a residual stack.
-        shared: whether they share their codes.
-        rule: how these learn.
-    """
-    if layout not in _LAYOUTS:
-        raise CodewordError.of(f"a layout of {', '.join(_LAYOUTS)}", repr(layout), "pass one of them")
-    tables = 1 if layout == "blockwise" else groups
-    width = {"timewise": channels // groups, "channelwise": split}.get(layout, channels // groups * split)
-
-    def one() -> VectorQuantizer:
-        return VectorQuantizer(width, codebook_size, codebook=rule, penalties=(Commitment(1.0),))
-
-    def stack(dim: int = -1) -> Residual:
-        parts = [one()] * stages if shared else [one() for _ in range(stages)]
-        return Residual(parts, dim=dim, stagewise=True)
-
-    if layout == "timewise":
-        return stack(1) if groups == 1 else Grouped([stack() for _ in range(groups)], dim=1)
-    inner = stack() if tables == 1 else Grouped([stack() for _ in range(tables)])
-    kind = Channelwise if layout == "channelwise" else Blockwise
-    return kind(inner, channels, split=split, groups=groups)
-
-
-def stacks_of(quantizer: Quantizer) -> list[Residual]:
-    """The residual stack of each group in what `sequence_quantizer` made."""
-    inner = quantizer.quantizer if isinstance(quantizer, Channelwise | Blockwise) else quantizer
-    found = inner.parts if isinstance(inner, Grouped) else [inner]
-    return [stack for stack in found if isinstance(stack, Residual)]
-
-
 def _book(stack: Residual, stage: int) -> Codebook:
     quantizer = stack.distinct[stage]
     assert isinstance(quantizer, VectorQuantizer)
@@ -216,7 +156,7 @@ def _stacked(foreign: Sequence[str], name: str, native: Sequence[str], choose: C
     return joined(
         [stage + name for stage in foreign],
         native,
-        lambda *stages: tuple(choose(stages).unbind(0)),
+        lambda *stages: _groups(choose(stages), foreign[0] + name, len(native)),
         lambda *groups: (torch.stack(groups),) * len(foreign),
     )
 
@@ -224,21 +164,46 @@ def _stacked(foreign: Sequence[str], name: str, native: Sequence[str], choose: C
 def _ema_row(foreign: Sequence[str], places: Sequence[str], batch_size: int) -> Row:
     """Codes, counts and sums. A count of 0, as an unused layer has it, contradicts its sum: it is taken as 1."""
     count = len(places)
+    names = ("codebooks", "ema_cluster_size", "ema_embedding_sum")
 
     def read(*tensors: Tensor) -> tuple[Tensor, ...]:
         codes, sizes, sums = (tensors[number::3] for number in range(3))
         table, size, total = _equal(codes), _last(sizes), _last(sums)
+        for key, tensor, shape in zip(
+            names, (table, size, total), (table.shape, table.shape[:2], table.shape), strict=True
+        ):
+            _groups(tensor, foreign[0] + key, count)
+            if tensor.shape != shape:
+                raise CodewordError.of(
+                    f"{foreign[0] + key!r} of shape {tuple(shape)}",
+                    f"{tuple(tensor.shape)}",
+                    "restore the file",
+                )
+        total = torch.where(size[..., None] > 0, total, table)
         size = torch.where(size > 0, size, 1.0)
-        total = torch.where(_last(sizes)[..., None] > 0, total, table)
         return (*table.unbind(0), *(batch_size * size).unbind(0), *(batch_size * total).unbind(0))
 
     def write(*tensors: Tensor) -> tuple[Tensor, ...]:
         codes, sizes, sums = (torch.stack(tensors[n * count : (n + 1) * count]) for n in range(3))
         return (codes, sizes / batch_size, sums / batch_size) * len(foreign)
 
-    names = ("codebooks", "ema_cluster_size", "ema_embedding_sum")
     native = [place + name for name in ("codes", "counts", "sums") for place in places]
     return joined([stage + name for stage in foreign for name in names], native, read, write)
+
+
+def _groups(table: Tensor, key: str, count: int) -> tuple[Tensor, ...]:
+    """The tensor of each group.
+
+    Raises:
+        CodewordError: there is another number of groups.
+    """
+    if table.ndim < 2 or len(table) != count:
+        raise CodewordError.of(
+            f"{key!r} of {count} groups",
+            f"shape {tuple(table.shape)}",
+            "build it with the num_groups of the checkpoint",
+        )
+    return table.unbind(0)
 
 
 def _equal(stages: Sequence[Tensor]) -> Tensor:

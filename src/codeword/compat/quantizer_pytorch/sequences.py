@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from codeword.compat.quantizer_pytorch.layers import Options, Sizes, Stages
+from codeword.compat.quantizer_pytorch.options import Options, Sizes
+from codeword.compat.quantizer_pytorch.stages import Stages
 from codeword.errors import CodewordError
 
 __all__ = ["Quantizer1d", "QuantizerBlock1d", "QuantizerChannelwise1d"]

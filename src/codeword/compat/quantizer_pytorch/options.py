@@ -1,0 +1,74 @@
+"""What the constructors of the facade take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from codeword.errors import CodewordError
+
+__all__ = ["THRESHOLDS", "Options", "Sizes"]
+
+THRESHOLDS = {"ema": 0.0, "budget": 0.05}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every quantizer of sequences takes by name beside its sizes.
+
+    Attributes:
+        shared_codebook: whether all residual stages have one codebook.
+        expire_threshold: below it a code is replaced by a row of the batch: of the rows a sample that it gets by the
+            rule "ema", of its budget by the rule "budget". 0: never. None: the rule's own, 0 and 0.05.
+        ema_decay: of the moving averages.
+        rule: "ema", the counts and sums of the documented version, or "budget", the means and budgets of the newest
+            one; None: what the class documents. A state dictionary that is loaded decides anew.
+    """
+
+    shared_codebook: bool = True
+    expire_threshold: float | None = None
+    ema_decay: float = 0.99
+    rule: str | None = None
+
+    @classmethod
+    def of(cls, owner: object, options: dict[str, Any]) -> Options:
+        """The options by name.
+
+        Raises:
+            CodewordError: one that there is not, or a rule that there is not.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise CodewordError.of(
+                    f"options of {type(owner).__name__}", name, f"it has: {', '.join(known)}"
+                )
+        chosen = cls(**options)
+        if chosen.rule not in (None, *THRESHOLDS):
+            raise CodewordError.of(
+                "rule 'ema' or 'budget'", repr(chosen.rule), "pass one of them, or leave it out"
+            )
+        return chosen
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What `sequence_quantizer` is to build."""
+
+    layout: str
+    channels: int
+    split: int
+    groups: int
+    codebook_size: int
+    stages: int
+
+    def __post_init__(self) -> None:
+        names = {"channels": self.channels, "split_size": self.split, "num_groups": self.groups}
+        names |= {"codebook_size": self.codebook_size, "num_residuals": self.stages}
+        for name, value in names.items():
+            if not isinstance(value, int) or value < 1:
+                raise CodewordError.of(f"{name} of at least 1", repr(value), f"pass a whole number as {name}")
+        if self.channels % self.groups:
+            raise CodewordError.of(
+                f"channels that num_groups={self.groups} divides", repr(self.channels), "pass another number"
+            )
