@@ -165,7 +165,7 @@ def test_results_are_as_the_document_prints_them(module, shape, indices, keys):
         ("shared_codebook", False),
         ("expire_threshold", 0.995),
         ("ema_decay", 0.5),
-        ("rule", "budget"),
+        ("rule", "ema"),
     ],
 )
 def test_every_option_of_the_sequences_is_heard(option, value):
@@ -216,3 +216,16 @@ def test_a_seed_gives_the_codes_of_the_original():
     assert torch.equal(torch.rand(()), after)
     for layer, table in zip(module.quantize.quantizers, tables, strict=True):
         assert torch.equal(layer.codebooks, table)
+
+
+@pytest.mark.parametrize("split_size", [1, 3, 4])
+@pytest.mark.parametrize("channels", [6, 12])
+def test_sizes_of_pieces(channels, split_size):
+    x = torch.randn(2, channels, LENGTH)
+    pieces = LENGTH // split_size
+    channelwise = QuantizerChannelwise1d(channels, split_size, 3, 9)
+    assert channelwise(x)[1]["indices"].shape == (2, channels, pieces)
+    assert channelwise.quantize.quantizers[0].codebooks.shape == (3, 9, split_size)
+    blockwise = QuantizerBlock1d(channels, split_size, 3, 9)
+    assert blockwise(x)[1]["indices"].shape == (2, 3 * pieces, 1)
+    assert blockwise.quantize.quantizers[0].codebooks.shape == (1, 9, channels // 3 * split_size)

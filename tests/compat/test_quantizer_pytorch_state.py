@@ -119,7 +119,7 @@ def test_a_checkpoint_of_a_whole_model_loads(name):
 
 def test_the_rule_follows_the_state():
     for kind, state in (
-        (lambda: Quantizer1d(8, 2, 16, 2), foreign("budget", 2, 16, 4, 2)),
+        (lambda: Quantizer1d(8, 2, 16, 2, rule="ema"), foreign("budget", 2, 16, 4, 2)),
         (lambda: QuantizerBlock1d(8, 4, 2, 16, 2), foreign("ema", 1, 16, 16, 2)),
     ):
         module = kind()

@@ -42,7 +42,7 @@ class ResidualVQ(Stages):
     ) -> None:
         sizes = Sizes("timewise", features, 1, num_heads, codebook_size, num_residuals)
         chosen = Options.of(self, {"shared_codebook": shared_codebook, **options})
-        super().__init__(sizes, chosen, "budget")
+        super().__init__(sizes, chosen, prints_budget=True)
 
     def forward(self, x: Tensor, num_residuals: int | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         quantized, indices, info = self.run(x.transpose(1, 2), num_residuals)
@@ -82,7 +82,7 @@ class BVQ(Stages):
         ema_decay: float = 0.99,
     ) -> None:
         sizes = Sizes("timewise", features, 1, num_heads, codebook_size, 1)
-        super().__init__(sizes, Options(True, expire_threshold, ema_decay), "budget")
+        super().__init__(sizes, Options(True, expire_threshold, ema_decay), prints_budget=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         quantized, indices, info = self.run(x.transpose(1, 2))

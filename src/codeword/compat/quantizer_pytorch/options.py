@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from codeword.errors import CodewordError
+from codeword.parts.checks import between
 
 __all__ = ["THRESHOLDS", "Options", "Sizes"]
 
@@ -21,8 +22,8 @@ class Options:
         expire_threshold: below it a code is replaced by a row of the batch: of the rows a sample that it gets by the
             rule "ema", of its budget by the rule "budget". 0: never. None: the rule's own, 0 and 0.05.
         ema_decay: of the moving averages.
-        rule: "ema", the counts and sums of the documented version, or "budget", the means and budgets of the newest
-            one; None: what the class documents. A state dictionary that is loaded decides anew.
+        rule: "budget", the means and budgets of the newest version, or "ema", the counts and sums of the one before;
+            None: "budget". A state dictionary that is loaded decides anew.
     """
 
     shared_codebook: bool = True
@@ -30,12 +31,19 @@ class Options:
     ema_decay: float = 0.99
     rule: str | None = None
 
+    def __post_init__(self) -> None:
+        between("ema_decay", self.ema_decay, 0, 1)
+        if self.rule not in (None, *THRESHOLDS):
+            raise CodewordError.of(
+                "rule 'ema' or 'budget'", repr(self.rule), "pass one of them, or leave it out"
+            )
+
     @classmethod
     def of(cls, owner: object, options: dict[str, Any]) -> Options:
         """The options by name.
 
         Raises:
-            CodewordError: one that there is not, or a rule that there is not.
+            CodewordError: one that there is not, or a value that it cannot have.
         """
         known = [field.name for field in fields(cls)]
         for name in options:
@@ -43,12 +51,7 @@ class Options:
                 raise CodewordError.of(
                     f"options of {type(owner).__name__}", name, f"it has: {', '.join(known)}"
                 )
-        chosen = cls(**options)
-        if chosen.rule not in (None, *THRESHOLDS):
-            raise CodewordError.of(
-                "rule 'ema' or 'budget'", repr(chosen.rule), "pass one of them, or leave it out"
-            )
-        return chosen
+        return cls(**options)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ class Quantizer1d(Stages):
 
     Returns (forward):
         quantized like x, and info: `indices` [batch_size, num_groups, length, num_residuals]; `loss`, the mean over
-        the stages of the squared error of each; `perplexity` and `replaced_codes` [num_groups num_residuals]; by the
-        rule "budget" also `budget` [num_residuals num_groups, codebook_size]. Without info where `with_info=False`.
+        the stages of the squared error of each; `perplexity` and `replaced_codes` [num_groups num_residuals]; with
+        `rule="budget"`, or a state of the newest version, also `budget` [num_residuals num_groups, codebook_size].
+        Without info where `with_info=False`.
 
     Example:
         >>> import torch
@@ -44,7 +45,7 @@ class Quantizer1d(Stages):
         self, channels: int, num_groups: int, codebook_size: int, num_residuals: int = 1, **options: Any
     ) -> None:
         sizes = Sizes("timewise", channels, 1, num_groups, codebook_size, num_residuals)
-        super().__init__(sizes, Options.of(self, options), "ema")
+        super().__init__(sizes, Options.of(self, options), prints_budget=False)
 
     def forward(self, x: Tensor, with_info: bool = True, num_residuals: int | None = None) -> Result:
         quantized, indices, info = self.run(x, num_residuals)
@@ -92,7 +93,7 @@ class QuantizerChannelwise1d(Stages):
         **options: Any,
     ) -> None:
         sizes = Sizes("channelwise", channels, split_size, num_groups, codebook_size, num_residuals)
-        super().__init__(sizes, Options.of(self, options), "ema")
+        super().__init__(sizes, Options.of(self, options), prints_budget=False)
         self.split_size = split_size
         self.original_indices = original_indices
 
@@ -128,7 +129,7 @@ class QuantizerBlock1d(Stages):
         num_groups: of consecutive channels.
         codebook_size: how many codes.
         num_residuals: stages, each of what those before it left over.
-        options: see `Options`; the rule is "budget" unless you say otherwise.
+        options: see `Options`.
 
     Returns (forward):
         as `Quantizer1d`, with `indices` [batch_size, num_groups length / split_size, num_residuals], group by group.
@@ -151,7 +152,7 @@ class QuantizerBlock1d(Stages):
         **options: Any,
     ) -> None:
         sizes = Sizes("blockwise", channels, split_size, num_groups, codebook_size, num_residuals)
-        super().__init__(sizes, Options.of(self, options), "budget")
+        super().__init__(sizes, Options.of(self, options), prints_budget=True)
         self.split_size = split_size
 
     def forward(self, x: Tensor, with_info: bool = True, num_residuals: int | None = None) -> Result:

@@ -32,17 +32,23 @@ class Stages(Facade):
 
     In eval everything is that of `quantizer`. In training the stages are called one by one: the loss pulls at the
     first of them only, as the gradient of the original does, and expired codes are replaced after each.
+
+    Args:
+        sizes, options: see there.
+        prints_budget: whether the document prints `budget` in `info`: else it is there only for those who ask for the
+            rule, or load a state with budgets.
     """
 
     hidden = ""  # what the importers' keys begin with and this class's do not
 
-    def __init__(self, sizes: Sizes, options: Options, documented: str) -> None:
+    def __init__(self, sizes: Sizes, options: Options, *, prints_budget: bool) -> None:
         super().__init__()
         self.sizes = sizes
         self.options = options
         self.num_groups = sizes.groups
         self.num_residuals = sizes.stages
-        self.rule = options.rule or documented
+        self.rule = options.rule or "budget"
+        self.prints_budget = prints_budget or options.rule == "budget"
         with torch.random.fork_rng(devices=[]):
             self.quantizer = self._build()
         tables = len(stacks_of(self.quantizer))
@@ -91,6 +97,7 @@ class Stages(Facade):
         """Take the rule that a state dictionary is of, be it the original's or this class's own."""
         budget = any(key.endswith(("budget_ema", ".budget")) for key in keys)
         sums = any(key.endswith(("ema_embedding_sum", ".sums")) for key in keys)
+        self.prints_budget |= any(key.endswith("budget_ema") for key in keys)
         rule = "budget" if budget else "ema" if sums else self.rule
         if rule != self.rule:
             old, self.rule = self.quantizer, rule
@@ -115,7 +122,7 @@ class Stages(Facade):
             "perplexity": perplexities(indices.flatten(-2), self.sizes.codebook_size),
             "replaced_codes": replaced.flatten(),
         }
-        if self.rule == "budget":
+        if self.rule == "budget" and self.prints_budget:
             books = [book for stage in range(stages) for book in self._books(stage)]
             info["budget"] = torch.stack([book.state()["budget"] for book in books])
         return quantized, indices, info
@@ -186,9 +193,11 @@ class Stages(Facade):
     @contextmanager
     def _per_sample(self, stage: int, x: Tensor) -> Iterator[None]:
         """Counts and sums are means over the samples of the batch; while it is learned from they are sums."""
-        books = self._books(stage) if self.rule == "ema" else []
+        if self.rule != "ema":
+            yield
+            return
         samples = distributed.sum_(torch.full((), float(len(x)), device=x.device)).clamp_min(1)
-        state = [value for book in books for value in book.state().values()]
+        state = [value for book in self._books(stage) for value in book.state().values()]
         for value in state:
             value.mul_(samples)
         try:
@@ -206,7 +215,10 @@ class Stages(Facade):
         books = self._books(stage)
         replaced = torch.zeros(len(books), dtype=torch.int64, device=rest[0].device)
         memory = [book.state()["budget" if self.rule == "budget" else "counts"] for book in books]
-        expired = [value < self.expire_threshold for value in memory]
+        expired = [
+            (value < self.expire_threshold) & (not book.frozen)
+            for book, value in zip(books, memory, strict=True)
+        ]
         if self.expire_threshold <= 0 or not any(bool(which.any()) for which in expired):
             return replaced
         for group, (book, part, which) in enumerate(zip(books, rest, expired, strict=True)):
