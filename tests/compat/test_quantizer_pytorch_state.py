@@ -130,6 +130,14 @@ def test_the_rule_follows_the_state():
         assert ("budget" in module.eval()(torch.randn(1, 8, 12))[1]) == (other == "budget")
 
 
+def test_a_threshold_of_counts_begins_with_counts():
+    assert Quantizer1d(8, 2, 16, expire_threshold=0.9).rule == "budget"
+    module = Quantizer1d(8, 2, 16, expire_threshold=2)
+    assert module.rule == "ema"
+    with pytest.raises(CodewordError, match="expire_threshold below 1, the mean budget, but got 2"):
+        module.load_state_dict(foreign("budget", 2, 16, 4, 1))
+
+
 def test_the_layers_by_themselves():
     inner = {key.removeprefix("quantize."): v for key, v in foreign("budget", 2, 16, 4, 2).items()}
     module = ResidualVQ(2, features=8, num_heads=2, codebook_size=16)

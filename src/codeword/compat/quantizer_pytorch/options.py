@@ -23,7 +23,8 @@ class Options:
             rule "ema", of its budget by the rule "budget". 0: never. None: the rule's own, 0 and 0.05.
         ema_decay: of the moving averages.
         rule: "budget", the means and budgets of the newest version, or "ema", the counts and sums of the one before;
-            None: "budget". A state dictionary that is loaded decides anew.
+            None: "budget", and "ema" with an `expire_threshold` of 1 or more, which can only be of counts. A state
+            dictionary that is loaded decides anew.
     """
 
     shared_codebook: bool = True
@@ -37,6 +38,10 @@ class Options:
             raise CodewordError.of(
                 "rule 'ema' or 'budget'", repr(self.rule), "pass one of them, or leave it out"
             )
+
+    def first_rule(self) -> str:
+        """The rule of a module that has loaded nothing."""
+        return self.rule or ("ema" if (self.expire_threshold or 0) >= 1 else "budget")
 
     @classmethod
     def of(cls, owner: object, options: dict[str, Any]) -> Options:

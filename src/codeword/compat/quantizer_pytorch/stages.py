@@ -47,7 +47,7 @@ class Stages(Facade):
         self.options = options
         self.num_groups = sizes.groups
         self.num_residuals = sizes.stages
-        self.rule = options.rule or "budget"
+        self.rule = options.first_rule()
         self.prints_budget = prints_budget or options.rule == "budget"
         with torch.random.fork_rng(devices=[]):
             self.quantizer = self._build()
