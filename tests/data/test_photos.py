@@ -48,6 +48,6 @@ def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):
 
 
 def test_a_missing_photograph_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(photos, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(photos, "folder", lambda: tmp_path)
     with pytest.raises(CodewordError, match=r"astronaut\.png: expected a picture, but got nothing there"):
         training()

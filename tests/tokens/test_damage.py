@@ -177,7 +177,7 @@ def test_what_is_no_parquet_is_refused(tmp_path, content):
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(CodewordError, match=r"a token file at .*none\.parquet, but got nothing there"):
         read_tokens(tmp_path / "none.parquet")
-    with pytest.raises(CodewordError, match="directory"):
+    with pytest.raises(CodewordError, match="a folder without any"):
         read_tokens(tmp_path)
 
 

@@ -8,6 +8,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from codeword.checkpoints.state import canonical
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer, from_spec
@@ -41,7 +43,7 @@ def config_of(model: Model) -> dict[str, Any]:
 
 
 def build(config: Mapping[str, Any]) -> Model:
-    """The model of a config of any version up to this one, with fresh weights.
+    """The model of a config of any version up to this one, with fresh weights; torch's generator is left as it was.
 
     Raises:
         CodewordError: a type or an option that is not listed.
@@ -49,9 +51,10 @@ def build(config: Mapping[str, Any]) -> Model:
     """
     options = {key: value for key, value in config.items() if key not in ("type", "version")}
     kind: Any = TYPES[config["type"]]
-    if kind is Quantizer:
-        return from_spec(options.pop("quantizer"), **options)
-    model: Model = kind.from_config(options)
+    with torch.random.fork_rng(devices=[]):
+        model: Model = (
+            from_spec(options.pop("quantizer"), **options) if kind is Quantizer else kind.from_config(options)
+        )
     return model
 
 
@@ -80,6 +83,8 @@ def check_same(found: Mapping[str, Any], config: Mapping[str, Any], place: Path)
     Raises:
         CodewordError: naming each key that differs, with both values.
     """
+    if canonical(found) == canonical(config):
+        return
     old, new = _meaning(found), _meaning(config)
     if canonical(old) != canonical(new):
         keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]

@@ -20,19 +20,24 @@ HEADINGS = ("picture", "PSNR dB", "bits/pixel", "perplexity", "codes used", "JPE
 
 
 class Console:
-    """Writes to stdout."""
+    """Writes to stdout.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: write nothing, where another process of the same run does.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
         from rich.console import Console as RichConsole
 
         self.rich = RichConsole(highlight=False)
-        self.live = self.rich.is_terminal
+        self.live = self.rich.is_terminal and not quiet
+        self.quiet = quiet
 
     def say(self, text: str) -> None:
         """A line or more of plain text."""
         if self.live:
             self.rich.print(text, markup=False, soft_wrap=True)
-        else:
+        elif not self.quiet:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 

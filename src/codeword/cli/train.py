@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,17 +45,20 @@ class Train:
     def run(self) -> int:
         """Train, and give the exit code."""
         from codeword.cli.training import prepare, train_to_the_end
+        from codeword.workbench.processes import launched
         from codeword.workbench.run import Run
 
-        console, run, config = Console(), Run(self.out), self._config()
+        place, run, config = launched(), Run(self.out), self._config()
+        console, first = Console(quiet=place.rank > 0), place.rank == 0
         if self.resume:
             self._check_unchanged(*run.settings(), config)
-        else:
+            self._check_processes(run.processes(), place.count)
+        elif first:
             run.check_free()
         prepared = prepare(console, self.data, config, self.device)
-        with run.claimed():
-            if not self.resume:
-                run.create(self.data, config)
+        with run.claimed() if first else nullcontext():  # the first process alone writes
+            if first and not self.resume:
+                run.create(self.data, prepared.config, place.count)
             return train_to_the_end(console, run, prepared, resume=self.resume)
 
     def _config(self) -> TrainConfig:
@@ -63,6 +67,11 @@ class Train:
         if not self.resume and self.settings.quantizer != TrainConfig.quantizer:
             raise CodewordError.of("--codes or --quantizer", "both", "leave out --codes")
         return dataclasses.replace(self.settings, quantizer=f"vq{self.codes}")
+
+    def _check_processes(self, started: int, count: int) -> None:
+        if started != count:
+            remedy = f"launch as many: accelerate launch --num_processes {started} -m codeword train ..."
+            raise CodewordError.of(f"{started} processes to go on with {self.out}", f"{count}", remedy)
 
     def _check_unchanged(self, data: str, stored: TrainConfig, config: TrainConfig) -> None:
         asked = {"data": self.data, **dataclasses.asdict(config)}

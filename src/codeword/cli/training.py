@@ -16,6 +16,7 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
 from codeword.workbench.evaluate import evaluate
 from codeword.workbench.pictures import draw_run
+from codeword.workbench.processes import Alone, start
 from codeword.workbench.run import Run
 from codeword.workbench.sources import Source, open_source
 from codeword.workbench.threads import fastest_threads
@@ -32,11 +33,11 @@ class Prepared(NamedTuple):
     data: str
     config: TrainConfig
     source: Source
-    device: str
+    processes: Alone
 
 
 def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Prepared:
-    """Open the data and check that the settings can be trained with.
+    """Open the data, check that the settings can be trained with, and meet the other processes.
 
     Raises:
         CodewordError: no images, images too small for the crops, an unknown quantizer or device.
@@ -44,11 +45,13 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
     place = pick_device(device)
     config.build()  # settings that cannot be are named before anything is written
     source = open_source(data, config.stride)
-    if place == "cpu" and not config.threads:
+    processes = start(place, config.precision)
+    if place == "cpu" and not config.threads and processes.count == 1:
         config = dataclasses.replace(config, threads=fastest_threads(config))
+    several = f"{processes.count} processes on " if processes.count > 1 else ""
     console.say(
-        f"{len(source.training)} pictures to train on, {len(source.held_out)} held out, on {place}: "
-        f"{config.quantizer}, one code for {config.stride} x {config.stride} pixels"
+        f"{len(source.training)} pictures to train on, {len(source.held_out)} held out, on {several}{place}: "
+        f"{config.quantizer}, one cell of the grid for {config.stride} x {config.stride} pixels"
     )
     small = sum(min(image.shape[:2]) < config.size for _, image in source.training)
     if small:
@@ -56,7 +59,7 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
             f"note: {small} of them are smaller than the crops of {config.size} pixels and are enlarged to train on; "
             f"a smaller --size keeps them as they are"
         )
-    return Prepared(data, config, source, place)
+    return Prepared(data, config, source, processes)
 
 
 def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: bool) -> int:
@@ -66,7 +69,7 @@ def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: 
         prepared.config,
         prepared.source.training,
         prepared.source.held_out,
-        device=prepared.device,
+        processes=prepared.processes,
         resume=resume and run.has_checkpoint,
     )
     if resume:
@@ -76,16 +79,26 @@ def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: 
         with _stop_signals() as stopped, console.progress() as report:
             trainer.fit(report, stop=lambda: bool(stopped))
         if trainer.finished:
-            _conclude(console, run, trainer, prepared)
+            if prepared.processes.rank == 0:
+                _conclude(console, run, trainer, prepared)
             return 0
     except KeyboardInterrupt:
         pass
-    again = f"codeword train {shlex.quote(prepared.data)} --out {shlex.quote(str(run.folder))} --resume"
-    sys.stderr.write(
-        f"codeword: stopped at step {trainer.step} of {prepared.config.steps}; the last checkpoint in {run.folder} is "
-        f"whole. Go on with: {again}\n"
-    )
+    finally:
+        prepared.processes.finish()
+    if prepared.processes.rank == 0:
+        sys.stderr.write(
+            f"codeword: stopped at step {trainer.step} of {prepared.config.steps}; the last checkpoint in "
+            f"{run.folder} is whole. Go on with: {_again(run, prepared)}\n"
+        )
     return 128 + (stopped or [signal.SIGINT])[0]
+
+
+def _again(run: Run, prepared: Prepared) -> str:
+    """The words to resume with."""
+    count = prepared.processes.count
+    command = f"accelerate launch --num_processes {count} -m codeword" if count > 1 else "codeword"
+    return f"{command} train {shlex.quote(prepared.data)} --out {shlex.quote(str(run.folder))} --resume"
 
 
 def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) -> None:

@@ -6,13 +6,14 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from codeword.errors import CodewordError
 from codeword.quantizers import from_spec
 from codeword.tokenizers import ImageTokenizer
+from codeword.workbench.processes import PRECISIONS
 
 __all__ = ["TrainConfig"]
 
@@ -45,6 +46,8 @@ class TrainConfig:
     """The highest learning rate: AdamW, a short warm-up, then a cosine down to zero."""
     shuffle_colours: bool = False
     """Swap red, green and blue in half of the crops: for a few pictures that have few colours."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision of encoder and decoder (extra `train`); the quantizer computes in float32 all the same."""
     threads: int = 0
     """Threads on the CPU; they decide the last bits too. 0: the fastest number, found by trying at the start."""
     seed: int = 0
@@ -93,6 +96,10 @@ class TrainConfig:
         for name in ("features", "width", "size", "batch", "steps"):
             if getattr(self, name) < 1:
                 raise CodewordError.of(f"{name} of at least 1", f"{getattr(self, name)}", f"raise {name}")
+        if self.precision not in PRECISIONS:
+            raise CodewordError.of(
+                f"a precision among {', '.join(PRECISIONS)}", repr(self.precision), "pass one of these"
+            )
         for name in ("seed", "threads"):
             if getattr(self, name) < 0:
                 raise CodewordError.of(

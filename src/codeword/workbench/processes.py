@@ -1,11 +1,26 @@
-"""Which of several processes this is, when torchrun or `accelerate launch` started them."""
+"""The processes of a training run: one by itself, or several that torchrun or `accelerate launch` started."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Launched", "launched"]
+import torch
+from torch import Tensor, nn
+
+from codeword.errors import CodewordError
+from codeword.packages import load
+
+__all__ = ["PRECISIONS", "Accelerated", "Alone", "Launched", "launched", "start"]
+
+PRECISIONS = ("no", "bf16", "fp16")
+SAID = (  # by torchrun, Open MPI, Intel MPI, MVAPICH: those that accelerate looks at
+    ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"),
+    ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"),
+    ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK"),
+)
 
 
 @dataclass(frozen=True)
@@ -18,11 +33,115 @@ class Launched:
 
 
 def launched() -> Launched:
-    """What the launcher says, in the variables RANK, WORLD_SIZE and LOCAL_RANK.
+    """What the launcher says: torchrun in the variables RANK, WORLD_SIZE and LOCAL_RANK, MPI in its own.
 
     Example:
         >>> launched()
         Launched(rank=0, count=1, local_rank=0)
     """
-    rank, count, local = (int(os.environ.get(name, 0)) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    rank, count, local = (
+        next((int(os.environ[name]) for name in names if name in os.environ), 0) for names in SAID
+    )
     return Launched(rank, max(1, count), local)
+
+
+class Alone:
+    """One process in full precision: nothing to agree on, and no package needed.
+
+    Args:
+        device: where to compute, "cpu" or "cuda".
+    """
+
+    rank, count = 0, 1
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
+    def prepare(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """What to call instead of the module, and what to step and zero instead of the optimizer."""
+        return module, optimizer
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients, scaled where half precision needs it."""
+        loss.backward()
+
+    def mean(self, values: list[float]) -> list[float]:
+        """The means over all processes."""
+        return values
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain values that a resumed run needs beside weights and optimizer."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+
+    def finish(self) -> None:
+        """Part."""
+
+
+class Accelerated(Alone):
+    """Several processes, or mixed precision: accelerate places, wraps (DistributedDataParallel) and scales.
+
+    Args:
+        device: "cpu" keeps to the CPU; with "cuda" each process gets the device of its number.
+        precision: no, bf16 or fp16.
+
+    Raises:
+        CodewordError: accelerate is not installed (extra `train`); fp16 on the CPU.
+    """
+
+    def __init__(self, device: str, precision: str) -> None:
+        accelerate = load("accelerate", "train")
+        cpu = device == "cpu"
+        if cpu and precision == "fp16":
+            raise CodewordError.of("precision no or bf16 on the CPU", "fp16", "pass --precision bf16")
+        if not cpu and launched().count == 1:
+            torch.cuda.set_device(device)
+        self.accelerator = accelerate.Accelerator(cpu=cpu, mixed_precision=precision)
+        super().__init__(str(self.accelerator.device))
+        self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
+
+    def prepare(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        # Of 1 x 1 convolutions in half precision, whose gradients lie in another order than torch likes best.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+        wrapped, stepper = self.accelerator.prepare(module, optimizer)
+        return wrapped, stepper
+
+    def backward(self, loss: Tensor) -> None:
+        self.accelerator.backward(loss)
+
+    def mean(self, values: list[float]) -> list[float]:
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        means: list[float] = self.accelerator.reduce(tensor, "mean").tolist()
+        return means
+
+    def wait(self) -> None:
+        self.accelerator.wait_for_everyone()
+
+    def state(self) -> dict[str, Any]:
+        scaler = self.accelerator.scaler
+        return {} if scaler is None else scaler.state_dict()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        if state and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state)
+
+    def finish(self) -> None:
+        self.accelerator.end_training()
+        # Else the next run of this process would have to have the same precision.
+        type(self.accelerator.state)._reset_state(reset_partial_state=True)
+
+
+def start(device: str, precision: str) -> Alone:
+    """This process's part in a run.
+
+    Raises:
+        CodewordError: as `Accelerated`.
+    """
+    if launched().count == 1 and precision == "no":
+        return Alone(device)
+    return Accelerated(device, precision)

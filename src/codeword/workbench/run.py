@@ -58,14 +58,14 @@ class Run:
                 "pass another --out, or --resume to go on with that run",
             )
 
-    def create(self, data: str, config: TrainConfig) -> None:
-        """Write down what a new run is made of.
+    def create(self, data: str, config: TrainConfig, processes: int = 1) -> None:
+        """Write down what a new run is made of, and how many processes make it.
 
         Raises:
             CodewordError: as `check_free`.
         """
         self.check_free()
-        values = {"data": data, **config.to_values()}
+        values = {"data": data, "processes": processes, **config.to_values()}
         write_whole(self.folder / SETTINGS, (json.dumps(values, indent=2) + "\n").encode())
 
     def settings(self) -> tuple[str, TrainConfig]:
@@ -74,16 +74,29 @@ class Run:
         Raises:
             CodewordError: there is no run in the folder.
         """
+        values = self._read()
+        values.pop("processes", 1)
+        return values.pop("data"), TrainConfig.from_values(values)
+
+    def processes(self) -> int:
+        """How many processes the run was started with.
+
+        Raises:
+            CodewordError: there is no run in the folder.
+        """
+        return int(self._read().get("processes", 1))
+
+    def _read(self) -> dict[str, Any]:
         try:
-            values = json.loads((self.folder / SETTINGS).read_bytes())
-            data = values.pop("data")
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            values: dict[str, Any] = json.loads((self.folder / SETTINGS).read_bytes())
+            values["data"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CodewordError.of(
                 "the folder of a training run",
                 f"{self.folder}, which has no readable {SETTINGS}",
                 "pass the --out of an earlier `codeword train`, or leave out --resume to start one",
             ) from error
-        return data, TrainConfig.from_values(values)
+        return values
 
     def metrics(self) -> list[dict[str, Any]]:
         """The logged lines so far, in order."""

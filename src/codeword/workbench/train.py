@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codeword.checkpoints import TrainingState, load_training, save
@@ -21,6 +22,7 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import Crops
 from codeword.workbench.evaluate import evaluate
 from codeword.workbench.optimizer import pack, unpack
+from codeword.workbench.processes import Alone
 from codeword.workbench.run import Run
 from codeword.workbench.threads import threads_of
 
@@ -61,11 +63,12 @@ class Trainer:
         config: the settings.
         pictures: names and uint8 arrays (height, width, 3) to train on.
         held_out: named pictures to evaluate on while training; may be empty.
-        device: where to train, "cpu" or "cuda".
+        processes: this process's part in the run; together they train as one does on the whole batch.
         resume: go on from the folder's checkpoint.
 
     Raises:
-        CodewordError: settings that cannot be; resuming without a checkpoint, or on other pictures.
+        CodewordError: settings that cannot be; resuming without a checkpoint, or on other pictures; a batch that
+            the processes do not divide.
     """
 
     def __init__(
@@ -75,22 +78,30 @@ class Trainer:
         pictures: list[tuple[str, np.ndarray]],
         held_out: list[tuple[str, np.ndarray]],
         *,
-        device: str = "cpu",
+        processes: Alone | None = None,
         resume: bool = False,
     ) -> None:
-        self.run, self.config, self.held_out, self.device = run, config, held_out, device
+        self.run, self.config, self.held_out = run, config, held_out
+        self.processes = processes or Alone()
+        if config.batch % self.processes.count:
+            raise CodewordError.of(
+                f"a batch that {self.processes.count} processes divide",
+                f"{config.batch}",
+                "pass another --batch",
+            )
         self.fingerprint = _fingerprint(pictures)
         self.crops = Crops([image for _, image in pictures], config.size, config.batch, config.seed)
         self.tokenizer: ImageTokenizer = load_tokenizer(run.folder) if resume else config.build()
-        self.tokenizer.to(device).train()
+        self.tokenizer.to(self.processes.device).train()
         self.optimizer = torch.optim.AdamW(
             self.tokenizer.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
         )
         self.step, self.seconds = 0, 0.0
         self.sums = {"loss": 0.0, "error": 0.0, "count": 0}
         self.lines: list[dict[str, Any]] = []
-        if resume:
-            self._resume()
+        state = self._resume() if resume else {}
+        self.objective, self.stepper = self.processes.prepare(_Objective(self.tokenizer), self.optimizer)
+        self.processes.load_state(state)
 
     def fit(
         self,
@@ -110,9 +121,11 @@ class Trainer:
         log_every = max(1, self.config.steps // LOGGED)
         evaluate_every = max(1, self.config.steps // EVALUATIONS)
         with _repeatable(), threads_of(self.config.threads):
-            while self.share < 1 and not stop():
-                self._train_one()
+            stopped = any(self.processes.mean([stop()]))
+            while self.share < 1 and not stopped:
+                loss, error = self._train_one()
                 self.seconds = time.monotonic() - started
+                stopped = self._agree(loss, error, stop())
                 done = self.share >= 1
                 if self.step % evaluate_every == 0 or done:
                     self._evaluate()
@@ -122,6 +135,7 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
         self._save()
+        self.processes.wait()  # nobody leaves before the weights are written
         return self.tokenizer.eval()
 
     @property
@@ -139,29 +153,34 @@ class Trainer:
         """Whether there is nothing left to train."""
         return self.share >= 1
 
-    def _train_one(self) -> None:
+    def _train_one(self) -> tuple[float, float]:
+        """One step on this process's share of the batch: loss and squared error."""
         images = self.crops.batch(self.step)
         if self.config.shuffle_colours:
             images = shuffle_colours(images, self.config.seed, self.step)
-        images = images.to(self.device)
+        images = images.chunk(self.processes.count)[self.processes.rank].to(self.processes.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        out = self.tokenizer(images)
-        error = F.mse_loss(out.reconstruction, images)
-        loss = error + out.quantized.loss
-        if not math.isfinite(loss.item()):
+        loss, error = self.objective(images)
+        self.stepper.zero_grad()
+        self.processes.backward(loss)
+        self.stepper.step()
+        self.step += 1
+        return loss.item(), error.item()
+
+    def _agree(self, loss: float, error: float, stop: bool) -> bool:
+        """Note a step, with the figures and the clock of all processes; whether one of them was asked to stop."""
+        loss, error, stops, self.seconds = self.processes.mean([loss, error, stop, self.seconds])
+        if not math.isfinite(loss):
             raise CodewordError.of(
                 "a finite loss",
-                f"{loss.item()} at step {self.step}",
+                f"{loss} at step {self.step - 1}",
                 "train again with a lower learning rate; the checkpoint before it is whole",
             )
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.step += 1
-        self.sums["loss"] += loss.item()
-        self.sums["error"] += error.item()
+        self.sums["loss"] += loss
+        self.sums["error"] += error
         self.sums["count"] += 1
+        return stops > 0
 
     def _learning_rate(self) -> float:
         """A warm-up over the first 2 % of the steps, then half a cosine down to zero."""
@@ -170,7 +189,7 @@ class Trainer:
         return self.config.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * self.share))
 
     def _evaluate(self) -> None:
-        if self.held_out:
+        if self.held_out and self.processes.rank == 0:  # the others wait for it in their next step
             with torch.no_grad():
                 scores = evaluate(self.tokenizer.eval(), self.held_out, jpeg=False)
             self.tokenizer.train()
@@ -196,13 +215,16 @@ class Trainer:
         return progress
 
     def _save(self) -> None:
+        if self.processes.rank:
+            return
         tensors, groups = pack(self.optimizer)
         values = {"step": self.step, "seconds": self.seconds, "sums": self.sums, "optimizer": groups}
-        values["pictures"] = self.fingerprint
+        values |= {"pictures": self.fingerprint, "processes": self.processes.state()}
         self.run.write_metrics(self.lines)
         save(self.tokenizer, self.run.folder, TrainingState(tensors, values))
 
-    def _resume(self) -> None:
+    def _resume(self) -> dict[str, Any]:
+        """Take up where the checkpoint is; the state of the processes."""
         state = load_training(self.run.folder)
         if state.values["pictures"] != self.fingerprint:
             raise CodewordError.of(
@@ -214,6 +236,21 @@ class Trainer:
         self.step, self.seconds = state.values["step"], state.values["seconds"]
         self.sums = state.values["sums"]
         self.lines = [line for line in self.run.metrics() if line["step"] <= self.step]
+        return dict(state.values.get("processes", {}))
+
+
+class _Objective(nn.Module):
+    """What is minimised, as one module: half precision and gradients of several processes are wrapped around it."""
+
+    def __init__(self, tokenizer: ImageTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and the mean squared error in it."""
+        out = self.tokenizer(images)
+        error = F.mse_loss(out.reconstruction.float(), images)
+        return error + out.quantized.loss, error
 
 
 def _fingerprint(pictures: list[tuple[str, np.ndarray]]) -> str:
