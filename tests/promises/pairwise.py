@@ -31,6 +31,7 @@ from codeword.parts import (
     LearnedSpread,
     Linear,
     MaxNorm,
+    MeanEMA,
     Normal,
     NormCap,
     Orthogonality,
@@ -54,7 +55,7 @@ __all__ = ["AXES", "build", "covering_array", "pairs_of"]
 
 FEATURES = 6
 AXES: dict[str, list[Any]] = {
-    "update": [EMA, InPlaceSGD, InPlaceAdam, Gradient, Frozen],
+    "update": [EMA, MeanEMA, InPlaceSGD, InPlaceAdam, Gradient, Frozen],
     "transform": [
         None,
         Affine(groups=2),
