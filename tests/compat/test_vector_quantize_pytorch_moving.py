@@ -90,6 +90,7 @@ def test_the_rule_that_the_page_gives_trains_as_the_facade() -> None:
         ("SimVQ(dim=8, codebook_size=16)", {}),
         ("ResidualSimVQ(dim=8, num_quantizers=3, codebook_size=16)", {}),
         ("FSQ(levels=[8, 5, 5], dim=8)", {"levels": (8, 5, 5)}),
+        ("ResidualFSQ(levels=[8, 5, 5], num_quantizers=3, dim=8)", {"levels": (8, 5, 5), "stages": 3}),
         ("LFQ(dim=8, codebook_size=16)", {}),
     ],
 )

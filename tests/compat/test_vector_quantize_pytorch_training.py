@@ -352,6 +352,44 @@ def test_averages_of_codes_that_learn_by_gradient_are_not_kept() -> None:
     )
 
 
+# What codeword promises beyond the original -------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)  # torch's own tracer does it
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["VectorQuantize", "ResidualVQ", "FSQ", "LFQ"])
+def test_layers_compile_whole(name: str, training: bool) -> None:
+    options: dict[str, Any] = {
+        "VectorQuantize": {"dim": 8, "codebook_size": 16},
+        "ResidualVQ": {"dim": 8, "num_quantizers": 2, "codebook_size": 16},
+        "FSQ": {"levels": [8, 5, 5], "dim": 8},
+        "LFQ": {"dim": 8, "codebook_size": 16},
+    }[name]
+    layer = getattr(facade, name)(**options)
+    layer(rows(0))
+    copy = getattr(facade, name)(**options)
+    copy.load_state_dict(layer.state_dict())
+    compiled = torch.compile(layer.train(training), fullgraph=True, backend="eager")
+    got, expected = compiled(rows(1)), copy.train(training)(rows(1))
+    assert torch.equal(got[1], expected[1])
+    torch.testing.assert_close(got[0], expected[0])
+
+
+def test_freeze_codebook_holds_the_codes_for_one_call() -> None:
+    ours = facade.ResidualVQ(dim=8, num_quantizers=2, codebook_size=16)
+    before = ours.codebooks.clone()
+    ours(rows(0), freeze_codebook=True)
+    assert torch.equal(ours.codebooks, before)
+    ours(rows(0))
+    assert not torch.equal(ours.codebooks, before)
+    held = facade.VectorQuantize(8, 16, freeze_codebook=True)
+    before = held.codebook.clone()
+    held(rows(0))
+    assert torch.equal(held.codebook, before)
+
+
 # The document -------------------------------------------------------------------------------------------------
 
 

@@ -163,7 +163,7 @@ class KeyTable:
         return out
 
     def _check_foreign(self, state: State) -> None:
-        known = [key for row in self.rows for key in row.foreign]
+        known = dict.fromkeys(key for row in self.rows for key in row.foreign)
         for key in state:
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)

@@ -14,16 +14,16 @@ from codeword.checkpoints.importers.library import Library, count_of, flag, only
 from codeword.checkpoints.importers.table import KeyTable, Row, State, dropped, joined, kept, renamed
 from codeword.errors import CodewordError
 from codeword.parts import EMA, CodebookLoss, Commitment, Cosine, Euclidean, Frozen, Linear, Rotation, Tanh
-from codeword.quantizers import FSQ, LFQ, Grouped, Quantizer, Residual, VectorQuantizer
+from codeword.quantizers import FSQ, LFQ, Grouped, Quantizer, Residual, ResidualFSQ, VectorQuantizer
 
 __all__ = ["VectorQuantizePytorch", "table_of"]
 
 
 @dataclass(frozen=True)
 class VectorQuantizePytorch(Library):
-    """`VectorQuantize`, `ResidualVQ`, `GroupedResidualVQ`, `SimVQ`, `ResidualSimVQ`, `LFQ` and `FSQ`.
+    """`VectorQuantize`, `ResidualVQ`, `GroupedResidualVQ`, `SimVQ`, `ResidualSimVQ`, `LFQ`, `FSQ` and `ResidualFSQ`.
 
-    Which of them it is shows in the keys, but for FSQ, which keeps none of its own: name its levels. What else the
+    Which of them it is shows in the keys, but for FSQ, which keeps none of its own: pass its levels. What else the
     keys do not tell is passed; the facade `codeword.compat.vector_quantize_pytorch` takes the original's arguments
     instead, and its `.quantizer` is the same.
 
@@ -33,6 +33,7 @@ class VectorQuantizePytorch(Library):
         shared: whether its stages share one codebook.
         decay: of the moving average, should training go on.
         levels: of an FSQ.
+        stages: of a residual FSQ.
         dim: the axis of the features.
     """
 
@@ -41,6 +42,7 @@ class VectorQuantizePytorch(Library):
     shared: bool = False
     decay: float = 0.8
     levels: tuple[int, ...] = ()
+    stages: int | None = None
     dim: int = -1
 
     places: ClassVar[tuple[str, ...]] = ("",)
@@ -55,6 +57,8 @@ class VectorQuantizePytorch(Library):
         if self.levels:
             wide = state.get("project_out.weight")
             features = len(self.levels) if wide is None else len(wide)
+            if self.stages is not None:
+                return ResidualFSQ(features, self.levels, self.stages, dim=self.dim)
             return FSQ(features, self.levels, dim=self.dim, bound=Tanh(margin=-1e-3, exact=True))
         if "mask" in state:
             wide = state.get("project_out.weight")
