@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import codeword
 import codeword.compat.vector_quantize_pytorch as facade
 from codeword.compat import export_state_dict
 
@@ -284,3 +285,32 @@ def test_a_checkpoint_of_another_configuration_says_which_key(change: dict[str, 
 def test_what_is_not_honoured_is_refused_by_name(build: Callable[[], object], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         build()
+
+
+@pytest.mark.parametrize(
+    ("options", "part", "expected"),
+    [
+        ({"kmeans_init": True, "kmeans_iters": 4}, "codebook.rule.init.steps", 4),
+        ({"threshold_ema_dead_code": 2}, "codebook.rule.revival.count", 2),
+        ({"threshold_ema_dead_code": 2}, "codebook.candidates.shape", (16, 8)),
+        ({"sync_codebook": False}, "sync", False),
+        ({"sync_codebook": True}, "sync", True),
+        ({"directional_reparam": True, "directional_reparam_variance": 0.04}, "estimator.noise", 0.2),
+        ({"stochastic_sample_codes": True, "sample_codebook_temp": 0.1}, "estimator.temperature", 0.1),
+        ({"stochastic_sample_codes": True, "sample_codebook_temp": 0}, "estimator", codeword.Rotation()),
+        ({"rotation_trick": True}, "estimator", codeword.Rotation()),
+        ({"rotation_trick": False}, "estimator", codeword.StraightThrough()),
+        ({"commitment_weight": 0.0}, "penalties", ()),
+        ({"orthogonal_reg_weight": 3, "orthogonal_reg_active_codes_only": True}, "penalties.2.active", True),
+    ],
+)
+def test_options_choose_parts(options: dict[str, Any], part: str, expected: object) -> None:
+    value: Any = facade.VectorQuantize(8, 16, **options).quantizer
+    for name in part.split("."):
+        value = value[int(name)] if name.isdigit() else getattr(value, name)
+    assert value == expected
+
+
+def test_masks_and_lengths_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="mask or lens"):
+        facade.VectorQuantize(8, 16)(torch.randn(4, 50, 8), mask=_mask(), lens=torch.tensor([1, 2, 3, 4]))

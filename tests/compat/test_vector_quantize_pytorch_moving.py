@@ -14,7 +14,7 @@ import codeword
 import codeword.compat.vector_quantize_pytorch as facade
 from codeword.checkpoints import convert, convert_back
 from codeword.checkpoints.importers import read_into
-from codeword.checkpoints.importers.vector_quantize_pytorch import table_of
+from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
 from codeword.compat import export_state_dict
 
 ROOT = Path(__file__).parents[2]
@@ -117,10 +117,19 @@ def test_a_state_of_the_original_converts_and_goes_back(old: str, options: dict[
 def test_random_projections_agree() -> None:
     layer = facade.RandomProjectionQuantizer(dim=8, codebook_size=16, codebook_dim=4)
     quantizer = codeword.RandomProjection(8, 16, code_features=4)
-    quantizer.directions.start_from_(layer.rand_projs[0].T)
-    quantizer.codebook.start_from_(layer.vq.codebook)
+    state = export_state_dict(layer)
+    read_into(quantizer, table_of(quantizer), state)
     x = torch.randn(3, 40, 8)
     assert torch.equal(quantizer.encode(x), layer(x))
+    converted = convert(state, library=LIBRARY)
+    assert torch.equal(converted.encode(x), layer(x))
+    back = convert_back(converted, library=LIBRARY)
+    assert sorted(back) == sorted(state)
+    for key, tensor in state.items():
+        torch.testing.assert_close(back[key], tensor, rtol=0, atol=1e-6)
+    several = facade.RandomProjectionQuantizer(dim=8, codebook_size=16, codebook_dim=4, num_codebooks=2)
+    with pytest.raises(codeword.CodewordError, match="facade"):
+        convert(export_state_dict(several), library=LIBRARY)
 
 
 def test_every_difference_names_a_test_that_is_there() -> None:

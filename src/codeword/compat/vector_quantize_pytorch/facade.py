@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable
-from codeword.checkpoints.importers.vector_quantize_pytorch import table_of
+from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
 from codeword.compat.state import Facade
 from codeword.errors import CodewordError
 from codeword.parts import Codebook

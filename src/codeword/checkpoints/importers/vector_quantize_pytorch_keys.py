@@ -1,0 +1,201 @@
+"""The keys of vector-quantize-pytorch for those of codeword, for all of its layers that codeword has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codeword.checkpoints.importers.library import codebook_table, flag, same_names
+from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined, kept, renamed
+from codeword.errors import CodewordError
+from codeword.parts import Cosine, Frozen
+from codeword.quantizers import FSQ, LFQ, Grouped, Quantizer, RandomProjection, Residual, VectorQuantizer
+
+__all__ = ["table_of"]
+
+
+def table_of(quantizer: Quantizer) -> KeyTable:
+    """The keys of the layer of vector-quantize-pytorch that such a quantizer is.
+
+    Raises:
+        CodewordError: it has no such layer.
+    """
+    if isinstance(quantizer, LFQ | FSQ):
+        return _grid_keys(quantizer) + _projections(quantizer)
+    if isinstance(quantizer, RandomProjection):
+        return _random_projection_keys(quantizer)
+    if isinstance(quantizer, VectorQuantizer):
+        return _book_keys([quantizer], ["codebook."]) + _projections(quantizer)
+    if isinstance(quantizer, Residual):
+        draws = [key for key in quantizer.state_dict() if key.startswith("chance.")]
+        return _stage_keys(quantizer) + _projections(quantizer) + KeyTable([kept(*draws)])
+    if isinstance(quantizer, Grouped):
+        return _group_keys(quantizer) + _projections(quantizer)
+    raise CodewordError.of(
+        "a quantizer that vector-quantize-pytorch has too", quantizer.spec, "pass one that convert returned"
+    )
+
+
+def _projections(quantizer: Quantizer) -> KeyTable:
+    table = KeyTable()
+    for name in ("project_in", "project_out"):
+        layer = getattr(quantizer, name)
+        if layer is not None:
+            table += same_names(f"{name}.", f"{name}.", layer)
+    return table
+
+
+def _grid_keys(quantizer: LFQ | FSQ) -> KeyTable:
+    names = [name for name in quantizer.state_dict() if not name.startswith("project_")]
+    table = KeyTable([kept(*names)])
+    if isinstance(quantizer, LFQ):
+        places = 2 ** torch.arange(quantizer.bits - 1, -1, -1)
+        table += KeyTable(
+            [dropped("mask", "the values of the bits, which follow from their number", places.clone)]
+        )
+    return table
+
+
+def _random_projection_keys(quantizer: RandomProjection) -> KeyTable:
+    directions = [renamed("rand_projs", "codes", lambda t: t[0].T, lambda codes: codes.T[None])]
+    table = codebook_table(quantizer.directions, directions).under("", "directions.")
+    flags = renamed("initted", "initialized", flag)
+    return table + codebook_table(quantizer.codebook, [flags, _sliced(_UNLEARNED, [""])]).under(
+        "vq._codebook.", "codebook."
+    )
+
+
+def _stage_keys(residual: Residual) -> KeyTable:
+    if residual.shared:
+        own = table_of(residual.distinct[0]).under("", "quantizers.0.")
+        return KeyTable(_again(row, [f"layers.{n}." for n in range(residual.count)]) for row in own.rows)
+    table = KeyTable()
+    for number, stage in enumerate(residual.distinct):
+        table += table_of(stage).under(f"layers.{number}.", f"quantizers.{number}.")
+    return table
+
+
+def _again(row: Row, prefixes: Sequence[str]) -> Row:
+    """A row whose foreign keys are there once for each prefix, all the same."""
+    if not row.foreign:
+        return row
+    count, read, write = len(row.foreign), row.read, row.write
+    return replace(
+        row,
+        foreign=tuple(prefix + key for prefix in prefixes for key in row.foreign),
+        read=lambda *tensors: read(*tensors[:count]) if read else (),
+        write=lambda *tensors: _tuple(write(*tensors) if write else ()) * len(prefixes),
+    )
+
+
+def _group_keys(grouped: Grouped) -> KeyTable:
+    parts = grouped.distinct
+    heads = [part for part in parts if isinstance(part, VectorQuantizer)]
+    if len(heads) == len(parts):
+        return _book_keys(heads, [f"quantizers.{n}.codebook." for n in range(len(heads))])
+    table = KeyTable()
+    for number, part in enumerate(parts):
+        inner = table_of(part)
+        grid = isinstance(part, LFQ | FSQ)  # whose groups are one layer there
+        table += inner.under("" if grid else f"rvqs.{number}.", f"quantizers.{number}.")
+    return table
+
+
+def _book_keys(quantizers: Sequence[VectorQuantizer], prefixes: Sequence[str]) -> KeyTable:
+    """Codebooks that are slices (heads) of one codebook there."""
+    first = quantizers[0].codebook
+    if isinstance(first.rule, Frozen) and first.transform is not None:
+        rows = [row.under("", prefixes[0]) for row in _simvq_rows()]
+    else:
+        rows = [_sliced(row, prefixes).under("_codebook.", "") for row in _codebook_rows(quantizers[0])]
+    named = {key for row in rows for key in row.native}
+    state = [f"{prefix}{name}" for prefix in prefixes for name in first.state_dict()]
+    return KeyTable([*rows, kept(*(key for key in state if key not in named))])
+
+
+def _simvq_rows() -> list[Row]:
+    weight = joined(
+        ("code_transform.weight",),
+        ("transform.weight", "transform.bias"),
+        lambda w: (w, w.new_zeros(len(w))),
+        _without_bias,
+    )
+    return [renamed("frozen_codebook", "codes"), weight]
+
+
+def _without_bias(weight: Tensor, bias: Tensor) -> Tensor:
+    if bool(bias.any()):
+        raise CodewordError.of(
+            "a SimVQ whose map has no bias, as theirs has none", "one that learned a bias", "freeze it at 0"
+        )
+    return weight
+
+
+def _codebook_rows(quantizer: VectorQuantizer) -> list[Row]:
+    """One head: foreign tensors (K, ...) and what they are here; the leading axis of heads comes after."""
+    book = quantizer.codebook
+    begun = renamed("initted", "initialized", flag)
+    if "sums" not in book.state():  # no moving average: theirs is kept all the same, and not used
+        codes = joined(
+            ("embed", "embed_avg"), ("codes",), lambda codes, _: codes, lambda codes: (codes, codes.clone())
+        )
+        if "counts" in book.state():
+            return [begun, codes, renamed("cluster_size", "counts")]
+        return [begun, _UNLEARNED]
+    if isinstance(quantizer.metric, Cosine):
+        return [
+            begun,
+            joined(("embed", "embed_avg", "cluster_size"), ("codes", "sums", "counts"), _longer, _unit),
+        ]
+    return [begun, renamed("embed", "codes"), renamed("embed_avg", "sums"), renamed("cluster_size", "counts")]
+
+
+_UNLEARNED = joined(  # codes that nothing moves: their averages are the codes
+    ("cluster_size", "embed", "embed_avg"),
+    ("codes",),
+    lambda _, codes, __: codes,
+    lambda codes: (codes.new_ones(len(codes)), codes, codes.clone()),
+)
+
+
+def _longer(embed: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Unit codes with the lengths of the means that they are the directions of: what codes are here."""
+    length = torch.linalg.vector_norm(sums, dim=-1) / counts.clamp_min(1e-20)
+    length = torch.where((length > 0) & length.isfinite(), length, 1.0)
+    return embed * length[..., None], sums, counts
+
+
+def _unit(codes: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return F.normalize(codes, dim=-1), sums, counts
+
+
+def _sliced(row: Row, prefixes: Sequence[str]) -> Row:
+    """A row of one head as that of all heads, which are slices of the foreign tensors; flags are one for all."""
+    if row.native == ("initialized",):
+        names = tuple(prefix + "initialized" for prefix in prefixes)
+        return joined(row.foreign, names, lambda t: (flag(t),) * len(names), lambda *flags: flags[0])
+    names = tuple(prefix + name for prefix in prefixes for name in row.native)
+    own, read, write = len(row.native), row.read, row.write
+    assert read is not None
+    assert write is not None
+
+    def slices(*tensors: Tensor) -> tuple[Tensor, ...]:
+        heads = zip(*(tensor.unbind(0) for tensor in tensors), strict=True)
+        return tuple(part for head in heads for part in _tuple(read(*head)))
+
+    def stacked(*tensors: Tensor) -> tuple[Tensor, ...]:
+        heads = [_tuple(write(*tensors[at : at + own])) for at in range(0, len(tensors), own)]
+        return tuple(
+            part[0][None] if len(part) == 1 else torch.stack(part) for part in zip(*heads, strict=True)
+        )
+
+    return joined(row.foreign, names, slices, stacked)
+
+
+def _tuple(value: Any) -> tuple[Tensor, ...]:
+    return value if isinstance(value, tuple) else (value,)
