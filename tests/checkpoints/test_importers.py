@@ -254,6 +254,19 @@ def test_the_quantizer_computes_what_the_original_does(case: Case) -> None:
     assert torch.equal(quantizer.decode(out.indices), out.quantized)
 
 
+def test_half_precision_is_read_as_it_is(case: Case) -> None:
+    state = {key: tensor.bfloat16() for key, tensor in case.state().items()}
+    quantizer = convert(state, library=case.library, **dict(case.options))
+    x = torch.randn(2, WIDE, 20)
+    indices, _ = case.formula(state, x.movedim(1, -1).reshape(-1, WIDE).double().numpy())
+    assert np.array_equal(quantizer.encode(x).reshape(indices.shape).numpy(), indices)
+    assert {tensor.dtype for tensor in quantizer.state_dict().values()} <= {
+        torch.float32,
+        torch.int64,
+        torch.bool,
+    }
+
+
 def test_the_state_goes_back(case: Case) -> None:
     state = case.state()
     quantizer = convert(state, library=case.library, **dict(case.options))

@@ -8,7 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import Library, codebook_table, count_of, only, residual_table
+from codeword.checkpoints.importers.library import (
+    Library,
+    codebook_table,
+    count_of,
+    only,
+    residual_table,
+    wide,
+)
 from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, renamed
 from codeword.parts import CodebookLoss, Commitment, Cosine, Gradient
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
@@ -91,6 +98,7 @@ def _weight(normed: bool) -> Row:
 
 
 def _multiplied(g: Tensor, v: Tensor) -> Tensor:
+    g, v = wide(g), wide(v)
     return (v * (g / torch.linalg.vector_norm(v, dim=(1, 2), keepdim=True))).squeeze(-1)
 
 

@@ -14,7 +14,7 @@ from codeword.errors import CodewordError
 from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 
-__all__ = ["Library", "codebook_table", "count_of", "flag", "only", "residual_table", "same_names"]
+__all__ = ["Library", "codebook_table", "count_of", "flag", "only", "residual_table", "same_names", "wide"]
 
 
 class Library(ABC):
@@ -65,6 +65,11 @@ def same_names(foreign: str, native: str, module: nn.Module) -> KeyTable:
 def flag(tensor: Tensor) -> Tensor:
     """A flag of any shape and type as a bool scalar."""
     return tensor.reshape(()).bool()
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """In float32 or wider, as codes are computed."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def only(state: State, key: str) -> Tensor:

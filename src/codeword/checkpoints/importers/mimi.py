@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import Library, codebook_table, count_of, flag, residual_table
+from codeword.checkpoints.importers.library import (
+    Library,
+    codebook_table,
+    count_of,
+    flag,
+    residual_table,
+    wide,
+)
 from codeword.checkpoints.importers.table import KeyTable, State, joined, made, renamed
 from codeword.errors import CodewordError
 from codeword.parts import EMA
@@ -89,7 +96,7 @@ def _stage_table(stage: VectorQuantizer) -> KeyTable:
 
 
 def _divided(sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return sums, counts, sums / counts.clamp_min(_SMALLEST)[:, None]
+    return sums, counts, wide(sums) / wide(counts).clamp_min(_SMALLEST)[:, None]
 
 
 def _undivided(sums: Tensor, counts: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
