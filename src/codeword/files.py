@@ -12,7 +12,10 @@ from typing import BinaryIO
 
 from codeword.errors import CodewordError
 
-__all__ = ["make_folder", "replacing", "write_whole", "writing"]
+__all__ = ["TEMPORARY", "make_folder", "replacing", "write_whole", "writing"]
+
+TEMPORARY = ".codeword-*.tmp"
+"""The name of a file that is not whole yet; one that is left was of a process that was killed."""
 
 
 @contextlib.contextmanager
@@ -36,7 +39,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     # A short name of its own: that of `path` with something added could be too long for the file system.
-    temporary = path.with_name(f".codeword-{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(TEMPORARY.replace("*", secrets.token_hex(6)))
     made: list[Path] = []
     stream: BinaryIO | None = None
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codeword.errors import CodewordError
+from codeword.files import TEMPORARY
 from codeword.packages import load
 from codeword.workbench.bulk import Done, Encoder, Job, Shard
 from codeword.workbench.data import Skipped
@@ -88,6 +89,8 @@ def encode_with_ray(
         for row in _rows(done):
             values = json.loads(row["done"])
             yield Done(values["rows"], values["tokens"], [Skipped(*one) for one in values["skipped"]])
+        for leftover in shards[0].path.parent.glob(TEMPORARY):  # of workers that were killed
+            leftover.unlink(missing_ok=True)
     finally:
         ray.shutdown()
 
