@@ -118,6 +118,6 @@ def _untranslatable(model: Model, part: Part, error: Exception) -> CodewordError
     while cause.__cause__ is not None:
         cause = cause.__cause__
     reason = str(cause).strip().splitlines()[0]
-    name = getattr(model, "spec", type(model).__name__)
     remedy = "write a program of torch.export instead (.pt2), which knows all of torch"
-    return CodewordError.of(f"a {part} made of operations that ONNX has", f"{name}: {reason}", remedy)
+    got = f"a {type(model).__name__} whose {part} stops with {reason}"
+    return CodewordError.of("a model made of operations that ONNX has", got, remedy)

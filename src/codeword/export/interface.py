@@ -45,10 +45,12 @@ def interface_of(model: Model, part: Part, example: Tensor | None = None) -> Int
         part: "forward", "encode" or "decode".
         example: an input of `encode`; None: the usual shape of this model's.
     """
+    # A copy: the base of a view would be traced with it, and its sizes be taken for conditions.
+    example = None if example is None else example.detach().clone()
     encoding = _tokenizer(model, example) if isinstance(model, ImageTokenizer) else _quantizer(model, example)
     if part != "decode":
         return encoding
-    indices = model.encode(encoding.example)
+    indices = model.encode(encoding.example).clone()
     features = 1 if isinstance(model, ImageTokenizer) else model.dim % encoding.example.ndim
     places = [encoding.axes[axis] for axis in range(encoding.example.ndim) if axis != features]
     if isinstance(model, Layout):

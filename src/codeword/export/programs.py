@@ -101,5 +101,5 @@ def _untraceable(model: Model, part: str, error: Exception) -> CodewordError:
     lines = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     remedy = "leave out what looks at the values of tensors (.item(), if tensor:) in your own parts"
-    name = type(model).__name__ + (f" {model.spec}" if hasattr(model, "spec") else "")
-    return CodewordError.of(f"a {part} that can be traced", f"{name}, which stops with {reason}", remedy)
+    got = f"a {type(model).__name__} whose {part} stops with {reason}"
+    return CodewordError.of("a model that can be traced", got, remedy)

@@ -220,7 +220,7 @@ def split_indices(index: Tensor, sizes: Sequence[int]) -> Tensor:
     rest, parts = index.long(), []
     for size in reversed(sizes):
         parts.append(rest % size)
-        rest = rest.div(size, rounding_mode="floor")
+        rest = rest // size
     return torch.where(index[..., None] < 0, -1, torch.stack(parts[::-1], -1))
 
 

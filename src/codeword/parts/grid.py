@@ -55,7 +55,8 @@ class Grid(nn.Module):
         """The digits (N, places) of indices."""
         if not self.joined:
             return indices
-        return indices[..., None].div(self._places(), rounding_mode="floor") % self.levels
+        # `//`, not div(rounding_mode="floor"): torch writes that as a division of float32 in ONNX.
+        return indices[..., None] // self._places() % self.levels
 
     def count(self, indices: Tensor, valid: Valid) -> Tensor:
         """The uses of each code, or of each level, by the valid rows of this rank: flat float32."""

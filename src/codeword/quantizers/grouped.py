@@ -174,7 +174,9 @@ class Grouped(Composite):
         """The parts and their rows, contiguous."""
         if self.shared:
             return [(self.parts[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
-        parts = rows.chunk(self.count, 1)
+        parts: Sequence[Tensor] = rows.chunk(self.count, 1)
+        if torch.compiler.is_exporting():  # a program for any number of rows cannot ask whether it is 1
+            parts = [part.clone(memory_format=torch.contiguous_format) for part in parts]
         return [(child, part.contiguous()) for child, part in zip(self.parts, parts, strict=True)]
 
     def _fork(self, indices: Tensor) -> Sequence[Tensor]:
