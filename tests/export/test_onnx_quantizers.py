@@ -14,9 +14,6 @@ from promises.cases import CASES
 QUICK = ("vq", "residual", "fsq", "channelwise")  # seconds each; all the others go with the slow tests
 ROWS = 10_000
 
-# name of a case -> why ONNX cannot have it
-NOT_IN_ONNX: dict[str, str] = {}
-
 
 def run(graph, x):
     session = onnxruntime.InferenceSession(graph.SerializeToString())
@@ -51,7 +48,6 @@ def assert_equal_but_for_ties(quantizer, x, found):
     [
         pytest.param(case, id=case.name, marks=() if case.name in QUICK else pytest.mark.slow)
         for case in CASES
-        if case.name not in NOT_IN_ONNX
     ],
 )
 def test_onnxruntime_gives_the_same(case):

@@ -1,18 +1,23 @@
-"""P6: one graph for the first batch, one for all others whatever their size, and a program to export."""
+"""P6: one graph for the first batch, one for all others whatever their size, and programs to save and load."""
 
 from __future__ import annotations
 
 import copy
+import io
 
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch._dynamo.utils import counters
 
 import codeword
+from codeword import export
 from promises.cases import every_case
 
 # torch's own tracer instantiates autograd functions, against its own advice
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+
+SIZES = (8, 9, 7, 12, 5, 11, 13, 6, 10, 14, 8, 4, 15, 9, 3, 16, 7, 2, 12, 8)  # of 20 batches
 
 
 def resized(x: torch.Tensor, quantizer, size: int) -> torch.Tensor:
@@ -27,8 +32,32 @@ def resized(x: torch.Tensor, quantizer, size: int) -> torch.Tensor:
 
 def compiled(quantizer):
     torch._dynamo.reset()
+    counters.clear()
     counter = CompileCounterWithBackend("aot_eager")
     return torch.compile(quantizer, backend=counter, fullgraph=True), counter
+
+
+def assert_graphs(counter, count: int) -> None:
+    assert counter.frame_count == count
+    assert counters["stats"]["unique_graphs"] == count
+    assert not counters["graph_break"]
+
+
+def train_alike(run, eager, case, sizes) -> None:
+    """The compiled quantizer and its copy take the same steps, with the same results."""
+    for step, size in enumerate(sizes):
+        x = resized(case.x(step), eager, size).requires_grad_()
+        out, expected = run(x), eager(x)
+        (out.quantized.sum() + out.loss).backward()
+        torch.testing.assert_close(out.quantized, expected.quantized)
+        torch.testing.assert_close(out.loss, expected.loss)
+        assert torch.equal(out.indices, expected.indices)
+
+
+def assert_same_state(quantizer, eager) -> None:
+    expected = eager.state_dict()
+    for key, value in quantizer.state_dict().items():
+        torch.testing.assert_close(value, expected[key], msg=lambda text, key=key: f"{key}: {text}")
 
 
 @every_case("P6")
@@ -36,44 +65,50 @@ def test_training_steps_share_one_graph(case):
     quantizer = case.trained()
     eager = copy.deepcopy(quantizer)
     run, counter = compiled(quantizer)
-    for step, size in enumerate((8, 9, 7, 12)):
-        x = resized(case.x(step), quantizer, size).requires_grad_()
-        out, expected = run(x), eager(x)
-        (out.quantized.sum() + out.loss).backward()
-        torch.testing.assert_close(out.quantized, expected.quantized)
-        torch.testing.assert_close(out.loss, expected.loss)
-        assert torch.equal(out.indices, expected.indices)
-    assert counter.frame_count == 1
-    for key, value in quantizer.state_dict().items():
-        torch.testing.assert_close(value, eager.state_dict()[key])
+    with torch._dynamo.config.patch(error_on_recompile=True):  # which says why
+        train_alike(run, eager, case, SIZES)
+    assert_graphs(counter, 1)
+    assert_same_state(quantizer, eager)
 
 
 @every_case("P6")
-def test_eval_and_export(case):
+def test_eval_shares_one_graph(case):
     quantizer = case.trained().eval()
     run, counter = compiled(quantizer)
-    for size in (8, 9, 7):
-        x = resized(case.x(), quantizer, size)
-        assert torch.equal(run(x).quantized, quantizer(x).quantized)
-    assert counter.frame_count == 1
-    axis = 1 if quantizer.dim == 0 else 0
-    shapes = ({axis: torch.export.Dim("samples", min=2)},)
-    with torch.no_grad():  # a program to serve: surrogate gradients stay out of it
-        program = torch.export.export(quantizer, (resized(case.x(), quantizer, 6),), dynamic_shapes=shapes)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for step, size in enumerate(SIZES):
+            x = resized(case.x(step), quantizer, size)
+            assert torch.equal(run(x).quantized, quantizer(x).quantized)
+    assert_graphs(counter, 1)
+
+
+@every_case("P6")
+def test_programs_are_saved_and_loaded(case):
+    quantizer = case.trained().eval()
     x = resized(case.x(1), quantizer, 11)
-    assert torch.equal(program.module()(x).indices, quantizer.encode(x))
+    parts = {"forward": x, "encode": x, "decode": quantizer.encode(x)}
+    if not quantizer.decodes:
+        del parts["decode"]
+    for part, given in parts.items():
+        file = io.BytesIO()
+        torch.export.save(export.program(quantizer, part, case.x()), file)
+        file.seek(0)
+        out, expected = torch.export.load(file).module()(given), getattr(quantizer, part)(given)
+        assert type(out) is type(expected)
+        torch.testing.assert_close(out, expected, rtol=0, atol=0)
 
 
-def test_the_first_batch_has_one_graph_of_its_own():
+@pytest.mark.slow
+@every_case("P6")
+def test_the_first_batch_has_a_graph_of_its_own(case):
     torch.manual_seed(0)
-    vq = codeword.VectorQuantizer(6, 11)
-    eager = copy.deepcopy(vq)
-    run, counter = compiled(vq)
-    for step in range(4):
-        x = torch.randn(40 + step, 6)
-        torch._dynamo.mark_dynamic(x, 0)
-        torch.testing.assert_close(run(x).quantized, eager(x).quantized)
-    assert counter.frame_count == 2
+    quantizer = case.build()
+    eager = copy.deepcopy(quantizer)
+    graphs = 1 if quantizer.ready else 2
+    run, counter = compiled(quantizer)
+    train_alike(run, eager, case, SIZES[:4])
+    assert_graphs(counter, graphs)
+    assert_same_state(quantizer, eager)
 
 
 @pytest.mark.slow
@@ -84,7 +119,9 @@ def test_inductor_compiles_the_default_layer():
     vq(torch.randn(500, 16))
     eager = copy.deepcopy(vq)
     torch._dynamo.reset()
+    counters.clear()
     run = torch.compile(vq, fullgraph=True, dynamic=True)
-    for step in range(3):
+    for step in range(20):
         x = torch.randn(300 + step, 16)
         torch.testing.assert_close(run(x).quantized, eager(x).quantized)
+    assert counters["stats"]["unique_graphs"] == 1

@@ -1,0 +1,40 @@
+"""`codeword export`, on a tiny real run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from codeword.checkpoints import load
+from codeword.cli import main
+
+
+def test_onnx_of_a_run(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(run_folder), "--out", str(tmp_path / "model.onnx")]) == 0
+    encode, decode = (tmp_path / f"model-{part}.onnx" for part in ("encode", "decode"))
+    assert all(str(file) in capsys.readouterr().out for file in (encode,))
+    tokenizer = load(run_folder)
+    images = torch.rand(2, 3, 29, 33) * 2 - 1
+    (tokens,) = onnxruntime.InferenceSession(encode).run(["tokens"], {"pixels": images.numpy()})
+    assert np.array_equal(tokens, tokenizer.encode(images).numpy())
+    (pixels,) = onnxruntime.InferenceSession(decode).run(["pixels"], {"tokens": tokens})
+    with torch.no_grad():
+        expected = tokenizer.decode(torch.from_numpy(tokens)).numpy()
+    np.testing.assert_allclose(pixels, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("out", "words", "named"),
+    [
+        ("model.onnx", ["--opset", "11"], "opset from 18 to 23"),
+        ("model.pt", [], "ends in .onnx or .pt2"),
+    ],
+)
+def test_input_that_cannot_be_used(run_folder, tmp_path, capsys, out, words, named):
+    assert main(["export", str(run_folder), "--out", str(tmp_path / out), *words]) == 2
+    assert named in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

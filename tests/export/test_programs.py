@@ -1,0 +1,124 @@
+"""Programs of torch.export: any size, frozen weights, a fresh process, errors with names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import codeword
+from codeword import CodewordError, export
+from codeword.parts import Euclidean
+from codeword.tokenizers import ImageTokenizer
+
+
+@pytest.fixture
+def vq():
+    torch.manual_seed(0)
+    vq = codeword.VectorQuantizer(6, 11)
+    vq(torch.randn(200, 6))
+    return vq
+
+
+@pytest.fixture
+def tokenizer():
+    torch.manual_seed(0)
+    tokenizer = ImageTokenizer(codeword.VectorQuantizer(8, 16, dim=1), width=8, stride=4, blocks=1)
+    tokenizer(torch.randn(4, 3, 32, 32))
+    return tokenizer.eval()
+
+
+@pytest.mark.parametrize("part", ["encode", "decode"])
+def test_any_number_of_rows(vq, part):
+    program = export.program(vq, part)
+    run = program.module()
+    for rows in (0, 1, 2, 1000):
+        x = torch.randn(rows, 6)
+        x = vq.encode(x) if part == "decode" else x
+        assert torch.equal(run(x), getattr(vq, part)(x))
+    (placeholder,) = [
+        node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs
+    ]
+    assert isinstance(placeholder.meta["val"].shape[0], torch.SymInt)
+
+
+def test_as_many_axes_as_the_example_has(vq):
+    run = export.program(vq, "forward", torch.zeros(4, 4, 6)).module()
+    vq.eval()
+    x = torch.randn(1, 9, 6)
+    out = run(x)
+    assert isinstance(out, codeword.Quantized)
+    assert torch.equal(out.quantized, vq(x).quantized)
+
+
+def test_pictures_of_any_size(tokenizer):
+    encode, decode = (export.program(tokenizer, part).module() for part in ("encode", "decode"))
+    for shape in ((1, 3, 32, 32), (3, 3, 17, 44), (2, 3, 5, 8), (1, 3, 4, 40)):
+        images = torch.randn(shape)
+        tokens = encode(images)
+        with torch.no_grad():
+            assert torch.equal(tokens, tokenizer.encode(images))
+            torch.testing.assert_close(decode(tokens), tokenizer.decode(tokens))
+
+
+def test_a_part_holds_half_of_a_tokenizer(tokenizer):
+    names = {part: export.program(tokenizer, part).state_dict for part in ("encode", "decode")}
+    assert not any("decoder" in name for name in names["encode"])
+    assert not any("encoder" in name for name in names["decode"])
+    assert hasattr(tokenizer, "decoder")
+    assert hasattr(tokenizer, "encoder")
+
+
+def test_what_is_learned_later_does_not_reach_it(vq):
+    x = torch.randn(100, 6)
+    before = vq.encode(x)
+    run = export.program(vq).module()
+    assert vq.training
+    for _ in range(20):
+        vq(3 * torch.randn(100, 6) + 5)
+    assert not torch.equal(vq.encode(x), before)
+    assert torch.equal(run(x), before)
+
+
+def test_a_fresh_process_needs_the_import(vq, tmp_path):
+    torch.export.save(export.program(vq, "forward"), tmp_path / "vq.pt2")
+    code = (
+        "import torch; {} p = torch.export.load('vq.pt2'); print(type(p.module()(torch.ones(3, 6))).__name__)"
+    )
+
+    def ended(line: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-W", "ignore", "-c", code.format(line)]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+
+    assert ended("import codeword;").stdout == "Quantized\n"
+    assert ended("").returncode != 0
+
+
+@dataclass(frozen=True)
+class Looking(Euclidean):
+    """A metric that asks for a value, as no traced program can."""
+
+    def look_up(self, rows, codes):
+        return super().look_up(rows, codes) * int(rows.sum().item() > 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "part", "named"),
+    [
+        (
+            codeword.VectorQuantizer(6, 11, metric=Looking()),
+            "encode",
+            "a model that can be traced, but got a VectorQuantizer whose encode",
+        ),
+        (codeword.VectorQuantizer(6, 11), "train", "forward, encode, decode"),
+        (codeword.RandomProjection(6, 11, code_features=4), "decode", "cannot be decoded"),
+        (torch.nn.Linear(3, 3), "encode", "a quantizer or a tokenizer, but got Linear"),
+    ],
+    ids=["untraceable", "no such part", "no decode", "no quantizer"],
+)
+def test_what_cannot_be_exported_is_named(model, part, named):
+    with pytest.raises(CodewordError, match=named):
+        export.program(model, part)
