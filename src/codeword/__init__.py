@@ -29,6 +29,7 @@ from codeword.parts import (
     LargeAlpha,
     LearnedSpread,
     Linear,
+    Logit,
     MaxNorm,
     MeanEMA,
     Normal,
@@ -41,6 +42,7 @@ from codeword.parts import (
     Sample,
     Sampled,
     Sigmoid,
+    SmoothedEMA,
     SpaceFilling,
     Split,
     Stale,
@@ -74,7 +76,7 @@ from codeword.quantizers import (
     from_spec,
     methods,
 )
-from codeword.quantizers.fit import Collisions, RatePoint, collisions, fit, rate_distortion
+from codeword.quantizers.fit import fit
 from codeword.quantizers.models import (
     anneal,
     codebook_parameters,
@@ -88,6 +90,7 @@ from codeword.quantizers.models import (
 )
 from codeword.quantizers.norms import MaxNormFeatures, UnitFeatures
 from codeword.quantizers.parallel import accumulate, finish_sharding
+from codeword.quantizers.rates import Collisions, RatePoint, collisions, rate_distortion
 from codeword.quantizers.warm_up import warm_up
 from codeword.version import __version__
 
@@ -129,6 +132,7 @@ __all__ = [
     "LargeAlpha",
     "LearnedSpread",
     "Linear",
+    "Logit",
     "MaxNorm",
     "MaxNormFeatures",
     "MeanEMA",
@@ -151,6 +155,7 @@ __all__ = [
     "Sample",
     "Sampled",
     "Sigmoid",
+    "SmoothedEMA",
     "SpaceFilling",
     "Split",
     "Stale",

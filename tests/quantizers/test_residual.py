@@ -242,7 +242,7 @@ def test_two_collectives_a_step(spec, monkeypatch):
     calls: list[str] = []
 
     def counted(name, result):
-        def call(tensor: torch.Tensor) -> torch.Tensor:
+        def call(tensor: torch.Tensor, *more: int) -> torch.Tensor:
             calls.append(name)
             return result(tensor)
 

@@ -16,6 +16,7 @@ from codeword.functional.blocked import over_blocks
 from codeword.functional.kmeans import kmeans, lloyd
 from codeword.functional.losses import squared_error
 from codeword.functional.nearest import nearest
+from codeword.functional.progressive import progressive_kmeans
 from codeword.functional.random import Draws, Stream, new_seed
 from codeword.functional.segment_sum import segment_sum
 from codeword.functional.substitute import substitute
@@ -36,6 +37,7 @@ __all__ = [
     "new_seed",
     "over_blocks",
     "pack_bits",
+    "progressive_kmeans",
     "regroup_bits",
     "relayout",
     "segment_sum",

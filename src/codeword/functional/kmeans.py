@@ -18,6 +18,7 @@ from codeword.functional.segment_sum import segment_sum
 __all__ = ["kmeans", "lloyd"]
 
 PLUS_PLUS_ROWS_PER_CODE = 64
+PLUS_PLUS_DISTANCES = 2**30  # fewer rows a code where there would be more
 
 
 def lloyd(rows: Tensor, codes: Tensor, *, steps: int = 10, weights: Tensor | None = None) -> Tensor:
@@ -52,7 +53,7 @@ def kmeans(
     codebook_size: int,
     *,
     steps: int = 10,
-    start: Literal["sample", "k-means++"] = "sample",
+    start: Literal["sample", "k-means++"] | Tensor = "sample",
     seed: int = 0,
 ) -> Tensor:
     """Cluster vectors, which may be a stream larger than memory: it is read once for the start and once for
@@ -66,11 +67,11 @@ def kmeans(
             batches of that form whenever it is iterated (a list, a loader; not a generator, which can be
             read once only).
         codebook_size: number of codes K, at most the number of rows.
-        steps: number of Lloyd steps.
+        steps: number of Lloyd steps at most; fewer, when one has changed nothing.
         start: "sample", K different rows drawn at random; or "k-means++" (Arthur and Vassilvitskii, 2007),
             which draws rows in turn with probability proportional to their squared distance from those drawn
             before: a better start, but sequential (minutes at K = 65,536), on a sample of at most 64 rows a
-                code.
+            code and 2^30 distances; or the codes (..., K, D) to begin with.
         seed: decides every draw.
 
     Returns:
@@ -89,21 +90,19 @@ def kmeans(
         raise CodewordError.of(
             "batches that can be read again", "an iterator", "pass a list or a data loader"
         )
-    if start not in ("sample", "k-means++"):
-        raise CodewordError.of("start 'sample' or 'k-means++'", repr(start), "pass one of them")
     ready = _Ready(batches)
-    if start == "sample":
-        codes = _sample(ready, codebook_size, seed)
-    else:
-        codes = _plus_plus(_sample(ready, codebook_size * PLUS_PLUS_ROWS_PER_CODE, seed), codebook_size, seed)
+    codes = start if isinstance(start, Tensor) else _start(ready, codebook_size, start, seed)
     if codes.shape[-2] < codebook_size:
         raise CodewordError.of(
             f"at least {codebook_size} finite rows", f"{codes.shape[-2]}", "pass a smaller codebook_size"
         )
     for _ in range(steps):
+        before = codes
         codes = _moved(
             codes, reduce(_Tally.joined, (_tally(batch, codes, _finite(batch)) for batch in ready))
         )
+        if codes.equal(before):
+            break
     return codes
 
 
@@ -193,6 +192,16 @@ def _sample(batches: Iterable[Tensor], count: int, seed: int) -> Tensor:
         raise CodewordError.of("at least one batch", "none", "pass a non-empty list or loader")
     fewest = int((keys >= 0).sum(-1).min()) if keys.numel() else 0
     return sample[..., :fewest, :]
+
+
+def _start(batches: Iterable[Tensor], count: int, start: str, seed: int) -> Tensor:
+    """The first codes (..., count, D), or as many as there are rows."""
+    if start not in ("sample", "k-means++"):
+        raise CodewordError.of("start 'sample' or 'k-means++'", repr(start), "pass one of them")
+    if start == "sample":
+        return _sample(batches, count, seed)
+    rows = min(PLUS_PLUS_ROWS_PER_CODE * count, max(PLUS_PLUS_DISTANCES // count, count))
+    return _plus_plus(_sample(batches, rows, seed), count, seed)
 
 
 def _keys(shape: torch.Size, seed: int, step: int, device: torch.device) -> Tensor:

@@ -13,12 +13,12 @@ from codeword.parts import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = ["beam_search"]
+__all__ = ["beam_search", "codes_of"]
 
 _NUMBERS = 2**24  # of partial sums at once: 64 MiB in float32
 
 
-def beam_search(rows: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
+def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     """The indices (N, stages) of the best sum of one code a stage that keeping `beam` partial sums finds.
 
     Each of the partial sums is continued by its `beam` nearest codes, and of all those the `beam` nearest to the row
@@ -26,15 +26,11 @@ def beam_search(rows: Tensor, stages: Sequence[Quantizer], beam: int) -> Tensor:
 
     Args:
         rows: (N, D).
-        stages: vector quantizers without projections, nearest meaning Euclidean.
-        beam: how many partial sums to keep.
-
-    Raises:
-        CodewordError: stages that are something else.
+        books: the codes (K, D) of each stage.
+        beam: how many partial sums to keep; 1 is the search of one stage after another.
 
     Source: Babenko and Lempitsky 2014, "Additive quantization"; in residual stacks Faiss's ResidualQuantizer.
     """
-    books = [_codes_of(stage) for stage in stages]
     block = max(1, _NUMBERS // (beam * rows.shape[1]))
     return torch.cat([_search(part, books, beam) for part in rows.split(block)])
 
@@ -61,7 +57,12 @@ def _continuations(left: Tensor, codes: Tensor, k: int) -> tuple[Tensor, Tensor]
     return found.view(rows, beams, k), distances.view(rows, beams, k)
 
 
-def _codes_of(stage: Quantizer) -> Tensor:
+def codes_of(stage: Quantizer) -> Tensor:
+    """The codes (K, D) of a stage that can be searched with beams.
+
+    Raises:
+        CodewordError: something else than a vector quantizer without projections, nearest meaning Euclidean.
+    """
     if (
         not isinstance(stage, VectorQuantizer)
         or stage.project_in is not None

@@ -12,7 +12,7 @@ from codeword.errors import CodewordError
 from codeword.functional import Stream, Valid, substitute
 from codeword.parts.chance import Chance
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.beam import beam_search
+from codeword.quantizers.beam import beam_search, codes_of
 from codeword.quantizers.composite import Composite, check_parts, mean_losses, repeated
 from codeword.quantizers.statistics import Kept, Statistics
 
@@ -127,7 +127,7 @@ class Residual(Composite):
     def search(self, rows: Tensor, **choices: int) -> Tensor:
         children = self._stages(choices)
         if choices.get("beam", 1) > 1:
-            return beam_search(rows, children, choices["beam"])
+            return beam_search(rows, [codes_of(child) for child in children], choices["beam"])
         found = []
         for child in children:
             found.append(child.look_up(child.narrow(rows)))
@@ -273,7 +273,7 @@ class Residual(Composite):
 
 def _filled(index: Tensor) -> tuple[Tensor, Tensor]:
     """Index 0 for rows whose stage was left out, and which rows (N,) have it."""
-    stays = (index >= 0).reshape(len(index), index[:1].numel()).any(1) if index.ndim > 1 else index >= 0
+    stays = (index >= 0).flatten(1).any(1) if index.ndim > 1 else index >= 0
     return torch.where(_like(stays, index), index, 0), stays
 
 

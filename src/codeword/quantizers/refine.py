@@ -1,0 +1,107 @@
+"""The codes of all stages of a residual quantizer fitted together, given which codes were chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codeword.quantizers.beam import beam_search
+
+__all__ = ["refine"]
+
+_ROUNDS = 10
+_SWEEPS = 3
+_PATIENCE = 2  # rounds without a gain
+_GAIN = 1e-3  # the least that counts, of the error
+_PAIRS = 2**28  # of codes of two stages that are counted: 1 GiB
+
+
+class _Seen(NamedTuple):
+    """What a round knows of the vectors: of their size nothing."""
+
+    pairs: dict[
+        tuple[int, int], Tensor
+    ]  # (K_m, K_l) for stages m < l: how often two codes were chosen together
+    hits: list[Tensor]  # (K_m,)
+    sums: list[Tensor]  # (K_m, D): of the vectors that chose a code
+    errors: Tensor  # (stages,): squared, after each stage
+
+
+def refine(books: Sequence[Tensor], batches: Iterable[Tensor], beam: int) -> list[Tensor]:
+    """Codes with which a search with `beam` leaves less over, after each of the stages.
+
+    A round searches all vectors and then, with the choices held, minimises the sum over m of E_m / e_m, where E_m is
+    the squared error after m stages and e_m is what it was: one step on the product of the errors, so that the first
+    stages stay a good quantizer. That is a linear least-squares problem, of which some block Gauss-Seidel sweeps are
+    made: each code moves to the weighted mean of what the other stages leave for it. The best round is kept.
+
+    Args:
+        books: the codes (K, D) of each stage.
+        batches: vectors (N, D), read once a round.
+        beam: as for `beam_search`.
+
+    Returns:
+        the codes; those given, where there is one stage, or more than 2^28 pairs of codes of two stages.
+
+    Source: the joint least squares of Babenko and Lempitsky 2014, "Additive quantization", over all prefixes.
+    """
+    pairs = sum(len(one) * len(other) for one, other in combinations(books, 2))
+    books = best = [codes.double() for codes in books]
+    lowest, idle = math.inf, 0
+    for _ in range(_ROUNDS + 1 if 0 < pairs <= _PAIRS else 0):
+        seen = _look(books, batches, beam)
+        score = float(seen.errors.log().mean())
+        idle = 0 if score < lowest - _GAIN else idle + 1
+        if score < lowest:
+            lowest, best = score, books
+        if idle > _PATIENCE or not math.isfinite(score):
+            break
+        books = _solve(books, seen)
+    return best
+
+
+def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int) -> _Seen:
+    sizes = [len(codes) for codes in books]
+    searched = [codes.float() for codes in books]
+    pairs = {
+        (m, n): torch.zeros(sizes[m] * sizes[n], dtype=torch.int32, device=books[0].device)
+        for m, n in combinations(range(len(books)), 2)
+    }
+    hits = [codes.new_zeros(len(codes)) for codes in books]
+    sums = [torch.zeros_like(codes) for codes in books]
+    errors = books[0].new_zeros(len(books))
+    for batch in batches:
+        rows = batch[batch.isfinite().all(-1)]
+        indices = beam_search(rows.float(), searched, beam).unbind(1)
+        rows = left = rows.double()
+        for m, index in enumerate(indices):
+            left = left - books[m][index]
+            errors[m] += left.square().sum()
+            hits[m].index_add_(0, index, torch.ones_like(left[:, 0]))
+            sums[m].index_add_(0, index, rows)
+        for (m, n), count in pairs.items():
+            together = indices[m] * sizes[n] + indices[n]
+            count.index_add_(0, together, torch.ones_like(together, dtype=torch.int32))
+    counted = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
+    return _Seen(counted, hits, sums, errors)
+
+
+def _solve(books: list[Tensor], seen: _Seen) -> list[Tensor]:
+    """Some sweeps over the stages, each code at the minimum of the weighted error while the others stay."""
+    later = (1 / seen.errors).flip(0).cumsum(0).flip(0)  # the weight of the prefixes that a stage is part of
+    books = list(books)
+    for _ in range(_SWEEPS):
+        for m, codes in enumerate(books):
+            taken = later[m] * seen.sums[m]
+            for n, others in enumerate(books):
+                if n != m:
+                    together = seen.pairs[m, n] if m < n else seen.pairs[n, m].T
+                    taken = taken - later[max(m, n)] * (together.to(codes.dtype) @ others)
+            hits = seen.hits[m][:, None]
+            books[m] = torch.where(hits > 0, taken / (later[m] * hits), codes)
+    return books
