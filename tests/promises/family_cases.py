@@ -28,6 +28,7 @@ SPECS = {
     "fsq-projected": "fsq7-5",
     "fsq-sigmoid": "fsq5-5-5,sigmoid",
     "fsq-symmetric-noise": "fsq5-4-3-2-2-2,symmetric,noise=0.5",
+    "fsq-logit": "fsq5-4-3-2-12-2,logit",
     "fsq-large": "fsq16-16-16-16-16-17",
     "fsq-cell": "fsq5-4-3-2-2-2,cell(1)",
     "residual-rescaled-fsq": "rfsq5-4-3-2-2-2,stages=3,dropout=0.5",

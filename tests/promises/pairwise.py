@@ -41,6 +41,7 @@ from codeword.parts import (
     RunningAffine,
     Sample,
     Sampled,
+    SmoothedEMA,
     SpaceFilling,
     Split,
     Stale,
@@ -55,7 +56,7 @@ __all__ = ["AXES", "build", "covering_array", "pairs_of"]
 
 FEATURES = 6
 AXES: dict[str, list[Any]] = {
-    "update": [EMA, MeanEMA, InPlaceSGD, InPlaceAdam, Gradient, Frozen],
+    "update": [EMA, MeanEMA, SmoothedEMA, InPlaceSGD, InPlaceAdam, Gradient, Frozen],
     "transform": [
         None,
         Affine(groups=2),

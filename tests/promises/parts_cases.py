@@ -36,6 +36,7 @@ from codeword.parts import (
     Rotation,
     RunningAffine,
     Sampled,
+    SmoothedEMA,
     SpaceFilling,
     Split,
     Stale,
@@ -62,6 +63,7 @@ PARTS_CASES: dict[str, Callable[[], Quantizer]] = {
     "dot": vq(metric=Dot()),
     "smoothed": vq(codebook=EMA(smoothing=1e-3)),
     "gathers-first": vq(codebook=EMA(gathers_first=True)),
+    "smoothed-ema": vq(codebook=SmoothedEMA(patience=1)),
     "mean-ema": vq(31, codebook=MeanEMA(decay=0.8, revival=Budget(0.5, at_most=4))),
 }
 

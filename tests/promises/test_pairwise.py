@@ -37,7 +37,13 @@ def may_meet(axis_a: str, a: object, axis_b: str, b: object) -> bool:
     together = {axis_a: a, axis_b: b}
     update, transform = together.get("update"), together.get("transform")
     estimator, revival = together.get("estimator"), together.get("revival")
-    gradient_free = update in (codeword.EMA, codeword.MeanEMA, codeword.InPlaceSGD, codeword.InPlaceAdam)
+    gradient_free = update in (
+        codeword.EMA,
+        codeword.MeanEMA,
+        codeword.SmoothedEMA,
+        codeword.InPlaceSGD,
+        codeword.InPlaceAdam,
+    )
     if gradient_free and transform is not None:
         return False
     if gradient_free and estimator in (codeword.StraightThrough(sync=0.5), codeword.Directional()):

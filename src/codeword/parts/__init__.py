@@ -3,7 +3,7 @@
 `PARTS` lists every class that a spec string may name.
 """
 
-from codeword.parts.bounds import Cell, Sigmoid, Symmetric, Tanh
+from codeword.parts.bounds import Cell, Logit, Sigmoid, Symmetric, Tanh
 from codeword.parts.codebook import Codebook
 from codeword.parts.estimators import Directional, Gumbel, ReinMax, Rotation, Sampled, StraightThrough
 from codeword.parts.inits import KMeans, Normal, Sample, Uniform
@@ -32,7 +32,7 @@ from codeword.parts.transforms import (
     SpaceFilling,
     UnitNorm,
 )
-from codeword.parts.updates import EMA, Frozen, Gradient, InPlaceAdam, InPlaceSGD, MeanEMA
+from codeword.parts.updates import EMA, Frozen, Gradient, InPlaceAdam, InPlaceSGD, MeanEMA, SmoothedEMA
 from codeword.registry import Registry
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "LargeAlpha",
     "LearnedSpread",
     "Linear",
+    "Logit",
     "MaxNorm",
     "MeanEMA",
     "NormCap",
@@ -75,6 +76,7 @@ __all__ = [
     "Sample",
     "Sampled",
     "Sigmoid",
+    "SmoothedEMA",
     "SpaceFilling",
     "Split",
     "Stale",
@@ -92,6 +94,7 @@ PARTS = Registry(
     {
         "ema": EMA,
         "mean_ema": MeanEMA,
+        "smoothed_ema": SmoothedEMA,
         "gradient": Gradient,
         "in_place_sgd": InPlaceSGD,
         "in_place_adam": InPlaceAdam,
@@ -137,5 +140,6 @@ PARTS = Registry(
         "sigmoid": Sigmoid,
         "symmetric": Symmetric,
         "cell": Cell,
+        "logit": Logit,
     },
 )

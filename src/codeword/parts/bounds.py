@@ -15,7 +15,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.parts.checks import between
 
-__all__ = ["Bound", "Cell", "Sigmoid", "Symmetric", "Tanh"]
+__all__ = ["Bound", "Cell", "Logit", "Sigmoid", "Symmetric", "Tanh"]
 
 _MARGIN = 1e-3  # of the paper: outermost levels are reached short of infinity
 
@@ -29,7 +29,7 @@ class Bound(ABC):
 
     @abstractmethod
     def value(self, place: Tensor, levels: Tensor) -> Tensor:
-        """The numbers, within -1 to 1, that places stand for."""
+        """The numbers that places stand for: within -1 to 1, where the bound does not say otherwise."""
 
     def digits(self, rows: Tensor, levels: Tensor) -> Tensor:
         """The nearest levels, int64."""
@@ -128,6 +128,39 @@ class Cell(Bound):
 
     def _size(self, like: Tensor, levels: Tensor) -> Tensor:
         return levels.to(like.dtype) ** -self.stage
+
+
+@dataclass(frozen=True)
+class Logit(Bound):
+    """Levels even in probability, returned as logits: log(p / (1 - p)), p = l / (L - 1) within eps to 1 - eps.
+
+    A number z becomes the level round(L sigmoid(z) - 1/2), so that all levels take an equal share of sigmoid(z).
+    Outputs are of the scale of the inputs, not within -1 to 1: for an eps of 0.1 they are within -2.2 to 2.2. Levels
+    below eps are one vector, and so are those above 1 - eps, each with its index: with the default from 11 on.
+
+    Args:
+        eps: 0 < eps < 0.5.
+
+    Source: FSQ of pytorch-tools.
+    """
+
+    eps: float = 0.1
+
+    def __post_init__(self) -> None:
+        between("eps of Logit", self.eps, 0, 0.5)
+
+    def place(self, rows: Tensor, levels: Tensor) -> Tensor:
+        return self._share(rows) * (levels - 1)
+
+    def value(self, place: Tensor, levels: Tensor) -> Tensor:
+        return (place / (levels - 1)).clamp(self.eps, 1 - self.eps).logit()
+
+    def digits(self, rows: Tensor, levels: Tensor) -> Tensor:
+        return (self._share(rows) * levels - 0.5).round().long()
+
+    @staticmethod
+    def _share(rows: Tensor) -> Tensor:
+        return rows.sigmoid() * (1 - 1e-7)  # below 1, as there: L is no level
 
 
 def _shifted(

@@ -30,7 +30,7 @@ class FSQ(Implicit):
         features: size of a vector; where it is not the number of levels, learned projections lead in and out.
         levels: how many levels each number has, at least 2.
         dim: the axis of the features.
-        bound: how numbers are brought within the levels: Tanh(), Sigmoid() or Symmetric().
+        bound: how numbers are brought within the levels: Tanh(), Sigmoid(), Symmetric() or Logit().
         noise: the share of vectors that in training are moved by uniform noise of one level's width instead of
             being rounded; their indices are those of the rounded vectors.
 
@@ -97,7 +97,11 @@ class FSQ(Implicit):
             self.chance.advance_()
 
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
-        return self.bound.value(self.bound.place(rows, self.grid.levels), self.grid.levels)
+        place = self.bound.place(
+            rows, self.grid.levels
+        )  # rounded first: a value need not be linear in its place
+        rounded = substitute(self.grid.split(indices).to(place.dtype), place)
+        return self.bound.value(rounded, self.grid.levels)
 
     def settle(
         self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
@@ -107,5 +111,5 @@ class FSQ(Implicit):
         draws = self.chance.draws().uniform_at(Stream.NOISE, positions(valid), 1 + len(self.levels))
         place = self.bound.place(rows, self.grid.levels)
         moved = self.bound.value(place + draws[:, 1:] - 0.5, self.grid.levels)
-        rounded = substitute(self.gather(indices), self.bound.value(place, self.grid.levels))
+        rounded = substitute(self.gather(indices), self.surrogate(rows, indices, rows, valid))
         return torch.where(draws[:, :1] < self.noise, moved, rounded), rows.new_zeros(()), {}

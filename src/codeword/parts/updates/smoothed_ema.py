@@ -1,0 +1,75 @@
+"""Codes as moving averages whose counts are smoothed for good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.parts.axes import Init, Revival, State, Update
+from codeword.parts.checks import at_least
+from codeword.parts.inits import KMeans
+from codeword.parts.revivals import Relative
+from codeword.parts.updates.counting import check_rule, running
+
+__all__ = ["SmoothedEMA"]
+
+
+@dataclass(frozen=True)
+class SmoothedEMA(Update):
+    """`EMA` as the older libraries have it: the smoothed counts are kept, and smoothed again at the next step.
+
+    With n_k the rows that chose code k in a step, s_k their sum, and N the sum of all N_k::
+
+        N_k <- g N_k + (1 - g) n_k      N_k <- (N_k + e) / (N + K e) N      S_k <- g S_k + (1 - g) s_k
+
+    and c_k <- S_k / N_k for every code, chosen or not. So a code that no row chooses is pulled to the origin: its
+    sum decays without end, its count to e / (1 - g). `patience` ends that: such a code stays where it then is.
+    Prefer `EMA`, unless numbers must be those of such a library.
+
+    Args:
+        decay: g, 0 < g < 1. None: from the load, as for `EMA`.
+        smoothing: e.
+        patience: steps without a row after which a code rests, until a row chooses it; None: it never does.
+        init, revival, sync, gathers_first: as for `EMA`.
+
+    Source: pytorch-tools; van den Oord et al. 2017, appendix A.1 (arXiv:1711.00937), with Laplace smoothing.
+    """
+
+    decay: float | None = 0.99
+    smoothing: float = 1e-5
+    patience: int | None = 100
+    init: Init | None = KMeans()
+    revival: Revival | None = Relative()
+    sync: bool = True
+    gathers_first: bool = False
+
+    def __post_init__(self) -> None:
+        check_rule(self, self.decay)
+        at_least("smoothing of SmoothedEMA", self.smoothing, 0)
+        if self.patience is not None and (not isinstance(self.patience, int) or self.patience < 0):
+            raise CodewordError.of(
+                "a number of steps as patience", repr(self.patience), "pass None for never"
+            )
+
+    def state(self, codes: Tensor, counts: Tensor) -> State:
+        state = {"counts": counts.clone(), "sums": counts[:, None] * codes}
+        return state if self.patience is None else state | {"waited": torch.zeros_like(counts)}
+
+    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
+        counts, g = running(state["counts"], hits, self.decay)
+        total = counts.sum()
+        counts = (counts + self.smoothing) / (total + len(counts) * self.smoothing) * total
+        sums = g * state["sums"] + (1 - g) * hit_sums
+        new = {"counts": counts, "sums": sums}
+        moved = sums / counts[:, None]
+        if self.patience is not None:
+            waited = torch.where(hits > 0, 0.0, state["waited"] + 1)
+            rests = (waited > self.patience)[:, None]
+            moved = torch.where(rests, codes, moved)
+            new |= {"sums": torch.where(rests, counts[:, None] * codes, sums), "waited": waited}
+        came = hits.sum() > 0
+        kept = {name: torch.where(came, value, state[name]) for name, value in new.items()}
+        return torch.where(came, moved, codes), kept
