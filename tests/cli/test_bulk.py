@@ -16,7 +16,9 @@ import pytest
 import torch
 
 from codeword.cli import main
+from codeword.errors import CodewordError
 from codeword.tokens import read_tokens
+from codeword.workbench import ray_engine
 from codeword.workbench.data import save_png
 
 from .conftest import environment
@@ -264,3 +266,17 @@ def test_an_address_where_nobody_answers(
     assert "codeword: expected a Ray cluster at" in said
     assert "no answer" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "device"),
+    [("auto", False, "cpu"), ("auto", True, "cuda"), ("cuda", True, "cuda"), ("cpu", True, "cpu")],
+)
+def test_devices_of_a_cluster(name: str, gpus: bool, device: str) -> None:
+    assert ray_engine._device(name, gpus) == device
+
+
+@pytest.mark.parametrize(("name", "gpus"), [("gpu", True), ("cuda", False), ("cuda:1", True)])
+def test_devices_that_a_cluster_does_not_have(name: str, gpus: bool) -> None:
+    with pytest.raises(CodewordError, match="on a cluster with GPUs, cuda, but got"):
+        ray_engine._device(name, gpus)

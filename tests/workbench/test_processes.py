@@ -14,6 +14,7 @@ import torch
 from codeword import checkpoints
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.devices import pick_device
 from codeword.workbench.processes import Accelerated, Alone, Launched, launched, start
 from codeword.workbench.run import Run
 from codeword.workbench.train import Trainer
@@ -41,6 +42,7 @@ def test_what_launchers_say(said: dict[str, str], place: Launched, monkeypatch: 
 def test_one_process_in_full_precision_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
     assert type(start("cpu", "no")) is Alone
+    assert pick_device("cpu", 3) == "cpu"
     with pytest.raises(CodewordError, match=r'pip install "codeword\[train\]"'):
         start("cpu", "bf16")
     monkeypatch.setenv("WORLD_SIZE", "2")

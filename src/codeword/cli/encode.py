@@ -38,13 +38,13 @@ class Encode:
     out: Path
     """What to write: one file, if the name ends in .parquet; else a folder of files."""
     shard_rows: int | None = None
-    """Pictures for each file of a folder (default: 1000)."""
+    """Pictures for each file of a folder; 1000 if nothing is said."""
     engine: Literal["process", "ray"] = "process"
     """Who encodes: this process, or workers of Ray (extra `cluster`)."""
     workers: int | None = None
-    """Workers of Ray (default: one for each core, or for each GPU with --device cuda)."""
+    """Workers of Ray; if nothing is said one for each core, or for each GPU with --device cuda."""
     address: str | None = None
-    """The Ray cluster, such as auto or ray://host:10001 (default: this machine alone)."""
+    """The Ray cluster, such as auto or ray://host:10001; if nothing is said this machine alone."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
@@ -56,7 +56,9 @@ class Encode:
 
         console, place = Console(), launched()
         self._check(place.count)
-        job = Job(str(self.run_folder), self.data, pick_device(self.device, place.local_rank))
+        # The machines of a cluster have devices of their own.
+        device = self.device if self.engine == "ray" else pick_device(self.device, place.local_rank)
+        job = Job(str(self.run_folder), self.data, device)
         if self.out.suffix == ".parquet":
             total = encode_file(job, self.out, lambda pictures: console.track(pictures, "encoding"))
             self._report(console, total, str(self.out))

@@ -22,6 +22,9 @@ class Train:
 
     One picture in ten is held out of training and measured on instead. Ctrl-C stops after the step and saves;
     --resume goes on from there, and ends with the same bits as a run that was never stopped.
+
+    `torchrun -m codeword train ...` and `accelerate launch -m codeword train ...` (extra `train`) divide each batch
+    among several processes, which together train what one would, but for rounding.
     """
 
     data: Positional[str]

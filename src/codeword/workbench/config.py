@@ -25,19 +25,20 @@ class TrainConfig:
     """The settings of a run. The same settings, data and machine give the same weights, bit for bit."""
 
     quantizer: str = "vq1024"
-    """The quantizer's spec: `vq1024` has 1,024 codes; `vq1024,code_features=8` sets an option of it."""
+    """The quantizer's spec: `vq1024` has 1,024 codes; `vq1024,code_features=8` sets an option of it; `rvq4x256`,
+    `gvq2x256`, `fsq8-5-5-5`, `lfq18` and others are of other kinds."""
     features: int = 16
     """Numbers per code vector."""
     width: int = 64
     """Channels of the encoder and the decoder."""
     stride: int = 8
-    """Pixels per code along each side: 8 gives one code for 8 x 8 pixels. A power of two."""
+    """Pixels per cell along each side: 8 gives one cell of the grid for 8 x 8 pixels. A power of two."""
     blocks: int = 2
     """Residual blocks in the encoder and in the decoder."""
     size: int = 64
     """Side of the square crops to train on, in pixels."""
     batch: int = 8
-    """Crops per step."""
+    """Crops per step, in all processes together."""
     steps: int = 5000
     """Training steps."""
     minutes: float | None = None

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def encode_with_ray(
     The machines of a cluster see the run, the pictures and the output under the same paths.
 
     Args:
-        job, shards: what to encode.
+        job, shards: what to encode; `job.device` is auto, cpu or cuda: Ray gives each worker one of its own.
         address: of a cluster, as `ray.init` takes it; None: one of this machine, for as long as it is needed.
         workers: how many at once; None: one for each core, or for each GPU with `job.device` cuda.
 
@@ -74,11 +74,12 @@ def encode_with_ray(
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        gpus = 1 if job.device.startswith("cuda") else 0
         held = ray.cluster_resources()
+        job = replace(job.anywhere(), device=_device(job.device, "GPU" in held))
+        gpus = int(job.device == "cuda")
         most = int(held.get("GPU" if gpus else "CPU", 1))
         count = max(1, min(workers or most, len(shards)))
-        tasks = [{"task": _task(job.anywhere(), shard)} for shard in shards]
+        tasks = [{"task": _task(job, shard)} for shard in shards]
         done = data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
             Worker,
             batch_size=1,
@@ -115,6 +116,16 @@ def _rows(done: Any) -> Iterator[dict[str, Any]]:
         raise CodewordError.of(
             "Ray to encode all shards", f"{type(error).__name__}: {reason:.300}", remedy
         ) from error
+
+
+def _device(name: str, has_gpus: bool) -> str:
+    """What auto, cpu or cuda is on a cluster, whatever this machine has."""
+    if name == "auto":
+        return "cuda" if has_gpus else "cpu"
+    if name == "cpu" or (name == "cuda" and has_gpus):
+        return name
+    expected = "the device auto, cpu or, on a cluster with GPUs, cuda"
+    raise CodewordError.of(expected, repr(name), "pass one of these")
 
 
 def _connect(ray: Any, address: str | None, workers: int | None) -> None:
