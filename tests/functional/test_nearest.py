@@ -65,6 +65,19 @@ def test_near_ties_around_any_mean(n: int, k: int, d: int, mean: float, gap: flo
     assert (chosen <= distances.min(-1, initial=np.inf) + rounding).all()
 
 
+@pytest.mark.parametrize("size", [3, 8, 64, 5000])
+@pytest.mark.parametrize("away", [1e3, 1e5, 1e7])
+def test_a_code_far_away_does_not_blur_the_others(size: int, away: float) -> None:
+    """It would be the mean's: half of all indices were wrong for one of 64 codes at 1e5."""
+    generator = torch.Generator().manual_seed(size)
+    codes, x = torch.randn(size, 8, generator=generator), torch.randn(500, 8, generator=generator)
+    codes[size // 2] += away
+    for metric in ("euclidean", "dot"):
+        distances = _distances(x, codes, metric)
+        chosen = np.take_along_axis(distances, nearest(x, codes, metric=metric).numpy()[:, None], -1)[:, 0]
+        np.testing.assert_allclose(chosen, distances.min(1), rtol=1e-4, atol=1e-5)
+
+
 def test_distance_of_a_row_at_its_code_is_zero() -> None:
     codes = torch.randn(30, 7) + 1000
     indices, distances = nearest(codes, codes, return_distances=True)
