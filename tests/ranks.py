@@ -25,7 +25,7 @@ __all__ = ["RANKS", "Ranks", "RanksFailed"]
 
 RANKS = 4
 STARTING = 240  # seconds for four imports of torch on a machine that is busy with other things
-TRACE = 3  # seconds that a rank has for writing down where it stands
+TRACE = 10  # seconds that a rank has for writing down where it stands
 
 
 class RanksFailed(AssertionError):
@@ -135,12 +135,12 @@ class Ranks:
         silent = [rank for rank in range(self.size) if rank not in answers]
         for rank in silent:
             os.kill(self._processes[rank].pid, signal.SIGUSR1)  # type: ignore[arg-type]
-        time.sleep(TRACE)
         traces = {rank: Path(self._folder.name, f"trace-{rank}") for rank in silent}
-        return "\n".join(
-            f"rank {rank}:\n{path.read_text() if path.exists() else 'nothing to see'}"
-            for rank, path in traces.items()
-        )
+        deadline = time.monotonic() + TRACE
+        while time.monotonic() < deadline and not all(path.stat().st_size for path in traces.values()):
+            time.sleep(0.1)
+        time.sleep(0.1)  # for what is still being written
+        return "\n".join(f"rank {rank}:\n{path.read_text()}" for rank, path in traces.items())
 
 
 def _serve(rank: int, size: int, folder: str, end: Connection) -> None:
@@ -184,8 +184,8 @@ def _answer(rank: int, packed: bytes) -> tuple[str | None, Any]:
     import torch
 
     try:
+        function, args = pickle.loads(packed)  # which may import, and draw
         torch.manual_seed(0)
-        function, args = pickle.loads(packed)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             return None, function(rank, *args)

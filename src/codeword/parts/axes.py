@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from codeword.errors import CodewordError
 from codeword.functional import Draws, Valid
+from codeword.parts.checks import check_whole
 
 __all__ = [
     "Choice",
@@ -160,6 +161,10 @@ class Revival(ABC):
 
 class TransformModule(nn.Module):
     """A map from the codes that are kept to those that are searched, with its parameters and running statistics."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check_whole(name, value)  # fully_shard sets its pieces past a module without this method
+        super().__setattr__(name, value)
 
     def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
         """The kept codes (K, D) that are mapped to places (K, D), where there are any; `codes` are those kept now."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
-from codeword.errors import CodewordError
 from codeword.functional import Draws, Stream, Usage, Valid, new_seed, segment_sum, usage_of_hits
 from codeword.parts.axes import Init, State, Update
+from codeword.parts.checks import check_whole
 
 __all__ = ["Codebook"]
 
@@ -189,10 +189,9 @@ class Codebook(nn.Module):
         All of them add up but the candidates: each comes from the new batch with the share of its rows as chance.
         """
         hits, sums, candidates, others = self._parts(old + new)
-        rows = len(self.candidates)
-        chance = self.draws().uniform_at(Stream.MERGE, valid.before[None], rows).view(rows, 1)
-        newer = chance * (valid.before + valid.total) < valid.total
-        earlier, later = (self._parts(seen)[2].view(rows, -1) for seen in (old, new))
+        chance = self.draws().uniform_at(Stream.MERGE, valid.before[None], len(self.candidates))
+        newer = (chance * (valid.before + valid.total) < valid.total).view(-1, 1)
+        earlier, later = (self._parts(seen)[2].view_as(self.candidates) for seen in (old, new))
         candidates = torch.where(newer, later, earlier)
         return torch.cat([hits, sums, candidates.flatten(), others])
 
@@ -244,12 +243,7 @@ class Codebook(nn.Module):
         self.revived.zero_()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if distributed.is_sharded(value):  # torch sets it past a module without this method
-            raise CodewordError.of(
-                "a codebook that is whole on every rank",
-                f"a piece of its {name}: what forward writes to it would be lost",
-                "pass ignored_params=set(codeword.codebook_parameters(model)) to fully_shard",
-            )
+        check_whole(name, value)  # fully_shard sets its pieces past a module without this method
         super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Codebook:

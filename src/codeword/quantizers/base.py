@@ -233,8 +233,7 @@ class Quantizer(nn.Module):
             out, loss, losses = self.settle(rows, indices, valid, kept)
             out = self.widen(out)
         indices = _mark_holes(indices, valid.mask, seen).view(*shape, *indices.shape[1:])
-        out = _mark_rows(out, valid.mask, seen).to(x.dtype)
-        return Quantized(self._restore(out, shape), indices, loss, losses)
+        return Quantized(self._lay_out(out, valid.mask, seen, shape).to(x.dtype), indices, loss, losses)
 
     @torch.no_grad()
     def encode(self, x: Tensor, mask: Tensor | None = None, **choices: int) -> Tensor:
@@ -271,7 +270,8 @@ class Quantizer(nn.Module):
         flat = torch.where(seen.view([-1] + [1] * len(self.index_shape)), flat, 0)
         with torch.autocast(indices.device.type, enabled=False):
             out = self.widen(self.gather(flat))
-        return self._restore(torch.where(seen[:, None], out, 0.0).to(dtype), shape)
+        out, seen = self._restore(out, shape), self._restore(seen[:, None], shape)
+        return torch.where(seen, out, 0.0).to(dtype)
 
     @abstractmethod
     def usage(self) -> Usage:
@@ -330,9 +330,15 @@ class Quantizer(nn.Module):
         self, rows: Tensor, finite: Tensor, seen: Tensor, shape: torch.Size, dtype: torch.dtype
     ) -> Quantized:
         """What a disabled quantizer returns: the rows as they are, no index, no loss."""
-        out = _mark_rows(self.widen(rows), finite & seen, seen).to(dtype)
+        out = self._lay_out(self.widen(rows), finite & seen, seen, shape).to(dtype)
         indices = seen.new_full((*shape, *self.index_shape), -1, dtype=torch.int64)
-        return Quantized(self._restore(out, shape), indices, rows.new_zeros(()), {})
+        return Quantized(out, indices, rows.new_zeros(()), {})
+
+    def _lay_out(self, out: Tensor, valid: Tensor, seen: Tensor, shape: torch.Size) -> Tensor:
+        """Rows as the input was: NaN where they are not finite, zeros where masked. No view: FSDP warns of them."""
+        holes = torch.where(seen, torch.nan, 0.0).to(out.dtype)
+        keep, holes = (self._restore(column[:, None], shape) for column in (valid, holes))
+        return torch.where(keep, self._restore(out, shape), holes)
 
     def _restore(self, rows: Tensor, shape: torch.Size) -> Tensor:
         return rows.view(*shape, rows.shape[-1]).movedim(-1, self.dim)
@@ -342,12 +348,6 @@ def _mark_holes(indices: Tensor, valid: Tensor, seen: Tensor) -> Tensor:
     """Index 0 for rows that are not finite, -1 for masked ones."""
     rows = [-1] + [1] * (indices.ndim - 1)
     return torch.where(valid.view(rows), indices, seen.view(rows).long() - 1)
-
-
-def _mark_rows(out: Tensor, valid: Tensor, seen: Tensor) -> Tensor:
-    """NaN in rows that are not finite, zeros in masked ones."""
-    holes = torch.where(seen, torch.nan, 0.0).to(out.dtype)
-    return torch.where(valid[:, None], out, holes[:, None])
 
 
 def _number_items(valid: Valid, shape: torch.Size) -> Tensor:

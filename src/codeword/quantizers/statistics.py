@@ -38,9 +38,9 @@ def signature(quantizer: nn.Module) -> int:
 
     It is about kinds, options, sizes and whether first codes are there; not about weights.
     """
-    said: list[tuple[Any, ...]] = [
-        (name, tuple(value.shape), str(value.dtype)) for name, value in quantizer.state_dict().items()
-    ]
+    # Not those of state_dict(), which would shard them in the middle of a forward under FSDP.
+    tensors = [*quantizer.named_parameters(), *quantizer.named_buffers()]
+    said: list[tuple[Any, ...]] = [(name, tuple(value.shape), str(value.dtype)) for name, value in tensors]
     for module in quantizer.modules():
         options = getattr(module, "options", dict)
         said.append((type(module).__qualname__, repr(options()), getattr(module, "ready", None)))
