@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.parts.axes import Transform, TransformModule
@@ -20,25 +21,31 @@ class Gamma(Transform):
     For feature f it sees the K values of that feature: gamma_f = net([c_1f ... c_Kf]), 0 at the start. The search does
     not see gamma; it is learned from the codebook loss, and by `StraightThrough(sync=...)` from the task.
 
+    Args:
+        bounded: whether gamma is ELU(net), above -1, as in the newest code of the original (which has batch norms too).
+
     Source: "approach 2" of Soft-discretization (semivq), gamma_policy="default".
     """
 
+    bounded: bool = False
     learns = True
 
     def build(self, codebook_size: int, features: int) -> TransformModule:
-        return _Gamma(codebook_size, features)
+        return _Gamma(codebook_size, features, self.bounded)
 
 
 class _Gamma(TransformModule):
-    def __init__(self, codebook_size: int, features: int) -> None:
+    def __init__(self, codebook_size: int, features: int, bounded: bool) -> None:
         super().__init__()
+        self.bounded = bounded
         self.network = network(codebook_size, features)
 
     def forward(self, codes: Tensor) -> Tensor:
         return codes
 
     def output(self, codes: Tensor) -> Tensor:
-        return codes + self.network(codes.T)[:, 0]
+        gamma = self.network(codes.T)[:, 0]
+        return codes + (F.elu(gamma) if self.bounded else gamma)
 
 
 @dataclass(frozen=True)
@@ -51,19 +58,24 @@ class CodeGamma(Transform):
 
     w3, w4 and b2 are 0 at the start. It depends on the code alone, so indices decode.
 
+    Args:
+        moments_learn: whether the gradient reaches all codes through m and v too, as in the original.
+
     Source: "approach 3" of Soft-discretization (semivq), gamma_policy="personalize": two depthwise convolutions of
     size 2 over the stack [mean, value, variance].
     """
 
+    moments_learn: bool = False
     learns = True
 
     def build(self, codebook_size: int, features: int) -> TransformModule:
-        return _CodeGamma(features)
+        return _CodeGamma(features, self.moments_learn)
 
 
 class _CodeGamma(TransformModule):
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, moments_learn: bool) -> None:
         super().__init__()
+        self.moments_learn = moments_learn
         self.first = nn.Conv1d(features, features, 2, groups=features)
         self.second = nn.Conv1d(features, features, 2, groups=features)
         nn.init.zeros_(self.second.weight)
@@ -73,7 +85,7 @@ class _CodeGamma(TransformModule):
         return codes
 
     def output(self, codes: Tensor) -> Tensor:
-        fixed = codes.detach()
+        fixed = codes if self.moments_learn else codes.detach()
         mean, spread = fixed.mean(0).expand_as(codes), fixed.var(0, correction=0).expand_as(codes)
         stack = torch.stack([mean, codes, spread], -1)  # (K, D, 3)
         return codes + self.second(self.first(stack).relu())[..., 0]

@@ -1,0 +1,90 @@
+"""The in-place step: an optimiser of the table's own, from counts and sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codeword.errors import CodewordError
+from codeword.parts import Codebook, Gradient
+from codeword.parts.axes import State
+from codeword.parts.updates.in_place import slope
+from codeword.quantizers.models import reset_moments
+
+__all__ = ["InPlace", "Stepped"]
+
+
+@dataclass(frozen=True)
+class Stepped(Gradient):
+    """Codes that learn by gradient, and take a step of their own in each training forward before they are gathered.
+
+    Args:
+        steps: the `InPlace` of the codebook, put there once both are built.
+    """
+
+    steps: tuple[InPlace, ...] = ()
+    uses_sums = True
+
+    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
+        for step in self.steps:
+            step.take(hits, hit_sums)
+        return super().update(codes, state, hits, hit_sums)
+
+
+class InPlace(nn.Module):
+    """A step on the mean of (q - x)^2 over rows and features, with the table as the only parameter.
+
+    The gradient comes from the counts and sums of all ranks, so they agree; what stands in `codes.grad` stays there.
+    The state of the optimiser is saved with the module.
+
+    Args:
+        book: whose table it is.
+        build: makes a `torch.optim.Optimizer` of parameters.
+
+    Source: the alternated optimisation of Huh et al. 2023 (arXiv:2305.08842).
+    """
+
+    def __init__(self, book: Codebook, build: Callable[..., Any]) -> None:
+        super().__init__()
+        optimizer = build([book.codes]) if callable(build) else build
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise CodewordError.of(
+                "an inplace_optimizer that makes an optimiser of parameters",
+                repr(build),
+                "pass lambda p: torch.optim.SGD(p, lr=50.0, momentum=0.9)",
+            )
+        self.optimizer = optimizer
+        self._books = [book]  # in a list: it is no part of this module
+
+    @torch.no_grad()
+    def take(self, hits: Tensor, hit_sums: Tensor) -> None:
+        """Take the step, from the hits (K,) and sums of rows (K, D) of a batch that has any."""
+        if not hits.sum():
+            return
+        codes, kept = self._books[0].codes, self._books[0].codes.grad
+        codes.grad = self._gradient(hits, hit_sums)
+        self.optimizer.step()
+        codes.grad = kept
+
+    def forget(self) -> None:
+        """Clear what is remembered of the codes that have just been replaced."""
+        reset_moments(self.optimizer, self._books[0])
+
+    def _gradient(self, hits: Tensor, hit_sums: Tensor) -> Tensor:
+        book = self._books[0]
+        if book.transform is None:
+            return slope(book.codes, hits, hit_sums)
+        with torch.enable_grad():
+            returned = book.transform.output(book.searched())
+            (gradient,) = torch.autograd.grad(returned, book.codes, slope(returned.detach(), hits, hit_sums))
+        return gradient
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)

@@ -1,0 +1,50 @@
+"""`ResidualVectorQuant`: each stage quantizes what the stages before it left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from codeword.compat.vqtorch.nn.gvq import GroupVectorQuant, _of_groups
+from codeword.compat.vqtorch.nn.layer import Info
+from codeword.parts import Codebook
+from codeword.quantizers import Quantizer, Residual, VectorQuantizer
+
+__all__ = ["ResidualVectorQuant"]
+
+
+class ResidualVectorQuant(GroupVectorQuant):
+    """`groups` stages, each with its own codes or all with the same; the loss is that of their sum.
+
+    Args:
+        feature_size: of a vector.
+        num_codes: how many codes; with share=False those of all stages together.
+        groups: how many stages.
+        share: whether all have the same codes.
+        options: as for `GroupVectorQuant`.
+
+    Returns (forward):
+        as `VectorQuant`, with `z_res` (..., groups + 1, features), what is left before each stage and after the last.
+
+    Example:
+        >>> vq = ResidualVectorQuant(feature_size=32, num_codes=64, groups=4)
+        >>> z_q, info = vq(torch.randn(2, 32, 5, 5))
+        >>> info["q"].shape, info["z_res"].shape
+        (torch.Size([2, 5, 5, 4]), torch.Size([2, 5, 5, 5, 32]))
+    """
+
+    def arrange(self, build: Callable[[int, int], VectorQuantizer]) -> Quantizer:
+        return Residual(_of_groups(self.groups, self.share, self.feature_size, self.num_codes, build))
+
+    def describe(self, z: Tensor, codes: Tensor, old: Tensor) -> Info:
+        z_q = codes.sum(-2, keepdim=True)
+        left = torch.cat([z, z - codes.cumsum(-2)], -2)
+        before = torch.cat([z.detach(), z.detach() - old.cumsum(-2)], -2)[..., :-1, :]
+        d = torch.linalg.vector_norm(before - old, dim=-1)
+        return {"z": z, "z_q": z_q, "d": d, "z_res": left, "loss": self.loss_of(z, z_q)}
+
+    def seen_by_books(self, info: Info) -> Iterator[tuple[Codebook, Tensor, Tensor]]:
+        """Each codebook with the residuals that it was searched for, and the indices found in it."""
+        return super().seen_by_books(info | {"z": info["z_res"][..., :-1, :]})
