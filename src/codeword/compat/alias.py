@@ -76,6 +76,7 @@ def install(*names: str, force: bool = False) -> None:
             installed.
 
     Example:
+        >>> import torch
         >>> install("bitcodes_pytorch")
         >>> from bitcodes_pytorch import to_decimal
         >>> to_decimal(torch.tensor([[1, 0, 1, 1]]))

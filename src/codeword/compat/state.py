@@ -40,6 +40,7 @@ def export_state_dict(module: nn.Module) -> dict[str, Tensor]:
         CodewordError: there is no facade in the module.
 
     Example:
+        >>> import torch
         >>> from codeword.compat.torchtools.vq import VectorQuantize
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), VectorQuantize(8, k=16, ema_loss=True))
         >>> list(export_state_dict(model))

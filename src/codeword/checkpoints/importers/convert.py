@@ -11,15 +11,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from codeword.checkpoints.importers.bitcodes_pytorch import BitcodesPyTorch
 from codeword.checkpoints.importers.dac import DAC, DACTransformers
 from codeword.checkpoints.importers.encodec import EnCodec, EnCodecTransformers
 from codeword.checkpoints.importers.library import Library
 from codeword.checkpoints.importers.llamagen import LlamaGen
 from codeword.checkpoints.importers.mimi import Mimi
 from codeword.checkpoints.importers.quantizer_pytorch import QuantizerPyTorch
+from codeword.checkpoints.importers.semivq import SemiVQ
 from codeword.checkpoints.importers.table import KeyTable, State
 from codeword.checkpoints.importers.taming import Taming
+from codeword.checkpoints.importers.torchtools import TorchTools
 from codeword.checkpoints.importers.vector_quantize_pytorch import VectorQuantizePytorch
+from codeword.checkpoints.importers.vqtorch import VQTorch
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer
 from codeword.registry import Registry
@@ -29,6 +33,7 @@ __all__ = ["LIBRARIES", "convert", "convert_back", "read_into"]
 LIBRARIES = Registry(
     "library",
     {
+        "bitcodes-pytorch": BitcodesPyTorch,
         "encodec": EnCodec,
         "encodec-transformers": EnCodecTransformers,
         "dac": DAC,
@@ -36,8 +41,11 @@ LIBRARIES = Registry(
         "mimi": Mimi,
         "quantizer-pytorch": QuantizerPyTorch,
         "taming": Taming,
+        "torchtools": TorchTools,
         "llamagen": LlamaGen,
+        "semivq": SemiVQ,
         "vector-quantize-pytorch": VectorQuantizePytorch,
+        "vqtorch": VQTorch,
     },
 )
 """The foreign libraries whose state dictionaries can be read."""
