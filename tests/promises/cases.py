@@ -1,8 +1,12 @@
-"""Every quantizer that can be built, each held to every promise. A new one joins by a line in CASES."""
+"""Every quantizer that can be built, each held to every promise.
+
+What is listed in PARTS or QUANTIZERS and in no case by hand gets a plain case by itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +14,10 @@ import torch
 
 import codeword
 from codeword import EMA, Quantizer, Relative, Sample, VectorQuantizer
+from codeword.parts import PARTS
+from codeword.quantizers import QUANTIZERS
 from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, SLOW_FAMILIES
+from promises.listed import plain_part, plain_quantizer
 from promises.parts_cases import EXEMPT_PARTS, PARTS_CASES, SLOW_PARTS
 
 __all__ = ["CASES", "EXEMPT", "Case", "every_case"]
@@ -65,15 +72,31 @@ CASES = [
 CASES += [Case(name, build) for name, build in PARTS_CASES.items()]
 CASES += [Case(name, build, FAMILY_SHAPES.get(name, Case.shape)) for name, build in FAMILY_CASES.items()]
 
+
+def unnamed_cases() -> Iterator[Case]:
+    """A case for everything listed that no case names, but for what the default layer is made of."""
+    default = "ema kmeans relative euclidean straight_through commitment tanh"
+    said = " ".join([default, *(f"{case.name} {case.build().spec}" for case in CASES)])
+    words = set(re.findall(r"[a-z_]+", said))
+    yield from (Case(name, plain_part(PARTS[name])) for name in PARTS if name not in words)
+    for name in QUANTIZERS:
+        if name not in words:
+            yield Case(name, plain_quantizer(name, QUANTIZERS[name]))
+
+
+CASES += list(unnamed_cases())
+
 # (case, promise) -> why the promise cannot hold. An exemption without a reason fails.
 EXEMPT: dict[tuple[str, str], str] = {**EXEMPT_PARTS, **EXEMPT_FAMILIES}
+
+# Compiling takes seconds a case: these show what the other plain ones would show again.
+TRACED = ("vq", "vq-first-axis", "vq-projected", *PARTS_CASES, *FAMILY_CASES)
+SLOW = SLOW_PARTS | SLOW_FAMILIES | {(case.name, "P6") for case in CASES if case.name not in TRACED}
 
 
 def every_case(promise: str) -> pytest.MarkDecorator:
     """Parametrise a test over all the cases that a promise binds."""
     bound = [case for case in CASES if (case.name, promise) not in EXEMPT]
-    marks = [
-        (pytest.mark.slow,) if (case.name, promise) in SLOW_PARTS | SLOW_FAMILIES else () for case in bound
-    ]
+    marks = [(pytest.mark.slow,) if (case.name, promise) in SLOW else () for case in bound]
     params = [pytest.param(case, id=case.name, marks=m) for case, m in zip(bound, marks, strict=True)]
     return pytest.mark.parametrize("case", params)

@@ -12,12 +12,13 @@ from torch._dynamo.utils import counters
 
 import codeword
 from codeword import export
-from promises.cases import every_case
+from promises.cases import CASES, EXEMPT, every_case
 
 # torch's own tracer instantiates autograd functions, against its own advice
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 
 SIZES = (8, 9, 7, 12, 5, 11, 13, 6, 10, 14, 8, 4, 15, 9, 3, 16, 7, 2, 12, 8)  # of 20 batches
+SAVED = ("vq", "vq-first-axis", "residual-dropout", "bits")  # at every run
 
 
 def resized(x: torch.Tensor, quantizer, size: int) -> torch.Tensor:
@@ -82,7 +83,14 @@ def test_eval_shares_one_graph(case):
     assert_graphs(counter, 1)
 
 
-@every_case("P6")
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=() if case.name in SAVED else pytest.mark.slow)
+        for case in CASES
+        if (case.name, "P6") not in EXEMPT
+    ],
+)
 def test_programs_are_saved_and_loaded(case):
     quantizer = case.trained().eval()
     x = resized(case.x(1), quantizer, 11)
