@@ -280,3 +280,25 @@ def test_devices_of_a_cluster(name: str, gpus: bool, device: str) -> None:
 def test_devices_that_a_cluster_does_not_have(name: str, gpus: bool) -> None:
     with pytest.raises(CodewordError, match="on a cluster with GPUs, cuda, but got"):
         ray_engine._device(name, gpus)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            "Worker()\n  codeword.errors.CodewordError: expected room for x, but got a full disk; free some\nretry",
+            "^expected room for x, but got a full disk; free some$",
+        ),
+        (
+            "a node died\nand more",
+            "expected Ray to encode all shards, but got RuntimeError: a node died; run it again",
+        ),
+    ],
+)
+def test_what_workers_raise_is_named(said: str, words: str) -> None:
+    class Dataset:
+        def iter_rows(self) -> list[dict[str, str]]:
+            raise RuntimeError(said)
+
+    with pytest.raises(CodewordError, match=words):
+        list(ray_engine._rows(Dataset()))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +76,6 @@ def encode_with_ray(
     try:
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         held = ray.cluster_resources()
         job = replace(job.anywhere(), device=_device(job.device, "GPU" in held))
         gpus = int(job.device == "cuda")
@@ -83,10 +85,11 @@ def encode_with_ray(
         done = data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
             Worker,
             batch_size=1,
-            concurrency=count,
+            compute=data.ActorPoolStrategy(size=count),
             num_cpus=0 if gpus else 1,
             num_gpus=gpus,
         )
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it says at ERROR is raised as well
         for row in _rows(done):
             values = json.loads(row["done"])
             yield Done(values["rows"], values["tokens"], [Skipped(*one) for one in values["skipped"]])
@@ -105,13 +108,11 @@ def _rows(done: Any) -> Iterator[dict[str, Any]]:
     """What the workers told; what they raised, as they raised it."""
     try:
         yield from done.iter_rows()
-    except Exception as error:  # Ray wraps what its workers raise, several times
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, CodewordError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if cause is not None:
-            raise CodewordError(str(cause)) from error
-        reason = (str(error).strip().splitlines() or [""])[-1]
+    except Exception as error:  # Ray wraps what its workers raise, several times, and keeps only the text
+        ours = re.findall(r"CodewordError: (expected .+)", str(error))
+        if ours:
+            raise CodewordError(ours[-1]) from error
+        reason = (str(error).strip().splitlines() or [""])[0]
         remedy = "run it again: shards that are written are kept"
         raise CodewordError.of(
             "Ray to encode all shards", f"{type(error).__name__}: {reason:.300}", remedy
@@ -131,7 +132,8 @@ def _device(name: str, has_gpus: bool) -> str:
 def _connect(ray: Any, address: str | None, workers: int | None) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
-        ray.init(address="local", include_dashboard=False, num_cpus=workers, **quiet)
+        with _hushed():
+            ray.init(address="local", include_dashboard=False, num_cpus=workers, **quiet)
         return
     expected, remedy = (
         f"a Ray cluster at {address}",
@@ -139,10 +141,25 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
     )
     _check_answers(address, expected, remedy)
     try:
-        ray.init(address=address, **quiet)
+        with _hushed():
+            ray.init(address=address, **quiet)
     except Exception as error:  # of many classes, by the kind of the address
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CodewordError.of(expected, reason[:200], remedy) from error
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Nothing on stderr: Ray's core says there, whatever its log level is, that this was set."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _check_answers(address: str, expected: str, remedy: str) -> None:
