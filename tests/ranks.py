@@ -25,6 +25,7 @@ __all__ = ["RANKS", "Ranks", "RanksFailed"]
 
 RANKS = 4
 STARTING = 240  # seconds for four imports of torch on a machine that is busy with other things
+MOMENT = 3  # seconds for the other ranks, after the first has failed
 TRACE = 10  # seconds that a rank has for writing down where it stands
 
 
@@ -109,30 +110,48 @@ class Ranks:
         return self._collect(name, seconds)
 
     def _collect(self, name: str, seconds: float) -> list[Any]:
-        """The answers of all ranks; as soon as one has failed, the others are not waited for."""
+        """The answers of all ranks; once one has failed, the others get a moment to say what they know of it."""
         answers: dict[int, Any] = {}
+        failures: dict[int, str] = {}
         deadline = time.monotonic() + seconds
-        while len(answers) < self.size:
-            waiting = {end: rank for rank, end in enumerate(self._ends) if rank not in answers}
+        while len(answers) + len(failures) < self.size:
+            waiting = {
+                end: rank
+                for rank, end in enumerate(self._ends)
+                if rank not in answers and rank not in failures
+            }
             ready = wait(list(waiting), timeout=max(0.0, deadline - time.monotonic()))
+            if not ready and not failures:
+                raise RanksFailed(
+                    f"{name} hangs after {seconds} seconds\n{self._where(list(waiting.values()))}"
+                )
             if not ready:
-                raise RanksFailed(f"{name} hangs after {seconds} seconds\n{self._where(answers)}")
+                break
             for end in ready:
                 rank = waiting[end]  # type: ignore[index]
-                try:
-                    failure, answers[rank] = pickle.loads(end.recv_bytes())  # type: ignore[union-attr]
-                except (EOFError, OSError):
-                    self._processes[rank].join(TRACE)
-                    code = self._processes[rank].exitcode
-                    raise RanksFailed(f"{name}: rank {rank} died with exit code {code}") from None
+                failure, answer = self._receive(rank)
                 if failure:
-                    raise RanksFailed(f"{name} on rank {rank}:\n{failure}")
+                    deadline = min(deadline, time.monotonic() + MOMENT)
+                    failures[rank] = failure
+                else:
+                    answers[rank] = answer
+        if failures:
+            told = "\n".join(f"rank {rank} {failure}" for rank, failure in sorted(failures.items()))
+            raise RanksFailed(f"{name} fails:\n{told}")
         return [answers[rank] for rank in range(self.size)]
 
-    def _where(self, answers: dict[int, Any]) -> str:
+    def _receive(self, rank: int) -> tuple[str | None, Any]:
+        """What a rank says, or that it says nothing any more."""
+        try:
+            failure, answer = pickle.loads(self._ends[rank].recv_bytes())
+        except (EOFError, OSError):
+            self._processes[rank].join(TRACE)
+            return f"died with exit code {self._processes[rank].exitcode}", None
+        return failure and f"raised:\n{failure}", answer
+
+    def _where(self, silent: list[int]) -> str:
         """Where the ranks that have not answered stand."""
         assert self._folder is not None
-        silent = [rank for rank in range(self.size) if rank not in answers]
         for rank in silent:
             os.kill(self._processes[rank].pid, signal.SIGUSR1)  # type: ignore[arg-type]
         traces = {rank: Path(self._folder.name, f"trace-{rank}") for rank in silent}

@@ -42,7 +42,7 @@ def test_ranks_answer_together(ranks):
 
 def test_what_goes_wrong_is_told_and_the_next_call_gets_fresh_processes():
     pair = Ranks(2)
-    with pytest.raises(RanksFailed, match="raise_on_one on rank 1:(?s:.*)unwell"):
+    with pytest.raises(RanksFailed, match="raise_on_one fails:(?s:.*)rank 1 raised:(?s:.*)unwell"):
         pair.run(raise_on_one)
     assert pair.run(total, 1) == [3, 3]
     with pytest.raises(RanksFailed, match="hang_on_one hangs after 5 seconds(?s:.*)in hang_on_one"):
