@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from codeword import EMA, VectorQuantizer, from_spec
-from codeword.parts import CodebookLoss, Commitment, Directional, Frozen, Gradient, Normal
+from codeword import EMA, FSQ, Quantizer, VectorQuantizer, from_spec
+from codeword.parts import CodebookLoss, Commitment, Gradient, LearnedSpread
 from codeword.parts.axes import Estimator, Init, Metric, Penalty, Revival, Transform, Update
-from codeword.quantizers import Quantizer
-from codeword.quantizers.composite import Composite
-from codeword.registry import Registry
+from codeword.parts.bounds import Bound
 
 __all__ = ["plain_part", "plain_quantizer"]
 
@@ -17,36 +15,33 @@ FEATURES = 6
 BOTH = (Commitment(), CodebookLoss())
 
 
-def vq(**options: object) -> VectorQuantizer:
-    return VectorQuantizer(FEATURES, 11, **options)
+def vq(rule: Update | None = None, **options: object) -> VectorQuantizer:
+    return VectorQuantizer(FEATURES, 11, codebook=rule or EMA(), **options)
 
 
 def of_update(part: Update) -> VectorQuantizer:
-    return vq(codebook=part, penalties=BOTH)
+    return vq(part, penalties=BOTH if part.by_gradient else BOTH[:1])
 
 
 def of_transform(part: Transform) -> VectorQuantizer:
-    rule = Gradient(transform=part) if part.invertible else Frozen(Normal(), part)
-    return vq(codebook=rule, penalties=BOTH)
-
-
-def of_estimator(part: Estimator) -> VectorQuantizer:
-    return vq(codebook=Gradient(), estimator=part, penalties=BOTH)
+    rule = Gradient(transform=part) if part.invertible else Gradient(revival=None, transform=part)
+    return vq(rule, penalties=BOTH)
 
 
 def of_penalty(part: Penalty) -> VectorQuantizer:
     others = tuple(penalty for penalty in BOTH if penalty.name != part.name)
-    return vq(codebook=Gradient(), penalties=(*others, part))
+    return vq(Gradient(transform=LearnedSpread() if part.needs_alpha else None), penalties=(*others, part))
 
 
 BUILDERS: dict[type, Callable[..., Quantizer]] = {
     Update: of_update,
     Transform: of_transform,
-    Estimator: of_estimator,
     Penalty: of_penalty,
+    Estimator: lambda part: vq(Gradient(), estimator=part, penalties=BOTH),
     Metric: lambda part: vq(metric=part),
-    Init: lambda part: vq(codebook=EMA(init=part)),
-    Revival: lambda part: vq(codebook=EMA(revival=part)),
+    Init: lambda part: vq(EMA(init=part)),
+    Revival: lambda part: vq(EMA(revival=part)),
+    Bound: lambda part: FSQ(FEATURES, (5, 5), bound=part),
 }
 
 
@@ -55,11 +50,10 @@ def plain_part(cls: type) -> Callable[[], Quantizer]:
     for axis, build in BUILDERS.items():
         if issubclass(cls, axis):
             return lambda: build(cls())
-    raise TypeError(f"{cls.__name__} is of no axis: say in {__name__} how a quantizer has it")
+    raise TypeError(f"{cls.__name__} is of no axis: write a case by hand")
 
 
-def plain_quantizer(name: str, cls: type[Quantizer], quantizers: Registry) -> Callable[[], Quantizer]:
-    """A small quantizer of this class: of sizes 5, or around two small ones."""
-    sizes = cls.size_separator.join("5" for _ in cls.size_names)
-    spec = f"{name}2x(vq7)" if issubclass(cls, Composite) else f"{name}{sizes}"
+def plain_quantizer(name: str, cls: type[Quantizer]) -> Callable[[], Quantizer]:
+    """A small one, of sizes 5; one that is built around others needs a case by hand."""
+    spec = name + cls.size_separator.join("5" for _ in cls.size_names)
     return lambda: from_spec(spec, features=FEATURES)

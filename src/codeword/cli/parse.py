@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Union
 
 import tyro
 
-from codeword.cli.decode import Decode
-from codeword.cli.demo import Demo
-from codeword.cli.encode import Encode
-from codeword.cli.evaluate import Evaluate
-from codeword.cli.export import Export
+from codeword.cli.commands import COMMANDS, Runs
 from codeword.cli.train import Train
 from codeword.version import __version__
 
-__all__ = ["Command", "parse"]
+__all__ = ["parse"]
 
 DESCRIPTION = f"""codeword {__version__}: learn to write pictures as tokens, and to read them back.
 
@@ -22,14 +18,6 @@ Start with `codeword demo`. With your own pictures: `codeword train FOLDER --out
 `codeword encode RUN FOLDER --out tokens.parquet` and `codeword decode RUN tokens.parquet --out PICTURES`.
 `codeword COMMAND --help` explains each command."""
 
-Command = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Encode, tyro.conf.subcommand("encode")]
-    | Annotated[Decode, tyro.conf.subcommand("decode")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-)
 STYLE = (
     tyro.conf.FlagCreatePairsOff,
     tyro.conf.OmitArgPrefixes,
@@ -38,14 +26,19 @@ STYLE = (
 )
 
 
-def parse(words: list[str]) -> Demo | Train | Encode | Decode | Evaluate | Export:
+def parse(words: list[str]) -> Runs:
     """The command that the words name; no words ask for the help.
 
     Raises:
         SystemExit: 0 after printing help, 2 after printing what is wrong with the words.
     """
-    command = tyro.cli(
-        Command, prog="codeword", description=DESCRIPTION, args=words or ["--help"], config=STYLE
+    forms = tuple(Annotated[cls, tyro.conf.subcommand(name)] for name, cls in COMMANDS.items())
+    command: Runs = tyro.cli(
+        Union[forms],  # type: ignore[arg-type]  # noqa: UP007
+        prog="codeword",
+        description=DESCRIPTION,
+        args=words or ["--help"],
+        config=STYLE,
     )
     if isinstance(command, Train) and command.resume:
         # Read the words again over the run's own settings: what still differs was asked for.
