@@ -232,7 +232,7 @@ class Quantizer(nn.Module):
             indices, kept = self._choose(rows.detach(), valid, shape, choices)
             out, loss, losses = self.settle(rows, indices, valid, kept)
             out = self.widen(out)
-        indices = _mark_holes(indices, valid.mask, seen).view(*shape, *indices.shape[1:])
+        indices = _mark_holes(indices, valid.mask, seen).view((*shape, *indices.shape[1:]))
         return Quantized(self._lay_out(out, valid.mask, seen, shape).to(x.dtype), indices, loss, losses)
 
     @torch.no_grad()
@@ -246,7 +246,7 @@ class Quantizer(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             rows, finite = self._enter(flat)
             indices = _mark_holes(self.search(rows, **choices), finite & seen, seen)
-        return indices.view(*shape, *indices.shape[1:])
+        return indices.view((*shape, *indices.shape[1:]))
 
     def decode(self, indices: Tensor, dtype: torch.dtype = torch.float32, **choices: int) -> Tensor:
         """The vectors that indices stand for, features on axis `dim`: what `forward` put in `quantized`.
