@@ -75,10 +75,18 @@ class VectorQuantizeLayer(Facade):
         """The running counts (k,), live."""
         return self._remembered("ema_element_count", "counts")
 
+    @ema_element_count.setter
+    def ema_element_count(self, counts: Tensor) -> None:
+        self.ema_element_count.copy_(counts)
+
     @property
     def ema_weight_sum(self) -> Tensor:
         """The running sums (k, embedding_size), live."""
         return self._remembered("ema_weight_sum", "sums")
+
+    @ema_weight_sum.setter
+    def ema_weight_sum(self, sums: Tensor) -> None:
+        self.ema_weight_sum.copy_(sums)
 
     def key_table(self) -> KeyTable:
         return table_of(self.quantizer).under("", "quantizer.")
