@@ -17,8 +17,13 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)  # torch's own, in compile
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec:FutureWarning")  # torch's own, in its ONNX exporter
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_block_runs(block, tmp_path, capsys):
+def test_python_block_runs(block, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # blocks may write files
     script = tmp_path / "block.py"
     script.write_text(block)
     runpy.run_path(str(script))
