@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Union
+from typing import Annotated, Any, Union
 
 import tyro
 
@@ -32,13 +32,10 @@ def parse(words: list[str]) -> Runs:
     Raises:
         SystemExit: 0 after printing help, 2 after printing what is wrong with the words.
     """
-    forms = tuple(Annotated[cls, tyro.conf.subcommand(name)] for name, cls in COMMANDS.items())
+    named = (Annotated[cls, tyro.conf.subcommand(name)] for name, cls in COMMANDS.items())
+    one_of: Any = Union[tuple(named)]  # noqa: UP007
     command: Runs = tyro.cli(
-        Union[forms],  # type: ignore[arg-type]  # noqa: UP007
-        prog="codeword",
-        description=DESCRIPTION,
-        args=words or ["--help"],
-        config=STYLE,
+        one_of, prog="codeword", description=DESCRIPTION, args=words or ["--help"], config=STYLE
     )
     if isinstance(command, Train) and command.resume:
         # Read the words again over the run's own settings: what still differs was asked for.
