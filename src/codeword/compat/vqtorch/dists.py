@@ -61,6 +61,7 @@ def euclidean_cdist_topk(
         half_precision: rounds both sides to half, as the original does; the search is exact for these.
 
     Example:
+        >>> import torch
         >>> found = euclidean_cdist_topk(torch.zeros(1, 2, 3), torch.eye(3) * torch.arange(1.0, 4.0))
         >>> found["q"].shape, found["d"][0, 0]
         (torch.Size([1, 2, 1]), tensor([1.]))

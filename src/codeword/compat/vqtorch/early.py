@@ -75,7 +75,8 @@ class VectorQuantize(Layer):
         shared_codebook: bool = True,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(feature_size, num_codes, dim, "none", groups)
+        self.groups = groups
+        super().__init__(feature_size, num_codes, dim, "none")
         check_option("beta", beta, 0 <= beta <= 1, "from 0 to 1")
         check_option(
             "feature_size", feature_size, feature_size % groups == 0, f"that groups={groups} divides"
@@ -121,23 +122,33 @@ class VectorQuantize(Layer):
         length = torch.linalg.vector_norm(z, dim=(-2, -1), keepdim=True)
         if self.cosine:
             z = F.normalize(z.flatten(-2), dim=-1).view_as(z)
-        if self.mode == "none" or not (self.enabled and self.quantizer.enabled):
-            return self.leave(z * length if self.cosine and self.vector_normalize else z), {}
-        self.begin_(z)
-        out = self.quantizer(z.flatten(-2))
-        q = out.indices.reshape(*z.shape[:-1])
-        found = zip(self.parts, q.unbind(-1), strict=True)
-        codes = torch.stack([take(part.codebook.gather, i) for part, i in found], -2)
-        if self.cosine:  # each code with the length of its group
-            codes = F.normalize(codes, dim=-1) * torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-        loss = self._loss(z, codes)
-        z_q = substitute(torch.where(z.isfinite(), codes, torch.nan).to(z.dtype), z)
+        if not (self.enabled and self.quantizer.enabled):
+            return self._sized(z, length), {}
+        misc: Info = {"z_orig": original, "z": self.leave(z), "lunif": None}
+        if self.mode == "none":
+            return self._sized(z, length), misc | {
+                "z_q": misc["z"],
+                "loss": z.new_zeros(()),
+                "q": None,
+                "d": None,
+            }
+        with torch.autocast(z.device.type, enabled=False):
+            self.begin_(z)
+            q = self.quantizer(z.flatten(-2)).indices.reshape(*z.shape[:-1])
+            found = zip(self.parts, q.unbind(-1), strict=True)
+            codes = torch.stack([take(part.codebook.gather, i) for part, i in found], -2)
+            if self.cosine:  # each code with the length of its group
+                codes = F.normalize(codes, dim=-1) * torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+            misc |= {"z_q": self.leave(codes), "q": q[..., None], "loss": self._loss(z, codes)}
+            misc["d"] = torch.linalg.vector_norm(z.detach() - codes.detach(), dim=-1)
+            z_q = substitute(torch.where(z.isfinite(), codes, torch.nan).to(z.dtype), z)
+            return self._sized(z_q, length), misc
+
+    def _sized(self, z_q: Tensor, length: Tensor) -> Tensor:
+        """The output (..., groups, features of a group) in the input's layout, and in its length where it is asked."""
         if self.cosine and self.vector_normalize:
             z_q = length * F.normalize(z_q.flatten(-2), dim=-1).view_as(z_q)
-        misc = {"z_orig": original, "z": self.leave(z), "z_q": self.leave(codes), "q": q[..., None]}
-        misc["d"] = torch.linalg.vector_norm(z.detach() - codes.detach(), dim=-1)
-        misc["loss"] = loss
-        return self.leave(z_q), {**misc, "lunif": None}
+        return self.leave(z_q)
 
     def _loss(self, z: Tensor, codes: Tensor) -> Tensor:
         """The loss by `reduction`; with "cosine" of groups with length 1."""

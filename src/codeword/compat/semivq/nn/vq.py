@@ -14,7 +14,7 @@ from codeword.compat.semivq.nn.approaches import LearnedStd, MLPShift, code_shif
 from codeword.compat.semivq.nn.mlp import MLP, norms_in
 from codeword.compat.vqtorch.nn import vq
 from codeword.compat.vqtorch.nn.affine import AffineTransform
-from codeword.compat.vqtorch.nn.layer import Info
+from codeword.compat.vqtorch.nn.layer import Info, hits_of
 from codeword.compat.vqtorch.nn.table import Table
 from codeword.compat.vqtorch.nn.vq import check_option
 from codeword.errors import CodewordError
@@ -202,7 +202,7 @@ class VectorQuant(vq.VectorQuant):
         quantized, info = super().forward(z)
         if not info:
             return quantized, info
-        hits = torch.bincount(info["q"].flatten(), minlength=self.num_codes)
+        hits = hits_of(info["q"].flatten(), info["z"].flatten(0, -2), self.num_codes)
         share = hits / hits.sum().clamp_min(1)
         info["perplexity"] = (-(share * (share + 1e-7).log()).sum()).exp()
         info["active_ratio"] = int((hits > 0).sum()) / self.num_codes * 100

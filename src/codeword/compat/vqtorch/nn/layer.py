@@ -21,7 +21,7 @@ from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, VectorQuantizer
 from codeword.quantizers.composite import Composite
 
-__all__ = ["Info", "Layer", "per_sample", "places_of", "reduced"]
+__all__ = ["Info", "Layer", "hits_of", "per_sample", "places_of", "reduced"]
 
 Info = dict[str, Any]
 
@@ -35,18 +35,19 @@ class Layer(Facade):
     """
 
     enabled = True
+    groups = 1
     topk = 1
     deep: Collection[str] = ()  # keys of a `Table` that the original keeps with one more axis
 
-    def __init__(self, feature_size: int, num_codes: int, dim: int, norm: str | None, groups: int) -> None:
+    def __init__(self, feature_size: int, num_codes: int, dim: int, norm: str | None) -> None:
         super().__init__()
-        for name, value in (("feature_size", feature_size), ("num_codes", num_codes), ("groups", groups)):
+        sizes = {"feature_size": feature_size, "num_codes": num_codes, "groups": self.groups}
+        for name, value in sizes.items():
             if not isinstance(value, int) or value < 1:
                 raise CodewordError.of(f"{name} of at least 1", repr(value), f"pass a whole number as {name}")
         self.feature_size = feature_size
         self.num_codes = num_codes
         self.dim = dim
-        self.groups = groups
         self.norm = norm
         self.before = input_norm(norm, feature_size)
         self.in_place: nn.ModuleList | None = None
@@ -83,8 +84,13 @@ class Layer(Facade):
     @property
     def _counts(self) -> Tensor:
         if self.waits is None:
-            raise AttributeError("_counts: this layer replaces no codes; pass replace_freq")
+            raise AttributeError("_counts")
         return self.waits
+
+    @property
+    def data_initialized(self) -> Tensor:
+        """Whether the first codes have come from data, (1,) float."""
+        return torch.tensor([float(self.quantizer.ready)])
 
     @property
     def requires_grad(self) -> bool:
@@ -169,11 +175,18 @@ class Layer(Facade):
 
     def indices_of(self, q: Tensor) -> Tensor:
         """The original's indices (..., parts), in one table, of those of the quantizer."""
-        q = q.unsqueeze(-1) if q.ndim and not self.quantizer.index_shape else q
+        q = q if self.quantizer.index_shape else q.unsqueeze(-1)
         if len(self.books) == 1:
             return q
         size = len(self.books[0].codes)
         return q + size * torch.arange(len(self.books), device=q.device)
+
+    def decode(self, q: Tensor) -> Tensor:
+        """What forward returned for its info["q"]: features on axis `dim`, in the space of the norm."""
+        size = len(self.books[0].codes)
+        native = q if len(self.books) == 1 else q - size * torch.arange(len(self.books), device=q.device)
+        native = native if self.quantizer.index_shape else native.squeeze(-1)
+        return self.quantizer.decode(native, dtype=self.quantizer.dtype).movedim(-1, self.dim)
 
     def seen_by_books(self, info: Info) -> Iterator[tuple[Codebook, Tensor, Tensor]]:
         """Each codebook with the rows (N, D) that it was searched for, and the indices (N,) found in it."""
@@ -194,6 +207,12 @@ def places_of(quantizer: Quantizer) -> list[str]:
     if not isinstance(quantizer, Composite):
         return ["codebook."]
     return [f"quantizers.{number}.codebook." for number in range(len(quantizer.distinct))]
+
+
+def hits_of(q: Tensor, rows: Tensor, num_codes: int) -> Tensor:
+    """How often (num_codes,) each index of q (N,) is that of a finite row (N, features)."""
+    counted = rows.detach().isfinite().all(-1).long()
+    return torch.zeros(num_codes, dtype=torch.int64, device=q.device).index_add(0, q, counted)
 
 
 def per_sample(z: Tensor, z_q: Tensor, beta: float) -> Tensor:

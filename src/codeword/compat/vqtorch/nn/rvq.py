@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from codeword.compat.vqtorch.nn.gvq import GroupVectorQuant, _of_groups
+from codeword.compat.vqtorch.nn.gvq import Several
 from codeword.compat.vqtorch.nn.layer import Info
 from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
@@ -15,7 +15,7 @@ from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 __all__ = ["ResidualVectorQuant"]
 
 
-class ResidualVectorQuant(GroupVectorQuant):
+class ResidualVectorQuant(Several):
     """`groups` stages, each with its own codes or all with the same; the loss is that of their sum.
 
     Args:
@@ -36,7 +36,7 @@ class ResidualVectorQuant(GroupVectorQuant):
     """
 
     def arrange(self, build: Callable[[int, int], VectorQuantizer]) -> Quantizer:
-        return Residual(_of_groups(self.groups, self.share, self.feature_size, self.num_codes, build))
+        return Residual(self.each(self.feature_size, build))
 
     def describe(self, z: Tensor, codes: Tensor, old: Tensor) -> Info:
         z_q = codes.sum(-2, keepdim=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeword.compat.embedding import EmbeddingView
 from codeword.parts import Codebook
@@ -30,6 +30,10 @@ class TableView(EmbeddingView):
         self._books = list(books)
         codes: Callable[[], Tensor] = lambda: self._books[0].codes  # noqa: E731
         super().__init__(codes if len(self._books) == 1 else self._joined)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The codes, for an optimiser."""
+        return (book.codes for book in self._books if isinstance(book.codes, nn.Parameter))
 
     def _joined(self) -> Tensor:
         parts = [book.codes for book in self._books]

@@ -69,9 +69,8 @@ class VectorQuant(Layer):
         kmeans_init: bool = False,
         code_vector_size: int | None = None,
         reduction: str = "mean",
-        groups: int = 1,
     ) -> None:
-        super().__init__(feature_size, num_codes, dim, norm, groups)
+        super().__init__(feature_size, num_codes, dim, norm)
         check_option("beta", beta, 0 <= beta <= 1, "from 0 to 1")
         check_option("sync_nu", sync_nu, sync_nu >= 0, "of at least 0")
         check_option("affine_lr", affine_lr, affine_lr >= 0, "of at least 0")
@@ -155,18 +154,17 @@ class VectorQuant(Layer):
         z = self.enter(z)
         if not (self.enabled and self.quantizer.enabled):
             return self.leave(z), {}
-        self.begin_(z)
-        searched = [part.codebook.searched().detach() for part in self.parts]
-        if self.in_place is not None:
-            searched = [codes.clone() for codes in searched]
-        out = self.quantizer(z.flatten(-2))
-        indices = out.indices if self.quantizer.index_shape else out.indices.unsqueeze(-1)
-        found = indices.unbind(-1)
-        codes = torch.stack([take(part.gather, i) for part, i in zip(self.parts, found, strict=True)], -2)
-        old = torch.stack([take(table.__getitem__, i) for table, i in zip(searched, found, strict=True)], -2)
-        info = self.describe(z, codes, old) | {"q": self.indices_of(out.indices), "perplexity": None}
-        quantized = out.quantized.unflatten(-1, z.shape[-2:])
-        return self.leave(quantized), info
+        with torch.autocast(z.device.type, enabled=False):
+            self.begin_(z)
+            searched = [part.codebook.searched().detach() for part in self.parts]
+            if self.in_place is not None:
+                searched = [codes.clone() for codes in searched]
+            out = self.quantizer(z.flatten(-2))
+            found = (out.indices if self.quantizer.index_shape else out.indices.unsqueeze(-1)).unbind(-1)
+            codes = torch.stack([take(part.gather, i) for part, i in zip(self.parts, found, strict=True)], -2)
+            old = torch.stack([take(t.__getitem__, i) for t, i in zip(searched, found, strict=True)], -2)
+            info = self.describe(z, codes, old) | {"q": self.indices_of(out.indices), "perplexity": None}
+        return self.leave(out.quantized.unflatten(-1, z.shape[-2:])), info
 
     def describe(self, z: Tensor, codes: Tensor, old: Tensor) -> Info:
         """What info says of the input (..., groups, features), of its codes and of those that were searched."""

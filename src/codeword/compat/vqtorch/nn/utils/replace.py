@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
+from codeword.compat.vqtorch.nn.layer import Layer, hits_of
 from codeword.errors import CodewordError
 from codeword.functional import Valid
 from codeword.parts import Codebook, Stale
@@ -43,14 +44,14 @@ class ReplaceLRU:
         for number, (book, rows, chosen) in enumerate(module.seen_by_books(info)):
             waits = module.waits[start : start + len(book.codes)]
             start += len(book.codes)
-            dead = self._count_down(waits, chosen)
+            dead = self._count_down(waits, hits_of(chosen, rows, len(waits)))
             self._replace(book, dead, rows.detach().to(book.codes.dtype))
             if module.in_place is not None:
                 module.in_place[number].forget()
 
-    def _count_down(self, waits: Tensor, chosen: Tensor) -> Tensor:
+    def _count_down(self, waits: Tensor, hits: Tensor) -> Tensor:
         """Which codes (K,) have waited long enough; all counters are those of the next forward."""
-        hits = distributed.sum_(torch.bincount(chosen.flatten(), minlength=len(waits)))
+        distributed.sum_(hits)
         rule = Stale(self.timeout, self.rho)
         state = rule.observe({"idle": (self.timeout - waits).long()}, hits)
         dead = rule.dead(state)
@@ -82,8 +83,6 @@ def lru_replacement(vq_module: nn.Module, rho: float = 1e-4, timeout: int = 100)
         >>> vq._counts[:2]
         tensor([20., 20.])
     """
-    from codeword.compat.vqtorch.nn.layer import Layer
-
     if not isinstance(vq_module, Layer):
         raise CodewordError.of("a VQ layer", type(vq_module).__name__, "pass VectorQuant(...) or the like")
     hook = ReplaceLRU(rho, timeout)
