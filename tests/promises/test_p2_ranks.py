@@ -29,22 +29,36 @@ class Collectives(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def batch(case: Case, step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The unequal shares of the ranks and their masks: one is empty, one is all padding, and now and then all are."""
+Share = tuple[torch.Tensor, torch.Tensor | None]
+
+
+def batch(case: Case, step: int) -> list[Share]:
+    """The unequal shares of the ranks and their masks: one is empty, one is all padding, and now and then all are.
+
+    Quantizers that take no mask get none, and so no padding.
+    """
     axis = 1 if case.build().dim == 0 else 0
     x = torch.cat([case.x(seed=4 * step + part, scale=1 + step % 5) for part in range(RANKS)], axis)
     size = x.shape[axis]
-    mask = torch.cat([case.mask(case.x(), seed=4 * step + part) for part in range(RANKS)])
     sizes = [size // 3, size // 4, 0]
     sizes = [*sizes, size - sum(sizes)]
     order = [(rank + step) % RANKS for rank in range(RANKS)]
     shares = list(x.split([sizes[place] for place in order], axis))
-    masks = list(mask.split([sizes[place] for place in order]))
+    random = [case.mask(case.x(), seed=4 * step + part) for part in range(RANKS)]
+    known = [mask for mask in random if mask is not None]
+    if not known:
+        return [(share, None) for share in shares]
+    masks = list(torch.cat(known).split([sizes[place] for place in order]))
     padding = order.index(1)
     masks[padding] = masks[padding] & False
     if step % 4 == 3:
         masks = [mask & False for mask in masks]
     return list(zip(shares, masks, strict=True))
+
+
+def joined(shares: list[Share], axis: int) -> Share:
+    masks = [mask for _, mask in shares if mask is not None]
+    return torch.cat([x for x, _ in shares], axis), torch.cat(masks) if masks else None
 
 
 def train(case: Case, steps: int, rank: int | None) -> tuple[dict[str, torch.Tensor], list[int]]:
@@ -61,7 +75,7 @@ def train(case: Case, steps: int, rank: int | None) -> tuple[dict[str, torch.Ten
         axis = 1 if quantizer.dim == 0 else 0
         with Collectives() as collectives:
             if rank is None:
-                quantizer(torch.cat([x for x, _ in shares], axis), torch.cat([mask for _, mask in shares]))
+                quantizer(*joined(shares, axis))
             else:
                 quantizer(*shares[rank])
         counts.append(collectives.count)
