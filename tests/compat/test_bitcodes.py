@@ -205,6 +205,15 @@ def test_63_bits_fit():
     assert to_bits(torch.tensor([2**63 - 1]), 63).all()
 
 
+@pytest.mark.gpu
+def test_bits_stay_on_their_device():
+    bits = torch.tensor(DOCUMENTED, device="cuda")
+    assert to_bits(to_decimal(bits), 4).device == bits.device
+    bitcodes = Bitcodes(8, 4, 1.0).cuda()
+    y, drawn = bitcodes(torch.randn(5, 8, device="cuda"))
+    assert torch.equal(bitcodes.from_bits(drawn), y)
+
+
 # State dictionaries ---------------------------------------------------------------------------------------------
 
 

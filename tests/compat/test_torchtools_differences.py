@@ -12,6 +12,7 @@ import codeword.compat.torchtools.vq as documented
 from codeword import CodewordError
 from codeword.checkpoints import convert, convert_back
 from codeword.compat import export_state_dict
+from ranks import RANKS
 
 BOTH = pytest.mark.parametrize("home", [documented, later])
 
@@ -149,6 +150,21 @@ def test_the_search_is_exact_far_from_the_origin(home):
 def test_an_index_that_is_no_code_is_named():
     with pytest.raises(CodewordError, match="16"):
         later.VectorQuantize(8, 16).idx2vq(torch.tensor([16]))
+
+
+def learn(rank: int | None) -> torch.Tensor:
+    torch.manual_seed(0)
+    vq = documented.VectorQuantize(4, 16, ema_decay=0.9, ema_loss=True)
+    for step in range(4):
+        x = torch.randn(40, 4, generator=torch.Generator().manual_seed(step)) / 16
+        vq(x if rank is None else x.chunk(RANKS)[rank])
+    return vq.codebook.weight
+
+
+def test_processes_learn_one_codebook(ranks):
+    codes = ranks.run(learn)
+    assert all(torch.equal(codes[0], other) for other in codes)
+    torch.testing.assert_close(codes[0], learn(None), rtol=1e-5, atol=1e-6)
 
 
 # State dictionaries ---------------------------------------------------------------------------------------------
