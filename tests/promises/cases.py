@@ -16,7 +16,7 @@ import codeword
 from codeword import EMA, Quantizer, Relative, Sample, VectorQuantizer
 from codeword.parts import PARTS
 from codeword.quantizers import QUANTIZERS
-from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, SLOW_FAMILIES
+from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, MASKLESS, SLOW_FAMILIES
 from promises.listed import plain_part, plain_quantizer
 from promises.parts_cases import EXEMPT_PARTS, PARTS_CASES, SLOW_PARTS
 
@@ -39,7 +39,10 @@ class Case:
     def x(self, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
         return scale * torch.randn(self.shape, generator=torch.Generator().manual_seed(seed))
 
-    def mask(self, x: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    def mask(self, x: torch.Tensor, seed: int = 0) -> torch.Tensor | None:
+        """A random one; None where the quantizer takes none."""
+        if self.name in MASKLESS:
+            return None
         shape = x.movedim(self.build().dim, -1).shape[:-1]
         return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.6
 

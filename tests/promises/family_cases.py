@@ -7,7 +7,7 @@ from collections.abc import Callable
 import codeword
 from codeword import Quantizer
 
-__all__ = ["EXEMPT_FAMILIES", "FAMILY_CASES", "FAMILY_SHAPES", "SLOW_FAMILIES"]
+__all__ = ["EXEMPT_FAMILIES", "FAMILY_CASES", "FAMILY_SHAPES", "MASKLESS", "SLOW_FAMILIES"]
 
 FEATURES = 6
 
@@ -51,6 +51,8 @@ SPECS = {
     "channelwise": "channelwise(gvq2x7),split=4,groups=2",
     "blockwise": "blockwise(rvq2x7),split=2,groups=3",
     "patches": "patches(vq7),size=(2,2)",
+    "multiscale": "multiscale3x7,shared=true,sizes=((1,1),(2,3),(3,4))",
+    "multiscale-separate": "multiscale2x(rvq2x5,dropout=0.5),sizes=(3,8),code_features=4",
     "depth-three": "rvq2x(gvq2x(rvq2x4,dropout=0.5),shared=true)",
 }
 
@@ -59,6 +61,7 @@ FAMILY_SHAPES = (
         name: (40, FEATURES) for name, spec in SPECS.items() if "dropout" in spec
     }
     | {"channelwise": (3, FEATURES, 12), "blockwise": (3, FEATURES, 8), "patches": (3, FEATURES, 4, 6)}
+    | {"multiscale": (9, 3, 4, FEATURES), "multiscale-separate": (9, 8, FEATURES)}
 )
 
 
@@ -72,6 +75,9 @@ FAMILY_CASES: dict[str, Callable[[], Quantizer]] = {name: _builder(spec) for nam
 TRACED = ("residual-dropout", "fsq-symmetric-noise", "bits", "overlapped")
 SLOW_FAMILIES = {(name, "P6") for name in SPECS if name not in TRACED}
 
+MASKLESS = ("multiscale", "multiscale-separate")
+NO_MASK = "it refuses masks by name; tests/quantizers/test_multiscale.py holds it to the rest of this"
+
 EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
     (
         "fsq-symmetric-noise",
@@ -82,6 +88,7 @@ EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
         for layout in ("channelwise", "blockwise", "patches")
         for promise in ("P4", "P12")
     },
+    **{(name, promise): NO_MASK for name in MASKLESS for promise in ("P2", "P4", "P12")},
     ("random-projection", "P3"): "its indices are targets and do not decode, as the error of decode says",
     ("random-projection", "P12"): "its indices do not decode, so those out of range cannot be told either",
 }

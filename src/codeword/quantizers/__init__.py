@@ -9,6 +9,7 @@ from codeword.quantizers.grouped import Grouped
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
 from codeword.quantizers.lookup_free import BSQ, LFQ
 from codeword.quantizers.memory import MemoryCodes
+from codeword.quantizers.multiscale import Multiscale
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.overlapped import Overlapped
 from codeword.quantizers.random_projection import RandomProjection
@@ -29,6 +30,7 @@ __all__ = [
     "Channelwise",
     "Grouped",
     "MemoryCodes",
+    "Multiscale",
     "Overlapped",
     "Patches",
     "Quantized",

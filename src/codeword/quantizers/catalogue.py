@@ -15,6 +15,7 @@ from codeword.quantizers.grouped import Grouped
 from codeword.quantizers.layouts import Blockwise, Channelwise, Layout, Patches
 from codeword.quantizers.lookup_free import BSQ, LFQ
 from codeword.quantizers.memory import MemoryCodes
+from codeword.quantizers.multiscale import Multiscale
 from codeword.quantizers.overlapped import Overlapped
 from codeword.quantizers.random_projection import RandomProjection
 from codeword.quantizers.residual import Residual
@@ -30,6 +31,7 @@ _CLASSES = (
     VectorQuantizer,
     Residual,
     Grouped,
+    Multiscale,
     FSQ,
     ResidualFSQ,
     LFQ,
@@ -56,6 +58,7 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
             `gvq2x64` (groups x codes), nested `gvq2x(rvq4x256)`, `rvq(vq1024|vq256)`, `rvq8x1024,shared=true`;
             `fsq8-5-5-5` and `rfsq8-5-5-5,stages=4` (levels), `lfq18`, `bsq18`, `bits16` and `bitlayers8` (bits),
             `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (parts);
+            `multiscale3x1024,shared=true,sizes=((1,1),(2,2),(4,4))` (scales x codes);
             `channelwise(vq1024),split=4`, `blockwise(vq1024),split=4`, `patches(vq1024),size=(2,2)`.
         features: size of a vector; the number of channels for the last three.
         dim: the axis of the features; 1 for the last three.

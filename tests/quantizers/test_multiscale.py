@@ -1,0 +1,204 @@
+"""Multiscale residual quantization against its algorithm written out, and what the promises test by masks."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from codeword import EMA, CodewordError, Grouped, Multiscale, VectorQuantizer, from_spec
+
+FEATURES = 5
+SIZES = ((1, 1), (2, 3), (4, 6))
+
+
+def build(shared: bool = True, sizes=SIZES, **options) -> Multiscale:
+    torch.manual_seed(0)
+    rule = EMA(decay=0.9, revival=None)
+    parts = [VectorQuantizer(FEATURES, 8, codebook=rule) for _ in sizes]
+    return Multiscale([parts[0]] * len(sizes) if shared else parts, sizes=sizes, dim=1, **options)
+
+
+def maps(seed: int, count: int = 20, size: tuple[int, ...] = SIZES[-1]) -> torch.Tensor:
+    return torch.randn(count, FEATURES, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def written_out(
+    quantizer: Multiscale, f: torch.Tensor
+) -> tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor]]:
+    """Algorithm 1 of VAR, in float64 with torch's own resizing: tokens, and sums and errors after each scale."""
+    f = f.double()
+    total, left = torch.zeros_like(f), f
+    tokens, sums, errors = [], [], []
+    for part, size in zip(quantizer.parts, SIZES, strict=True):
+        small = F.interpolate(left, size, mode="area").permute(0, 2, 3, 1)
+        codes = part.codebook.codes.double()
+        index = (small[..., None, :] - codes).square().sum(-1).argmin(-1)
+        errors.append((small - codes[index]).square().mean())
+        grown = F.interpolate(
+            codes[index].permute(0, 3, 1, 2), SIZES[-1], mode="bicubic", align_corners=False
+        )
+        total, left = total + grown, left - grown
+        tokens.append(index.flatten(1))
+        sums.append(total)
+    return tokens, sums, errors
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_it_is_the_algorithm(shared):
+    quantizer = build(shared)
+    for step in range(3):
+        quantizer(maps(step))
+    quantizer.eval()
+    x = maps(9)
+    out = quantizer(x)
+    tokens, sums, errors = written_out(quantizer, x)
+    assert torch.equal(out.indices, torch.cat(tokens, 1))
+    torch.testing.assert_close(out.quantized.double(), sums[-1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        out.losses["commitment"].double(), torch.stack(errors).mean(), atol=1e-6, rtol=1e-5
+    )
+    for n in (1, 2, 3):
+        prefix = quantizer.decode(out.indices, scales=n)
+        torch.testing.assert_close(prefix.double(), sums[n - 1], atol=1e-5, rtol=0)
+        assert torch.equal(quantizer.encode(x, scales=n), torch.cat(tokens[:n], 1))
+        assert torch.equal(quantizer.decode(torch.cat(tokens[:n], 1)), prefix)
+        assert torch.equal(quantizer(x, scales=n).quantized, prefix)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_step_of_learning_sees_every_token_once(shared):
+    quantizer = build(shared)
+    quantizer(maps(0))
+    quantizer.reset_usage()
+    out = quantizer(maps(1))
+    counts = [1, 6, 24]
+    if shared:
+        assert int(quantizer.parts[0].codebook.hits.sum()) == 20 * sum(counts)
+        hits = torch.bincount(out.indices.flatten(), minlength=8)
+        assert torch.equal(quantizer.parts[0].codebook.hits, hits)
+    else:
+        assert [int(part.codebook.hits.sum()) for part in quantizer.parts] == [20 * count for count in counts]
+    assert torch.equal(quantizer.decode(out.indices), out.quantized)
+
+
+def test_finer_scales_bring_the_error_down():
+    ramp = torch.linspace(-1, 1, 8)
+    smooth = (
+        maps(0, 60, (1, 1)) + 0.7 * maps(1, 60, (1, 1)) * ramp[:, None] + 0.5 * maps(2, 60, (1, 1)) * ramp
+    )
+    sizes = ((1, 1), (2, 2), (4, 4), (8, 8))
+    quantizer = build(sizes=sizes, shared=False)
+    for _ in range(20):
+        quantizer(smooth)
+    indices = quantizer.eval().encode(smooth)
+    errors = [float((quantizer.decode(indices, scales=n) - smooth).square().mean()) for n in (1, 2, 3, 4)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.5 * errors[0]
+
+
+def test_the_encoder_gets_the_gradient_of_one_quantizer():
+    quantizer = build()
+    x = maps(0).requires_grad_()
+    weight = maps(1)
+    (gradient,) = torch.autograd.grad((quantizer(x).quantized * weight).sum(), x)
+    assert torch.equal(gradient, weight)
+
+
+def test_sequences_and_other_axes():
+    sizes = (1, 3, 6)
+    x = maps(0, 7, (6,))
+    first = build(sizes=sizes)
+    out = first(x)
+    assert out.indices.shape == (7, 10)
+    assert torch.equal(first.decode(out.indices), out.quantized)
+    last = Multiscale([copy.deepcopy(first.parts[0])] * 3, sizes=sizes).eval()
+    moved = last(x.movedim(1, -1).view(1, 7, 6, FEATURES))
+    assert torch.equal(moved.indices[0], first.eval()(x).indices)
+    assert torch.equal(moved.quantized[0].movedim(-1, 1), first(x).quantized)
+    nested = Multiscale([Grouped([VectorQuantizer(2, 4), VectorQuantizer(2, 4)])] * 2, sizes=(1, 6))
+    assert nested(torch.randn(3, 6, 4)).indices.shape == (3, 7, 2)
+    assert nested.codebook_sizes == (4,) * 14
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf])
+def test_a_map_that_is_not_finite_harms_no_other(shared, poison):
+    quantizer = build(shared)
+    for step in range(3):
+        x = maps(step)
+        x[::3, 1, 2, 0] = poison
+        sick = torch.arange(20) % 3 == 0
+        cropped = copy.deepcopy(quantizer)
+        expected = cropped(x[~sick])
+        x.requires_grad_()
+        out = quantizer(x)
+        assert out.quantized[sick].isnan().all()
+        assert torch.equal(out.indices[~sick], expected.indices)
+        assert (out.indices[sick] == 0).all()
+        torch.testing.assert_close(out.quantized[~sick], expected.quantized)
+        torch.testing.assert_close(out.loss, expected.loss)
+        (out.quantized[~sick].sum() + out.loss).backward()
+        assert x.grad.isfinite().all()
+    for key, value in cropped.state_dict().items():
+        torch.testing.assert_close(quantizer.state_dict()[key], value, msg=key)
+
+
+def test_no_maps():
+    for quantizer in (build(), build(shared=False)):
+        empty = maps(0, 0)
+        for _ in range(2):
+            out = quantizer(empty)
+            assert out.quantized.shape == empty.shape
+            assert out.indices.shape == (0, 31)
+            assert out.loss == 0
+            assert quantizer.decode(out.indices).shape == empty.shape
+        assert not quantizer.ready
+        assert quantizer(maps(0)).quantized.isfinite().all()
+
+
+def trained_on_ranks(rank: int, size: int, shared: bool) -> dict[str, torch.Tensor]:
+    quantizer = build(shared)
+    for step in range(4):
+        shares = maps(step, 17).split([5, 0, 9, 3]) if size > 1 else [maps(step, 17)]
+        quantizer(shares[(rank + step) % size])
+    return quantizer.state_dict()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_ranks_equal_one_process(ranks, shared):
+    """But for the order of the maps, which the draws of the first codes depend on: it is the same in the first step."""
+    alone = trained_on_ranks(0, 1, shared)
+    for state in ranks.run(trained_on_ranks, ranks.size, shared):
+        for key, value in alone.items():
+            torch.testing.assert_close(state[key], value, atol=1e-5, rtol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: build()(maps(0), torch.ones(20, 4, 6).bool()), "no mask for a Multiscale quantizer"),
+        (
+            lambda: build()(maps(0, 2, (6, 4))),
+            r"maps of size \(4, 6\), that of the last scale, but got shape",
+        ),
+        (lambda: build()(maps(0)[:, :, 0]), r"maps of size \(4, 6\)"),
+        (lambda: build().encode(maps(0), scales=4), "scales from 1 to 3, but got 4"),
+        (lambda: build().decode(torch.zeros(2, 8).long()), r"indices \(..., 1 or 7 or 31\), but got shape"),
+        (lambda: build().decode(torch.full((2, 7), 8)), "indices from 0 to 7 .* but got 8"),
+        (lambda: build(sizes=((2, 2), (1, 1))), "none smaller than the one before"),
+        (lambda: build(sizes=((2, 2), 4)), "sizes of the same number of axes"),
+        (lambda: build(sizes=((0, 2), (4, 4))), "2 sizes"),
+        (
+            lambda: from_spec("multiscale2x(rvq2x4,stagewise=true),sizes=(1,2)", features=4),
+            "without stagewise",
+        ),
+        (lambda: from_spec("multiscale2x(rpq4),sizes=(1,2)", features=4), "without no_decode"),
+        (lambda: from_spec("multiscale(vq4|vq4,code_features=2),sizes=(1,2,3)", features=4), "2 sizes"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(CodewordError, match=message):
+        call()
