@@ -3,7 +3,7 @@
 What is different from the original, and what to write instead without this facade: `docs/moving/vqtorch.md`.
 """
 
-from codeword.compat.vqtorch import nn
+from codeword.compat.vqtorch import dists, inits, math_fns, nn, norms, utils
 from codeword.compat.vqtorch.early import VectorQuantize
 from codeword.compat.vqtorch.math_fns import entropy
 from codeword.compat.vqtorch.nn import (
@@ -20,10 +20,15 @@ __all__ = [
     "ResidualVectorQuant",
     "VectorQuant",
     "VectorQuantize",
+    "dists",
     "entropy",
     "get_vq_layers",
+    "inits",
     "is_vq",
     "is_vqn",
+    "math_fns",
     "nn",
     "no_vq",
+    "norms",
+    "utils",
 ]
