@@ -24,7 +24,8 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"codeword.compat: no such script: {script}\n")
         return 2
     sys.argv = argv
-    sys.path[0] = os.path.dirname(os.path.abspath(script))  # as `python script.py` has it
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(os.path.abspath(script))  # as `python script.py` has it
     hidden = {name: place for name in FACADES if (place := real(name)) is not None}
     install(*FACADES, force=True)
     for name, place in hidden.items():
