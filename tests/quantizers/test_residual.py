@@ -10,7 +10,23 @@ import torch
 from sklearn.datasets import load_digits
 
 import codeword
-from codeword import EMA, CodewordError, Grouped, Residual, VectorQuantizer, distributed
+from codeword import (
+    EMA,
+    CodebookLoss,
+    CodewordError,
+    Commitment,
+    Directional,
+    Gradient,
+    Grouped,
+    Gumbel,
+    ReinMax,
+    Residual,
+    Rotation,
+    Sampled,
+    StraightThrough,
+    VectorQuantizer,
+    distributed,
+)
 
 FEATURES = 8
 
@@ -296,3 +312,68 @@ def test_two_collectives_a_step(spec, monkeypatch):
 def test_errors(call, message):
     with pytest.raises(CodewordError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "estimator", [Gumbel(), ReinMax(), Directional()], ids=lambda part: type(part).__name__
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_estimators_of_one_look_up_are_refused(estimator, nested):
+    rule = Gradient()
+    part = VectorQuantizer(4, 8, codebook=rule, estimator=estimator, penalties=(Commitment(), CodebookLoss()))
+    stage = Grouped([part]) if nested else part
+    assert Residual([stage]).count == 1
+    with pytest.raises(
+        CodewordError, match=f"{type(estimator).__name__}.* whose gradient is that of a single"
+    ):
+        Residual([stage] * 2)
+
+
+def test_rotation_turns_the_whole_sum():
+    rule = EMA(decay=0.9, revival=None)
+    torch.manual_seed(0)
+    rvq = Residual([VectorQuantizer(FEATURES, 16, codebook=rule, estimator=Rotation()) for _ in range(3)])
+    x = rows(0).requires_grad_()
+    out = rvq(x)
+    weight = rows(1).double()
+    (gradient,) = torch.autograd.grad((out.quantized * weight).sum(), x)
+    for row, q, given, expected in zip(
+        x.detach().double(), out.quantized.detach().double(), gradient, weight, strict=True
+    ):
+        a, b = row / row.norm(), q / q.norm()
+        r = (a + b) / (a + b).norm()
+        turn = q.norm() / row.norm() * (torch.eye(FEATURES) - 2 * r.outer(r) + 2 * b.outer(a))
+        torch.testing.assert_close(given.double(), turn.T @ expected, atol=1e-4, rtol=1e-4)
+
+
+def test_synchronised_codes_get_the_gradient_of_the_sum():
+    nu = 0.5
+    torch.manual_seed(0)
+    parts = [
+        VectorQuantizer(FEATURES, 8, codebook=Gradient(), estimator=StraightThrough(sync=nu), penalties=())
+        for _ in range(3)
+    ]
+    rvq = Residual(parts)
+    rvq(rows(0))
+    x, weight = rows(1).requires_grad_(), rows(2)
+    out = rvq(x)
+    (out.quantized * weight).sum().backward()
+    assert torch.equal(x.grad, weight)
+    for part, index in zip(parts, out.indices.unbind(1), strict=True):
+        expected = torch.zeros(8, FEATURES).index_add_(0, index, nu * weight)
+        torch.testing.assert_close(part.codebook.codes.grad, expected)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_sampled_stages_draw_each_for_itself(shared):
+    """Two stages that see the same rows and the same codes: their draws are independent."""
+    torch.manual_seed(0)
+    parts = [VectorQuantizer(2, 8, codebook=EMA(init=None), estimator=Sampled(1e6)) for _ in range(2)]
+    rvq = Residual([parts[0]] * 2 if shared else parts)
+    x = torch.randn(6000, 2).requires_grad_()
+    out = rvq(x)
+    table = torch.zeros(8, 8).index_put_(tuple(out.indices.T), torch.ones(()), accumulate=True) / 6000
+    torch.testing.assert_close(table, torch.full((8, 8), 1 / 64), atol=0.01, rtol=0)
+    assert torch.equal(rvq.decode(out.indices), out.quantized)
+    (gradient,) = torch.autograd.grad(out.quantized.sum(), x)
+    assert torch.equal(gradient, torch.ones_like(x))

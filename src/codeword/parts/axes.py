@@ -94,6 +94,8 @@ def positions(valid: Valid) -> Tensor:
 class Estimator(ABC):
     """How gradients pass the look-up."""
 
+    alone = False  # whether it is about one look-up, and means nothing for the sum of several codes
+
     @property
     def trains_codes(self) -> bool:
         """Whether the codes get a gradient through it."""

@@ -16,6 +16,7 @@ from codeword.functional import Valid, substitute
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_input
 from codeword.quantizers.composite import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.statistics import Kept, Statistics
 
 __all__ = ["Multiscale"]
@@ -87,6 +88,8 @@ class Multiscale(Composite):
                 raise CodewordError.of(
                     f"scales without {name}", f"{self.parts[0].spec}: {getattr(self, name)}", remedy
                 )
+        if len(quantizers) > 1:
+            check_stages(quantizers)
         self.sizes = tuple(sizes)
         self.scales = [(size,) if isinstance(size, int) else tuple(size) for size in self.sizes]
         _check_sizes(self.scales, self.sizes, self.count)

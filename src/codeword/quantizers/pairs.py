@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from torch import nn
 
 from codeword.errors import CodewordError
 from codeword.parts.axes import Estimator, Penalty, Update
 
-__all__ = ["check_pairs"]
+__all__ = ["check_pairs", "check_stages"]
 
 
 def check_pairs(rule: Update, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
@@ -20,6 +22,19 @@ def check_pairs(rule: Update, estimator: Estimator, penalties: Sequence[Penalty]
         _check_that_gradients_arrive(name, estimator, penalties)
     _check_revival(rule, name)
     _check_penalties(rule, name, penalties)
+
+
+def check_stages(quantizers: Iterable[nn.Module]) -> None:
+    """Raise for parts of a stack whose gradient is that of one look-up: the stack passes one, around the whole sum."""
+    for module in (module for quantizer in quantizers for module in quantizer.modules()):
+        estimator = getattr(module, "estimator", None)
+        if isinstance(estimator, Estimator) and estimator.alone:
+            raise CodewordError.of(
+                "stages whose estimator can be applied once, to the sum of their codes",
+                f"{estimator}, whose gradient is that of a single look-up",
+                "pass StraightThrough(), Rotation(), or Sampled() to draw codes; StraightThrough(sync=1.0) where the "
+                "output is to train the codes",
+            )
 
 
 def _check_that_gradients_come(name: str, estimator: Estimator, penalties: Sequence[Penalty]) -> None:

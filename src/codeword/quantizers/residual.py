@@ -14,6 +14,7 @@ from codeword.parts.chance import Chance
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.beam import beam_search, codes_of
 from codeword.quantizers.composite import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.statistics import Kept, Statistics
 
 __all__ = ["Residual"]
@@ -86,6 +87,8 @@ class Residual(Composite):
         for child in quantizers:
             if child.no_decode:
                 raise CodewordError.of("stages whose indices decode", child.spec, child.no_decode)
+        if len(quantizers) > 1:
+            check_stages(quantizers)
         super().__init__(quantizers, inner, features, dim)
         if not 0 <= dropout <= 1:
             raise CodewordError.of("dropout from 0 to 1", repr(dropout), "pass the share of items")
@@ -142,10 +145,12 @@ class Residual(Composite):
     def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
         self._refuse_beam(choices, "forward in training")
         found, statistics = [], []
-        for child in self._stages(choices):
+        for number, child in enumerate(self._stages(choices)):
             narrow = child.narrow(rows)
             index, seen = (
-                (child.select(narrow, valid), narrow) if self.shared else child.survey(narrow, valid)
+                (child.select(narrow, _of_stage(valid, number, self.count)), narrow)
+                if self.shared
+                else child.survey(narrow, valid)
             )
             found.append(index)
             statistics.append(seen)
@@ -223,11 +228,15 @@ class Residual(Composite):
         total, left = torch.zeros_like(rows), rows
         losses = []
         before = kept if isinstance(kept, tuple) else (None,) * self.count
-        for child, index, held in zip(self.parts, indices.unbind(1), before, strict=False):
+        for number, (child, index, held) in enumerate(
+            zip(self.parts, indices.unbind(1), before, strict=False)
+        ):
             stays = None
             if self.drops and self.training:
                 index, stays = _filled(index)
             inner = valid if stays is None else _among(valid, stays)
+            if self.shared:
+                inner = _of_stage(inner, number, self.count)
             out, loss, named = child.settle(child.narrow(left), index, inner, held)
             if child.trained_by_output:  # once more, for the gradient of its weights and not of the rows
                 out = child.settle(child.narrow(left.detach()), index, inner, held)[0]
@@ -282,6 +291,15 @@ def _like(mask: Tensor, indices: Tensor) -> Tensor:
 
 
 def _among(valid: Valid, mask: Tensor) -> Valid:
-    """The valid rows among some: to weigh losses, not to draw."""
+    """The valid rows among some, to weigh losses; what is drawn for a row stays the same."""
     both = valid.mask & mask
-    return valid._replace(mask=both, ends=both.cumsum(0), held=both.sum())
+    return valid._replace(mask=both, held=both.sum())
+
+
+def _of_stage(valid: Valid, stage: int, stages: int) -> Valid:
+    """The same rows, for whom numbers of their own are drawn in each stage of a shared part."""
+    return valid._replace(
+        ends=valid.ends * stages - (stages - 1 - stage),
+        start=valid.start * stages,
+        before=valid.before * stages,
+    )

@@ -37,6 +37,8 @@ class Directional(Estimator):
 
     noise: float = 1e-3
 
+    alone = True
+
     def __post_init__(self) -> None:
         at_least("noise of Directional", self.noise, 0)
 

@@ -36,6 +36,8 @@ class Gumbel(Estimator):
     temperature: float = 1.0
     scale: float = 1.0
 
+    alone = True
+
     def __post_init__(self) -> None:
         at_least("temperature of Gumbel", self.temperature, 1e-12)
         at_least("scale of Gumbel", self.scale, 1e-12)
@@ -85,6 +87,8 @@ class ReinMax(Estimator):
 
     temperature: float = 1.0
     scale: float = 1.0
+
+    alone = True
 
     def __post_init__(self) -> None:
         at_least("temperature of ReinMax", self.temperature, 1)
