@@ -109,6 +109,8 @@ PARTS_CASES |= {
     "learned-spread": pulled(Gradient(transform=LearnedSpread()), UnitAlpha()),
     "learned-spread-growing": pulled(Frozen(transform=LearnedSpread(hidden=3)), GrowingAlpha()),
     "gamma": pulled(Gradient(transform=Gamma())),
+    "gamma-bounded": pulled(Gradient(transform=Gamma(bounded=True))),
+    "code-gamma-moments": pulled(Gradient(transform=CodeGamma(moments_learn=True))),
     "code-gamma": pulled(Frozen(transform=CodeGamma()), NormCap()),
     "learned-spread-large": pulled(Gradient(transform=LearnedSpread(momentum=0.5)), LargeAlpha()),
     "unit-norm": pulled(Gradient(transform=UnitNorm())),
