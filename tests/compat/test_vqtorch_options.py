@@ -169,6 +169,11 @@ def check_reduction(vq: VectorQuant) -> None:
     assert vq(numbers(3, 8, 5))[1]["loss"].shape == (3,)
 
 
+def said(options: dict[str, Any]) -> str:
+    """The options in words, a function by its name."""
+    return ",".join(f"{key}={getattr(value, '__name__', value)}" for key, value in options.items())
+
+
 OPTIONS: list[tuple[dict[str, Any], Callable[[VectorQuant], None]]] = [
     ({"feature_size": 6}, check_feature_size),
     ({"num_codes": 5}, check_num_codes),
@@ -196,7 +201,7 @@ OPTIONS: list[tuple[dict[str, Any], Callable[[VectorQuant], None]]] = [
 
 
 @pytest.mark.parametrize(
-    ("options", "check"), OPTIONS, ids=lambda value: str(value) if isinstance(value, dict) else ""
+    ("options", "check"), OPTIONS, ids=lambda value: said(value) if isinstance(value, dict) else ""
 )
 def test_an_option_does_what_it_says(options: dict[str, Any], check: Callable[[VectorQuant], None]) -> None:
     torch.manual_seed(0)
@@ -205,7 +210,7 @@ def test_an_option_does_what_it_says(options: dict[str, Any], check: Callable[[V
 
 @pytest.mark.parametrize("cls", [GroupVectorQuant, ResidualVectorQuant])
 @pytest.mark.parametrize(
-    "options", [options for options, _ in OPTIONS if "code_vector_size" not in options], ids=str
+    "options", [options for options, _ in OPTIONS if "code_vector_size" not in options], ids=said
 )
 @pytest.mark.parametrize("share", [True, False])
 def test_groups_and_stages_take_the_same_options(cls: type, options: dict[str, Any], share: bool) -> None:
