@@ -30,7 +30,7 @@ demo: $(STAMP)  ## train a tokenizer on the built-in photographs and show what i
 	$(BIN)/codeword demo
 
 test: lint  ## lint, types, import contract and all tests but the slow ones
-	$(PYTEST) -n 2 --dist loadgroup
+	$(PYTEST) -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from codeword.compat import export_state_dict
 from codeword.compat.semivq.nn.vq import VectorQuant
 from codeword.errors import CodewordError
 from compat.vqtorch_reference import canonical, quantize
+from words import said
 
 IMAGE = (4, 8, 5, 6)
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -272,7 +273,7 @@ OPTIONS: list[tuple[dict[str, Any], Callable[[VectorQuant], None]]] = [
 
 
 @pytest.mark.parametrize(
-    ("options", "check"), OPTIONS, ids=lambda value: str(value) if isinstance(value, dict) else ""
+    ("options", "check"), OPTIONS, ids=lambda value: said(value) if isinstance(value, dict) else ""
 )
 def test_an_option_does_what_it_says(options: dict[str, Any], check: Callable[[VectorQuant], None]) -> None:
     torch.manual_seed(0)

@@ -20,6 +20,7 @@ from codeword.compat.vqtorch import (
 from codeword.compat.vqtorch.inits import codebook_warmup
 from codeword.compat.vqtorch.nn.utils import lru_replacement
 from codeword.errors import CodewordError
+from words import said
 
 IMAGE = (2, 8, 3, 4)
 
@@ -167,11 +168,6 @@ def check_code_vector_size(vq: VectorQuant) -> None:
 
 def check_reduction(vq: VectorQuant) -> None:
     assert vq(numbers(3, 8, 5))[1]["loss"].shape == (3,)
-
-
-def said(options: dict[str, Any]) -> str:
-    """The options in words, a function by its name."""
-    return ",".join(f"{key}={getattr(value, '__name__', value)}" for key, value in options.items())
 
 
 OPTIONS: list[tuple[dict[str, Any], Callable[[VectorQuant], None]]] = [

@@ -20,6 +20,7 @@ from codeword.compat.vqtorch import (
 )
 from codeword.errors import CodewordError
 from codeword.quantizers.norms import UnitFeatures
+from words import said
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -100,7 +101,7 @@ def same(one: dict[str, Any], two: dict[str, Any]) -> None:
             torch.testing.assert_close(two[key], value, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("cls", "options", "keys"), STATES, ids=str)
+@pytest.mark.parametrize(("cls", "options", "keys"), STATES, ids=said)
 def test_a_state_of_the_original_is_loaded_and_given_back(
     cls: type, options: dict[str, Any], keys: list[tuple[str, tuple[int, ...]]]
 ) -> None:
@@ -117,7 +118,7 @@ def test_a_state_of_the_original_is_loaded_and_given_back(
     )
 
 
-@pytest.mark.parametrize(("cls", "options", "keys"), STATES, ids=str)
+@pytest.mark.parametrize(("cls", "options", "keys"), STATES, ids=said)
 def test_its_own_state_resumes_exactly(cls: type, options: dict[str, Any], keys: Any) -> None:
     torch.manual_seed(0)
     one = cls(32, 16, **options)
