@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 from torch import nn
 
@@ -17,8 +16,7 @@ from promises.cases import every_case
 SCRIPT = Path(__file__).with_name("torchrun_script.py")
 
 
-@pytest.mark.slow
-def test_torchrun(tmp_path):
+def test_torchrun_with_a_group_made_after_the_module(tmp_path):
     """Two processes of a script, with the rendezvous that torchrun finds by itself."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*launcher, str(SCRIPT), str(tmp_path)]

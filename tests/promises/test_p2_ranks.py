@@ -91,7 +91,9 @@ def train_shared(rank: int, name: str, steps: int) -> tuple[dict[str, torch.Tens
 def check(case: Case, steps: int, ranks: Any) -> dict[str, torch.Tensor]:
     alone, none = train(case, steps, None)
     assert not any(none)
-    for rank, (states, counts) in enumerate(ranks.run(train_shared, case.name, steps)):
+    for rank, (states, counts) in enumerate(
+        ranks.run(train_shared, case.name, steps, seconds=150 + 10 * steps)
+    ):
         if case.name not in MORE_COLLECTIVES:
             assert max(counts[1:]) <= 2
         for name, value in alone.items():
