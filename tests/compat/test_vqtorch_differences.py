@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from codeword import freeze
 from codeword.compat import export_state_dict
 from codeword.compat.vqtorch import (
     GroupVectorQuant,
@@ -176,6 +177,49 @@ def test_the_table_of_separate_codes_is_one() -> None:
     assert [p.shape for p in vq.codebook.parameters()] == [(8, 4), (8, 4)]
     vq.codebook.weight = torch.zeros(16, 4)
     assert not any(book.codes.any() for book in vq.books)
+
+
+def test_frozen_layers_learn_nothing() -> None:
+    vq = VectorQuant(8, 16, cb_norm="l2c", replace_freq=1, beta=1.0, inplace_optimizer=sgd)
+    freeze(vq)
+    before = vq.codebook.weight.clone()
+    for step in range(3):
+        vq(numbers(5, 8, seed=step))
+    assert torch.equal(vq.codebook.weight, before)
+
+
+def test_indices_decode() -> None:
+    z = numbers(2, 8, 5)
+    for cls in ALL:
+        for options in ({}, {} if cls is VectorQuant else {"groups": 2}):
+            z_q, info = (vq := cls(8, 16, **options))(z)
+            torch.testing.assert_close(vq.decode(info["q"]), z_q)
+    vq = VectorQuantize(8, 16, dist="cosine")
+    torch.testing.assert_close(vq.decode(vq(z)[1]["q"]), vq(z)[0])
+    with pytest.raises(CodewordError, match="norms of their rows"):
+        VectorQuantize(8, 16, dist="cosine", groups=2).decode(torch.zeros(2, 5, 2, 1, dtype=torch.int64))
+
+
+def test_names_of_the_original_are_there() -> None:
+    vq = GroupVectorQuant(8, 16, groups=2, share=False, affine_lr=1.0, cb_norm="l2")
+    wanted = {
+        "num_codes": 16,
+        "groups": 2,
+        "share": False,
+        "group_size": 8,
+        "code_vector_size": 4,
+        "affine_lr": 1.0,
+    }
+    wanted |= {"feature_size": 8, "dim": 1, "beta": 0.95, "nu": 0.0, "norm": "none", "codebook_norm": "l2"}
+    assert {name: getattr(vq, name) for name in wanted} == wanted
+    codes, offset = vq.get_codebook_by_group(1)
+    assert (codes.shape, offset) == ((8, 4), 8)
+    _, info = vq(numbers(3, 8, 5))
+    torch.testing.assert_close(vq.compute_loss(info["z"], info["z_q"]), info["loss"])
+    assert (vq.codebook.num_embeddings, vq.codebook.embedding_dim) == (16, 4)
+    assert vq.codebook(torch.tensor([[9]])).shape == (1, 1, 4)
+    assert vq.get_codebook_affine_params()[0].shape == (1, 1, 4)
+    assert VectorQuant(8, 16).get_codebook_affine_params() is None
 
 
 # Norms ----------------------------------------------------------------------------------------------------------

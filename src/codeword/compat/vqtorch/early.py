@@ -117,6 +117,11 @@ class VectorQuantize(Layer):
             return books_table(books, {})
         return sum((books_table([book], {}, f"codebook.{n}.") for n, book in enumerate(books)), KeyTable())
 
+    def decode(self, q: Tensor) -> Tensor:
+        """What forward returned for its misc["q"], where it needs no more than that."""
+        native = q.squeeze(-1) if self.groups > 1 else q.flatten(-2).squeeze(-1)
+        return self.quantizer.decode(native, dtype=self.quantizer.dtype).movedim(-1, self.dim)
+
     def forward(self, z: Tensor) -> tuple[Tensor, Info]:
         original, z = z, self.enter(z)
         length = torch.linalg.vector_norm(z, dim=(-2, -1), keepdim=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
+
 from codeword.compat.vqtorch.nn.vq import VectorQuant, check_option
 from codeword.quantizers import Grouped, Quantizer, VectorQuantizer
 
@@ -35,6 +37,10 @@ class Several(VectorQuant):
     def group_size(self) -> int:
         """How many codes there are for each group."""
         return len(self.books[0].codes)
+
+    def get_codebook_by_group(self, group: int) -> tuple[Tensor, int]:
+        """The codes of a group, and the index of their first."""
+        return self.parts[group].codebook.codes, 0 if self.share else group * self.group_size
 
     def each(self, width: int, build: Callable[[int, int], VectorQuantizer]) -> list[VectorQuantizer]:
         """The vector quantizer of each group, of `width` features."""

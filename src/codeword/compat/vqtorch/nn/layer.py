@@ -76,8 +76,8 @@ class Layer(Facade):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "affine_transform":  # torch sets modules past properties
             for book in self.books:
-                held = book.transform.norm if isinstance(book.transform, Table) else "none"
-                book.transform = Table(held, value)
+                old = book.transform if isinstance(book.transform, Table) else Table("none")
+                book.transform = Table(old.norm, value, old.shift)
         else:
             super().__setattr__(name, value)
 
@@ -167,10 +167,9 @@ class Layer(Facade):
             finite = rows.isfinite().all(-1)
             valid = Valid.of(finite, sync=True)
             self.quantizer.init_(torch.where(finite[:, None], rows, 0.0), valid)
-        for book, part in zip(
-            self.books, z.unbind(-2) if len(self.books) == z.shape[-2] else [z] * len(self.books), strict=True
-        ):
-            if isinstance(book.transform, Table):
+        apart = len(self.books) == z.shape[-2]
+        for book, part in zip(self.books, z.unbind(-2) if apart else [z] * len(self.books), strict=True):
+            if isinstance(book.transform, Table) and not book.frozen:
                 book.transform.begin(part, book.codes)
 
     def indices_of(self, q: Tensor) -> Tensor:

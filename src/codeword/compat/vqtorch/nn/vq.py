@@ -77,13 +77,14 @@ class VectorQuant(Layer):
         check_option("reduction", reduction, reduction in ("mean", "none"), "'mean' or 'none'")
         self.beta = beta
         self.nu = sync_nu
+        self.affine_lr = affine_lr
         self.codebook_norm = cb_norm
         self.reduction = reduction
         with torch.random.fork_rng(devices=[]):
             self.quantizer = self.arrange(
                 lambda width, size: self._vector_quantizer(width, size, kmeans_init)
             )
-        width = self.parts[0].features
+        width = self.code_vector_size = self.parts[0].features
         check_option(
             "code_vector_size", code_vector_size, code_vector_size in (None, width), f"{width} or none"
         )
@@ -156,9 +157,10 @@ class VectorQuant(Layer):
             return self.leave(z), {}
         with torch.autocast(z.device.type, enabled=False):
             self.begin_(z)
-            searched = [part.codebook.searched().detach() for part in self.parts]
+            searched = [book.searched().detach() for book in self.books]
             if self.in_place is not None:
-                searched = [codes.clone() for codes in searched]
+                searched = [table.clone() for table in searched]
+            searched *= len(self.parts) // len(searched)
             out = self.quantizer(z.flatten(-2))
             found = (out.indices if self.quantizer.index_shape else out.indices.unsqueeze(-1)).unbind(-1)
             codes = torch.stack([take(part.gather, i) for part, i in zip(self.parts, found, strict=True)], -2)
@@ -170,9 +172,13 @@ class VectorQuant(Layer):
         """What info says of the input (..., groups, features), of its codes and of those that were searched."""
         return {"z": z, "z_q": codes, "d": _distance(z, old), "loss": self.loss_of(z, codes)}
 
+    def compute_loss(self, z_e: Tensor, z_q: Tensor) -> Tensor:
+        """The loss of each item of the first axis."""
+        return per_sample(z_e, z_q, self.beta)
+
     def loss_of(self, z: Tensor, z_q: Tensor) -> Tensor:
         """The loss by `reduction`."""
-        return reduced(per_sample(z, z_q, self.beta), self.reduction)
+        return reduced(self.compute_loss(z, z_q), self.reduction)
 
 
 def check_option(name: str, value: object, holds: bool, expected: str) -> None:

@@ -44,6 +44,8 @@ class ReplaceLRU:
         for number, (book, rows, chosen) in enumerate(module.seen_by_books(info)):
             waits = module.waits[start : start + len(book.codes)]
             start += len(book.codes)
+            if book.frozen:
+                continue
             dead = self._count_down(waits, hits_of(chosen, rows, len(waits)))
             self._replace(book, dead, rows.detach().to(book.codes.dtype))
             if module.in_place is not None:
