@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codeword.compat import export_state_dict
+from codeword.compat import export_state_dict, install, uninstall
 from codeword.compat.vqtorch import (
     AffineTransform,
     GroupVectorQuant,
@@ -322,6 +323,29 @@ def test_norms_and_entropy() -> None:
     p = torch.tensor([[1.0, 1.0, 2.0], [0.0, 0.0, 5.0]])
     close(entropy(p), [1.5 * np.log(2), 0.0], 1e-4)
     assert entropy(p, dim=0, keepdim=True).shape == (1, 3)
+
+
+def test_the_names_of_its_modules_are_found_once_installed() -> None:
+    names = (
+        "",
+        ".inits",
+        ".nn",
+        ".nn.affine",
+        ".nn.gvq",
+        ".nn.pool",
+        ".nn.rvq",
+        ".nn.utils",
+        ".nn.utils.replace",
+        ".nn.vq",
+    )
+    install("vqtorch")
+    try:
+        for name in ("", ".inits", ".nn", *names, ".dists", ".math_fns", ".norms", ".utils"):
+            assert import_module(f"vqtorch{name}") is import_module(f"codeword.compat.vqtorch{name}")
+        with pytest.raises(ModuleNotFoundError):
+            import_module("vqtorch.measure")
+    finally:
+        uninstall("vqtorch")
 
 
 def test_layers_are_found_and_switched_off_for_a_while() -> None:

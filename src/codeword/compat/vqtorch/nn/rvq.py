@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from codeword.compat.vqtorch.nn.gvq import Several
-from codeword.compat.vqtorch.nn.layer import Info
+from codeword.compat.vqtorch.nn.layer import Info, reduced
 from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 
@@ -43,7 +43,11 @@ class ResidualVectorQuant(Several):
         left = torch.cat([z, z - codes.cumsum(-2)], -2)
         before = torch.cat([z.detach(), z.detach() - old.cumsum(-2)], -2)[..., :-1, :]
         d = torch.linalg.vector_norm(before - old, dim=-1)
-        return {"z": z, "z_q": z_q, "d": d, "z_res": left, "loss": self.loss_of(z, z_q)}
+        return {"z": z, "z_q": z_q, "d": d, "z_res": left}
+
+    def loss_of(self, z: Tensor, z_q: Tensor, mean: Tensor) -> Tensor:
+        """The loss of the sum of the stages, by `reduction`."""
+        return reduced(self.compute_loss(z, z_q), self.reduction)
 
     def seen_by_books(self, info: Info) -> Iterator[tuple[Codebook, Tensor, Tensor]]:
         """Each codebook with the residuals that it was searched for, and the indices found in it."""

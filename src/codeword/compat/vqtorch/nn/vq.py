@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codeword.compat.vqtorch.nn.affine import AffineTransform
 from codeword.compat.vqtorch.nn.in_place import InPlace, Stepped
-from codeword.compat.vqtorch.nn.layer import Info, Layer, per_sample, reduced
+from codeword.compat.vqtorch.nn.layer import Info, Layer, per_sample
 from codeword.compat.vqtorch.nn.table import Table
 from codeword.compat.vqtorch.nn.utils.replace import lru_replacement
 from codeword.errors import CodewordError
@@ -157,28 +157,41 @@ class VectorQuant(Layer):
             return self.leave(z), {}
         with torch.autocast(z.device.type, enabled=False):
             self.begin_(z)
-            searched = [book.searched().detach() for book in self.books]
-            if self.in_place is not None:
-                searched = [table.clone() for table in searched]
-            searched *= len(self.parts) // len(searched)
+            searched = self._searched() if self._returns_others() else None
             out = self.quantizer(z.flatten(-2))
             found = (out.indices if self.quantizer.index_shape else out.indices.unsqueeze(-1)).unbind(-1)
             codes = torch.stack([take(part.gather, i) for part, i in zip(self.parts, found, strict=True)], -2)
-            old = torch.stack([take(t.__getitem__, i) for t, i in zip(searched, found, strict=True)], -2)
-            info = self.describe(z, codes, old) | {"q": self.indices_of(out.indices), "perplexity": None}
+            old = codes.detach()
+            if searched is not None:
+                old = torch.stack([take(t.__getitem__, i) for t, i in zip(searched, found, strict=True)], -2)
+            info = self.describe(z, codes, old)
+            info |= {"q": self.indices_of(out.indices), "perplexity": None}
+            info["loss"] = self.loss_of(z, info["z_q"], out.loss)
         return self.leave(out.quantized.unflatten(-1, z.shape[-2:])), info
 
     def describe(self, z: Tensor, codes: Tensor, old: Tensor) -> Info:
         """What info says of the input (..., groups, features), of its codes and of those that were searched."""
-        return {"z": z, "z_q": codes, "d": _distance(z, old), "loss": self.loss_of(z, codes)}
+        return {"z": z, "z_q": codes, "d": torch.linalg.vector_norm(z.detach() - old, dim=-1)}
+
+    def _returns_others(self) -> bool:
+        """Whether other codes are returned than were searched."""
+        shifts = [
+            isinstance(book.transform, Table) and book.transform.shift is not None for book in self.books
+        ]
+        return self.in_place is not None or any(shifts)
+
+    def _searched(self) -> list[Tensor]:
+        """The codes of each part as they are before the forward."""
+        tables = [book.searched().detach().clone() for book in self.books]
+        return tables * (len(self.parts) // len(tables))
 
     def compute_loss(self, z_e: Tensor, z_q: Tensor) -> Tensor:
         """The loss of each item of the first axis."""
         return per_sample(z_e, z_q, self.beta)
 
-    def loss_of(self, z: Tensor, z_q: Tensor) -> Tensor:
-        """The loss by `reduction`."""
-        return reduced(self.compute_loss(z, z_q), self.reduction)
+    def loss_of(self, z: Tensor, z_q: Tensor, mean: Tensor) -> Tensor:
+        """The loss by `reduction`; `mean` is that of the quantizer."""
+        return mean if self.reduction == "mean" else self.compute_loss(z, z_q)
 
 
 def check_option(name: str, value: object, holds: bool, expected: str) -> None:
@@ -190,7 +203,3 @@ def check_option(name: str, value: object, holds: bool, expected: str) -> None:
 def take(codes: Callable[[Tensor], Tensor], indices: Tensor) -> Tensor:
     """What `codes` gives for indices (N,), for indices of any shape."""
     return codes(indices.flatten()).unflatten(0, indices.shape)
-
-
-def _distance(z: Tensor, codes: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(z.detach() - codes, dim=-1)
