@@ -31,12 +31,17 @@ def far_off(rule, size: int = 64) -> VectorQuantizer:
 def test_dead_codes_come_back(rule, revival):
     options = {"decay": 0.9} if rule is not InPlaceSGD else {"decay": 0.9, "learning_rate": 1.0}
     vq = far_off(rule(revival=revival, **options))
-    for step in range(200):
-        vq(torch.randn(512, 4, generator=torch.Generator().manual_seed(step)))
-    assert int(vq.usage().revived) >= 56
-    vq.reset_usage()
-    for step in range(5):
-        vq(torch.randn(512, 4, generator=torch.Generator().manual_seed(1000 + step)))
+    # Codes that split must move apart to stay in use, which those that learn by gradient do in an optimizer's step.
+    optimizer = torch.optim.SGD(vq.parameters(), 1.0) if rule.by_gradient else None
+    for step in range(205):
+        if step == 200:
+            assert int(vq.usage().revived) >= 56
+            vq.reset_usage()
+        loss = vq(torch.randn(512, 4, generator=torch.Generator().manual_seed(step))).loss
+        if optimizer is not None:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
     assert int(vq.usage().used) >= 62
 
 
