@@ -386,6 +386,18 @@ def test_warm_up_takes_inputs_of_all_batches() -> None:
         codebook_warmup(model, batches, warmup_method="moment_match")
 
 
+def test_warm_up_sees_what_training_sees() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(3, 8, 1), nn.BatchNorm1d(8), VectorQuantize(8, num_codes=16))
+    model[0].weight.data *= 0.01
+    before = {key: value.clone() for key, value in model[1].state_dict().items()}
+    codebook_warmup(model, [numbers(20, 3, 5, seed=n) for n in range(3)])
+    assert 0.5 < model[2].codebook.weight.std() < 2  # not 0.01, as by running averages that are not there yet
+    assert all(torch.equal(before[key], value) for key, value in model[1].state_dict().items())
+    assert model[1].training
+    assert model[2].training
+
+
 def test_replacement_by_hand_has_its_own_noise_and_timeout() -> None:
     vq = lru_replacement(VectorQuant(8, 24), rho=0.0, timeout=1)
     _, info = vq(z := numbers(*IMAGE))

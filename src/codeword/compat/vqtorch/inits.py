@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from codeword.errors import CodewordError
 from codeword.parts import Sample
@@ -18,6 +20,8 @@ def codebook_warmup(
     model: nn.Module, train_dataloader: Iterable[Any], num_batch: int = 10, warmup_method: str = "data"
 ) -> None:
     """Replace the codes of all VQ layers of a model by inputs that they get, drawn from all of these batches.
+
+    A model in training is warmed up as it trains: its batch norms go by the batch. Nothing but the codes changes.
 
     Args:
         model: is called with a batch, or with the first of a tuple.
@@ -40,4 +44,17 @@ def codebook_warmup(
             repr(warmup_method),
             "pass it, or call codeword.warm_up(model, loader, method=KMeans())",
         )
-    warm_up(model, train_dataloader, batches=num_batch, method=Sample())
+    norms = [part for part in model.modules() if isinstance(part, _BatchNorm) and part.training]
+    before = [deepcopy(norm.state_dict()) for norm in norms]
+
+    def run(model: nn.Module, batch: Any) -> Any:
+        x = batch[0] if isinstance(batch, tuple | list) else batch
+        for norm in norms:
+            norm.train()
+        return model(x.to(next(model.parameters()).device))
+
+    try:
+        warm_up(model, train_dataloader, batches=num_batch, method=Sample(), run=run)
+    finally:
+        for norm, state in zip(norms, before, strict=True):
+            norm.load_state_dict(state)
