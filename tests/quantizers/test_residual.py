@@ -314,9 +314,7 @@ def test_errors(call, message):
         call()
 
 
-@pytest.mark.parametrize(
-    "estimator", [Gumbel(), ReinMax(), Directional()], ids=lambda part: type(part).__name__
-)
+@pytest.mark.parametrize("estimator", [Gumbel(), ReinMax()], ids=lambda part: type(part).__name__)
 @pytest.mark.parametrize("nested", [False, True])
 def test_estimators_of_one_look_up_are_refused(estimator, nested):
     rule = Gradient()
@@ -327,6 +325,26 @@ def test_estimators_of_one_look_up_are_refused(estimator, nested):
         CodewordError, match=f"{type(estimator).__name__}.* whose gradient is that of a single"
     ):
         Residual([stage] * 2)
+
+
+def test_directional_stages_learn_along_their_own_errors():
+    torch.manual_seed(0)
+    parts = [
+        VectorQuantizer(4, 8, codebook=Gradient(revival=None), estimator=Directional(noise=0.0), penalties=())
+        for _ in range(2)
+    ]
+    stack = Residual(parts)
+    stack(torch.randn(64, 4))
+    x = torch.randn(1, 4, requires_grad=True)
+    out, weight = stack.eval()(x), torch.randn(1, 4)
+    (out.quantized * weight).sum().backward()
+    torch.testing.assert_close(x.grad, weight)
+    left = x.detach()
+    for part, index in zip(parts, out.indices[0], strict=True):
+        code = part.codebook.codes.detach()[index]
+        u = (code - left) / (code - left).norm()
+        torch.testing.assert_close(part.codebook.codes.grad[index], (weight @ u.mT @ u)[0])
+        left = left - code
 
 
 def test_rotation_turns_the_whole_sum():

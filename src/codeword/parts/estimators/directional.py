@@ -24,7 +24,8 @@ class Directional(Estimator):
         s = x + |c - x| u        ds/dx = I - u u^T        ds/dc = u u^T
 
     so the part of the gradient along the error moves the code, and the rest moves the input: no loss of the codebook
-    is needed. The value is the code itself, whatever the noise.
+    is needed. The value is the code itself, whatever the noise. In a residual stack the codes of each stage get the
+    gradient along their own error, and the input gets the whole gradient once.
 
     Its space-filling form, SF-DiVeQ, is this together with the transform `SpaceFilling` of the codes.
 
@@ -36,8 +37,6 @@ class Directional(Estimator):
     """
 
     noise: float = 1e-3
-
-    alone = True
 
     def __post_init__(self) -> None:
         at_least("noise of Directional", self.noise, 0)
