@@ -169,7 +169,9 @@ class Layout(Quantizer):
                 f"a tensor of {2 + len(self.size)} axes", f"shape {tuple(x.shape)}", "keep the batch axis"
             )
         missing = [-length % step for length, step in zip(x.shape[2:], self.size, strict=True)]
-        if (self.pad and torch.compiler.is_exporting()) or any(missing):  # a program for all sizes pads always
+        if (self.pad and torch.compiler.is_exporting()) or any(
+            missing
+        ):  # a program for all sizes pads always
             if not self.pad:
                 raise CodewordError.of(
                     f"lengths that pieces of {self.size} divide",
