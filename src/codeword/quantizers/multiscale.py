@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.errors import CodewordError
@@ -136,10 +135,10 @@ class Multiscale(Composite):
         return rows.view((*shape, *size, rows.shape[1] // math.prod(size))).movedim(-1, self.dim)
 
     def narrow(self, rows: Tensor) -> Tensor:
-        return super().narrow(rows.view(len(rows), self.tokens[-1], self.features)).flatten(1)
+        return super().narrow(rows.view(rows.shape[0], self.tokens[-1], self.features)).flatten(1)
 
     def widen(self, rows: Tensor) -> Tensor:
-        return super().widen(rows.view(len(rows), self.tokens[-1], self.code_features)).flatten(1)
+        return super().widen(rows.view(rows.shape[0], self.tokens[-1], self.code_features)).flatten(1)
 
     # The verbs --------------------------------------------------------------------------------------------------
 
@@ -148,7 +147,7 @@ class Multiscale(Composite):
         if self.shared:
             (child,) = self.distinct
             shrunk = [self._shrink(rows, scale) for scale in self.scales]
-            pooled = self._join(shrunk, len(rows)).flatten(0, 1)
+            pooled = self._join(shrunk, rows.shape[0]).flatten(0, 1)
             child.init_(child.narrow(pooled), repeated(valid, sum(self.tokens)))
             return
 
@@ -190,7 +189,7 @@ class Multiscale(Composite):
 
     def _pooled(self, rows: list[Any], indices: Tensor, valid: Valid) -> Statistics:
         """What a shared part sees: the rows of all scales as one batch, each map's beside each other."""
-        pooled = self._join(rows, len(indices)).flatten(0, 1)
+        pooled = self._join(rows, indices.shape[0]).flatten(0, 1)
         seen = repeated(valid, indices.shape[1])
         return (self.parts[0].statistics(pooled, indices.flatten(0, 1), seen),)
 
@@ -204,7 +203,7 @@ class Multiscale(Composite):
             child.drop(index, items.repeat_interleave(tokens))
             for child, index, tokens in zip(self.parts, self._split(indices), self.tokens, strict=False)
         ]
-        return self._join(parts, len(indices))
+        return self._join(parts, indices.shape[0])
 
     def gather(self, indices: Tensor) -> Tensor:
         total: Tensor | None = None
@@ -273,7 +272,7 @@ class Multiscale(Composite):
             found.append(index)
             others.append(other)
             rows = rows - self._grow(child.widen(child.gather(index)), scale)
-        return self._join(found, len(rows)), others
+        return self._join(found, rows.shape[0]), others
 
     def _split(self, indices: Tensor) -> list[Tensor]:
         """The indices (maps x tokens, ...) of each scale."""
@@ -324,9 +323,28 @@ class Multiscale(Composite):
 
 def _weights(before: int, after: int, mode: str, like: Tensor) -> Tensor:
     """The matrix (after, before) of a resize along one axis."""
-    eye = torch.eye(before, dtype=like.dtype, device=like.device)
-    corners = False if mode == "bicubic" else None
-    return F.interpolate(eye[None, :, :, None], (after, 1), mode=mode, align_corners=corners)[0, :, :, 0].T
+    columns = torch.arange(before, device=like.device)
+    places = torch.arange(after, dtype=torch.float64, device=like.device)
+    if mode == "area":
+        start, end = (places * before / after).floor(), ((places + 1) * before / after).ceil()
+        inside = (columns >= start[:, None]) & (columns < end[:, None])
+        return (inside / (end - start)[:, None]).to(like.dtype)
+    centre = (places + 0.5) * before / after - 0.5
+    weights = torch.zeros(after, before, dtype=torch.float64, device=like.device)
+    for tap in (-1, 0, 1, 2):
+        column = centre.floor() + tap
+        weights = weights + _keys(centre - column)[:, None] * (
+            column.clamp(0, before - 1)[:, None] == columns
+        )
+    return weights.to(like.dtype)
+
+
+def _keys(distance: Tensor) -> Tensor:
+    """The cubic convolution kernel of Keys 1981, a = -0.75, within two steps of a place."""
+    t, a = distance.abs(), -0.75
+    near = ((a + 2) * t - (a + 3)) * t * t + 1
+    far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+    return torch.where(t <= 1, near, far)
 
 
 def _check_sizes(scales: list[tuple[int, ...]], sizes: tuple[Any, ...], count: int) -> None:
