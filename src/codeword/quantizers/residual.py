@@ -114,7 +114,8 @@ class Residual(Composite):
 
     @property
     def ready(self) -> bool:
-        return super().ready and (self.chance is None or self.chance.ready)
+        # Not super().ready: torch.compile takes a property that super() reaches for true.
+        return all(child.ready for child in self.parts) and (self.chance is None or self.chance.ready)
 
     @torch.no_grad()
     def init_(self, rows: Tensor, valid: Valid) -> None:

@@ -115,7 +115,7 @@ class VectorQuantizer(Quantizer):
 
     @property
     def trained_by_output(self) -> bool:
-        return super().trained_by_output or self.estimator.trains_codes
+        return self.project_in is not None or self.estimator.trains_codes
 
     def init_(self, rows: Tensor, valid: Valid) -> None:
         self.codebook.init_(self.metric.prepare(rows), valid)
