@@ -99,7 +99,7 @@ def test_budget_against_its_recursion():
 def test_split_goes_beside_the_most_used():
     codes = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     state = {"counts": torch.tensor([1.0, 9.0, 0.0, 5.0, 7.0, 0.1])}
-    places = Split(noise=1e-3).places(torch.zeros(3, 3), codes, state, DRAWS)
+    places = Split(noise=1e-3, at_most=3).places(torch.zeros(0, 3), codes, state, DRAWS)
     torch.testing.assert_close(places, codes[[1, 4, 3]], rtol=0.01, atol=0.01)
     assert not torch.equal(places, codes[[1, 4, 3]])
     assert Split().dead(state).tolist() == [False, False, True, False, False, True]

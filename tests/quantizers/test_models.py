@@ -227,6 +227,16 @@ def test_warm_up_leaves_masked_rows_out():
     assert float(vq.codebook.codes.abs().max()) < 10
 
 
+@pytest.mark.parametrize(("name", "part"), [("kmeans", codeword.KMeans()), ("sample", codeword.Sample())])
+def test_warm_up_takes_its_methods_by_name(name, part):
+    torch.manual_seed(0)
+    vq = VectorQuantizer(5, 8)
+    again = copy.deepcopy(vq)
+    warm_up(vq, [x(0), x(1)], method=name)
+    warm_up(again, [x(0), x(1)], method=part)
+    assert torch.equal(vq.codebook.codes, again.codebook.codes)
+
+
 def test_warm_up_errors():
     vq = VectorQuantizer(5, 8)
     with pytest.raises(codeword.CodewordError, match="batches that can be read again"):
@@ -236,6 +246,6 @@ def test_warm_up_errors():
     with pytest.raises(codeword.CodewordError, match="0 of 1 reached"):
         warm_up(vq, [])
     with pytest.raises(codeword.CodewordError, match="method of warm_up"):
-        warm_up(vq, [x()], method="kmeans")
+        warm_up(vq, [x()], method="data")
     assert not vq.ready
     assert vq.training

@@ -142,7 +142,7 @@ class Revival(ABC):
 
     @abstractmethod
     def candidates(self, codebook_size: int) -> int:
-        """How many rows are drawn each step to stand by for dead codes: as many as can be replaced in one."""
+        """How many rows are drawn each step to stand by for dead codes: as many as can be replaced in one, if rows."""
 
     @abstractmethod
     def dead(self, state: State) -> Tensor:
@@ -157,7 +157,7 @@ class Revival(ABC):
         return state
 
     def places(self, candidates: Tensor, codes: Tensor, state: State, draws: Draws) -> Tensor:
-        """Where dead codes go, (R, D): rows that stand by (R, D), or what is made of them or of the codes (K, D)."""
+        """Where dead codes go, as many as can be replaced: rows that stand by, or what is made of the codes (K, D)."""
         return candidates
 
 

@@ -145,7 +145,7 @@ class Codebook(nn.Module):
             return
         state = self.state()
         places = revival.places(self.candidates, self.searched(), state, self.draws())
-        self.replace_(revival.dead(state), places, self.candidate_count)
+        self.replace_(revival.dead(state), places, self.candidate_count.clamp_max(len(places)))
 
     @torch.no_grad()
     def replace_(self, dead: Tensor, places: Tensor, count: Tensor) -> None:
@@ -205,7 +205,7 @@ class Codebook(nn.Module):
             if self.transform is not None:
                 self.transform.update_(others)
             self.candidates.copy_(candidates.view_as(self.candidates))
-            self.candidate_count.copy_(hits.sum().clamp_max(len(self.candidates)))
+            self.candidate_count.copy_(hits.sum())
         self.step.add_(1)
 
     def _parts(self, statistics: Tensor) -> tuple[Tensor, ...]:

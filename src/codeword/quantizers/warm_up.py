@@ -14,11 +14,12 @@ from codeword.errors import CodewordError
 from codeword.functional import Valid
 from codeword.parts import Codebook
 from codeword.parts.axes import Init, require
-from codeword.parts.inits import KMeans
+from codeword.parts.inits import KMeans, Sample
 from codeword.quantizers.models import find_codebooks, find_quantizers
 
 __all__ = ["warm_up"]
 
+_METHODS: dict[str, Init] = {"kmeans": KMeans(), "sample": Sample()}
 ROWS_PER_CODE = 256  # of which the first codes are made, at most
 
 
@@ -26,7 +27,7 @@ def warm_up(
     model: nn.Module,
     loader: Iterable[Any],
     batches: int = 128,
-    method: Init = KMeans(),
+    method: Init | str = KMeans(),
     run: Callable[[nn.Module, Any], Any] | None = None,
 ) -> None:
     """Fill every codebook of a model from several batches, instead of from the first one that it trains on.
@@ -40,7 +41,7 @@ def warm_up(
         model: with at least one codebook.
         loader: gives batches, and can be iterated again: a data loader or a list.
         batches: at most this many are read.
-        method: how codes are made of rows: `KMeans()` or `Sample()`.
+        method: how codes are made of rows: "kmeans" or "sample", or a part with options, `KMeans(steps=50)`.
         run: gives a batch to the model; None: `model(batch)`, or `model(batch[0])` for a tuple or list, on the device
             of the codebooks.
 
@@ -54,6 +55,12 @@ def warm_up(
         >>> vq.ready
         True
     """
+    if isinstance(method, str):
+        if method not in _METHODS:
+            raise CodewordError.of(
+                "a method of warm_up: 'kmeans' or 'sample'", repr(method), "pass one, or a part"
+            )
+        method = _METHODS[method]
     require("method of warm_up", method, Init)
     if isinstance(loader, Iterator):
         raise CodewordError.of(

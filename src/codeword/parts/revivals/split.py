@@ -39,12 +39,12 @@ class Split(Revival):
             at_least("at_most of Split", self.at_most, 1)
 
     def candidates(self, codebook_size: int) -> int:
-        return at_once(self.at_most, codebook_size)
+        return 0  # its places are made of the codes
 
     def dead(self, state: State) -> Tensor:
         return state["counts"] < self.share * state["counts"].mean()
 
     def places(self, candidates: Tensor, codes: Tensor, state: State, draws: Draws) -> Tensor:
-        busy = codes[state["counts"].topk(len(candidates)).indices]
+        busy = codes[state["counts"].topk(at_once(self.at_most, len(codes))).indices]
         noise = draws.normal(Stream.NOISE, *busy.shape).to(busy.dtype) * busy.shape[1] ** -0.5
         return busy + self.noise * torch.linalg.vector_norm(busy, dim=-1, keepdim=True) * noise
