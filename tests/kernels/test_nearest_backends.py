@@ -103,7 +103,7 @@ def test_float32_products_stay_exact_when_the_process_rounds_them(judge: Callabl
         torch.set_float32_matmul_precision("medium")
         with torch.autocast("cpu", dtype=torch.bfloat16):
             judge(rows, codes, blocked.search(rows, codes, "euclidean", 1))
-            prepared = blocked._widened(blocked.prepare(codes, "euclidean"))
+            prepared = blocked.widened(blocked.prepare(codes, "euclidean"))
     finally:
         torch.set_float32_matmul_precision("highest")
     assert prepared.codes.dtype == torch.float64

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 import codeword
 from codeword import CodewordError, Grouped, Residual, VectorQuantizer
+from codeword.kernels import nearest as kernel
 
 
 def rows(seed: int, count: int = 100) -> torch.Tensor:
@@ -16,8 +19,8 @@ def rows(seed: int, count: int = 100) -> torch.Tensor:
 def alone(grouped: Grouped) -> list[codeword.Quantizer]:
     """Each group's quantizer once more, in the same state."""
     copies = [codeword.from_spec(part.spec, features=part.features) for part in grouped.parts]
-    for copy, part in zip(copies, grouped.parts, strict=True):
-        copy.load_state_dict(part.state_dict())
+    for twin, part in zip(copies, grouped.parts, strict=True):
+        twin.load_state_dict(part.state_dict())
     return copies
 
 
@@ -86,3 +89,33 @@ def test_gradients_through_projections_are_exact():
 def test_errors(call, message):
     with pytest.raises(CodewordError, match=message):
         call()
+
+
+@pytest.mark.parametrize("options", ["", ",cosine", ",sampled(0.5)"])
+def test_groups_that_are_alike_are_searched_in_one_launch(options, monkeypatch):
+    torch.manual_seed(0)
+    quantizer = codeword.from_spec(f"gvq4x8{options}", features=12)
+    one_by_one = copy.deepcopy(quantizer)
+    assert quantizer.together
+    one_by_one.together = False
+    launches = []
+    search = kernel.nearest
+    monkeypatch.setattr(
+        kernel, "nearest", lambda rows, *rest: launches.append(rows.shape[0]) or search(rows, *rest)
+    )
+    for step in range(3):
+        x = torch.randn(50, 12, generator=torch.Generator().manual_seed(step))
+        for mine, theirs in zip(quantizer(x)[:3], one_by_one(x)[:3], strict=True):
+            assert torch.equal(mine, theirs)
+        launches.clear()
+        assert torch.equal(quantizer.encode(x), one_by_one.encode(x))
+        assert launches == [4, 1, 1, 1, 1]
+    for key, value in one_by_one.state_dict().items():
+        assert torch.equal(quantizer.state_dict()[key], value)
+
+
+@pytest.mark.parametrize(
+    "spec", ["gvq2x6,shared=true", "gvq2x(rvq2x4)", "gvq(vq4|vq5)", "gvq(vq4|vq4,cosine)"]
+)
+def test_groups_that_differ_are_searched_one_by_one(spec):
+    assert not codeword.from_spec(spec, features=12).together

@@ -9,13 +9,15 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional import nearest
+from codeword.kernels.nearest.blocked import widened
+from codeword.kernels.nearest.prepare import prepare
 from codeword.parts import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["beam_search", "codes_of"]
 
-_NUMBERS = 2**24  # of partial sums at once: 64 MiB in float32
+_NUMBERS = 2**22  # at once: 16 MiB in float32
 
 
 def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
@@ -31,30 +33,42 @@ def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
 
     Source: Babenko and Lempitsky 2014, "Additive quantization"; in residual stacks Faiss's ResidualQuantizer.
     """
-    block = max(1, _NUMBERS // (beam * rows.shape[1]))
+    if beam == 1:
+        return _one_after_another(rows, books)
+    largest = max(len(codes) for codes in books)
+    block = max(1, _NUMBERS // (beam * max(largest, rows.shape[1])))
     return torch.cat([_search(part, books, beam) for part in rows.split(block)])
+
+
+def _one_after_another(rows: Tensor, books: Sequence[Tensor]) -> Tensor:
+    found = []
+    for codes in books:
+        found.append(nearest(rows, codes))
+        rows = rows - codes[found[-1]]
+    return torch.stack(found, 1)
 
 
 def _search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     left = rows[:, None]  # (N, beams, D): what each partial sum leaves over
     paths = rows.new_zeros(rows.shape[0], 1, 0, dtype=torch.int64)
     for codes in books:
-        found, distances = _continuations(left, codes, min(beam, len(codes)))
-        best = distances.flatten(1).sort(stable=True).indices[:, :beam]
-        source = best // found.shape[2]
-        index = found.flatten(1).gather(1, best)
+        distances = _distances(left, codes).flatten(1)
+        best = distances.topk(min(beam, distances.shape[1]), largest=False).indices
+        source, index = best // len(codes), best % len(codes)
         left = left.gather(1, source[..., None].expand(-1, -1, left.shape[2])) - codes[index]
         paths = torch.cat(
             [paths.gather(1, source[..., None].expand(-1, -1, paths.shape[2])), index[..., None]], 2
         )
-    return paths[:, 0]
+    best = left.square().sum(-1).argmin(1)
+    return paths[torch.arange(len(paths), device=paths.device), best]
 
 
-def _continuations(left: Tensor, codes: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest codes of each partial sum and their squared distances, both (N, beams, k)."""
-    rows, beams, features = left.shape
-    found, distances = nearest(left.reshape(rows * beams, features), codes, k=k, return_distances=True)
-    return found.view(rows, beams, k), distances.view(rows, beams, k)
+def _distances(left: Tensor, codes: Tensor) -> Tensor:
+    """Squared distances (N, beams, K), with the arithmetic of the search for one nearest code."""
+    centred, offsets, shift = widened(prepare(codes[None], "euclidean"))
+    rows = left.flatten(0, 1) - shift
+    scores = torch.baddbmm(offsets[:, None], rows, centred.mT)  # (|x|^2 - |x - c|^2) / 2
+    return (rows.square().sum(-1, keepdim=True) - 2 * scores).view(*left.shape[:2], len(codes))
 
 
 def codes_of(stage: Quantizer) -> Tensor:

@@ -9,9 +9,12 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional import Valid
+from codeword.parts import Cosine, Dot, Euclidean
+from codeword.parts.axes import Estimator
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite import Composite, check_parts, mean_losses, repeated
 from codeword.quantizers.statistics import Kept, Statistics
+from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Grouped"]
 
@@ -62,6 +65,7 @@ class Grouped(Composite):
         super().__init__(quantizers, sum(child.features for child in quantizers), features, dim)
         first = self.parts[0]
         self.choices = first.choices
+        self.together = not self.shared and _are_alike(self.parts)  # searched in one launch
         if any((part.features, part.choices) != (first.features, first.choices) for part in self.parts):
             raise CodewordError.of(
                 "groups of one width and kind",
@@ -77,6 +81,8 @@ class Grouped(Composite):
 
     @torch.no_grad()
     def search(self, rows: Tensor, **choices: int) -> Tensor:
+        if self.together:
+            return self._search_together(rows)
         return self._join([child.search(child.narrow(part), **choices) for child, part in self._groups(rows)])
 
     @torch.no_grad()
@@ -86,6 +92,9 @@ class Grouped(Composite):
 
     @torch.no_grad()
     def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
+        if self.together and not self._draws:
+            indices = self._search_together(rows)
+            return indices, self.statistics(rows, indices, valid)
         seen = self._seen(valid)
         found = [child.survey(child.narrow(part), seen, **choices) for child, part in self._groups(rows)]
         return self._join([indices for indices, _ in found]), tuple(statistics for _, statistics in found)
@@ -168,6 +177,21 @@ class Grouped(Composite):
                 "-1 for all groups of a vector or for none", "-1 for some", "mask whole vectors"
             )
 
+    def _search_together(self, rows: Tensor) -> Tensor:
+        books = [part for part in self.parts if isinstance(part, VectorQuantizer)]
+        groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1).contiguous()
+        codes = torch.stack([part.codebook.searched() for part in books])
+        return books[0].metric.look_up(groups, codes).T.contiguous()
+
+    @property
+    def _draws(self) -> bool:
+        """Whether training draws indices instead of taking the nearest."""
+        return any(
+            type(part.estimator).select is not Estimator.select
+            for part in self.parts
+            if isinstance(part, VectorQuantizer)
+        )
+
     # A shared part sees the groups as more rows, all of them at once -------------------------------------------
 
     def _groups(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:
@@ -199,3 +223,16 @@ class Grouped(Composite):
 
     def _seen(self, valid: Valid) -> Valid:
         return repeated(valid, self.count) if self.shared else valid
+
+
+def _are_alike(parts: Sequence[Quantizer]) -> bool:
+    """Whether they are codebooks of one size and one metric, that a single search can take as groups."""
+    kinds = {
+        (part.codebook_size, part.metric, part.dtype)
+        if isinstance(part, VectorQuantizer)
+        and part.project_in is None
+        and isinstance(part.metric, Euclidean | Cosine | Dot)
+        else None
+        for part in parts
+    }
+    return len(kinds) == 1 and None not in kinds

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codeword.kernels.nearest.prepare import Prepared, are_finite, prepare
 
-__all__ = ["search"]
+__all__ = ["search", "widened"]
 
 SCRATCH_SCORES = 1 << 20  # scores held at once: 4 MiB of float32
 CODES_AT_ONCE = 8192
@@ -23,7 +23,7 @@ def search(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
     """Indices of the k codes with the largest scores, ties to the lowest index."""
     groups, count, _ = rows.shape
     found = rows.new_empty((groups, count, k), dtype=torch.int64)
-    prepared = _widened(_padded(prepare(codes, metric)))
+    prepared = widened(_padded(prepare(codes, metric)))
     scores = SCRATCH_SCORES // max(groups, 1)
     at_once = min(CODES_AT_ONCE, prepared.codes.shape[1], max(scores // TILE, 1) * TILE)
     block = max(scores // at_once, 1)
@@ -43,7 +43,7 @@ def _padded(prepared: Prepared) -> Prepared:
     return Prepared(F.pad(codes, (0, 0, 0, short)), F.pad(offsets, (0, short), value=-torch.inf), shift)
 
 
-def _widened(prepared: Prepared) -> Prepared:
+def widened(prepared: Prepared) -> Prepared:
     """float64 where the process lets float32 products be rounded (TF32, bfloat16).
 
     That switch is one for all threads, so it cannot be turned for a moment.
