@@ -59,7 +59,9 @@ class Quantizer(nn.Module):
         _at_least_one("code_features", features if code_features is None else code_features)
         self.features = features
         self.dim = dim
-        self.waiting = self.rows_before = None  # first set in a step, they would make torch.compile begin anew
+        self.waiting = self.rows_before = (
+            None  # first set in a step, they would make torch.compile begin anew
+        )
         self.code_features = code_features or features
         self.project_in = None if code_features is None else nn.Linear(features, code_features)
         self.project_out = None if code_features is None else nn.Linear(code_features, features)
