@@ -77,6 +77,7 @@ from codeword.quantizers import (
     from_spec,
     methods,
 )
+from codeword.quantizers.balance import balance
 from codeword.quantizers.fit import fit
 from codeword.quantizers.models import (
     anneal,
@@ -174,6 +175,7 @@ __all__ = [
     "__version__",
     "accumulate",
     "anneal",
+    "balance",
     "codebook_parameters",
     "collisions",
     "disabled",
