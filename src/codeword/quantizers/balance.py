@@ -21,8 +21,8 @@ def balance(quantizer: Residual, vectors: Tensor, indices: Tensor) -> Tensor:
     """The indices, with the last one of vectors that collide chosen anew, so that few of them still do.
 
     Among n vectors with the same indices in all stages but the last, each of the K codes of the last is given to
-    n / K, rounded down or up: they differ where n <= K. Sinkhorn's plan of the transport at equal shares of the codes says
-    which; it is rounded from its largest entry down. Other vectors keep what they have. This is for a whole catalogue
+    n / K, rounded down or up: they differ where n <= K. Sinkhorn's plan of the transport at equal shares of the
+    codes says which; it is rounded from its largest entry down. Other vectors keep what they have. This is for a whole catalogue
     at once: `encode` knows nothing of it.
 
     Args:
