@@ -22,8 +22,8 @@ def balance(quantizer: Residual, vectors: Tensor, indices: Tensor) -> Tensor:
 
     Among n vectors with the same indices in all stages but the last, each of the K codes of the last is given to
     n / K, rounded down or up: they differ where n <= K. Sinkhorn's plan of the transport at equal shares of the
-    codes says which; it is rounded from its largest entry down. Other vectors keep what they have. This is for a whole catalogue
-    at once: `encode` knows nothing of it.
+    codes says which; it is rounded from its largest entry down. Other vectors keep what they have. This is
+    for a whole catalogue at once: `encode` knows nothing of it.
 
     Args:
         quantizer: residual, its last stage a vector quantizer with the Euclidean metric and without projections.
