@@ -25,7 +25,7 @@ from codeword.cli import commands, main
 from codeword.parts import PARTS
 from codeword.parts.axes import Choice, Estimator, Revival
 from codeword.quantizers import QUANTIZERS, Quantizer, VectorQuantizer
-from codeword.quantizers.implicit import Implicit
+from codeword.quantizers.implicit.base import Implicit
 from promises.cases import Case
 from promises.listed import plain_part, plain_quantizer
 

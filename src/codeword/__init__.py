@@ -2,7 +2,22 @@
 
 from codeword.checkpoints import from_pretrained, push_to_hub, save_pretrained
 from codeword.errors import CodewordError, CodewordWarning
+from codeword.fitting import Collisions, RatePoint, balance, collisions, fit, rate_distortion
 from codeword.functional import Usage
+from codeword.models import (
+    accumulate,
+    anneal,
+    codebook_parameters,
+    disabled,
+    find_codebooks,
+    find_quantizers,
+    finish_sharding,
+    freeze,
+    parameter_groups,
+    reset_moments,
+    resize,
+    warm_up,
+)
 from codeword.parts import (
     EMA,
     Affine,
@@ -77,23 +92,7 @@ from codeword.quantizers import (
     from_spec,
     methods,
 )
-from codeword.quantizers.balance import balance
-from codeword.quantizers.fit import fit
-from codeword.quantizers.models import (
-    anneal,
-    codebook_parameters,
-    disabled,
-    find_codebooks,
-    find_quantizers,
-    freeze,
-    parameter_groups,
-    reset_moments,
-    resize,
-)
 from codeword.quantizers.norms import MaxNormFeatures, UnitFeatures
-from codeword.quantizers.parallel import accumulate, finish_sharding
-from codeword.quantizers.rates import Collisions, RatePoint, collisions, rate_distortion
-from codeword.quantizers.warm_up import warm_up
 from codeword.version import __version__
 
 __all__ = [

@@ -16,8 +16,8 @@ import codeword
 from codeword import checkpoints
 from codeword.checkpoints.config import VERSION
 from codeword.parts import PARTS
-from codeword.quantizers.grammar import parse
-from codeword.quantizers.spec import build_value
+from codeword.quantizers.spec.describe import build_value
+from codeword.quantizers.spec.grammar import parse
 from codeword.tokens import read_tokens
 
 GOLDEN = Path(__file__).parent / "golden"

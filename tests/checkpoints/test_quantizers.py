@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import codeword
 from codeword import VectorQuantizer, checkpoints
 from codeword.errors import CodewordError
-from codeword.quantizers.in_full import spec_in_full
+from codeword.quantizers.spec.in_full import spec_in_full
 from promises.cases import CASES, Case
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from codeword.models import parameter_groups
 from torch import nn
 
 import codeword
 from codeword.quantizers.methods import METHODS
-from codeword.quantizers.models import parameter_groups
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import codeword
 from codeword import EMA, Commitment, Grouped, KMeans, Relative, Residual, Sample, VectorQuantizer
-from codeword.quantizers.grammar import Call, parse, write
+from codeword.quantizers.spec.grammar import Call, parse, write
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True).filter(
     lambda n: n not in ("true", "false", "none")

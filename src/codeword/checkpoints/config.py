@@ -13,7 +13,7 @@ import torch
 from codeword.checkpoints.state import canonical
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer, from_spec
-from codeword.quantizers.in_full import spec_in_full
+from codeword.quantizers.spec.in_full import spec_in_full
 from codeword.registry import Registry
 from codeword.tokenizers import ImageTokenizer
 

@@ -14,7 +14,7 @@ from codeword.errors import CodewordError
 from codeword.functional import Usage, Valid, substitute
 from codeword.quantizers.checks import check_choices, check_input, refuse_inside_backward
 from codeword.quantizers.output import Quantized
-from codeword.quantizers.spec import describe
+from codeword.quantizers.spec.describe import describe
 from codeword.quantizers.statistics import Kept, Statistics, exchange, signature
 
 __all__ = ["Quantizer"]

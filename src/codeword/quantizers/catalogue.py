@@ -6,22 +6,13 @@ from typing import Any
 
 from codeword.errors import CodewordError
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.binary import Binarize
-from codeword.quantizers.bit_layers import BitLayers
-from codeword.quantizers.bitcodes import Bitcodes
-from codeword.quantizers.composite import Composite
-from codeword.quantizers.grammar import Call, parse, point
-from codeword.quantizers.grouped import Grouped
+from codeword.quantizers.composite import Composite, Grouped, Multiscale, Overlapped, Residual, ResidualFSQ
+from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers
 from codeword.quantizers.layouts import Blockwise, Channelwise, Layout, Patches
-from codeword.quantizers.lookup_free import BSQ, LFQ
 from codeword.quantizers.memory import MemoryCodes
-from codeword.quantizers.multiscale import Multiscale
-from codeword.quantizers.overlapped import Overlapped
 from codeword.quantizers.random_projection import RandomProjection
-from codeword.quantizers.residual import Residual
-from codeword.quantizers.residual_fsq import ResidualFSQ
-from codeword.quantizers.scalar import FSQ
-from codeword.quantizers.spec import build, located, settings_of
+from codeword.quantizers.spec.describe import build, located, settings_of
+from codeword.quantizers.spec.grammar import Call, parse, point
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.registry import Registry
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantized, Quantizer, from_spec
-from codeword.quantizers.in_full import spec_in_full
 from codeword.quantizers.layouts import Layout
+from codeword.quantizers.spec.in_full import spec_in_full
 from codeword.tokenizers.blocks import Decoder, Encoder
 
 __all__ = ["ImageTokenizer", "ImageTokenizerOutput"]

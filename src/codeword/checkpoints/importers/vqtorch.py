@@ -27,7 +27,7 @@ from codeword.parts import (
 )
 from codeword.parts.axes import Transform
 from codeword.quantizers import Grouped, Quantizer, Residual, VectorQuantizer
-from codeword.quantizers.composite import Composite
+from codeword.quantizers.composite.base import Composite
 
 __all__ = ["VQTorch", "books_table", "refuse_keys"]
 

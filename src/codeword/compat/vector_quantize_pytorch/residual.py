@@ -12,7 +12,7 @@ from codeword.compat.vector_quantize_pytorch.facade import Layer
 from codeword.compat.vector_quantize_pytorch.options import Options, refuse
 from codeword.errors import CodewordError
 from codeword.quantizers import Grouped, Residual, VectorQuantizer
-from codeword.quantizers.composite import mean_losses
+from codeword.quantizers.composite.base import mean_losses
 
 __all__ = ["GroupedResidualVQ", "ResidualVQ", "Stages", "codebooks_of", "codes_of_stages"]
 

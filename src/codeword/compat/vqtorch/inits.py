@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from codeword.errors import CodewordError
+from codeword.models.warm_up import warm_up
 from codeword.parts import Sample
-from codeword.quantizers.warm_up import warm_up
 
 __all__ = ["codebook_warmup"]
 

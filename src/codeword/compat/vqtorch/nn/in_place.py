@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from codeword.errors import CodewordError
+from codeword.models import reset_moments
 from codeword.parts import Codebook, Gradient
 from codeword.parts.axes import State
 from codeword.parts.updates.in_place import slope
-from codeword.quantizers.models import reset_moments
 
 __all__ = ["InPlace", "Stepped"]
 

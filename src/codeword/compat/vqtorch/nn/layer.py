@@ -19,7 +19,7 @@ from codeword.errors import CodewordError
 from codeword.functional import Valid
 from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, VectorQuantizer
-from codeword.quantizers.composite import Composite
+from codeword.quantizers.composite.base import Composite
 
 __all__ = ["Info", "Layer", "hits_of", "per_sample", "places_of", "reduced"]
 

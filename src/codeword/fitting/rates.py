@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
+from codeword.fitting.batches import Batches
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.batches import Batches
-from codeword.quantizers.grouped import Grouped
-from codeword.quantizers.implicit import Implicit
-from codeword.quantizers.residual import Residual
+from codeword.quantizers.composite.grouped import Grouped
+from codeword.quantizers.composite.residual import Residual
+from codeword.quantizers.implicit.base import Implicit
 from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Collisions", "RatePoint", "collisions", "rate_distortion"]

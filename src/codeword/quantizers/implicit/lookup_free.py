@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional import Valid, squared_error
 from codeword.functional.bit_entropy import bit_entropy
-from codeword.quantizers.implicit import Implicit
+from codeword.quantizers.implicit.base import Implicit
 
 __all__ = ["BSQ", "LFQ"]
 

@@ -11,8 +11,8 @@ from codeword.errors import CodewordError
 from codeword.functional import Valid
 from codeword.parts.bounds import Cell
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.residual import Residual
-from codeword.quantizers.scalar import FSQ
+from codeword.quantizers.composite.residual import Residual
+from codeword.quantizers.implicit.scalar import FSQ
 
 __all__ = ["ResidualFSQ"]
 

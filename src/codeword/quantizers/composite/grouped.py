@@ -12,7 +12,7 @@ from codeword.functional import Valid
 from codeword.parts import Cosine, Dot, Euclidean
 from codeword.parts.axes import Estimator
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.composite.base import Composite, check_parts, mean_losses, repeated
 from codeword.quantizers.statistics import Kept, Statistics
 from codeword.quantizers.vector import VectorQuantizer
 

@@ -13,9 +13,9 @@ from sklearn.datasets import load_digits
 
 import codeword
 from codeword import CodewordError, collisions, fit, rate_distortion
+from codeword.fitting.refine import _look, _solve, refine
 from codeword.functional import nearest, progressive_kmeans
-from codeword.quantizers.beam import beam_search
-from codeword.quantizers.refine import _look, _solve, refine
+from codeword.quantizers.composite.beam import beam_search
 
 
 def digits() -> torch.Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from codeword.errors import CodewordError
 from codeword.functional import Usage, Valid
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.grammar import Call, parse, write
-from codeword.quantizers.spec import differing
+from codeword.quantizers.spec.describe import differing
+from codeword.quantizers.spec.grammar import Call, parse, write
 from codeword.quantizers.statistics import Statistics
 
 __all__ = ["Composite", "mean_losses", "repeated"]

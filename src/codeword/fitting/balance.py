@@ -7,8 +7,8 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional.nearest import nearest
-from codeword.quantizers.beam import codes_of
-from codeword.quantizers.residual import Residual
+from codeword.quantizers.composite.beam import codes_of
+from codeword.quantizers.composite.residual import Residual
 
 __all__ = ["balance"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from codeword.quantizers.implicit import Implicit
+from codeword.quantizers.implicit.base import Implicit
 
 __all__ = ["Binarize"]
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
+from codeword.fitting.batches import Batches
+from codeword.fitting.refine import refine
 from codeword.functional import kmeans, nearest, progressive_kmeans
 from codeword.parts import Euclidean
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.batches import Batches
 from codeword.quantizers.catalogue import from_spec
-from codeword.quantizers.composite import Composite
-from codeword.quantizers.grouped import Grouped
-from codeword.quantizers.refine import refine
-from codeword.quantizers.residual import Residual
+from codeword.quantizers.composite.base import Composite
+from codeword.quantizers.composite.grouped import Grouped
+from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["fit"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional import Valid
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite import Composite, check_parts, mean_losses
+from codeword.quantizers.composite.base import Composite, check_parts, mean_losses
 from codeword.quantizers.statistics import Kept, Statistics
 
 __all__ = ["Overlapped"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codeword.functional import Valid
-from codeword.quantizers.bitcodes import Bitcodes
+from codeword.quantizers.implicit.bitcodes import Bitcodes
 
 __all__ = ["BitLayers"]
 

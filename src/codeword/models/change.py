@@ -1,48 +1,20 @@
-"""The quantizers of a model: found, switched off, frozen, annealed, resized, and their parameters for optimisers."""
+"""Quantizers of a model switched off, frozen, annealed, resized."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import nn
 
 from codeword.errors import CodewordError
 from codeword.functional import Stream
-from codeword.parts import Codebook
-from codeword.quantizers.base import Quantizer
-from codeword.quantizers.vector import VectorQuantizer
+from codeword.models.find import find_codebooks, find_quantizers
+from codeword.quantizers import VectorQuantizer
 
-__all__ = [
-    "anneal",
-    "codebook_parameters",
-    "disabled",
-    "find_codebooks",
-    "find_quantizers",
-    "freeze",
-    "parameter_groups",
-    "reset_moments",
-    "resize",
-]
-
-
-def find_quantizers(model: nn.Module) -> dict[str, Quantizer]:
-    """The quantizers of a model by the names of their places, those inside others too.
-
-    Example:
-        >>> model = nn.Sequential(nn.Linear(4, 8), VectorQuantizer(8, 16))
-        >>> list(find_quantizers(model))
-        ['1']
-    """
-    return {name: module for name, module in model.named_modules() if isinstance(module, Quantizer)}
-
-
-def find_codebooks(model: nn.Module) -> dict[str, Codebook]:
-    """The codebooks of a model by the names of their places; one that is shared is there once."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, Codebook)}
+__all__ = ["anneal", "disabled", "freeze", "resize"]
 
 
 @contextmanager
@@ -105,49 +77,6 @@ def anneal(model: nn.Module, temperature: float) -> None:
             "none",
             "build a quantizer with Sampled(), Gumbel() or ReinMax()",
         )
-
-
-def codebook_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters of the codebooks of a model, transforms included; empty where codes learn without gradients."""
-    return [parameter for codebook in find_codebooks(model).values() for parameter in codebook.parameters()]
-
-
-def parameter_groups(
-    model: nn.Module, learning_rate: float, codebook_learning_rate: float | None = None
-) -> list[dict[str, Any]]:
-    """Parameters for an optimiser in two groups: codebooks, which want a higher rate and no weight decay, and others.
-
-    Leave the rate of the codebooks constant where the other one is scheduled.
-
-    Args:
-        learning_rate: of all else.
-        codebook_learning_rate: None: ten times that.
-
-    Example:
-        >>> from codeword.parts import CodebookLoss, Gradient
-        >>> vq = VectorQuantizer(8, 16, codebook=Gradient(), penalties=(CodebookLoss(),))
-        >>> optimizer = torch.optim.AdamW(parameter_groups(nn.Sequential(nn.Linear(4, 8), vq), 1e-3))
-        >>> [group["lr"] for group in optimizer.param_groups]
-        [0.001, 0.01]
-    """
-    codes = codebook_parameters(model)
-    known = {id(parameter) for parameter in codes}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    rate = 10 * learning_rate if codebook_learning_rate is None else codebook_learning_rate
-    groups: list[dict[str, Any]] = [{"params": others, "lr": learning_rate}]
-    return [*groups, {"params": codes, "lr": rate, "weight_decay": 0.0}] if codes else groups
-
-
-def reset_moments(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-    """Set to zero what an optimiser remembers of the codes that the last training forward revived.
-
-    Call it between that forward and `optimizer.step()`. Codes that own their moments (`InPlaceAdam`) need no call.
-    """
-    for codebook in find_codebooks(model).values():
-        codes = codebook.codes
-        for value in optimizer.state.get(codes, {}).values():
-            if isinstance(value, torch.Tensor) and value.shape == codes.shape:
-                value.masked_fill_(codebook.moved[:, None], 0.0)
 
 
 def resize(quantizer: VectorQuantizer, codebook_size: int) -> VectorQuantizer:

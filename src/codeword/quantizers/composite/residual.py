@@ -12,8 +12,8 @@ from codeword.errors import CodewordError
 from codeword.functional import Stream, Valid, substitute
 from codeword.parts.chance import Chance
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.beam import beam_search, codes_of
-from codeword.quantizers.composite import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.composite.base import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.composite.beam import beam_search, codes_of
 from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.statistics import Kept, Statistics
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from codeword.errors import CodewordError
 from codeword.functional import Valid
+from codeword.models.find import find_codebooks, find_quantizers
 from codeword.parts import Codebook
 from codeword.parts.axes import Init, require
 from codeword.parts.inits import KMeans, Sample
-from codeword.quantizers.models import find_codebooks, find_quantizers
 
 __all__ = ["warm_up"]
 

@@ -9,9 +9,9 @@ from typing import Any
 from codeword.parts import PARTS
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import QUANTIZERS
-from codeword.quantizers.composite import Composite
-from codeword.quantizers.grammar import Call, parse, write
-from codeword.quantizers.spec import build_value
+from codeword.quantizers.composite.base import Composite
+from codeword.quantizers.spec.describe import build_value
+from codeword.quantizers.spec.grammar import Call, parse, write
 
 __all__ = ["spec_in_full"]
 

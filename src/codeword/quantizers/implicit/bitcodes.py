@@ -12,7 +12,7 @@ from codeword.functional import Draws, Stream, Usage, Valid, usage_of_hits
 from codeword.parts import Codebook, Gradient
 from codeword.parts.axes import positions
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.implicit import check_digits
+from codeword.quantizers.implicit.base import check_digits
 
 __all__ = ["Bitcodes"]
 

@@ -14,7 +14,7 @@ from codeword.errors import CodewordError
 from codeword.functional import Valid, substitute
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_input
-from codeword.quantizers.composite import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.composite.base import Composite, check_parts, mean_losses, repeated
 from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.statistics import Kept, Statistics
 

@@ -6,12 +6,7 @@ import copy
 
 import pytest
 import torch
-from torch import nn
-
-import codeword
-from codeword import EMA, Residual, VectorQuantizer
-from codeword.parts import Affine, CodebookLoss, Frozen, Gamma, Gradient, Gumbel, Sample, Sampled, Stale
-from codeword.quantizers.models import (
+from codeword.models import (
     anneal,
     codebook_parameters,
     disabled,
@@ -22,7 +17,12 @@ from codeword.quantizers.models import (
     reset_moments,
     resize,
 )
-from codeword.quantizers.warm_up import warm_up
+from torch import nn
+
+import codeword
+from codeword import EMA, Residual, VectorQuantizer
+from codeword.models.warm_up import warm_up
+from codeword.parts import Affine, CodebookLoss, Frozen, Gamma, Gradient, Gumbel, Sample, Sampled, Stale
 
 LEARNED = {"codebook": Gradient(), "penalties": (CodebookLoss(),)}
 

@@ -13,7 +13,7 @@ from codeword.functional import Stream, Valid, substitute
 from codeword.parts.axes import positions, require
 from codeword.parts.bounds import Bound, Tanh
 from codeword.parts.chance import Chance
-from codeword.quantizers.implicit import Implicit
+from codeword.quantizers.implicit.base import Implicit
 from codeword.quantizers.statistics import Kept
 
 __all__ = ["FSQ"]

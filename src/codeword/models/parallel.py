@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from codeword import distributed
+from codeword.models.find import codebook_parameters, find_codebooks, find_quantizers
 from codeword.parts import Codebook
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.models import codebook_parameters, find_codebooks, find_quantizers
 
 __all__ = ["accumulate", "finish_sharding"]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codeword.quantizers.beam import beam_search
+from codeword.quantizers.composite.beam import beam_search
 
 __all__ = ["refine"]
 

@@ -1,4 +1,4 @@
-"""Which numbers of a sequence or a picture are one vector: pieces of channels, blocks, patches.
+"""What all layouts have in common: which numbers of a sequence or a picture are one vector.
 
 A vector for each step needs no layout: give `dim=1` to any quantizer.
 """
@@ -18,12 +18,12 @@ from codeword.errors import CodewordError
 from codeword.functional import Usage
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_choices, check_input
-from codeword.quantizers.composite import check_parts
-from codeword.quantizers.grammar import Call, parse, write
+from codeword.quantizers.composite.base import check_parts
 from codeword.quantizers.output import Quantized
-from codeword.quantizers.spec import differing
+from codeword.quantizers.spec.describe import differing
+from codeword.quantizers.spec.grammar import Call, parse, write
 
-__all__ = ["Blockwise", "Channelwise", "Layout", "Patches"]
+__all__ = ["Layout", "all_in"]
 
 
 class Layout(Quantizer):
@@ -184,172 +184,6 @@ class Layout(Quantizer):
         return x, None if mask is None else self.piece_mask(mask)
 
 
-class Channelwise(Layout):
-    """Every channel by itself, cut into pieces of `split` steps: (batch, channels, length).
-
-    `indices` are (batch, channels, length / split, ...), as those of quantizer-pytorch's channelwise quantizer.
-
-    Args:
-        quantizer: of `split` features; or, for more than one group, a Grouped of `groups` such ones: consecutive
-            channels then form groups with a quantizer each.
-        channels: how many.
-        split: steps of a piece.
-        groups: how many groups of channels, dividing `channels`.
-        pad: fill lengths that `split` does not divide up with masked zeros (the last steps then come back as
-            zeros), instead of refusing them.
-
-    Raises:
-        CodewordError: sizes that do not fit together, or a length that is refused.
-
-    Example:
-        >>> from codeword import VectorQuantizer
-        >>> quantizer = Channelwise(VectorQuantizer(4, 1024), channels=32, split=4).eval()
-        >>> out = quantizer(torch.randn(1, 32, 80))
-        >>> out.quantized.shape, out.indices.shape
-        (torch.Size([1, 32, 80]), torch.Size([1, 32, 20]))
-    """
-
-    spec_name = "channelwise"
-
-    def __init__(
-        self, quantizer: Quantizer, channels: int, *, split: int = 1, groups: int = 1, pad: bool = False
-    ) -> None:
-        super().__init__(quantizer, channels, (split,), groups, split * groups, pad)
-        if groups > 1 and quantizer.index_shape[:1] != (groups,):
-            raise CodewordError.of(
-                f"a Grouped quantizer of {groups} groups", quantizer.spec, "write Grouped([...] of one each)"
-            )
-        self.index_shape = quantizer.index_shape[1:] if groups > 1 else quantizer.index_shape
-
-    @classmethod
-    def piece_features(cls, channels: int, settings: dict[str, Any]) -> int:
-        return int(settings.get("split", 1) * settings.get("groups", 1))
-
-    def options(self) -> dict[str, Any]:
-        return {"split": self.size[0], "groups": self.groups, "pad": self.pad}
-
-    def pieces(self, x: Tensor) -> Tensor:
-        cut = x.unflatten(2, (-1, self.size[0])).unflatten(
-            1, (self.groups, -1)
-        )  # batch, group, channel, piece, step
-        return cut.permute(0, 2, 3, 1, 4).flatten(3)
-
-    def whole(self, pieces: Tensor) -> Tensor:
-        return pieces.unflatten(3, (self.groups, -1)).permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2)
-
-    def piece_mask(self, mask: Tensor) -> Tensor:
-        return _all_in(mask, 1, self.size[0])[:, None].expand(-1, self.features // self.groups, -1)
-
-    def arrange(self, indices: Tensor) -> Tensor:
-        return indices.movedim(3, 1).flatten(1, 2) if self.groups > 1 else indices
-
-    def disarrange(self, indices: Tensor) -> Tensor:
-        return indices.unflatten(1, (self.groups, -1)).movedim(1, 3) if self.groups > 1 else indices
-
-
-class Blockwise(Layout):
-    """Blocks of channels / groups channels by `split` steps, all with one quantizer: (batch, channels, length).
-
-    A block is flattened channel by channel. `indices` are (batch, groups, length / split, ...).
-
-    Args:
-        quantizer: of channels / groups x split features.
-        channels: how many.
-        split: steps of a block.
-        groups: how many groups of consecutive channels, dividing `channels`.
-        pad: as for `Channelwise`.
-
-    Raises:
-        CodewordError: sizes that do not fit together, or a length that is refused.
-
-    Example:
-        >>> from codeword import VectorQuantizer
-        >>> quantizer = Blockwise(VectorQuantizer(32, 1024), channels=32, split=4, groups=4).eval()
-        >>> quantizer(torch.randn(1, 32, 80)).indices.shape
-        torch.Size([1, 4, 20])
-    """
-
-    spec_name = "blockwise"
-
-    def __init__(
-        self, quantizer: Quantizer, channels: int, *, split: int = 1, groups: int = 1, pad: bool = False
-    ) -> None:
-        super().__init__(quantizer, channels, (split,), groups, channels // max(groups, 1) * split, pad)
-
-    @classmethod
-    def piece_features(cls, channels: int, settings: dict[str, Any]) -> int:
-        return int(channels // max(settings.get("groups", 1), 1) * settings.get("split", 1))
-
-    def options(self) -> dict[str, Any]:
-        return {"split": self.size[0], "groups": self.groups, "pad": self.pad}
-
-    def pieces(self, x: Tensor) -> Tensor:
-        cut = x.unflatten(2, (-1, self.size[0])).unflatten(
-            1, (self.groups, -1)
-        )  # batch, group, channel, piece, step
-        return cut.transpose(2, 3).flatten(3)
-
-    def whole(self, pieces: Tensor) -> Tensor:
-        return pieces.unflatten(3, (-1, self.size[0])).transpose(2, 3).flatten(3).flatten(1, 2)
-
-    def piece_mask(self, mask: Tensor) -> Tensor:
-        return _all_in(mask, 1, self.size[0])[:, None].expand(-1, self.groups, -1)
-
-
-class Patches(Layout):
-    """Patches of all channels of a picture: (batch, channels, height, width).
-
-    A patch is flattened channel by channel, row by row. `indices` are (batch, height / p, width / q, ...).
-
-    Args:
-        quantizer: of channels x p x q features.
-        channels: how many.
-        size: (p, q) of a patch.
-        pad: fill sizes that the patches do not divide up with masked zeros, instead of refusing them.
-
-    Raises:
-        CodewordError: sizes that do not fit together, or a picture that is refused.
-
-    Example:
-        >>> from codeword import VectorQuantizer
-        >>> quantizer = Patches(VectorQuantizer(12, 64), channels=3, size=(2, 2)).eval()
-        >>> quantizer(torch.randn(1, 3, 8, 6)).indices.shape
-        torch.Size([1, 4, 3])
-    """
-
-    spec_name = "patches"
-
-    def __init__(
-        self, quantizer: Quantizer, channels: int, *, size: tuple[int, int] = (2, 2), pad: bool = False
-    ) -> None:
-        if not isinstance(size, tuple) or len(size) != 2:
-            raise CodewordError.of("the (height, width) of a patch", repr(size), "write size=(2, 2)")
-        super().__init__(quantizer, channels, size, 1, channels * size[0] * size[1], pad)
-
-    @classmethod
-    def piece_features(cls, channels: int, settings: dict[str, Any]) -> int:
-        height, width = settings.get("size", (2, 2))
-        return int(channels * height * width)
-
-    @property
-    def position_axes(self) -> int:
-        return 3
-
-    def options(self) -> dict[str, Any]:
-        return {"size": self.size, "pad": self.pad}
-
-    def pieces(self, x: Tensor) -> Tensor:
-        cut = x.unflatten(3, (-1, self.size[1])).unflatten(2, (-1, self.size[0]))
-        return cut.permute(0, 2, 4, 1, 3, 5).flatten(3)  # batch, down, across, channel, row, column
-
-    def whole(self, pieces: Tensor) -> Tensor:
-        cut = pieces.unflatten(3, (self.features, *self.size))
-        return cut.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
-
-    def piece_mask(self, mask: Tensor) -> Tensor:
-        return _all_in(_all_in(mask, 1, self.size[0]), 2, self.size[1])
-
-
-def _all_in(mask: Tensor, axis: int, step: int) -> Tensor:
+def all_in(mask: Tensor, axis: int, step: int) -> Tensor:
     """Whether all of each `step` positions along an axis are valid."""
     return mask.unflatten(axis, (-1, step)).all(axis + 1)

@@ -15,7 +15,7 @@ from codeword.errors import CodewordError
 from codeword.parts import PARTS
 from codeword.parts.axes import Estimator, Metric, Penalty, Update
 from codeword.parts.bounds import Bound
-from codeword.quantizers.grammar import Call, write
+from codeword.quantizers.spec.grammar import Call, write
 
 __all__ = ["build", "build_value", "describe", "differing", "located", "settings_of"]
 

@@ -1,0 +1,22 @@
+"""What can be done to all quantizers of a model at once."""
+
+from codeword.models.change import anneal, disabled, freeze, resize
+from codeword.models.find import codebook_parameters, find_codebooks, find_quantizers
+from codeword.models.optimise import parameter_groups, reset_moments
+from codeword.models.parallel import accumulate, finish_sharding
+from codeword.models.warm_up import warm_up
+
+__all__ = [
+    "accumulate",
+    "anneal",
+    "codebook_parameters",
+    "disabled",
+    "find_codebooks",
+    "find_quantizers",
+    "finish_sharding",
+    "freeze",
+    "parameter_groups",
+    "reset_moments",
+    "resize",
+    "warm_up",
+]

@@ -1,0 +1,10 @@
+"""Quantizers made of quantizers."""
+
+from codeword.quantizers.composite.base import Composite
+from codeword.quantizers.composite.grouped import Grouped
+from codeword.quantizers.composite.multiscale import Multiscale
+from codeword.quantizers.composite.overlapped import Overlapped
+from codeword.quantizers.composite.residual import Residual
+from codeword.quantizers.composite.residual_fsq import ResidualFSQ
+
+__all__ = ["Composite", "Grouped", "Multiscale", "Overlapped", "Residual", "ResidualFSQ"]
