@@ -6,6 +6,10 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+
+import codeword
+from codeword import EMA, Residual, VectorQuantizer
 from codeword.models import (
     anneal,
     codebook_parameters,
@@ -17,10 +21,6 @@ from codeword.models import (
     reset_moments,
     resize,
 )
-from torch import nn
-
-import codeword
-from codeword import EMA, Residual, VectorQuantizer
 from codeword.models.warm_up import warm_up
 from codeword.parts import Affine, CodebookLoss, Frozen, Gamma, Gradient, Gumbel, Sample, Sampled, Stale
 

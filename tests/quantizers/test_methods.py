@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from codeword.models import parameter_groups
 from torch import nn
 
 import codeword
+from codeword.models import parameter_groups
 from codeword.quantizers.methods import METHODS
 
 
