@@ -68,7 +68,7 @@ def test_decode_of_encode_is_forward(spec: str) -> None:
 )
 def test_bits_are_the_sum_over_the_indices_of_a_cell(spec: str, bits: float, shape: tuple[int, ...]) -> None:
     model = ImageTokenizer(codeword.from_spec(spec, features=4, dim=1), width=8)
-    assert model.bits_per_cell == pytest.approx(bits)
+    assert model.bits_per_position == pytest.approx(bits)
     assert model.trailing_shape == shape
 
 

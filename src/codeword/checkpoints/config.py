@@ -15,7 +15,7 @@ from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer, from_spec
 from codeword.quantizers.spec.in_full import spec_in_full
 from codeword.registry import Registry
-from codeword.tokenizers import ImageTokenizer
+from codeword.tokenizers import TOKENIZERS, Tokenizer
 
 __all__ = ["CONFIG", "TYPES", "VERSION", "Model", "build", "check_same", "config_of", "parse_config"]
 
@@ -24,10 +24,10 @@ VERSION = 2
 2: all options written out, so that another default changes no old checkpoint; bare quantizers too."""
 
 CONFIG = "config.json"
-TYPES = Registry("type of checkpoint", {"ImageTokenizer": ImageTokenizer, "Quantizer": Quantizer})
+TYPES = Registry("type of checkpoint", {cls.__name__: cls for cls in (*TOKENIZERS, Quantizer)})
 """The only classes that a checkpoint can name; `Quantizer` stands for all that have a spec."""
 
-Model = ImageTokenizer | Quantizer
+Model = Tokenizer | Quantizer
 
 
 def config_of(model: Model) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from codeword.checkpoints.config import Model
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer
 from codeword.quantizers.layouts import Layout
-from codeword.tokenizers import ImageTokenizer
+from codeword.tokenizers import Tokenizer
 
 __all__ = ["Interface", "Model", "Part", "check_model", "check_part", "interface_of"]
 
@@ -47,11 +47,11 @@ def interface_of(model: Model, part: Part, example: Tensor | None = None) -> Int
     """
     # A copy: the base of a view would be traced with it, and its sizes be taken for conditions.
     example = None if example is None else example.detach().clone()
-    encoding = _tokenizer(model, example) if isinstance(model, ImageTokenizer) else _quantizer(model, example)
+    encoding = _tokenizer(model, example) if isinstance(model, Tokenizer) else _quantizer(model, example)
     if part != "decode":
         return encoding
     indices = model.encode(encoding.example).clone()
-    features = 1 if isinstance(model, ImageTokenizer) else model.dim % encoding.example.ndim
+    features = 1 if isinstance(model, Tokenizer) else model.dim % encoding.example.ndim
     places = [encoding.axes[axis] for axis in range(encoding.example.ndim) if axis != features]
     if isinstance(model, Layout):
         places = [(f"axis{axis}", 1) for axis in range(model.position_axes)]
@@ -79,13 +79,11 @@ def check_part(model: Model, part: str) -> None:
         raise CodewordError(f"these indices cannot be decoded: {reason}")
 
 
-def _tokenizer(model: ImageTokenizer, example: Tensor | None) -> Interface:
-    stride = model.stride
+def _tokenizer(model: Tokenizer, example: Tensor | None) -> Interface:
     if example is None:
-        device = next(model.parameters()).device
-        example = torch.zeros(SIZES[0], 3, 2 * stride + 1, 3 * stride + 1, device=device)
-    axes = {0: ("batch", 1), 2: ("height", stride), 3: ("width", stride)}
-    return Interface("pixels", "tokens", example, axes)
+        example = model.example().to(next(model.parameters()).device)
+    axes = {0: ("batch", 1)} | {axis: (name, model.stride) for axis, name in enumerate(model.grid, start=2)}
+    return Interface(model.unit, "tokens", example, axes)
 
 
 def _quantizer(model: Quantizer, example: Tensor | None) -> Interface:

@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 
 from codeword.errors import CodewordError
 from codeword.export.interface import Interface, Model, Part, check_model, check_part, interface_of
-from codeword.tokenizers import ImageTokenizer
+from codeword.tokenizers import Tokenizer
 
 __all__ = ["program", "trace"]
 
@@ -70,7 +70,7 @@ def trace(model: Model, part: Part, example: Tensor | None = None) -> tuple[Expo
 
 def _forget_other_half(model: Model, part: Part) -> None:
     """A tokenizer's decoder has no part in its encode, nor the encoder in its decode."""
-    if isinstance(model, ImageTokenizer) and part != "forward":
+    if isinstance(model, Tokenizer) and part != "forward":
         delattr(model, "decoder" if part == "encode" else "encoder")
 
 

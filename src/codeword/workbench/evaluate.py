@@ -76,7 +76,7 @@ def evaluate(
 
 def bits_of(indices: np.ndarray, tokenizer: ImageTokenizer) -> float:
     """The size of a grid of indices (height, width, *trailing_shape) in bits: log2(codes) for each."""
-    return indices.shape[0] * indices.shape[1] * tokenizer.bits_per_cell
+    return indices.shape[0] * indices.shape[1] * tokenizer.bits_per_position
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

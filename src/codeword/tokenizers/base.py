@@ -1,0 +1,131 @@
+"""What all tokenizers have in common: an encoder, a quantizer and a decoder that belong together."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Self
+
+from torch import Tensor, nn
+
+from codeword.errors import CodewordError
+from codeword.quantizers import Quantized, Quantizer, from_spec
+from codeword.quantizers.layouts import Layout
+from codeword.quantizers.spec.in_full import spec_in_full
+
+__all__ = ["Tokenizer", "TokenizerOutput"]
+
+
+class TokenizerOutput(NamedTuple):
+    """What a tokenizer returns for a batch."""
+
+    reconstruction: Tensor
+    """As the input, filled up to whole positions of the grid."""
+    quantized: Quantized
+    """The quantizer's own result; `quantized.loss` is the term to add to your loss."""
+
+
+class Tokenizer(nn.Module):
+    """Batches of one kind of data to grids of indices and back.
+
+    Nothing in it may look across the batch (no batch norm), so that an item is encoded the same whatever is beside
+    it. A class of its own gives `pad`, `example` and `options`.
+
+    Args:
+        quantizer: any quantizer of single vectors whose indices decode, with `dim=1`.
+        encoder: inputs (batch, ...) to features (batch, quantizer.features, *grid).
+        decoder: features to reconstructions.
+
+    Raises:
+        CodewordError: a quantizer that cannot serve.
+    """
+
+    kind: ClassVar[str]
+    """Of data, as token files call it."""
+    unit: ClassVar[str]
+    """What the input is made of, in one word of several: pixels, samples, vectors."""
+    grid: ClassVar[tuple[str, ...]]
+    """The names of the axes of the grid of positions, which follow the channels of the input: () for vectors."""
+    stride: int = 1
+    """How many of the input's numbers along each of these axes are one position."""
+
+    def __init__(self, quantizer: Quantizer, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        _check_quantizer(quantizer)
+        self.encoder = encoder
+        self.quantizer = quantizer
+        self.decoder = decoder
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """How many codes there are for each index of a position: one, or one for each stage, group or bit."""
+        return self.quantizer.codebook_sizes
+
+    @property
+    def trailing_shape(self) -> tuple[int, ...]:
+        """The axes of the indices behind those of the grid: () for one index a position."""
+        return self.quantizer.index_shape
+
+    @property
+    def bits_per_position(self) -> float:
+        """The bits that the indices of one position can tell: the sum of log2(codes)."""
+        return sum(math.log2(size) for size in self.codebook_sizes)
+
+    @property
+    def channels(self) -> int:
+        """What the encoder gives and the decoder takes at each position."""
+        return self.quantizer.features
+
+    def forward(self, x: Tensor) -> TokenizerOutput:
+        """Encode, quantize and decode, with gradients through the quantizer's estimator."""
+        quantized = self.quantizer(self.encoder(self.pad(x)))
+        return TokenizerOutput(self.decoder(quantized.quantized), quantized)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Indices (batch, *grid, *trailing_shape), int64. Changes no state."""
+        return self.quantizer.encode(self.encoder(self.pad(x)))
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Reconstructions (batch, ...) of indices (batch, *grid, *trailing_shape)."""
+        reconstruction: Tensor = self.decoder(self.quantizer.decode(indices))
+        return reconstruction
+
+    @abstractmethod
+    def pad(self, x: Tensor) -> Tensor:
+        """Inputs checked, and filled up to whole positions; does the same to a target to compare with."""
+
+    @abstractmethod
+    def example(self) -> Tensor:
+        """A small batch of two of odd sizes, on the CPU, to trace programs with."""
+
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments by name, without the quantizer, as plain values."""
+
+    def config(self) -> dict[str, Any]:
+        """Everything that `from_config` needs to build this tokenizer again, as plain values."""
+        quantizer = {"quantizer": spec_in_full(self.quantizer), "features": self.quantizer.features}
+        return quantizer | self.options()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build the tokenizer that `config` describes, with fresh weights."""
+        values = dict(config)
+        quantizer = from_spec(values.pop("quantizer"), features=values.pop("features"), dim=1)
+        return cls(quantizer, **values)
+
+
+def _check_quantizer(quantizer: Quantizer) -> None:
+    """Raise unless each position of a grid gets indices of its own, from which it can be decoded."""
+    if isinstance(quantizer, Layout):
+        remedy = "pass a quantizer of single vectors such as vq1024, and another stride for larger cells"
+        raise CodewordError.of("a quantizer of grid cells", f"{type(quantizer).__name__}, of pieces", remedy)
+    if not quantizer.decodes:
+        raise CodewordError.of(
+            "a quantizer that decodes", f"{quantizer.spec}: {quantizer.no_decode}", "pass for example vq1024"
+        )
+    if quantizer.dim != 1:
+        raise CodewordError.of(
+            "a quantizer of features on axis 1 (dim=1)", f"dim={quantizer.dim}", "build it with dim=1"
+        )
