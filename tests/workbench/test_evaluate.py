@@ -14,43 +14,46 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from codeword.errors import CodewordError
-from codeword.tokenizers import ImageTokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import to_image, to_tensor
-from codeword.workbench.evaluate import evaluate, psnr
-from codeword.workbench.jpeg import jpeg_within
-from codeword.workbench.pictures import draw_run
-from codeword.workbench.tokenise import decode, encode, reconstruct
+from codeword.workbench.drawing import draw_run
+from codeword.workbench.evaluate import evaluate
+from codeword.workbench.media import build
+from codeword.workbench.media.image import Images
+from codeword.workbench.media.jpeg import jpeg_within, psnr
+from codeword.workbench.tokenise import ItemTokenizer
 
 Named = list[tuple[str, np.ndarray]]
 
 
 @pytest.fixture
-def tokenizer(config: TrainConfig, pictures: Named) -> ImageTokenizer:
-    tokenizer = config.build()
+def tokenizer(config: TrainConfig, pictures: Named) -> ItemTokenizer:
+    tokenizer = build(config, Images())
     tokenizer(to_tensor(pictures[0][1])[None])
-    return tokenizer.eval()
+    return ItemTokenizer(tokenizer.eval())
 
 
-def test_figures_against_other_libraries(tokenizer: ImageTokenizer, pictures: Named) -> None:
+def test_figures_against_other_libraries(tokenizer: ItemTokenizer, pictures: Named) -> None:
     result = evaluate(tokenizer, pictures)
     everything = []
-    for (name, image), line in zip(pictures, result.pictures, strict=True):
+    for (name, image), line in zip(pictures, result.items, strict=True):
         height, width = image.shape[:2]
         with torch.no_grad():
-            out = tokenizer(to_tensor(image)[None])
+            out = tokenizer.tokenizer(to_tensor(image)[None])
         expected = to_image(out.reconstruction[0])[:height, :width]
         indices = out.quantized.indices.numpy().ravel()
         everything.append(indices)
         shares = np.unique(indices, return_counts=True)[1] / indices.size
         assert line.name == name
-        assert line.psnr == pytest.approx(peak_signal_noise_ratio(image, expected))
+        assert line.figures["psnr"] == pytest.approx(peak_signal_noise_ratio(image, expected))
         assert line.used == shares.size
         assert line.perplexity == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-5)
-        assert line.bits_per_pixel == pytest.approx(4 * indices.size / (height * width))
+        assert line.figures["bits_per_pixel"] == pytest.approx(4 * indices.size / (height * width))
     assert result.codebook_sizes == (16,)
     assert result.total.used == np.unique(np.concatenate(everything)).size
-    assert result.total.psnr == pytest.approx(np.mean([line.psnr for line in result.pictures]))
+    assert result.total.figures["psnr"] == pytest.approx(
+        np.mean([line.figures["psnr"] for line in result.items])
+    )
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 2.0])
@@ -77,26 +80,26 @@ def test_psnr_of_equal_pictures() -> None:
     assert psnr(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)) == math.inf
 
 
-def test_nothing_to_evaluate(tokenizer: ImageTokenizer) -> None:
-    with pytest.raises(CodewordError, match="at least one picture"):
+def test_nothing_to_evaluate(tokenizer: ItemTokenizer) -> None:
+    with pytest.raises(CodewordError, match="pictures to evaluate, at least one"):
         evaluate(tokenizer, [])
 
 
-def test_encode_and_decode_are_forward(tokenizer: ImageTokenizer, pictures: Named) -> None:
+def test_encode_and_decode_are_forward(tokenizer: ItemTokenizer, pictures: Named) -> None:
     for _, image in pictures:
         height, width = image.shape[:2]
-        indices = encode(tokenizer, image)
+        indices = tokenizer.encode(image)
         assert indices.dtype == np.int64
-        picture = decode(tokenizer, indices)
+        picture = tokenizer.decode(indices)
         with torch.no_grad():
-            forward = to_image(tokenizer(to_tensor(image)[None]).reconstruction[0])
+            forward = to_image(tokenizer.tokenizer(to_tensor(image)[None]).reconstruction[0])
         assert np.array_equal(picture, forward)
-        cut, same = reconstruct(tokenizer, image)
+        cut, same = tokenizer.reconstruct(image)
         assert np.array_equal(cut, forward[:height, :width])
         assert np.array_equal(same, indices)
 
 
-def test_the_picture_of_a_run(tokenizer: ImageTokenizer, pictures: Named, tmp_path: Path) -> None:
+def test_the_picture_of_a_run(tokenizer: ItemTokenizer, pictures: Named, tmp_path: Path) -> None:
     metrics = [{"step": step, "psnr": 10.0 + step} for step in range(5)] + [
         {"step": 4, "held_out_psnr": 12.0}
     ]

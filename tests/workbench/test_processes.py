@@ -15,6 +15,8 @@ from codeword import checkpoints
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
+from codeword.workbench.media import Source
+from codeword.workbench.media.image import Images
 from codeword.workbench.processes import Accelerated, Alone, Launched, launched, start
 from codeword.workbench.run import Run
 from codeword.workbench.train import Trainer
@@ -54,7 +56,7 @@ def test_precisions_that_cannot_be() -> None:
     with pytest.raises(CodewordError, match="precision no or bf16 on the CPU, but got fp16"):
         start("cpu", "fp16")
     with pytest.raises(CodewordError, match="a precision among no, bf16, fp16, but got 'fp8'"):
-        TrainConfig(precision="fp8").build()  # type: ignore[arg-type]
+        TrainConfig(precision="fp8").check()  # type: ignore[arg-type]
 
 
 class Three(Alone):
@@ -67,7 +69,7 @@ def test_a_batch_is_divided_evenly(folder: Path, config: TrainConfig, pictures: 
     with pytest.raises(
         CodewordError, match="a batch that 3 processes divide, but got 4; pass another --batch"
     ):
-        Trainer(Run(folder), config, pictures[:2], [], processes=Three())
+        Trainer(Run(folder), config, Images(), Source.of(pictures[:2], []), processes=Three())
 
 
 @pytest.fixture
@@ -90,7 +92,9 @@ def test_half_precision_trains_float32_weights(
         run = Run(tmp_path / name)
         if not resume:
             run.create("somewhere", config)
-        trainer = Trainer(run, config, pictures[:2], pictures[2:], processes=processes, resume=resume)
+        trainer = Trainer(
+            run, config, Images(), Source.of(pictures[:2], pictures[2:]), processes=processes, resume=resume
+        )
         trainer.fit(stop=lambda: trainer.step >= steps)
         state: dict[str, torch.Tensor] = checkpoints.load(run.folder).state_dict()
         return state

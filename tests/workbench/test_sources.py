@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codeword.errors import CodewordError
-from codeword.workbench.data import save_png
+from codeword.workbench.config import TrainConfig
+from codeword.workbench.data import PictureStream, save_png
 from codeword.workbench.devices import pick_device
-from codeword.workbench.folders import png_names, whole_folder
-from codeword.workbench.sources import FittingPictures, hold_out, open_source
+from codeword.workbench.folders import file_names, whole_folder
+from codeword.workbench.media.base import hold_out
+from codeword.workbench.media.image import Images
 
 Named = list[tuple[str, np.ndarray]]
 
@@ -33,20 +35,22 @@ def test_small_and_broken_pictures_are_named(tmp_path: Path, pictures: Named) ->
         save_png(tmp_path / "good" / Path(name).with_suffix(".png"), image)
     save_png(tmp_path / "small.png", pictures[0][1][:3])
     (tmp_path / "broken.png").write_bytes(b"not a picture")
-    found = FittingPictures(tmp_path, stride=4)
+    found = PictureStream(tmp_path, stride=4)
     names = [name for name, _ in found]
     assert len(names) == 3
     assert all(name.startswith("good/") for name in names)
     assert [Path(one.path).name for one in found.skipped] == ["broken.png", "small.png"]
     assert "3 x 63 pixels are less than one code of 4 x 4" in found.skipped[1].reason
-    source = open_source(str(tmp_path), stride=4)
+    source = Images().source(str(tmp_path), TrainConfig(stride=4))
     assert (len(source.training), len(source.held_out), len(source.skipped)) == (2, 1, 2)
 
 
 def test_only_small_pictures(tmp_path: Path, pictures: Named) -> None:
     save_png(tmp_path / "small.png", pictures[0][1][:3])
-    with pytest.raises(CodewordError, match=r"at least 4 x 4 pixels at .*small\.png"):
-        open_source(str(tmp_path), stride=4)
+    with pytest.raises(
+        CodewordError, match=r"pictures that can be used at .*small\.png .*less than one code of 4 x 4"
+    ):
+        Images().source(str(tmp_path), TrainConfig(stride=4))
 
 
 def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -73,7 +77,7 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
 
 @given(st.lists(st.from_regex(r"[ab]\.(png|jpg|PNG)(\.png)?", fullmatch=True), unique=True))
 def test_names_never_meet(names: list[str]) -> None:
-    results = png_names(names)
+    results = file_names(names, ".png")
     assert len({result.casefold() for result in results}) == len(names)
     assert all(result.endswith(".png") for result in results)
 

@@ -14,6 +14,8 @@ import torch
 from codeword import checkpoints
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.media import Source, build
+from codeword.workbench.media.image import Images
 from codeword.workbench.run import Run
 from codeword.workbench.train import Progress, Trainer
 
@@ -24,7 +26,7 @@ def start(folder: Path, config: TrainConfig, pictures: Named) -> Trainer:
     run = Run(folder)
     with run.claimed():
         run.create("somewhere", config)
-    return Trainer(run, config, pictures[:2], pictures[2:])
+    return Trainer(run, config, Images(), Source.of(pictures[:2], pictures[2:]))
 
 
 def stop_after(steps: int, trainer: Trainer) -> None:
@@ -51,7 +53,7 @@ def test_resuming_gives_the_same_bits(tmp_path: Path, config: TrainConfig, pictu
 
 def resumed(folder: Path, pictures: Named) -> Trainer:
     run = Run(folder)
-    return Trainer(run, run.settings()[1], pictures[:2], pictures[2:], resume=True)
+    return Trainer(run, run.settings()[1], Images(), Source.of(pictures[:2], pictures[2:]), resume=True)
 
 
 def test_a_long_window_of_metrics_survives_a_stop(
@@ -85,11 +87,11 @@ def test_it_learns(folder: Path, config: TrainConfig, pictures: Named) -> None:
     trainer.fit(lines.append)
     first, last = lines[0], lines[-1]
     assert last.step == last.steps == 150
-    assert last.psnr > first.psnr + 3
-    assert last.held_out_psnr is not None
-    assert last.held_out_psnr > 12
+    assert last.quality > first.quality + 3
+    assert last.held_out is not None
+    assert last.held_out > 12
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["psnr"] for line in metrics if "psnr" in line] == [line.psnr for line in lines]
+    assert [line["psnr"] for line in metrics if "psnr" in line] == [line.quality for line in lines]
 
 
 def test_minutes_end_a_run_and_bring_the_rate_down(
@@ -161,7 +163,7 @@ def test_a_folder_is_one_runs(folder: Path, config: TrainConfig, pictures: Named
 
 
 def test_a_tokenizer_is_not_trained_over(folder: Path, config: TrainConfig) -> None:
-    checkpoints.save(config.build(), folder)
+    checkpoints.save(build(config, Images()), folder)
     with pytest.raises(CodewordError, match=r"which has config\.json"):
         Run(folder).create("somewhere", config)
 
@@ -188,7 +190,7 @@ def test_a_tokenizer_is_not_trained_over(folder: Path, config: TrainConfig) -> N
 )
 def test_settings_that_cannot_be(settings: dict[str, object], message: str) -> None:
     with pytest.raises(CodewordError, match=message):
-        TrainConfig(**settings).build()  # type: ignore[arg-type]
+        build(TrainConfig(**settings), Images())  # type: ignore[arg-type]
 
 
 def test_settings_of_another_version(folder: Path, config: TrainConfig) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from codeword.workbench.data import Skipped
     from codeword.workbench.evaluate import Evaluation, Scores
+    from codeword.workbench.media import Figure, Medium
     from codeword.workbench.train import Progress
 
 __all__ = ["Console"]
 
 Item = TypeVar("Item")
-NAMED = 10  # pictures that are named one by one before the rest is only counted
-HEADINGS = ("picture", "PSNR dB", "bits/pixel", "perplexity", "codes used", "JPEG dB", "JPEG bits/pixel")
+NAMED = 10  # items that are named one by one before the rest is only counted
 
 
 class Console:
@@ -42,10 +42,10 @@ class Console:
             sys.stdout.flush()
 
     @contextmanager
-    def progress(self) -> Iterator[Callable[[Progress], None]]:
-        """A function that shows how training stands, while the block lasts."""
+    def progress(self, watched: Figure) -> Iterator[Callable[[Progress], None]]:
+        """A function that shows how training stands, by the loss and a figure, while the block lasts."""
         if not self.live:
-            yield _PlainProgress(self.say)
+            yield _PlainProgress(self.say, watched)
             return
         from rich import progress as bars
 
@@ -59,9 +59,8 @@ class Console:
             task = bar.add_task("training", total=1.0, step="0", figures="")
 
             def report(progress: Progress) -> None:
-                bar.update(
-                    task, completed=progress.share, step=_steps_of(progress), figures=_figures_of(progress)
-                )
+                figures = _figures_of(progress, watched)
+                bar.update(task, completed=progress.share, step=_steps_of(progress), figures=figures)
 
             yield report
 
@@ -76,24 +75,33 @@ class Console:
             total = len(items)
         yield from track(items, description=what, total=total, console=self.rich, transient=True)
 
-    def scores(self, evaluation: Evaluation, kind: str) -> None:
+    def scores(self, evaluation: Evaluation, medium: Medium, kind: str) -> None:
         """The table of an evaluation."""
         from codeword.workbench.code_use import say_codes
 
-        rows = [_row(scores) for scores in evaluation.pictures]
+        figures = [figure for figure in medium.figures if figure.key in evaluation.total.figures]
+        headings = ("name", *(figure.heading for figure in figures), "perplexity", "codes used")
+        rows = [_row(scores, medium, figures) for scores in evaluation.items]
         if len(rows) > NAMED:
             self.say(f"{len(rows)} {kind}; the first {NAMED} by name:")
             rows = rows[:NAMED]
-        total = _row(evaluation.total._replace(name="mean; codes of all"))
-        title = f"{kind}, {say_codes(evaluation.codebook_sizes)}, beside the best JPEG that is no larger"
+        total = _row(evaluation.total._replace(name="mean; codes of all"), medium, figures)
+        self.table(f"{kind}, {say_codes(evaluation.codebook_sizes)}", headings, rows, total)
+        if any(medium.starred(scores.figures) for scores in evaluation.items):
+            self.say(f"* {medium.footnote}")
+
+    def table(
+        self,
+        title: str,
+        headings: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        total: Sequence[str] | None = None,
+    ) -> None:
+        """A table whose first column is of words and whose others are of numbers; `total`: a last line."""
         if self.live:
-            self._rich_table(title, rows, total)
+            self._rich_table(title, headings, rows, total)
         else:
-            self.say(_plain_table(title, [HEADINGS, *rows, total]))
-        if any(
-            s.jpeg_bits_per_pixel and s.jpeg_bits_per_pixel > s.bits_per_pixel for s in evaluation.pictures
-        ):
-            self.say("* no JPEG is that small: this is the smallest there is (quality 1)")
+            self.say(_plain_table(title, [headings, *rows, *([] if total is None else [total])]))
 
     def skipped(self, skipped: list[Skipped]) -> None:
         """Name what was left out, and why."""
@@ -104,29 +112,36 @@ class Console:
             if len(skipped) > NAMED:
                 self.say(f"  and {len(skipped) - NAMED} more")
 
-    def _rich_table(self, title: str, rows: list[tuple[str, ...]], total: tuple[str, ...]) -> None:
+    def _rich_table(
+        self,
+        title: str,
+        headings: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        total: Sequence[str] | None,
+    ) -> None:
         from rich.table import Table
         from rich.text import Text
 
         table = Table(title=title)
-        for number, heading in enumerate(HEADINGS):
+        for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left")
         for row in rows:
             table.add_row(*map(Text, row))
-        table.add_section()
-        table.add_row(*map(Text, total), style="bold")
+        if total is not None:
+            table.add_section()
+            table.add_row(*map(Text, total), style="bold")
         self.rich.print(table)
 
 
 class _PlainProgress:
     """A line for every twentieth of the run."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say, self.next = say, 0.0
+    def __init__(self, say: Callable[[str], None], watched: Figure) -> None:
+        self.say, self.watched, self.next = say, watched, 0.0
 
     def __call__(self, progress: Progress) -> None:
         if progress.share >= self.next:
-            self.say(f"step {_steps_of(progress)}  {_figures_of(progress)}")
+            self.say(f"step {_steps_of(progress)}  {_figures_of(progress, self.watched)}")
             self.next = min(1.0, progress.share + 0.05)
 
 
@@ -134,27 +149,23 @@ def _steps_of(progress: Progress) -> str:
     return f"{progress.step}/{progress.steps}"
 
 
-def _figures_of(progress: Progress) -> str:
-    held_out = "" if progress.held_out_psnr is None else f"  held out {progress.held_out_psnr:.1f} dB"
-    return f"loss {progress.loss:.4f}  PSNR {progress.psnr:.1f} dB  codes used {progress.used:.0%}{held_out}"
+def _figures_of(progress: Progress, watched: Figure) -> str:
+    def say(value: float) -> str:
+        return f"{value:.{watched.decimals}f}"
+
+    held_out = "" if progress.held_out is None else f"  held out {say(progress.held_out)}"
+    quality = f"{watched.heading} {say(progress.quality)}"
+    return f"loss {progress.loss:.4f}  {quality}{held_out}  codes used {progress.used:.0%}"
 
 
-def _row(scores: Scores) -> tuple[str, ...]:
-    row = (
-        scores.name,
-        f"{scores.psnr:.2f}",
-        f"{scores.bits_per_pixel:.3f}",
-        f"{scores.perplexity:.0f}",
-        f"{scores.used}",
-    )
-    if scores.jpeg_psnr is None or scores.jpeg_bits_per_pixel is None:
-        return (*row, "", "")
-    star = "*" if scores.jpeg_bits_per_pixel > scores.bits_per_pixel else ""
-    return (*row, f"{scores.jpeg_psnr:.2f}", f"{scores.jpeg_bits_per_pixel:.3f}{star}")
+def _row(scores: Scores, medium: Medium, figures: Sequence[Figure]) -> tuple[str, ...]:
+    values = [f"{scores.figures[figure.key]:.{figure.decimals}f}" for figure in figures]
+    values[-1] += "*" if medium.starred(scores.figures) else ""
+    return (scores.name, *values, f"{scores.perplexity:.0f}", f"{scores.used}")
 
 
-def _plain_table(title: str, rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+def _plain_table(title: str, rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)

@@ -1,4 +1,4 @@
-"""`codeword decode`: a token file back to pictures."""
+"""`codeword decode`: a token file back to what was encoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Decode"]
 
 @dataclass(frozen=True)
 class Decode:
-    """Turn a token file back into pictures (PNG).
+    """Turn a token file back into pictures (PNG) or whatever was encoded.
 
     A picture is as large as its grid of tokens x the stride: up to stride - 1 pixels more on the right and at
     the bottom than the one that was encoded. Only the tokenizer that made the tokens can decode them.
@@ -26,7 +26,7 @@ class Decode:
     tokens: Positional[Path]
     """The token file that `codeword encode` wrote."""
     out: Path
-    """The folder to write the pictures into; new or empty."""
+    """The folder to write into; new or empty."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
@@ -34,13 +34,13 @@ class Decode:
         """Decode, and give the exit code."""
         from codeword.checkpoints import stored_digest
         from codeword.tokens import read_tokens
-        from codeword.workbench.data import save_png
         from codeword.workbench.devices import pick_device
-        from codeword.workbench.folders import png_names, whole_folder
-        from codeword.workbench.tokenise import decode_all, open_tokenizer
+        from codeword.workbench.folders import file_names, whole_folder
+        from codeword.workbench.tokenise import open_tokenizer
 
         console = Console()
-        tokenizer = open_tokenizer(self.run_folder)
+        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device))
+        medium = tokenizer.medium
         file = read_tokens(self.tokens)
         name = stored_digest(self.run_folder)
         if file.header.tokenizer != name:
@@ -49,11 +49,10 @@ class Decode:
                 f"{self.tokens}, which the tokenizer {file.header.tokenizer[:12]} made",
                 "decode with the run folder that encoded them",
             )
-        tokenizer.to(pick_device(self.device))
-        names = png_names(name for name, _ in file)
+        names = file_names((name for name, _ in file), medium.suffix)
         with whole_folder(self.out) as folder:
             grids = (indices for _, indices in console.track(file, "decoding"))
-            for target, image in zip(names, decode_all(tokenizer, grids), strict=True):
-                save_png(folder / target, image)
-        console.say(f"{len(names)} pictures: {self.out}")
+            for target, item in zip(names, tokenizer.decode_all(grids), strict=True):
+                medium.save(folder / target, item)
+        console.say(f"{len(names)} {medium.items}: {self.out}")
         return 0

@@ -1,4 +1,4 @@
-"""`codeword encode`: pictures to token files."""
+"""`codeword encode`: data to token files."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SHARD_ROWS = 1000
 
 @dataclass(frozen=True)
 class Encode:
-    """Turn pictures of any size into token files (Parquet).
+    """Turn pictures and other data into token files (Parquet).
 
-    Each picture becomes one row: name, grid height, grid width, tokens. Broken images, and those smaller than
+    Each picture becomes one row: name, grid height, grid width, tokens. Broken files, and items smaller than
     one code, are left out and named at the end.
 
     A folder of token files can be written by many: `--engine ray`, or `torchrun -m codeword encode ...`. The files are
@@ -34,11 +34,11 @@ class Encode:
     run_folder: Positional[Path]
     """The run folder that `codeword train` or `codeword demo` wrote."""
     data: Positional[str]
-    """A folder of images (with its subfolders), one image, or `photos`: the built-in ones for training."""
+    """A folder (with its subfolders), one file, or `photos`: the built-in photographs for training."""
     out: Path
     """What to write: one file, if the name ends in .parquet; else a folder of files."""
     shard_rows: int | None = None
-    """Pictures for each file of a folder; 1000 if nothing is said."""
+    """Rows for each file of a folder; 1000 if nothing is said."""
     engine: Literal["process", "ray"] = "process"
     """Who encodes: this process, or workers of Ray (extra `cluster`)."""
     workers: int | None = None
@@ -60,7 +60,7 @@ class Encode:
         device = self.device if self.engine == "ray" else pick_device(self.device, place.local_rank)
         job = Job(str(self.run_folder), self.data, device)
         if self.out.suffix == ".parquet":
-            total = encode_file(job, self.out, lambda pictures: console.track(pictures, "encoding"))
+            total = encode_file(job, self.out, lambda items: console.track(items, "encoding"))
             self._report(console, total, str(self.out))
             return 0
         return self._encode_folder(console, job, place.rank, place.count)
@@ -94,7 +94,9 @@ class Encode:
 
     def _report(self, console: Console, total: Total, place: str, share: str = "") -> None:
         console.skipped(total.skipped)
-        console.say(f"{share}{total.rows} pictures, {total.tokens} tokens: {place} ({total.bytes} bytes)")
+        console.say(
+            f"{share}{total.rows} {total.items}, {total.tokens} tokens: {place} ({total.bytes} bytes)"
+        )
 
     def _check(self, processes: int) -> None:
         """Words that do not go together."""

@@ -1,4 +1,4 @@
-"""`codeword evaluate`: how well a tokenizer keeps pictures."""
+"""`codeword evaluate`: how well a tokenizer keeps data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Evaluate"]
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure how well a tokenizer keeps pictures, and at what cost, beside a JPEG of the same size."""
+    """Measure how well a tokenizer keeps data, and at what cost; pictures beside JPEGs of the same size."""
 
     run_folder: Positional[Path]
     """The run folder that `codeword train` or `codeword demo` wrote."""
     data: Positional[str]
-    """A folder of images (with its subfolders), one image, or `photos`: the built-in ones held out."""
+    """A folder (with its subfolders), one file, or `photos`: the built-in photographs held out."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
@@ -28,18 +28,17 @@ class Evaluate:
         from codeword.workbench.data import PHOTOS, held_out
         from codeword.workbench.devices import pick_device
         from codeword.workbench.evaluate import evaluate
-        from codeword.workbench.sources import FittingPictures
         from codeword.workbench.tokenise import open_tokenizer
 
         console = Console()
-        tokenizer = open_tokenizer(self.run_folder).to(pick_device(self.device))
-        if self.data == PHOTOS:
-            console.scores(
-                evaluate(tokenizer, console.track(held_out(), "evaluating")), "held-out photographs"
-            )
+        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device))
+        medium = tokenizer.medium
+        if self.data == PHOTOS and medium.kind == "image":
+            photographs = console.track(held_out(), "evaluating")
+            console.scores(evaluate(tokenizer, photographs), medium, "held-out photographs")
             return 0
-        pictures = FittingPictures(self.data, tokenizer.stride)
-        evaluation = evaluate(tokenizer, console.track(pictures, "evaluating"))
-        console.scores(evaluation, f"pictures of {self.data}")
-        console.skipped(pictures.skipped)
+        items = medium.stream(self.data, tokenizer.tokenizer.stride)
+        evaluation = evaluate(tokenizer, console.track(items, "evaluating"))
+        console.scores(evaluation, medium, f"{medium.items} of {self.data}")
+        console.skipped(items.skipped)
         return 0

@@ -12,10 +12,10 @@ from codeword.version import __version__
 
 __all__ = ["parse"]
 
-DESCRIPTION = f"""codeword {__version__}: learn to write pictures as tokens, and to read them back.
+DESCRIPTION = f"""codeword {__version__}: learn to write pictures, sounds and vectors as tokens, and to read them back.
 
-Start with `codeword demo`. With your own pictures: `codeword train FOLDER --out RUN`, then
-`codeword encode RUN FOLDER --out tokens.parquet` and `codeword decode RUN tokens.parquet --out PICTURES`.
+Start with `codeword demo`. With your own data: `codeword train FOLDER --out RUN`, then
+`codeword encode RUN FOLDER --out tokens.parquet` and `codeword decode RUN tokens.parquet --out DECODED`.
 `codeword COMMAND --help` explains each command."""
 
 STYLE = (
@@ -37,9 +37,9 @@ def parse(words: list[str]) -> Runs:
     command: Runs = tyro.cli(
         one_of, prog="codeword", description=DESCRIPTION, args=words or ["--help"], config=STYLE
     )
-    if isinstance(command, Train) and command.resume:
-        # Read the words again over the run's own settings: what still differs was asked for.
+    if isinstance(command, Train):
+        # Read the words again over the settings that they are about: what still differs was asked for.
         return tyro.cli(
-            Train, prog="codeword train", args=words[1:], default=command.over_settings_of_run(), config=STYLE
+            Train, prog="codeword train", args=words[1:], default=command.over_settings(), config=STYLE
         )
     return command

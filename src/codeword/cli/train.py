@@ -1,4 +1,4 @@
-"""`codeword train`: a tokenizer from a folder of images."""
+"""`codeword train`: a tokenizer from a folder of data."""
 
 from __future__ import annotations
 
@@ -18,32 +18,43 @@ __all__ = ["Train"]
 
 @dataclass(frozen=True)
 class Train:
-    """Train an image tokenizer and write it into a run folder.
+    """Train a tokenizer and write it into a run folder.
 
-    One picture in ten is held out of training and measured on instead. Ctrl-C stops after the step and saves;
-    --resume goes on from there, and ends with the same bits as a run that was never stopped.
+    The data decides of which kind it is. One item in ten is held out of training and measured on instead. Ctrl-C
+    stops after the step and saves; --resume goes on from there, and ends with the same bits as a run that was never
+    stopped.
 
     `torchrun -m codeword train ...` and `accelerate launch -m codeword train ...` (extra `train`) divide each batch
     among several processes, which together train what one would, but for rounding.
     """
 
     data: Positional[str]
-    """A folder of images (with its subfolders), one image, or `photos`: the photographs that are built in."""
+    """A folder (with its subfolders), one file, or `photos`: the photographs that are built in."""
     out: Path
     """The run folder to write: weights, settings, metrics and a picture."""
     resume: bool = False
     """Go on with the run in --out, with the settings it was started with."""
+    recipe: str | None = None
+    """The settings to start from, by name: image_small for pictures. What is said beside it stands over it."""
     device: str = "auto"
     """Where to train: cpu, cuda, or auto (cuda if there is one)."""
     codes: int | None = None
     """Number of codes: the short form of --quantizer vq<codes>."""
     settings: TrainConfig = field(default_factory=TrainConfig)
 
-    def over_settings_of_run(self) -> Train:
-        """What the words are read over when resuming: the settings that the run was started with."""
+    def over_settings(self) -> Train:
+        """What the words are read over: the settings that the run was started with, or those of the recipe.
+
+        Raises:
+            CodewordError: no such recipe, or one for another kind of data.
+        """
+        from codeword.workbench.media import kind_of_data
+        from codeword.workbench.recipes import recipe_settings
         from codeword.workbench.run import Run
 
-        return dataclasses.replace(self, resume=False, codes=None, settings=Run(self.out).settings()[1])
+        stored = Run(self.out).settings()[1] if self.resume else None
+        settings = stored or recipe_settings(self.recipe, kind_of_data(self.data))
+        return dataclasses.replace(self, resume=False, codes=None, recipe=None, settings=settings)
 
     def run(self) -> int:
         """Train, and give the exit code."""

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 from codeword.cli.console import Console
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
+from codeword.workbench.drawing import draw_run
 from codeword.workbench.evaluate import evaluate
-from codeword.workbench.pictures import draw_run
+from codeword.workbench.media import Medium, Source, build, kind_of_data
 from codeword.workbench.processes import Alone, start
 from codeword.workbench.run import Run
-from codeword.workbench.sources import Source, open_source
 from codeword.workbench.threads import fastest_threads
+from codeword.workbench.tokenise import ItemTokenizer
 from codeword.workbench.train import Trainer
 
 __all__ = ["Prepared", "prepare", "train_to_the_end"]
@@ -32,6 +33,7 @@ class Prepared(NamedTuple):
 
     data: str
     config: TrainConfig
+    medium: Medium
     source: Source
     processes: Alone
 
@@ -40,26 +42,27 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
     """Open the data, check that the settings can be trained with, and meet the other processes.
 
     Raises:
-        CodewordError: no images, images too small for the crops, an unknown quantizer or device.
+        CodewordError: no data, items too small for the settings, an unknown quantizer or device.
     """
     place = pick_device(device)
-    config.build()  # settings that cannot be are named before anything is written
-    source = open_source(data, config.stride)
+    medium = kind_of_data(data).of_data(data, config)
+    tokenizer = build(config, medium)  # settings that cannot be are named before anything is written
+    source = medium.source(data, config)
     processes = start(place, config.precision)
     if place == "cpu" and not config.threads and processes.count == 1:
-        config = dataclasses.replace(config, threads=fastest_threads(config))
+        threads = fastest_threads(
+            medium.objective(tokenizer.train()), medium.batches(source.training, config).batch(0)
+        )
+        config = dataclasses.replace(config, threads=threads)
     several = f"{processes.count} processes on " if processes.count > 1 else ""
     console.say(
-        f"{len(source.training)} pictures to train on, {len(source.held_out)} held out, on {several}{place}: "
-        f"{config.quantizer}, one cell of the grid for {config.stride} x {config.stride} pixels"
+        f"{len(source.training)} {medium.items} to train on, {len(source.held_out)} held out, on {several}{place}: "
+        f"{config.quantizer}, {medium.position(config)}"
     )
-    small = sum(min(image.shape[:2]) < config.size for _, image in source.training)
-    if small:
-        console.say(
-            f"note: {small} of them are smaller than the crops of {config.size} pixels and are enlarged to train on; "
-            f"a smaller --size keeps them as they are"
-        )
-    return Prepared(data, config, source, processes)
+    note = medium.note(source, config)
+    if note:
+        console.say(f"note: {note}")
+    return Prepared(data, config, medium, source, processes)
 
 
 def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: bool) -> int:
@@ -67,8 +70,8 @@ def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: 
     trainer = Trainer(
         run,
         prepared.config,
-        prepared.source.training,
-        prepared.source.held_out,
+        prepared.medium,
+        prepared.source,
         processes=prepared.processes,
         resume=resume and run.has_checkpoint,
     )
@@ -76,7 +79,7 @@ def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: 
         console.say(f"going on with {run.folder} from step {trainer.step} of {prepared.config.steps}")
     stopped: list[int] = []
     try:
-        with _stop_signals() as stopped, console.progress() as report:
+        with _stop_signals() as stopped, console.progress(trainer.medium.figures[0]) as report:
             trainer.fit(report, stop=lambda: bool(stopped))
         if trainer.finished:
             if prepared.processes.rank == 0:
@@ -102,17 +105,21 @@ def _again(run: Run, prepared: Prepared) -> str:
 
 
 def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) -> None:
-    pictures = prepared.source.held_out or prepared.source.training[:8]
-    kind = "held-out pictures" if prepared.source.held_out else "training pictures (none is held out)"
-    evaluation = evaluate(trainer.tokenizer, pictures)
-    console.scores(evaluation, kind)
-    title = f"{prepared.config.quantizer}, {evaluation.total.bits_per_pixel:.3f} bits per pixel: {kind}"
-    draw_run(run.folder / PICTURE, trainer.tokenizer, pictures, trainer.lines, title)
+    source, medium = prepared.source, prepared.medium
+    items = source.held_out or source.training[:8]
+    kind = f"held-out {medium.items}" if source.held_out else f"training {medium.items} (none is held out)"
+    tokenizer = ItemTokenizer(trainer.tokenizer)
+    evaluation = evaluate(tokenizer, items)
+    console.scores(evaluation, medium, kind)
+    rate = medium.figures[1]
+    cost = f"{evaluation.total.figures[rate.key]:.{rate.decimals}f} {rate.heading}"
+    title = f"{prepared.config.quantizer}, {cost}: {kind}"
+    draw_run(run.folder / PICTURE, tokenizer, items, trainer.lines, title)
     folder = shlex.quote(str(run.folder))
-    console.skipped(prepared.source.skipped)
+    console.skipped(source.skipped)
     lines = (
         f"\nThe run is in {run.folder}. Look at {run.folder / PICTURE}:",
-        "originals above reconstructions and JPEGs of the same size, and the curve of training.",
+        f"{medium.drawn}, and the curve of training.",
         "The tokenizer is config.json and model.safetensors; metrics.jsonl has the figures.",
         "\nWhat to type next:",
         f"  codeword encode {folder} {shlex.quote(prepared.data)} --out tokens.parquet",

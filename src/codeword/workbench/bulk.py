@@ -1,31 +1,31 @@
-"""Pictures to token files in bulk: shard by shard, each the same whoever encodes it, whole or not there."""
+"""Items to token files in bulk: shard by shard, each the same whoever encodes it, whole or not there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from codeword.checkpoints import stored_digest
 from codeword.errors import CodewordError
 from codeword.files import make_folder, write_whole
-from codeword.tokenizers import ImageTokenizer
+from codeword.tokenizers import Tokenizer
 from codeword.tokens import Header, TokenWriter, shard_name
-from codeword.workbench.data import PHOTOS, PictureStream, Skipped
-from codeword.workbench.sources import FittingPictures, none_usable
-from codeword.workbench.tokenise import encode_all, open_tokenizer
+from codeword.workbench.data import PHOTOS, Skipped, none_usable
+from codeword.workbench.media import Stream
+from codeword.workbench.tokenise import open_tokenizer
 
 __all__ = ["Done", "Encoder", "Job", "Shard", "Total", "add_up", "encode_file", "plan"]
 
 FACTS = "encoding.json"
-VERSION = 1
+VERSION = 2
 
 
 class Shard(NamedTuple):
-    """The pictures of one token file."""
+    """The items of one token file."""
 
     number: int
     names: tuple[str, ...]
@@ -43,6 +43,8 @@ class Done(NamedTuple):
 class Total(NamedTuple):
     """What became of all of them."""
 
+    items: str
+    """What the rows are: `pictures`."""
     files: int
     rows: int
     tokens: int
@@ -56,7 +58,7 @@ class Job:
 
     Args:
         run_folder: of the tokenizer.
-        data: a folder of pictures, a picture, or `photos`.
+        data: a folder, a file, or `photos`.
         device: where to compute.
     """
 
@@ -79,48 +81,58 @@ class Encoder:
 
     def __init__(self, job: Job) -> None:
         self.data = job.data
-        self.tokenizer = open_tokenizer(Path(job.run_folder)).to(job.device)
-        self.header = header_of(self.tokenizer, job.run_folder)
+        self.tokenizer = open_tokenizer(Path(job.run_folder), job.device)
+        self.header = header_of(self.tokenizer.tokenizer, job.run_folder)
+
+    def stream(self, names: Sequence[str] | None = None) -> Stream:
+        """The items of the job, or some of them."""
+        return self.tokenizer.medium.stream(self.data, self.tokenizer.tokenizer.stride, names)
+
+    def write(self, items: Iterable[tuple[str, Any]], path: Path) -> tuple[int, int]:
+        """Write the token file of some items: its rows and tokens."""
+        tokens = 0
+        with TokenWriter(path, self.header) as writer:
+            for name, indices in self.tokenizer.encode_all(items):
+                writer.write(name, indices)
+                tokens += indices.size
+        return writer.count, tokens
 
     def encode(self, shard: Shard) -> Done:
-        """Write the token file of a shard; pictures that cannot be used are left out.
+        """Write the token file of a shard; items that cannot be used are left out.
 
         Raises:
             CodewordError: the disk is full, the place cannot be written to.
         """
-        pictures = FittingPictures(self.data, self.tokenizer.stride, shard.names)
-        rows, tokens = _write(self.tokenizer, self.header, pictures, shard.path)
-        return Done(rows, tokens, pictures.skipped)
+        items = self.stream(shard.names)
+        rows, tokens = self.write(items, shard.path)
+        return Done(rows, tokens, items.skipped)
 
 
-def encode_file(job: Job, path: Path, track: Callable[[FittingPictures], Iterable[tuple[str, Any]]]) -> Total:
-    """Write all pictures of a job into one token file.
+def encode_file(job: Job, path: Path, track: Callable[[Stream], Iterable[tuple[str, Any]]]) -> Total:
+    """Write all items of a job into one token file.
 
     Args:
-        track: what to hand the pictures through on their way, to show how far it is.
+        track: what to hand the items through on their way, to show how far it is.
 
     Raises:
-        CodewordError: no picture can be used; the place cannot be written to.
+        CodewordError: no item can be used; the place cannot be written to.
     """
     encoder = Encoder(job)
-    pictures = FittingPictures(job.data, encoder.tokenizer.stride)
-    rows, tokens = _write(encoder.tokenizer, encoder.header, track(pictures), path)
-    return Total(1, rows, tokens, path.stat().st_size, pictures.skipped)
+    items = encoder.stream()
+    rows, tokens = encoder.write(track(items), path)
+    return Total(encoder.tokenizer.medium.items, 1, rows, tokens, path.stat().st_size, items.skipped)
 
 
 def plan(job: Job, folder: Path, shard_rows: int) -> list[Shard]:
-    """Divide the pictures of a job into shards, by their names alone, and note in the folder what it is for.
+    """Divide the items of a job into shards, by their names alone, and note in the folder what it is for.
 
     Raises:
-        CodewordError: the folder has something else in it, or shards of other pictures, of another tokenizer or of
+        CodewordError: the folder has something else in it, or shards of other items, of another tokenizer or of
             another size.
     """
     if shard_rows < 1:
-        raise CodewordError.of(
-            "shard-rows of at least 1", f"{shard_rows}", "pass how many pictures a file gets"
-        )
-    open_tokenizer(Path(job.run_folder))
-    names = PictureStream(job.data).names
+        raise CodewordError.of("shard-rows of at least 1", f"{shard_rows}", "pass how many rows a file gets")
+    names = Encoder(replace(job, device="cpu")).stream().names  # here, wherever the encoding will be
     _note(folder, names, shard_rows, stored_digest(job.run_folder))
     parts = [tuple(names[begin : begin + shard_rows]) for begin in range(0, len(names), shard_rows)]
     return [Shard(number, part, folder / shard_name(number, len(parts))) for number, part in enumerate(parts)]
@@ -136,8 +148,9 @@ def add_up(job: Job, shards: list[Shard], done: Iterable[Done], *, alone: bool) 
         alone: whether these are all shards of the job.
 
     Raises:
-        CodewordError: no picture could be used; the folder is empty then, or gone.
+        CodewordError: no item could be used; the folder is empty then, or gone.
     """
+    items = open_tokenizer(Path(job.run_folder)).medium.items
     files = rows = tokens = 0
     skipped: list[Skipped] = []
     for one in done:
@@ -145,35 +158,24 @@ def add_up(job: Job, shards: list[Shard], done: Iterable[Done], *, alone: bool) 
         skipped += one.skipped
     if alone and not rows:
         _clear(shards)
-        raise none_usable(skipped, job.data, open_tokenizer(Path(job.run_folder)).stride)
+        raise none_usable(skipped, job.data, items)
     size = sum(shard.path.stat().st_size for shard in shards)
-    return Total(files, rows, tokens, size, skipped)
+    return Total(items, files, rows, tokens, size, skipped)
 
 
-def header_of(tokenizer: ImageTokenizer, run_folder: str) -> Header:
+def header_of(tokenizer: Tokenizer, run_folder: str) -> Header:
     """What the token files of a run's tokenizer say about themselves."""
     sizes, trailing = tokenizer.codebook_sizes, tokenizer.trailing_shape
-    return Header(stored_digest(run_folder), sizes, trailing_shape=trailing)
+    return Header(stored_digest(run_folder), sizes, tokenizer.kind, trailing)
 
 
-def _write(
-    tokenizer: ImageTokenizer, header: Header, pictures: Iterable[tuple[str, Any]], path: Path
-) -> tuple[int, int]:
-    tokens = 0
-    with TokenWriter(path, header) as writer:
-        for name, indices in encode_all(tokenizer, pictures):
-            writer.write(name, indices)
-            tokens += indices.size
-    return writer.count, tokens
-
-
-def _note(folder: Path, names: list[str], shard_rows: int, tokenizer: str) -> None:
+def _note(folder: Path, names: Sequence[str], shard_rows: int, tokenizer: str) -> None:
     """Put the facts of an encoding into its folder, or find that the folder's are the same."""
     listed = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
     facts = {
         "version": VERSION,
         "tokenizer": tokenizer,
-        "pictures": len(names),
+        "items": len(names),
         "names": listed,
         "shard_rows": shard_rows,
     }

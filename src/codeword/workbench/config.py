@@ -8,11 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-
 from codeword.errors import CodewordError
-from codeword.quantizers import from_spec
-from codeword.tokenizers import ImageTokenizer
 from codeword.workbench.processes import PRECISIONS
 
 __all__ = ["TrainConfig"]
@@ -30,15 +26,16 @@ class TrainConfig:
     features: int = 16
     """Numbers per code vector."""
     width: int = 64
-    """Channels of the encoder and the decoder."""
+    """Channels of the encoder and the decoder. Of vectors: numbers of a hidden layer."""
     stride: int = 8
-    """Pixels per cell along each side: 8 gives one cell of the grid for 8 x 8 pixels. A power of two."""
+    """Pixels per cell along each side: 8 gives one cell of the grid for 8 x 8 pixels, a power of two. Of sounds:
+    samples per position."""
     blocks: int = 2
     """Residual blocks in the encoder and in the decoder."""
     size: int = 64
-    """Side of the square crops to train on, in pixels."""
+    """Side of the square crops to train on, in pixels. Of sounds: samples of an excerpt."""
     batch: int = 8
-    """Crops per step, in all processes together."""
+    """Crops, excerpts or vectors per step, in all processes together."""
     steps: int = 5000
     """Training steps."""
     minutes: float | None = None
@@ -53,23 +50,6 @@ class TrainConfig:
     """Threads on the CPU; they decide the last bits too. 0: the fastest number, found by trying at the start."""
     seed: int = 0
     """Decides weights, crops and everything else that is drawn."""
-
-    def build(self) -> ImageTokenizer:
-        """A fresh tokenizer, drawn from the seed; torch's own generator is left as it was.
-
-        Raises:
-            CodewordError: settings that cannot be trained with.
-
-        Example:
-            >>> TrainConfig(size=50).build()
-            Traceback (most recent call last):
-            codeword.errors.CodewordError: expected a size divisible by the stride 8, but got 50; use 48 or 56
-        """
-        self._check()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            quantizer = from_spec(self.quantizer, features=self.features, dim=1)
-            return ImageTokenizer(quantizer, width=self.width, stride=self.stride, blocks=self.blocks)
 
     def to_values(self) -> dict[str, Any]:
         """The settings as plain values with a version, for JSON."""
@@ -93,7 +73,17 @@ class TrainConfig:
         except TypeError as error:
             raise CodewordError.of("the settings of a run", str(error), "train into a new folder") from error
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise for values that nothing can be trained with, whatever the data is.
+
+        Raises:
+            CodewordError: the message says which.
+
+        Example:
+            >>> TrainConfig(steps=0).check()
+            Traceback (most recent call last):
+            codeword.errors.CodewordError: expected steps of at least 1, but got 0; raise steps
+        """
         for name in ("features", "width", "size", "batch", "steps"):
             if getattr(self, name) < 1:
                 raise CodewordError.of(f"{name} of at least 1", f"{getattr(self, name)}", f"raise {name}")
@@ -110,11 +100,3 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise CodewordError.of(f"{name} above 0", f"{value}", f"pass another {name}")
-        if self.stride > 0 and self.size % self.stride:
-            below = self.size // self.stride * self.stride
-            choices = [str(size) for size in (below, below + self.stride) if size]
-            raise CodewordError.of(
-                f"a size divisible by the stride {self.stride}",
-                f"{self.size}",
-                f"use {' or '.join(choices)}",
-            )

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from codeword.errors import CodewordError
 from codeword.files import make_folder
 
-__all__ = ["png_names", "whole_folder"]
+__all__ = ["file_names", "whole_folder"]
 
 
 @contextmanager
@@ -38,21 +38,21 @@ def whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def png_names(names: Iterable[str]) -> list[str]:
-    """File names for pictures: the ending becomes .png, or is kept before it where two would get one name.
+def file_names(names: Iterable[str], suffix: str) -> list[str]:
+    """File names for items: the ending becomes `suffix`, or is kept before it where two would get one name.
 
     Example:
-        >>> png_names(["a/one.jpg", "two.png", "two.jpg"])
+        >>> file_names(["a/one.jpg", "two.png", "two.jpg"], ".png")
         ['a/one.png', 'two.png', 'two.jpg.png']
     """
     given, taken = list(names), set[str]()
     results = []
     for name in given:
-        plain = str(PurePosixPath(name).with_suffix(".png"))
+        plain = str(PurePosixPath(name).with_suffix(suffix))
         chosen = plain
         # Compared without case: many file systems take One.png and one.png for one file.
         while chosen.casefold() in taken:
-            chosen = f"{name}.png" if chosen == plain else f"{chosen}.png"
+            chosen = f"{name}{suffix}" if chosen == plain else f"{chosen}{suffix}"
         taken.add(chosen.casefold())
         results.append(chosen)
     return results

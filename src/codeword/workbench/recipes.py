@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from codeword.workbench.config import TrainConfig
+from collections.abc import Callable
 
-__all__ = ["demo"]
+from codeword.errors import CodewordError
+from codeword.workbench.config import TrainConfig
+from codeword.workbench.media import Medium
+
+__all__ = ["RECIPES", "demo", "image_small", "recipe_settings"]
+
+
+def image_small() -> TrainConfig:
+    """Pictures of any kind: 1,024 codes of 8 x 8 pixels, crops of 64 x 64."""
+    return TrainConfig()
 
 
 def demo(steps: int = 4500, minutes: float = 3.2) -> TrainConfig:
@@ -22,3 +31,23 @@ def demo(steps: int = 4500, minutes: float = 3.2) -> TrainConfig:
         'vq1024'
     """
     return TrainConfig(steps=steps, minutes=minutes, shuffle_colours=True, threads=1)
+
+
+RECIPES: dict[str, tuple[str, Callable[[], TrainConfig]]] = {
+    "image_small": ("image", image_small),
+}
+"""By name: the kind of data that it is for, and the config. The first of a kind is its default."""
+
+
+def recipe_settings(name: str | None, medium: type[Medium]) -> TrainConfig:
+    """The settings of a recipe; None: the first one for a kind of data.
+
+    Raises:
+        CodewordError: no such recipe, or one for another kind.
+    """
+    fitting = [known for known, (kind, _) in RECIPES.items() if kind == medium.kind]
+    name = fitting[0] if name is None else name
+    if name not in fitting:
+        expected, remedy = f"a recipe for {medium.items}", f"pass one of: {', '.join(fitting)}"
+        raise CodewordError.of(expected, repr(name), remedy)
+    return RECIPES[name][1]()

@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
-from torch.nn import functional as F
-
-from codeword.workbench.config import TrainConfig
+from torch import Tensor, nn
 
 __all__ = ["fastest_threads", "in_order", "threads_of"]
 
@@ -26,15 +24,17 @@ Result = TypeVar("Result")
 STEPS = 6
 
 
-def fastest_threads(config: TrainConfig) -> int:
-    """The fastest of 1, 2, 4, ... threads, up to as many as torch has, by trying each for a few steps.
+def fastest_threads(objective: nn.Module, batch: Tensor) -> int:
+    """The fastest of 1, 2, 4, ... threads, up to as many as torch has, by trying each for a few steps on a batch.
+
+    The objective, a module that gives the loss first, is worn out by it.
 
     A small network on two threads was 1.6 times faster than on one where the cores were free, and ten times slower
     where they were not: threads that wait for each other wait for the other programs too.
     """
     most = torch.get_num_threads()
     candidates = [2**power for power in range(most.bit_length()) if 2**power < most] + [most]
-    return min(candidates, key=lambda threads: _seconds(config, threads))
+    return min(candidates, key=lambda threads: _seconds(objective, batch, threads))
 
 
 @contextmanager
@@ -72,15 +72,12 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
             yield waiting.popleft().result()
 
 
-def _seconds(config: TrainConfig, threads: int) -> float:
+def _seconds(objective: nn.Module, batch: Tensor, threads: int) -> float:
     """How long a few steps take."""
-    tokenizer = config.build().train()
-    images = torch.zeros(config.batch, 3, config.size, config.size)
     with threads_of(threads):
         started = 0.0
         for step in range(STEPS + 1):
             if step == 1:  # the first one pays for k-means and for memory
                 started = time.monotonic()
-            out = tokenizer(images)
-            (F.mse_loss(out.reconstruction, images) + out.quantized.loss).backward()
+            objective(batch)[0].backward()
         return time.monotonic() - started

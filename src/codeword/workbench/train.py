@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from codeword.checkpoints import TrainingState, load_training, save
 from codeword.checkpoints import load as load_tokenizer
 from codeword.errors import CodewordError
 from codeword.functional import Usage
-from codeword.tokenizers import ImageTokenizer
-from codeword.workbench.colours import shuffle_colours
+from codeword.tokenizers import Tokenizer
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.data import Crops
 from codeword.workbench.evaluate import evaluate
+from codeword.workbench.media import Medium, Source, build
 from codeword.workbench.optimizer import pack, unpack
 from codeword.workbench.processes import Alone
 from codeword.workbench.run import Run
 from codeword.workbench.threads import threads_of
-
-if TYPE_CHECKING:
-    import numpy as np
+from codeword.workbench.tokenise import ItemTokenizer
 
 __all__ = ["Progress", "Trainer"]
 
@@ -44,12 +38,12 @@ class Progress(NamedTuple):
     share: float
     """Of the run that is done, by steps or by time: 0 to 1."""
     loss: float
-    psnr: float
-    """In dB, on training crops."""
+    quality: float
+    """The first figure of the medium, on training batches."""
     used: float
     """Share of codes used, 0 to 1."""
-    held_out_psnr: float | None
-    """In dB, from the latest evaluation on held-out pictures."""
+    held_out: float | None
+    """The same figure, from the latest evaluation on held-out items."""
 
 
 class Trainer:
@@ -61,13 +55,13 @@ class Trainer:
     Args:
         run: the folder, with its settings written.
         config: the settings.
-        pictures: names and uint8 arrays (height, width, 3) to train on.
-        held_out: named pictures to evaluate on while training; may be empty.
+        medium: the kind of the data.
+        source: what to train on, and what to evaluate on while training.
         processes: this process's part in the run; together they train as one does on the whole batch.
         resume: go on from the folder's checkpoint.
 
     Raises:
-        CodewordError: settings that cannot be; resuming without a checkpoint, or on other pictures; a batch that
+        CodewordError: settings that cannot be; resuming without a checkpoint, or on other data; a batch that
             the processes do not divide.
     """
 
@@ -75,13 +69,13 @@ class Trainer:
         self,
         run: Run,
         config: TrainConfig,
-        pictures: list[tuple[str, np.ndarray]],
-        held_out: list[tuple[str, np.ndarray]],
+        medium: Medium,
+        source: Source,
         *,
         processes: Alone | None = None,
         resume: bool = False,
     ) -> None:
-        self.run, self.config, self.held_out = run, config, held_out
+        self.run, self.config, self.medium, self.source = run, config, medium, source
         self.processes = processes or Alone()
         if config.batch % self.processes.count:
             raise CodewordError.of(
@@ -89,9 +83,8 @@ class Trainer:
                 f"{config.batch}",
                 "pass another --batch",
             )
-        self.fingerprint = _fingerprint(pictures)
-        self.crops = Crops([image for _, image in pictures], config.size, config.batch, config.seed)
-        self.tokenizer: ImageTokenizer = load_tokenizer(run.folder) if resume else config.build()
+        self.batches = medium.batches(source.training, config)
+        self.tokenizer: Tokenizer = load_tokenizer(run.folder) if resume else build(config, medium)
         self.tokenizer.to(self.processes.device).train()
         self.optimizer = torch.optim.AdamW(
             self.tokenizer.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
@@ -100,7 +93,9 @@ class Trainer:
         self.sums = {"loss": 0.0, "error": 0.0, "count": 0}
         self.lines: list[dict[str, Any]] = []
         state = self._resume() if resume else {}
-        self.objective, self.stepper = self.processes.prepare(_Objective(self.tokenizer), self.optimizer)
+        self.objective, self.stepper = self.processes.prepare(
+            medium.objective(self.tokenizer), self.optimizer
+        )
         self.processes.load_state(state)
 
     def fit(
@@ -109,7 +104,7 @@ class Trainer:
         *,
         stop: Callable[[], bool] = lambda: False,
         save_seconds: float = 30.0,
-    ) -> ImageTokenizer:
+    ) -> Tokenizer:
         """Train to the end, saving every `save_seconds`, when `stop()` is true after a step, and at the end.
 
         Returns:
@@ -154,14 +149,12 @@ class Trainer:
         return self.share >= 1
 
     def _train_one(self) -> tuple[float, float]:
-        """One step on this process's share of the batch: loss and squared error."""
-        images = self.crops.batch(self.step)
-        if self.config.shuffle_colours:
-            images = shuffle_colours(images, self.config.seed, self.step)
-        images = images.chunk(self.processes.count)[self.processes.rank].to(self.processes.device)
+        """One step on this process's share of the batch: loss and error."""
+        batch = self.batches.batch(self.step)
+        batch = batch.chunk(self.processes.count)[self.processes.rank].to(self.processes.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        loss, error = self.objective(images)
+        loss, error = self.objective(batch)
         self.stepper.zero_grad()
         self.processes.backward(loss)
         self.stepper.step()
@@ -189,27 +182,32 @@ class Trainer:
         return self.config.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * self.share))
 
     def _evaluate(self) -> None:
-        if self.held_out and self.processes.rank == 0:  # the others wait for it in their next step
-            with torch.no_grad():
-                scores = evaluate(self.tokenizer.eval(), self.held_out, jpeg=False)
+        if self.source.held_out and self.processes.rank == 0:  # the others wait for it in their next step
+            scores = evaluate(ItemTokenizer(self.tokenizer.eval()), self.source.held_out, brief=True)
             self.tokenizer.train()
-            self.lines.append({"step": self.step, "held_out_psnr": scores.total.psnr})
+            self.lines.append(
+                {"step": self.step, f"held_out_{self.watched}": scores.total.figures[self.watched]}
+            )
+
+    @property
+    def watched(self) -> str:
+        """The key of the figure that training watches."""
+        return self.medium.figures[0].key
 
     def _log(self) -> Progress:
-        count = self.sums["count"]
+        count, held_out = self.sums["count"], f"held_out_{self.watched}"
         quantizer = self.tokenizer.quantizer
         progress = Progress(
             self.step,
             self.config.steps,
             self.share,
             self.sums["loss"] / count,
-            _psnr_of(self.sums["error"] / count),
+            self.medium.quality(self.sums["error"] / count),
             _share_of_codes(quantizer.usage()),
-            next((line["held_out_psnr"] for line in reversed(self.lines) if "held_out_psnr" in line), None),
+            next((line[held_out] for line in reversed(self.lines) if held_out in line), None),
         )
-        self.lines.append(
-            {"step": self.step, "loss": progress.loss, "psnr": progress.psnr, "used": progress.used}
-        )
+        figures = {"loss": progress.loss, self.watched: progress.quality, "used": progress.used}
+        self.lines.append({"step": self.step, **figures})
         quantizer.reset_usage()
         self.sums = {"loss": 0.0, "error": 0.0, "count": 0}
         return progress
@@ -219,16 +217,16 @@ class Trainer:
             return
         tensors, groups = pack(self.optimizer)
         values = {"step": self.step, "seconds": self.seconds, "sums": self.sums, "optimizer": groups}
-        values |= {"pictures": self.fingerprint, "processes": self.processes.state()}
+        values |= {"data": self.source.fingerprint, "processes": self.processes.state()}
         self.run.write_metrics(self.lines)
         save(self.tokenizer, self.run.folder, TrainingState(tensors, values))
 
     def _resume(self) -> dict[str, Any]:
         """Take up where the checkpoint is; the state of the processes."""
         state = load_training(self.run.folder)
-        if state.values["pictures"] != self.fingerprint:
+        if state.values["data"] != self.source.fingerprint:
             raise CodewordError.of(
-                f"the pictures that the run in {self.run.folder} was started with",
+                f"the {self.medium.items} that the run in {self.run.folder} was started with",
                 "others (their names or sizes differ)",
                 "restore them, or train into another folder",
             )
@@ -239,34 +237,9 @@ class Trainer:
         return dict(state.values.get("processes", {}))
 
 
-class _Objective(nn.Module):
-    """What is minimised, as one module: half precision and gradients of several processes are wrapped around it."""
-
-    def __init__(self, tokenizer: ImageTokenizer) -> None:
-        super().__init__()
-        self.tokenizer = tokenizer
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the mean squared error in it."""
-        out = self.tokenizer(images)
-        error = F.mse_loss(out.reconstruction.float(), images)
-        return error + out.quantized.loss, error
-
-
-def _fingerprint(pictures: list[tuple[str, np.ndarray]]) -> str:
-    """The names and sizes of pictures in a few digits: other pictures would not give the same bits."""
-    shapes = [(name, *image.shape) for name, image in pictures]
-    return hashlib.sha256(repr(shapes).encode()).hexdigest()
-
-
 def _share_of_codes(usage: Usage) -> float:
     """The share of codes used, of all codebooks together; of a large grid, that of the levels of its places."""
     return float(usage.used.sum() / (usage.used + usage.dead).sum())
-
-
-def _psnr_of(error: float) -> float:
-    """PSNR in dB of a mean squared error between images of -1 to 1: 10 log10(2^2 / error)."""
-    return 10 * math.log10(4 / max(error, 1e-12))
 
 
 def _repeatable() -> Any:

@@ -1,22 +1,28 @@
-"""Pictures: reading them, cropping them for training, and the photographs that are built in."""
+"""Data: reading it, cutting batches for training out of it, and the photographs that are built in."""
 
 from __future__ import annotations
 
 from codeword.workbench.data.crops import Crops
 from codeword.workbench.data.decode import read_image
+from codeword.workbench.data.files import Skipped, any_file, find_files, none_usable
+from codeword.workbench.data.images import SUFFIXES as IMAGE_SUFFIXES
 from codeword.workbench.data.images import find_images, save_png, to_image, to_tensor
 from codeword.workbench.data.photos import HELD_OUT, TRAINING, held_out, training
-from codeword.workbench.data.pictures import PHOTOS, PictureStream, Skipped
+from codeword.workbench.data.pictures import PHOTOS, PictureStream
 
 __all__ = [
     "HELD_OUT",
+    "IMAGE_SUFFIXES",
     "PHOTOS",
     "TRAINING",
     "Crops",
     "PictureStream",
     "Skipped",
+    "any_file",
+    "find_files",
     "find_images",
     "held_out",
+    "none_usable",
     "read_image",
     "save_png",
     "to_image",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.packages import load
+from codeword.workbench.data.colours import shuffle_colours
 from codeword.workbench.data.images import check_image, to_tensor
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Crops:
         size: side of a crop in pixels.
         batch: crops in a batch.
         seed: of all random choices, 0 or more.
+        shuffle: swap red, green and blue in half of the crops, as `shuffle_colours`.
 
     Raises:
         CodewordError: no pictures, something else than pictures among them, or a number that is too small.
@@ -43,7 +45,9 @@ class Crops:
         torch.Size([4, 3, 16, 16])
     """
 
-    def __init__(self, images: Sequence[np.ndarray], size: int, batch: int, seed: int) -> None:
+    def __init__(
+        self, images: Sequence[np.ndarray], size: int, batch: int, seed: int, *, shuffle: bool = False
+    ) -> None:
         for name, value, least in (("size", size, 1), ("batch", batch, 1), ("seed", seed, 0)):
             if value < least:
                 raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
@@ -52,6 +56,7 @@ class Crops:
         for image in images:
             check_image(image)
         self.images, self.size, self.batch_size, self.seed = images, size, batch, seed
+        self.shuffle = shuffle
         self._round: tuple[int, np.ndarray] | None = None
 
     def batch(self, step: int) -> Tensor:
@@ -64,9 +69,10 @@ class Crops:
         draws = np.random.default_rng([self.seed, PLACE, step]).random((self.batch_size, 3))
         first = step * self.batch_size
         chosen = [self._picture(position) for position in range(first, first + self.batch_size)]
-        return to_tensor(
+        crops = to_tensor(
             np.stack([self._crop(image, *row) for image, row in zip(chosen, draws, strict=True)])
         )
+        return shuffle_colours(crops, self.seed, step) if self.shuffle else crops
 
     def _picture(self, position: int) -> np.ndarray:
         """The picture at a position of the endless sequence of rounds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.files import replacing, writing
 from codeword.packages import load
+from codeword.workbench.data.files import find_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,15 +25,7 @@ SUFFIXES = (
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """All picture files in a folder and the folders in it, by suffix, in the order of their paths.
-
-    Hidden files and folders (with a dot before the name) are left out, and links to folders are not followed.
-
-    Args:
-        folder: a folder, or one picture file, whatever its suffix.
-
-    Raises:
-        CodewordError: there is nothing at that path, it cannot be read, or it has no picture.
+    """All picture files in a folder and the folders in it, as `find_files`; or one picture file, whatever its suffix.
 
     Example:
         >>> import numpy as np, tempfile
@@ -42,36 +34,7 @@ def find_images(folder: str | Path) -> list[Path]:
         ...     [path.name for path in find_images(folder)]
         ['one.png']
     """
-    folder = Path(folder)
-    try:
-        if folder.is_file():
-            return [folder]
-        if not folder.is_dir():
-            got = "something else" if folder.exists() else "nothing there"
-            raise CodewordError.of(f"a folder of pictures or a picture at {folder}", got, "check the path")
-        paths = [path for path in _walk(folder) if path.suffix.lower() in SUFFIXES]
-    except OSError as error:
-        expected = f"to read the folder {folder}"
-        raise CodewordError.of(expected, error.strerror or str(error), "check its permissions") from error
-    if not paths:
-        expected = f"pictures in {folder}, with a suffix of {' '.join(SUFFIXES)}"
-        raise CodewordError.of(expected, "none", "name a folder that has some")
-    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def _walk(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise error
-
-    found = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(place, name) for name in names if not name.startswith(".")):
-            if (
-                path.is_file() or path.is_symlink()
-            ):  # a broken link is to be named; a pipe would block for ever
-                found.append(path)
-    return found
+    return find_files(folder, SUFFIXES, "pictures")
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from warnings import warn
@@ -13,33 +12,27 @@ from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data import photos
 from codeword.workbench.data.decode import read_image
+from codeword.workbench.data.files import Skipped, none_usable, shown
 from codeword.workbench.data.images import find_images
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["PHOTOS", "PictureStream", "Skipped"]
+__all__ = ["PHOTOS", "PictureStream"]
 
 PHOTOS = "photos"  # the name of the built-in set
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A picture that could not be used, and why."""
-
-    path: str
-    reason: str
 
 
 class PictureStream:
     """Pictures read one at a time, each when its turn comes.
 
     Iterating gives pairs of name and uint8 array of shape (height, width, 3). The name is the path from the
-    folder with its suffix, so that `a.png` and `a.jpg` stay apart. A file that cannot be used goes to
-    `skipped`. `len` is the number of files, the bad ones too.
+    folder with its suffix, so that `a.png` and `a.jpg` stay apart. A file that cannot be used, and a picture smaller
+    than a code, goes to `skipped`. `len` is the number of files, the bad ones too.
 
     Args:
         data: a folder, a picture file, or `"photos"`: the built-in photographs for training.
+        stride: the least height and width: pixels per code along a side.
         names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
 
     Attributes:
@@ -57,9 +50,9 @@ class PictureStream:
         astronaut.png (512, 512, 3)
     """
 
-    def __init__(self, data: str | Path, names: Sequence[str] | None = None) -> None:
+    def __init__(self, data: str | Path, stride: int = 1, names: Sequence[str] | None = None) -> None:
         load("numpy", "image"), load("PIL.Image", "image")  # else each picture would be skipped for it
-        self.data = data
+        self.data, self.stride = data, stride
         self.skipped: list[Skipped] = []
         self._part = names is not None
         if data == PHOTOS:
@@ -87,14 +80,17 @@ class PictureStream:
             try:
                 check_name(name)
                 image = read_image(path)
+                self._check_size(image)
             except CodewordError as error:
-                # A name in broken Unicode could not be printed.
-                shown = str(path).encode(errors="replace").decode()
-                self.skipped.append(Skipped(shown, str(error).removeprefix(f"{path}: ")))
+                self.skipped.append(Skipped(shown(path), str(error).removeprefix(f"{path}: ")))
             else:
                 yield name, image
         if len(self.skipped) == len(self) and not self._part:
-            first = self.skipped[0]
-            expected = f"a picture that can be read at {self.data}"
-            got = f"{len(self.skipped)} that cannot, the first of which is {first.path} ({first.reason})"
-            raise CodewordError.of(expected, got, "name other pictures")
+            raise none_usable(self.skipped, self.data, "pictures")
+
+    def _check_size(self, image: np.ndarray) -> None:
+        height, width = image.shape[:2]
+        if min(height, width) < self.stride:
+            raise CodewordError(
+                f"{height} x {width} pixels are less than one code of {self.stride} x {self.stride}"
+            )

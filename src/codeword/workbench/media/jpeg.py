@@ -1,8 +1,9 @@
-"""JPEG at a given size: the yardstick beside a tokenizer."""
+"""How well a picture is kept, and JPEG at a given size: the yardstick beside a tokenizer."""
 
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from codeword.packages import load
@@ -10,7 +11,7 @@ from codeword.packages import load
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Jpeg", "jpeg_within"]
+__all__ = ["Jpeg", "jpeg_within", "psnr"]
 
 
 class Jpeg(NamedTuple):
@@ -57,3 +58,16 @@ def _compress(image: np.ndarray, quality: int) -> bytes:
 def _decompress(content: bytes) -> np.ndarray:
     numpy = load("numpy", "image")
     return numpy.asarray(load("PIL.Image", "image").open(io.BytesIO(content)))
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of uint8 pictures in dB: 10 log10(255^2 / mean squared error), inf if equal.
+
+    Example:
+        >>> import numpy as np
+        >>> round(psnr(np.zeros((2, 2), np.uint8), np.full((2, 2), 10, np.uint8)), 2)
+        28.13
+    """
+    numpy = load("numpy", "image")
+    error = float(((a.astype(numpy.float64) - b.astype(numpy.float64)) ** 2).mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from codeword.workbench.colours import shuffle_colours
+from codeword.workbench.data.colours import shuffle_colours
 
 
 def test_planes_are_swapped_in_some_images() -> None:

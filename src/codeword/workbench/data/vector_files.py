@@ -1,0 +1,186 @@
+"""Files of vectors: .npy, .npz, Parquet and safetensors, read in blocks of rows as float32."""
+
+from __future__ import annotations
+
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from codeword.errors import CodewordError
+from codeword.packages import load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Part", "VectorFile", "as_float32", "choose", "open_numpy", "open_safetensors"]
+
+
+class Part(NamedTuple):
+    """Some rows of a file, one after the other."""
+
+    rows: np.ndarray
+    """float32 (n, features)."""
+    names: Sequence[str | None] | None = None
+    """Of the rows, where the file names them."""
+    faults: dict[int, str] = {}  # noqa: RUF012  never written to
+    """Why a row is no vector of this width, by its place in the part; what stands there is NaN."""
+
+
+class VectorFile(ABC):
+    """The rows of one file.
+
+    Attributes:
+        rows: how many, bad ones too.
+        features: numbers of each.
+        anywhere: whether rows are read without those before them, and without holding all of them.
+        named: whether the file names its rows.
+    """
+
+    anywhere = True
+    named = False
+
+    def __init__(self, path: Path, rows: int, features: int) -> None:
+        self.path, self.rows, self.features = path, rows, features
+        if not rows or not features:
+            raise CodewordError.of(f"vectors in {path}", f"{rows} of {features} numbers", "leave it out")
+
+    @abstractmethod
+    def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
+        """The rows from `begin` to `end`, at most `size` at a time."""
+
+    def names(self) -> Sequence[str | None]:
+        """Of all rows, where it is `named`."""
+        raise NotImplementedError
+
+
+class _Array(VectorFile):
+    """A file of arrays; it is opened anew for each block, so that pages of it that were read do not stay mapped."""
+
+    def __init__(self, path: Path, column: str | None) -> None:
+        self.path, self.column = path, column
+        shape, kind = self.facts()
+        check_matrix(shape, kind, path)
+        super().__init__(path, *shape)
+
+    @abstractmethod
+    def facts(self) -> tuple[tuple[int, ...], str]:
+        """Shape and type of the array."""
+
+    @abstractmethod
+    def read(self, begin: int, end: int) -> np.ndarray:
+        """Some rows as float32."""
+
+    def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
+        for start in range(begin, end, size):
+            yield Part(self.read(start, min(end, start + size)))
+
+
+class _Npy(_Array):
+    def facts(self) -> tuple[tuple[int, ...], str]:
+        array = self._map()
+        return array.shape, str(array.dtype)
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        return as_float32(self._map()[begin:end])
+
+    def _map(self) -> np.ndarray:
+        array: np.ndarray = load("numpy", "tokens").load(self.path, mmap_mode="r", allow_pickle=False)
+        return array
+
+
+class _Npz(_Array):
+    """Unpacked into memory when the first rows are read."""
+
+    anywhere = False
+
+    def facts(self) -> tuple[tuple[int, ...], str]:
+        np = load("numpy", "tokens")
+        with np.load(self.path, allow_pickle=False) as arrays:
+            self.column = choose(arrays.files, self.column, self.path, "arrays")
+        # The header alone: the array may be large.
+        with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.column}.npy") as stream:
+            version = np.lib.format.read_magic(stream)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(stream)
+        return shape, str(dtype)
+
+    def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
+        with load("numpy", "tokens").load(self.path, allow_pickle=False) as arrays:
+            self.array = arrays[self.column]
+        yield from super().parts(begin, end, size)
+        del self.array
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        return as_float32(self.array[begin:end])
+
+
+class _Safetensors(_Array):
+    def facts(self) -> tuple[tuple[int, ...], str]:
+        with self._open() as file:
+            self.column = choose(list(file.keys()), self.column, self.path, "tensors")
+            part = file.get_slice(self.column)
+            shape, kind = part.get_shape(), str(part.get_dtype())  # F32, BF16, U8, ...
+        return tuple(shape), "float" if "F" in kind else kind.replace("U", "uint").replace("I", "int")
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        with self._open() as file:
+            return as_float32(file.get_slice(self.column)[begin:end].float().numpy())
+
+    def _open(self) -> Any:
+        return load("safetensors", "tokens").safe_open(self.path, framework="pt")
+
+
+def open_numpy(path: Path, column: str | None) -> VectorFile:
+    """An .npy or .npz file.
+
+    Raises:
+        CodewordError: no matrix of numbers, or no such file; ValueError, OSError, ...: a damaged one.
+    """
+    if path.suffix.lower() == ".npz":
+        return _Npz(path, column)
+    if column is not None:
+        raise CodewordError.of(f"no name of an array for {path}", column, f"leave out ::{column}")
+    return _Npy(path, None)
+
+
+def open_safetensors(path: Path, column: str | None) -> VectorFile:
+    """A .safetensors file; errors as `open_numpy`."""
+    return _Safetensors(path, column)
+
+
+def choose(names: Sequence[str], column: str | None, path: Path, items: str) -> str:
+    """The one that was asked for, or the only one."""
+    if column in names:
+        return str(column)
+    if column is None and len(names) == 1:
+        return names[0]
+    listed = ", ".join(names) or "none"
+    remedy = f"write {path}::NAME with one of them"
+    expected = f"one of the {items} of {path}" if column is None else f"{column} among the {items} of {path}"
+    raise CodewordError.of(expected, listed[:200], remedy)
+
+
+def check_matrix(shape: tuple[int, ...], kind: str, path: Path) -> None:
+    """Raise unless an array is a matrix of numbers that float32 can hold."""
+    if len(shape) != 2:
+        expected = f"an array (vectors, features) in {path}"
+        raise CodewordError.of(expected, f"shape {tuple(shape)}", "reshape it to one row a vector")
+    if not (kind.startswith("float") or kind in ("int8", "uint8", "int16", "uint16")):
+        got = (
+            "an array of Python objects, perhaps of vectors of several lengths" if kind == "object" else kind
+        )
+        remedy = "convert it with .astype('float32') if these are vectors"
+        raise CodewordError.of(f"floating-point numbers, or integers of 8 or 16 bits, in {path}", got, remedy)
+
+
+def as_float32(rows: Any) -> np.ndarray:
+    """A copy in float32 in one piece; what is too large for it becomes infinite."""
+    np = load("numpy", "tokens")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(rows, dtype=np.float32, order="C")  # type: ignore[no-any-return]

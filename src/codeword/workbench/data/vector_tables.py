@@ -1,0 +1,130 @@
+"""Vectors in Parquet: a column of lists, or a column for each number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeword.errors import CodewordError
+from codeword.packages import load
+from codeword.workbench.data.vector_files import Part, VectorFile, as_float32, choose
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["open_parquet"]
+
+NAMES = ("name", "id")  # columns that name the rows, in any case of letters
+TOKENS = b"codeword.header"  # in the metadata of a token file
+
+
+class _Table(VectorFile):
+    """A Parquet file, read by row groups; the file names its rows if it has a column `name` or `id`."""
+
+    anywhere = False
+
+    def __init__(self, path: Path, column: str | None) -> None:
+        parquet = load("pyarrow.parquet", "tokens").ParquetFile(path)
+        if TOKENS in (parquet.metadata.metadata or {}):
+            raise CodewordError.of(f"vectors in {path}", "tokens", "name the file that was encoded")
+        schema = parquet.schema_arrow
+        self.name_column = next((name for name in schema.names if name.lower() in NAMES), None)
+        self.named = self.name_column is not None
+        self.columns = _columns(schema, column, self.name_column, path)
+        self.lists = _is_list(schema.field(self.columns[0]).type)
+        features = self._first_width(parquet) if self.lists else len(self.columns)
+        super().__init__(path, parquet.metadata.num_rows, features)
+
+    def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
+        parquet = load("pyarrow.parquet", "tokens").ParquetFile(self.path)
+        wanted = [*self.columns, *filter(None, [self.name_column])]
+        first = 0
+        for group in range(parquet.num_row_groups):
+            last = first + parquet.metadata.row_group(group).num_rows
+            if begin < last and first < end:
+                at = first
+                for batch in parquet.iter_batches(
+                    size, row_groups=[group], columns=wanted, use_threads=False
+                ):
+                    part = batch.slice(max(0, begin - at), max(0, min(end, at + len(batch)) - max(begin, at)))
+                    if len(part):
+                        yield self._part(part)
+                    at += len(batch)
+            first = last
+
+    def names(self) -> list[str | None]:
+        table = load("pyarrow.parquet", "tokens").read_table(self.path, columns=[self.name_column])
+        return _as_names(table.column(0))
+
+    def _part(self, batch: Any) -> Part:
+        names = None if self.name_column is None else _as_names(batch.column(self.name_column))
+        if self.lists:
+            return Part(*_from_lists(batch.column(self.columns[0]), self.features, names))
+        np = load("numpy", "tokens")
+        columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in self.columns]
+        return Part(as_float32(np.stack(columns, 1)), names)
+
+    def _first_width(self, parquet: Any) -> int:
+        """The length of the first vector that there is."""
+        for batch in parquet.iter_batches(1024, columns=self.columns):
+            lengths = load("pyarrow.compute", "tokens").list_value_length(batch.column(0)).drop_null()
+            if len(lengths):
+                return int(lengths[0].as_py())
+        return 0
+
+
+def open_parquet(path: Path, column: str | None) -> VectorFile:
+    """A Parquet file with vectors in `column`, in its only column of lists, or one number in each column.
+
+    Raises:
+        CodewordError: there are no vectors; pyarrow.ArrowException, OSError: a damaged file.
+    """
+    return _Table(path, column)
+
+
+def _columns(schema: Any, column: str | None, names: str | None, path: Path) -> list[str]:
+    lists = [field.name for field in schema if _is_list(field.type) and _is_number(field.type.value_type)]
+    if column is not None or len(lists) > 1:
+        return [choose(lists, column, path, "columns of lists of numbers")]
+    numbers = [field.name for field in schema if _is_number(field.type) and field.name != names]
+    if not lists and not numbers:
+        expected = f"a column of lists of numbers, or columns of numbers, in {path}"
+        got = ", ".join(f"{field.name}: {field.type}" for field in schema)
+        raise CodewordError.of(expected, f"{got:.200}", "write floats, or integers of 8 or 16 bits")
+    return lists or numbers
+
+
+def _as_names(column: Any) -> list[str | None]:
+    return [None if name is None else str(name) for name in column.to_pylist()]
+
+
+def _is_list(kind: Any) -> bool:
+    types = load("pyarrow", "tokens").types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_number(kind: Any) -> bool:
+    types = load("pyarrow", "tokens").types
+    return bool(types.is_floating(kind) or (types.is_integer(kind) and kind.bit_width <= 16))
+
+
+def _from_lists(
+    column: Any, features: int, names: list[str | None] | None
+) -> tuple[np.ndarray, list[str | None] | None, dict[int, str]]:
+    """Rows of lists, NaN and a fault where one has another length or is missing."""
+    np = load("numpy", "tokens")
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    lengths = load("pyarrow.compute", "tokens").list_value_length(column).fill_null(0)
+    lengths = np.where(missing, 0, lengths.to_numpy(zero_copy_only=False))
+    values = as_float32(column.flatten().to_numpy(zero_copy_only=False))  # leaves out the missing ones
+    good = (lengths == features) & ~missing
+    if good.all():
+        return values.reshape(-1, features), names, {}
+    rows = np.full((len(column), features), np.nan, np.float32)
+    rows[good] = values[np.repeat(good, lengths)].reshape(-1, features)
+    faults = {
+        int(place): "no vector" if missing[place] else f"{lengths[place]} numbers, others have {features}"
+        for place in np.flatnonzero(~good)
+    }
+    return rows, names, faults

@@ -1,0 +1,255 @@
+"""What the user names as vectors: a file of them, or a folder of such files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from codeword.errors import CodewordError
+from codeword.packages import load
+from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
+from codeword.workbench.data.vector_files import Part, VectorFile, open_numpy, open_safetensors
+from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
+from codeword.workbench.data.vector_tables import open_parquet
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "VectorStream", "place_of"]
+
+OPENERS = {
+    ".npy": open_numpy,
+    ".npz": open_numpy,
+    ".parquet": open_parquet,
+    ".safetensors": open_safetensors,
+}
+VECTOR_SUFFIXES = tuple(OPENERS)
+COLUMN = "::"  # between a path and the name of the array, tensor or column
+NUMBERS = 2**22  # of one block: 16 MiB
+ROWS = 2**16
+
+
+class Block(NamedTuple):
+    """Some vectors, all of them usable."""
+
+    numbers: np.ndarray
+    """Of the rows, among all rows of all files: int64 (n,)."""
+    names: list[str]
+    rows: np.ndarray
+    """float32 (n, features)."""
+
+
+class VectorStream:
+    """Vectors read in blocks of rows, however many there are.
+
+    Iterating gives pairs of name and float32 array (features,); `blocks` gives the same in blocks. `len` is the number
+    of rows, the bad ones too.
+
+    A row's name is what a Parquet column `name` or `id` says, or else its number in its file, from 0, behind the path
+    of the file within the folder if a folder is read: `part.npy/17`. A row with a NaN, an infinity or a number too
+    large for float32, a row of another length and one with a name that cannot be used go to `skipped`, and so does a
+    file that cannot be read or whose vectors are not as long as those of the first.
+
+    An .npy or .safetensors is memory-mapped and Parquet read by row groups; an .npz is unpacked into memory.
+
+    Args:
+        data: a file or a folder; `file.npz::key` names one of several arrays, tensors or columns of lists.
+        features: how long the vectors must be; None: as long as those of the first file.
+        names: some of the names that a stream of all had: only these, in the order of the rows; all may be bad.
+        strict: raise for the first row or file that cannot be used, instead of leaving it out.
+
+    Attributes:
+        features: numbers of a vector.
+        skipped: what could not be used, of the latest iteration so far.
+
+    Raises:
+        CodewordError: there is no file of vectors; at the end of an iteration over all: all rows were bad.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/two.npy", np.array([[1.0, 2.0], [3.0, np.nan]]))
+        ...     vectors = VectorStream(f"{folder}/two.npy")
+        ...     [(name, row.tolist()) for name, row in vectors], [one.reason for one in vectors.skipped]
+        ([('0', [1.0, 2.0])], ['not finite'])
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        features: int | None = None,
+        names: Sequence[str] | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        self.data, self.strict = str(data), strict
+        self.skipped: list[Skipped] = []
+        path, column = place_of(data)
+        self._root = path if path.is_dir() else None
+        self._files = self._open(find_files(path, VECTOR_SUFFIXES, "vectors"), column, features)
+        if not self._files:
+            raise none_usable(self.skipped, data, "vectors")
+        self._closed = list(self.skipped)  # the files that were left out
+        self.features = self._files[0].features
+        self._starts = [0]
+        for file in self._files:
+            self._starts.append(self._starts[-1] + file.rows)
+        self._part = None if names is None else list(names)
+
+    def __len__(self) -> int:
+        return self._starts[-1] if self._part is None else len(self._part)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        for block in self.blocks():
+            yield from zip(block.names, block.rows, strict=True)
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether `read` gets at rows without reading those before them."""
+        return all(file.anywhere for file in self._files)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of all rows, the bad ones too: `""` where a file that names its rows leaves one without.
+
+        Raises:
+            CodewordError: several rows have one name.
+        """
+        if self._part is not None:
+            return self._part
+        if not any(file.named for file in self._files):
+            return RowNumbers(self._starts, [self._prefix(file) for file in self._files])
+        found: list[str] = []
+        for file in self._files:
+            own = file.names() if file.named else (f"{self._prefix(file)}{n}" for n in range(file.rows))
+            found += [name or "" for name in own]
+        check_once(found, self.data)
+        return found
+
+    def blocks(self, size: int | None = None) -> Iterator[Block]:
+        """All usable vectors in order, at most `size` at a time, by default some thousands."""
+        self.skipped = list(self._closed)
+        usable = False
+        for begin, end in self._runs():
+            for first, file, part in self._parts(begin, end, size or self._size):
+                block = self._usable(first, file, part)
+                usable = usable or len(block.names) > 0
+                yield block
+        if not usable and self._part is None:
+            raise none_usable(self.skipped, self.data, "vectors")
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        """The rows from one number to another as they are, bad ones too: float32 (end - begin, features)."""
+        np = load("numpy", "tokens")
+        parts = [part.rows for _, _, part in self._parts(begin, end, self._size)]
+        return np.concatenate([np.empty((0, self.features), np.float32), *parts])  # type: ignore[no-any-return]
+
+    @property
+    def _size(self) -> int:
+        return max(1, min(ROWS, NUMBERS // self.features))
+
+    def _parts(self, begin: int, end: int, size: int) -> Iterator[tuple[int, VectorFile, Part]]:
+        """Parts of files with the number of their first row."""
+        for start, stop, file in zip(self._starts, self._starts[1:], self._files, strict=False):
+            at = max(begin, start)
+            if at < min(end, stop):
+                for part in _named(file, file.parts(at - start, min(end, stop) - start, size)):
+                    yield at, file, part
+                    at += len(part.rows)
+
+    def _usable(self, first: int, file: VectorFile, part: Part) -> Block:
+        """The good rows of a part; the bad ones are noted."""
+        np = load("numpy", "tokens")
+        start = first - self._starts[self._files.index(file)]
+        finite = np.isfinite(part.rows).all(1)
+        faults = {int(place): "not finite" for place in np.flatnonzero(~finite)} | part.faults
+        names = [f"{self._prefix(file)}{start + n}" for n in range(len(part.rows))]
+        if part.names is not None:
+            for place, name in enumerate(part.names):
+                fault = fault_of_name(name)
+                if fault is not None:
+                    faults.setdefault(place, fault)
+                else:
+                    names[place] = str(name)
+        for place, reason in sorted(faults.items()):
+            self._skip(shown(names[place]), reason)
+        good = np.ones(len(names), bool)
+        good[list(faults)] = False
+        kept = [name for name, is_good in zip(names, good, strict=True) if is_good] if faults else names
+        return Block(np.flatnonzero(good) + first, kept, part.rows[good] if faults else part.rows)
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """The rows to go through, as pairs of begin and end."""
+        if self._part is None:
+            yield 0, self._starts[-1]
+            return
+        whole = VectorStream(self.data, self.features).names
+        for _, run in groupby(enumerate(rows_of(whole, self._part)), lambda pair: pair[1] - pair[0]):
+            members = [number for _, number in run]
+            yield members[0], members[-1] + 1
+
+    def _open(self, paths: list[Path], column: str | None, features: int | None) -> list[VectorFile]:
+        files: list[VectorFile] = []
+        for path in paths:
+            try:
+                file = _open(path, column)
+                expected = features or (files[0].features if files else file.features)
+                if file.features != expected:
+                    got = f"{file.features} in {path}"
+                    raise CodewordError.of(f"vectors of {expected} numbers", got, "leave them out")
+            except CodewordError as error:
+                if len(paths) == 1:
+                    raise
+                self._skip(shown(path), str(error))
+            else:
+                files.append(file)
+        return files
+
+    def _prefix(self, file: VectorFile) -> str:
+        return "" if self._root is None else f"{file.path.relative_to(self._root).as_posix()}/"
+
+    def _skip(self, name: str, reason: str) -> None:
+        if self.strict:
+            raise CodewordError.of("vectors that can all be used", f"{name}: {reason}", "leave it out")
+        self.skipped.append(Skipped(name, reason))
+
+
+def place_of(data: str | Path) -> tuple[Path, str | None]:
+    """The path and the name of the array or column in it, if there is one.
+
+    Example:
+        >>> place_of("deep/items.parquet::embedding")[1]
+        'embedding'
+    """
+    path, mark, column = str(data).partition(COLUMN)
+    return (Path(path), column) if mark and not Path(data).exists() else (Path(data), None)
+
+
+def _open(path: Path, column: str | None) -> VectorFile:
+    opener = OPENERS.get(path.suffix.lower())
+    if opener is None:
+        expected = f"a file of vectors with a suffix of {' '.join(VECTOR_SUFFIXES)}"
+        raise CodewordError.of(expected, f"{path}", "save the vectors as one of these")
+    with _naming(path):
+        return opener(path, column)
+
+
+def _named(file: VectorFile, parts: Iterator[Part]) -> Iterator[Part]:
+    with _naming(file.path):
+        yield from parts
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn every fault that reading a damaged file shows into one with its name."""
+    try:
+        yield
+    except CodewordError:
+        raise
+    except Exception as error:  # a damaged file can show as nearly anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        got = f"one that cannot be read ({reason})"
+        raise CodewordError.of(f"a whole file of vectors at {path}", got, "save it again") from error

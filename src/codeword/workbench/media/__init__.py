@@ -1,0 +1,67 @@
+"""The kinds of data that there are: what the workbench has to know about each."""
+
+from __future__ import annotations
+
+import torch
+
+from codeword.errors import CodewordError
+from codeword.tokenizers import Tokenizer
+from codeword.workbench.config import TrainConfig
+from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source, Stream
+from codeword.workbench.media.image import Images
+
+__all__ = [
+    "MEDIA",
+    "Batches",
+    "Figure",
+    "Items",
+    "Medium",
+    "Panel",
+    "Source",
+    "Stream",
+    "build",
+    "kind_of_data",
+    "medium_of_tokenizer",
+]
+
+MEDIA: dict[str, type[Medium]] = {medium.kind: medium for medium in (Images,)}
+
+
+def kind_of_data(data: str) -> type[Medium]:
+    """The kind of what lies at a path; pictures where nothing does, which is named when they are opened.
+
+    Raises:
+        CodewordError: there are files of several kinds.
+
+    Example:
+        >>> kind_of_data("photos").items
+        'pictures'
+    """
+    found = [medium for medium in MEDIA.values() if medium.holds(data)]
+    if len(found) > 1:
+        several = " and ".join(medium.items for medium in found)
+        raise CodewordError.of(f"one kind of data at {data}", several, "name a folder that has one of them")
+    return found[0] if found else Images
+
+
+def medium_of_tokenizer(tokenizer: Tokenizer) -> Medium:
+    """What the workbench has to know about the data of a tokenizer."""
+    return MEDIA[tokenizer.kind].of_tokenizer(tokenizer)
+
+
+def build(config: TrainConfig, medium: Medium) -> Tokenizer:
+    """A fresh tokenizer, drawn from the seed of a run; torch's own generator is left as it was.
+
+    Raises:
+        CodewordError: settings that cannot be trained with.
+
+    Example:
+        >>> build(TrainConfig(size=50), Images())
+        Traceback (most recent call last):
+        codeword.errors.CodewordError: expected a size divisible by the stride 8, but got 50; use 48 or 56
+    """
+    config.check()
+    medium.check(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return medium.build(config)
