@@ -17,23 +17,36 @@ from codeword.tokens.table import schema
 ROW = {"name": "a", "height": 1, "width": 2, "tokens": [1, 2]}
 
 
-def test_every_flipped_bit_is_found(small):
-    whole = small.read_bytes()
+@pytest.fixture(params=["image", "image-stack", "audio", "vectors"])
+def each(request, tmp_path):
+    """A small token file of each layout, alone in its folder."""
+    kind, _, stack = request.param.partition("-")
+    grids = {"image": [(2, 3), (1, 2)], "audio": [(4,), (3,)], "vectors": [(), ()]}[kind]
+    trailing = (2,) if stack or kind == "audio" else ()
+    header = Header("c0de", (16, 300)[: 1 + len(trailing)], kind, trailing, {"stride": 4})
+    path = tmp_path / "small.parquet"
+    items = [(f"{number}", np.full((*grid, *trailing), 15)) for number, grid in enumerate(grids)]
+    write_tokens(path, header, items)
+    return path
+
+
+def test_every_flipped_bit_is_found(each):
+    whole = each.read_bytes()
     for place in range(len(whole)):
         for bit in (0, 3, 7):
             damaged = bytearray(whole)
             damaged[place] ^= 1 << bit
-            small.write_bytes(damaged)
+            each.write_bytes(damaged)
             with pytest.raises(CodewordError, match=r"small\.parquet"):
-                read_tokens(small)
+                read_tokens(each)
 
 
-def test_every_truncation_is_found(small):
-    whole = small.read_bytes()
+def test_every_truncation_is_found(each):
+    whole = each.read_bytes()
     for length in range(len(whole)):
-        small.write_bytes(whole[:length])
+        each.write_bytes(whole[:length])
         with pytest.raises(CodewordError, match=r"small\.parquet"):
-            read_tokens(small)
+            read_tokens(each)
 
 
 @pytest.mark.parametrize("added", [b"\0", b"PAR1"])
@@ -105,10 +118,15 @@ def fields(**changes):
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (fields(version=2), "a token file of format version 1, but got version 2; upgrade codeword"),
-        (fields(version=2, new_field=[1]), "but got version 2"),
+        (fields(version=3), "a token file of format version 1 to 2, but got version 3; upgrade codeword"),
+        (fields(version=3, new_field=[1]), "but got version 3"),
+        (fields(version=0), "but got version 0"),
+        (fields(version=1), "the fields codebook_sizes, facts, kind"),
+        (fields(facts=[1]), "at most 16 facts"),
+        (fields(facts={"stride": 1.5}), "at most 16 facts"),
+        (fields(facts={"Stride": 1}), "at most 16 facts"),
         (fields(version=True), "no version"),
-        (fields(new_field=[1]), "the fields codebook_sizes, kind, new_field"),
+        (fields(new_field=[1]), "the fields codebook_sizes, facts, kind, new_field"),
         (fields(codebook_sizes=16), "codebook_sizes as a tuple"),
         (fields(codebook_sizes=[16.0]), "codebook_sizes as a tuple"),
         (fields(kind=["image"]), "a kind among"),

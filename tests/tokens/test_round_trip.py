@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codeword.errors import CodewordError
-from codeword.tokens import Header, TokenWriter, read_tokens, table, write_tokens, writer
+from codeword.tokens import GRIDS, Header, TokenWriter, read_tokens, table, write_tokens, writer
 
 KEEP_FOLDER = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -21,16 +21,17 @@ KEEP_FOLDER = settings(
 def files(draw):
     trailing = draw(st.sampled_from([(), (1,), (3,), (2, 2)]))
     sizes = st.one_of(st.integers(1, 300), st.sampled_from([2**16, 2**16 + 1, 2**32, 2**33, 2**63]))
-    header = Header("ab12", tuple(draw(sizes) for _ in range(math.prod(trailing))), trailing_shape=trailing)
+    kind = draw(st.sampled_from(sorted(GRIDS)))
+    header = Header("ab12", tuple(draw(sizes) for _ in range(math.prod(trailing))), kind, trailing)
     names = draw(
         st.lists(st.from_regex(r"[a-zé漢 ]{1,9}(/[a-z]{1,3}\.png)?", fullmatch=True), unique=True, max_size=6)
     )
     items = []
     for name in names:
-        height, width = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+        grid = tuple(draw(st.integers(1, 5)) for _ in GRIDS[kind])
         generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-        cells = [generator.integers(0, size, (height, width)) for size in header.codebook_sizes]
-        items.append((name, np.stack(cells, -1).reshape(height, width, *trailing)))
+        cells = [generator.integers(0, size, grid) for size in header.codebook_sizes]
+        items.append((name, np.stack(cells, -1).reshape((*grid, *trailing))))
     return header, items
 
 
@@ -67,7 +68,8 @@ def test_a_plain_reader_of_parquet_reads_it(tmp_path):
     grid = np.array([[[999, 8], [0, 1]], [[5, 6], [7, 7]], [[1, 2], [3, 4]]])
     write_tokens(tmp_path / "tokens.parquet", header, [("x/one.png", grid)])
     rows = parquet.read_table(tmp_path / "tokens.parquet").to_pylist()
-    assert rows == [{"name": "x/one.png", "height": 3, "width": 2, "tokens": grid.ravel().tolist()}]
+    lists = [grid[..., 0].ravel().tolist(), grid[..., 1].ravel().tolist()]
+    assert rows == [{"name": "x/one.png", "height": 3, "width": 2, "tokens": lists}]
 
 
 @pytest.mark.parametrize(
@@ -126,12 +128,12 @@ def test_wrong_tokens_are_named(tmp_path, grid, words):
 
 
 def test_sizes_that_would_overflow_are_refused(monkeypatch):
-    long = np.broadcast_to(np.int64(0), (1, table.LARGEST_SIDE + 1))
+    long = np.broadcast_to(np.int64(0), (1, 1, table.LARGEST_SIDE + 1))
     with pytest.raises(CodewordError, match="cut the item into pieces"):
-        table.typed("x", long, Header("c0de", (16,)))
+        table.typed(["x"], long, Header("c0de", (16,)))
     monkeypatch.setattr(table, "LARGEST_ITEM", 5)
     with pytest.raises(CodewordError, match="cut the item into pieces"):
-        table.typed("x", np.zeros((2, 3), int), Header("c0de", (16,)))
+        table.typed(["x"], np.zeros((1, 2, 3), int), Header("c0de", (16,)))
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,11 @@ def test_sizes_that_would_overflow_are_refused(monkeypatch):
         ({"tokenizer": "XYZ"}, "tokenizer digest"),
         ({"tokenizer": "a" * 129}, "tokenizer digest"),
         ({"kind": "sculpture"}, "kind among"),
+        ({"facts": {"sample_rate": -1}}, "at most 16 facts"),
+        ({"facts": {"sample rate": 1}}, "at most 16 facts"),
+        ({"facts": {f"a{number}": 1 for number in range(17)}}, "at most 16 facts"),
+        ({"version": 3}, "format version 1 to 2, but got version 3"),
+        ({"version": 1, "kind": "audio"}, "images without facts in version 1"),
         ({"codebook_sizes": ()}, "1 codebook sizes"),
         ({"codebook_sizes": (0,)}, "codebook_sizes as a tuple"),
         ({"codebook_sizes": [4]}, "codebook_sizes as a tuple"),

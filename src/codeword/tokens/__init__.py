@@ -1,4 +1,4 @@
-"""Token files: pictures as grids of code numbers, in ordinary Parquet.
+"""Token files: images, audio and vectors as code numbers, in ordinary Parquet.
 
 Reading one needs neither weights nor a model nor torch: numpy and pyarrow (`pip install "codeword[tokens]"`).
 """
@@ -6,13 +6,14 @@ Reading one needs neither weights nor a model nor torch: numpy and pyarrow (`pip
 from __future__ import annotations
 
 from codeword.tokens.folder import TokenFolder, read_tokens, shard_name
-from codeword.tokens.header import FORMAT_VERSION, Header
+from codeword.tokens.header import FORMAT_VERSION, GRIDS, Header
 from codeword.tokens.names import check_name
 from codeword.tokens.reader import TokenFile
 from codeword.tokens.writer import TokenWriter, write_tokens
 
 __all__ = [
     "FORMAT_VERSION",
+    "GRIDS",
     "Header",
     "TokenFile",
     "TokenFolder",

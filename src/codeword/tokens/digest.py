@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["TokenDigest"]
+
+LENGTH = struct.Struct("<Q").pack
 
 
 class TokenDigest:
@@ -31,12 +34,21 @@ class TokenDigest:
         self._hash = hashlib.sha256(struct.pack("<Q", len(header)) + header)
 
     def add(self, name: str, tokens: Any) -> None:
-        """Take in one item: `tokens` is a numpy array (height, width, ...) in the token type of the file."""
-        encoded = name.encode()
-        self._hash.update(struct.pack("<Q", len(encoded)) + encoded)
-        self._hash.update(struct.pack(f"<{1 + tokens.ndim}Q", tokens.ndim, *tokens.shape))
-        self._hash.update(tokens.astype(tokens.dtype.newbyteorder("<"), copy=False).tobytes())
-        self.count += 1
+        """Take in one item: `tokens` is a numpy array (*grid, *trailing_shape) in the token type of the file."""
+        self.add_many([name], tokens[None])
+
+    def add_many(self, names: Sequence[str], tokens: Any) -> None:
+        """Take in items of equal grid, as `add` one after the other: `tokens` is (items, *grid, ...)."""
+        shape = struct.pack(f"<{tokens.ndim}Q", tokens.ndim - 1, *tokens.shape[1:])
+        content = tokens.astype(tokens.dtype.newbyteorder("<"), copy=False).tobytes()
+        size = len(content) // max(1, len(names))
+        pieces = []
+        for number, name in enumerate(names):
+            encoded = name.encode()
+            begin = number * size
+            pieces += [LENGTH(len(encoded)), encoded, shape, content[begin : begin + size]]
+        self._hash.update(b"".join(pieces))
+        self.count += len(names)
 
     def hexdigest(self) -> str:
         """The digest of the header, of all items so far, and of their number."""

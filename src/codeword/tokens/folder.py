@@ -10,6 +10,7 @@ from typing import Any
 from codeword.errors import CodewordError
 from codeword.tokens.header import Header
 from codeword.tokens.reader import TokenFile
+from codeword.tokens.rows import Batch
 
 __all__ = ["TokenFolder", "read_tokens", "shard_name"]
 
@@ -56,6 +57,11 @@ class TokenFolder:
         """Pairs of name and tokens, as `TokenFile` gives them, file after file."""
         for file in self.files:
             yield from file
+
+    def batches(self) -> Iterator[Batch]:
+        """The same by many, as `TokenFile.batches` gives them, file after file."""
+        for file in self.files:
+            yield from file.batches()
 
 
 def read_tokens(path: str | Path) -> TokenFile | TokenFolder:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from codeword.errors import CodewordError
 
-__all__ = ["FORMAT_VERSION", "Header"]
+__all__ = ["FORMAT_VERSION", "GRIDS", "Header"]
 
-FORMAT_VERSION = 1
-KINDS = ("image",)
+FORMAT_VERSION = 2
+GRIDS: dict[str, tuple[str, ...]] = {"image": ("height", "width"), "audio": ("steps",), "vectors": ()}
+"""The axes of the grid of each kind: the columns that a token file has between name and tokens."""
+
 LARGEST_CODEBOOK = 2**63  # the largest token, one less, is the largest int64
 MOST_CODEBOOKS = 1024
 LONGEST_HEADER = 65536  # bytes of JSON: far above what the limits here allow, far below what could hurt
+MOST_FACTS = 16
 DIGEST = re.compile(r"[0-9a-f]{1,128}")
+FACT = re.compile(r"[a-z][a-z0-9_]{0,63}")
+FIELDS_OF_1 = {"tokenizer", "codebook_sizes", "kind", "trailing_shape"}
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,13 @@ class Header:
         tokenizer: hexadecimal digest of the weights and configuration of the tokenizer that made the tokens.
         codebook_sizes: number of codes of each codebook: one for each token at a position of the grid, in
             row-major order of `trailing_shape`. `(1024,)` for a plain vector quantizer.
-        kind: what the grid stands for. `"image"`: height x width positions.
+        kind: what the grid stands for. `"image"`: height x width positions; `"audio"`: steps in time;
+            `"vectors"`: no grid, an item is one position.
         trailing_shape: shape of the tokens at one position: `()` for one token, `(stages,)` for a residual
             stack.
+        facts: what else people want to know of all items, as whole numbers; no reader needs any. `stride`:
+            pixels (of a side) or samples that a position stands for; `sample_rate`: samples a second.
+        version: of the format. Files of version 1 are read; those that are written are of the newest.
 
     Raises:
         CodewordError: a field has the wrong type, or lies outside of the limits of the format.
@@ -46,19 +55,31 @@ class Header:
     codebook_sizes: tuple[int, ...]
     kind: str = "image"
     trailing_shape: tuple[int, ...] = ()
+    facts: dict[str, int] = field(default_factory=dict, hash=False)
+    version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         if not isinstance(self.tokenizer, str) or not DIGEST.fullmatch(self.tokenizer):
             expected = "a tokenizer digest of 1 to 128 hexadecimal digits in lower case"
             raise CodewordError.of(expected, f"{self.tokenizer!r:.80}", "pass a hexdigest() of hashlib")
-        if self.kind not in KINDS:
-            raise CodewordError.of(f"a kind among {KINDS}", f"{self.kind!r:.80}", "pass one of these")
+        if not isinstance(self.kind, str) or self.kind not in GRIDS:
+            raise CodewordError.of(f"a kind among {tuple(GRIDS)}", f"{self.kind!r:.80}", "pass one of these")
         _check_sizes("codebook_sizes", self.codebook_sizes, LARGEST_CODEBOOK)
         _check_sizes("trailing_shape", self.trailing_shape, MOST_CODEBOOKS)
         if len(self.codebook_sizes) != self.tokens_per_position:
             expected = f"{self.tokens_per_position} codebook sizes for trailing shape {self.trailing_shape}"
             remedy = "give the size of the codebook of each token at a position"
             raise CodewordError.of(expected, f"{len(self.codebook_sizes)}", remedy)
+        _check_facts(self.facts)
+        _check_version(self.version)
+        if self.version == 1 and (self.kind != "image" or self.facts):
+            got = f"kind {self.kind!r} and {len(self.facts)} facts"
+            raise CodewordError.of("images without facts in version 1", got, f"use {FORMAT_VERSION}")
+
+    @property
+    def grid(self) -> tuple[str, ...]:
+        """Names of the axes of the grid of an item."""
+        return GRIDS[self.kind]
 
     @property
     def tokens_per_position(self) -> int:
@@ -72,16 +93,18 @@ class Header:
         return next(f"uint{bits}" for bits in (8, 16, 32, 64) if largest <= 2**bits)
 
     def to_bytes(self) -> bytes:
-        """This header with the format version, as JSON with sorted keys."""
-        fields = {"version": FORMAT_VERSION, **asdict(self)}
+        """This header as JSON with sorted keys."""
+        fields = asdict(self)
+        if self.version == 1:
+            del fields["facts"]
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Header:
-        """Read what `to_bytes` wrote.
+        """Read what `to_bytes` wrote, of this version of the format or of an older one.
 
         Raises:
-            CodewordError: a newer version of the format, or not a header of this one.
+            CodewordError: a newer version of the format, or not a header of its version.
         """
         if len(raw) > LONGEST_HEADER:
             raise _no_header(f"{len(raw)} bytes")
@@ -89,15 +112,12 @@ class Header:
             fields = json.loads(raw)
         except (ValueError, RecursionError):
             raise _no_header("something that is not JSON") from None
-        version = fields.pop("version", None) if isinstance(fields, dict) else None
+        version = fields.get("version") if isinstance(fields, dict) else None
         if type(version) is not int:
             raise _no_header("no version")
-        if version != FORMAT_VERSION:
-            expected = f"a token file of format version {FORMAT_VERSION}"
-            raise CodewordError.of(
-                expected, f"version {version}", "upgrade codeword to the one that wrote it"
-            )
-        if set(fields) != set(cls.__dataclass_fields__):
+        _check_version(version)
+        wanted = FIELDS_OF_1 | ({"version"} if version == 1 else {"version", "facts"})
+        if set(fields) != wanted:
             raise _no_header(f"the fields {', '.join(sorted(fields)):.200}")
         return cls(**{name: _tuple(value) for name, value in fields.items()})
 
@@ -107,6 +127,24 @@ def _check_sizes(name: str, sizes: Any, largest: int) -> None:
     if not whole or not all(type(size) is int and 1 <= size <= largest for size in sizes):
         expected = f"{name} as a tuple of at most {MOST_CODEBOOKS} whole numbers from 1 to {largest}"
         raise CodewordError.of(expected, f"{sizes!r:.80}", f"pass for example {name}=(4,)")
+
+
+def _check_facts(facts: Any) -> None:
+    right = isinstance(facts, dict) and len(facts) <= MOST_FACTS
+    for name, value in facts.items() if right else ():
+        named = isinstance(name, str) and FACT.fullmatch(name)
+        right = bool(right and named and type(value) is int and 0 <= value < LARGEST_CODEBOOK)
+    if not right:
+        expected = f"at most {MOST_FACTS} facts, names in a-z, 0-9 and _ with whole numbers"
+        raise CodewordError.of(expected, f"{facts!r:.80}", 'pass for example facts={"sample_rate": 16000}')
+
+
+def _check_version(version: Any) -> None:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        expected = f"a token file of format version 1 to {FORMAT_VERSION}"
+        raise CodewordError.of(
+            expected, f"version {version!r:.80}", "upgrade codeword to the one that wrote it"
+        )
 
 
 def _tuple(value: Any) -> Any:

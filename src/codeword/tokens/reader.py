@@ -12,21 +12,22 @@ from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.tokens.digest import TokenDigest
 from codeword.tokens.header import Header
-from codeword.tokens.names import check_name
+from codeword.tokens.names import check_names
+from codeword.tokens.rows import Batch, batches
 from codeword.tokens.seal import check_seal
-from codeword.tokens.table import DIGEST_KEY, HEADER_KEY, LARGEST_GROUP, LARGEST_SIDE, schema
+from codeword.tokens.table import DIGEST_KEY, HEADER_KEY, LARGEST_GROUP, ROW_GROUP, schema
 
 __all__ = ["TokenFile"]
 
-ROWS = 256  # rows decoded at a time
+MOST_ROWS = 2**16  # rows decoded at a time, where they are small
 LONGEST_STRING = 2**20  # bytes of one string in the footer
 
 
 class TokenFile:
     """A token file whose header, names, shapes, tokens and digest have been verified.
 
-    Opening it takes one pass over the file; memory holds some hundred items and the names. Each iteration
-    reads the file anew, and refuses one that has changed since.
+    Opening it takes one pass over the file; memory holds about a million tokens at a time, and the names. Each
+    iteration reads the file anew, and refuses one that has changed since.
 
     Args:
         path: the file.
@@ -58,12 +59,22 @@ class TokenFile:
         return self._count
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        """Pairs of name and tokens: an int64 numpy array of shape (height, width, *trailing_shape)."""
+        """Pairs of name and tokens: an int64 numpy array of shape (*grid, *trailing_shape)."""
+        for names, tokens in self.batches():
+            for number, name in enumerate(names):
+                yield name, tokens[number, ...]
+
+    def batches(self) -> Iterator[Batch]:
+        """The same by many: names, and tokens of shape (items, *grid, *trailing_shape).
+
+        Neighbours of equal grid come together, as far as they lie within about a million tokens: the fast way
+        through many small items.
+        """
         with _naming(self.path), open(self.path, "rb") as stream:
             if _identity(stream) != self._identity:
                 raise CodewordError.of("the file as it was when opened", "a changed one", "open it again")
-            for name, tokens in _rows(_open(stream), self.header):
-                yield name, tokens.astype("int64")
+            for names, tokens in _rows(_open(stream), self.header):
+                yield names, tokens.astype("int64")
 
 
 @contextlib.contextmanager
@@ -115,54 +126,29 @@ def _check_layout(parquet: Any, header: Header) -> None:
         remedy = "encode the items again"
         raise CodewordError.of(f"the columns {wanted} (not null)", f"{columns:.300}", remedy)
     for group in range(parquet.num_row_groups):
-        values = parquet.metadata.row_group(group).column(3).num_values
+        values = parquet.metadata.row_group(group).column(len(expected) - 1).num_values
         if values > LARGEST_GROUP:
             expected = f"at most {LARGEST_GROUP} tokens in a row group"
             raise CodewordError.of(expected, f"{values}", "write smaller row groups")
 
 
-def _digest(raw: bytes, rows: Iterator[tuple[str, Any]]) -> TokenDigest:
-    digest, names = TokenDigest(raw), set()
-    for name, tokens in rows:
-        check_name(name)
-        if name in names:
-            raise CodewordError.of("each name once", f"{name!r} twice", "encode the items again")
-        names.add(name)
-        digest.add(name, tokens)
+def _digest(raw: bytes, rows: Iterator[Batch]) -> TokenDigest:
+    digest, seen = TokenDigest(raw), set[str]()
+    for names, tokens in rows:
+        check_names(names)
+        for name in names:
+            if name in seen:
+                raise CodewordError.of("each name once", f"{name!r} twice", "encode the items again")
+            seen.add(name)
+        digest.add_many(names, tokens)
     return digest
 
 
-def _rows(parquet: Any, header: Header) -> Iterator[tuple[str, Any]]:
-    """Every item in the token type of the file, its shape and its tokens checked."""
+def _rows(parquet: Any, header: Header) -> Iterator[Batch]:
+    """All items in the token type of the file, their shapes and tokens checked."""
     for group in range(parquet.num_row_groups):
-        for batch in parquet.iter_batches(ROWS, row_groups=[group], use_threads=False):
-            yield from _items(batch, header)
-
-
-def _items(batch: Any, header: Header) -> Iterator[tuple[str, Any]]:
-    names, heights, widths, lists = batch.columns
-    if any(column.null_count for column in (names, heights, widths, lists, lists.values)):
-        raise CodewordError.of("a value in every cell", "missing ones", "encode the items again")
-    heights, widths = heights.to_numpy().astype("int64"), widths.to_numpy().astype("int64")
-    offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
-    positions = header.tokens_per_position
-    sides = (heights >= 1) & (heights <= LARGEST_SIDE) & (widths >= 1) & (widths <= LARGEST_SIDE)
-    wrong = ~sides | (offsets[1:] - offsets[:-1] != heights * widths * positions)
-    names = names.to_pylist()
-    if wrong.any():
-        row = int(wrong.argmax())
-        expected = f"height x width x {positions} tokens for {names[row]!r:.80}"
-        got = f"{offsets[row + 1] - offsets[row]} for {heights[row]} x {widths[row]}"
-        raise CodewordError.of(expected, got, "encode the items again")
-    _check_range(values[offsets[0] : offsets[-1]], header)
-    for row, name in enumerate(names):
-        shape = (int(heights[row]), int(widths[row]), *header.trailing_shape)
-        yield name, values[offsets[row] : offsets[row + 1]].reshape(shape)
-
-
-def _check_range(values: Any, header: Header) -> None:
-    for position, size in enumerate(header.codebook_sizes):
-        largest = int(values[position :: header.tokens_per_position].max())
-        if largest >= size:
-            remedy = "encode the items again"
-            raise CodewordError.of(f"tokens below the codebook size {size}", f"{largest}", remedy)
+        facts = parquet.metadata.row_group(group)
+        tokens_of_row = max(1, facts.column(len(header.grid) + 1).num_values // max(1, facts.num_rows))
+        count = min(MOST_ROWS, max(1, ROW_GROUP // tokens_of_row))
+        for record in parquet.iter_batches(count, row_groups=[group], use_threads=False):
+            yield from batches(record, header)

@@ -1,7 +1,25 @@
-"""How items lie in Parquet: the columns, the keys of the metadata, and the limits."""
+"""How items lie in Parquet: the columns, the keys of the metadata, and the limits.
+
+One row is one item: `name`, then the sides of its grid as plain int32 columns (`height` and `width` of an image,
+`steps` of audio, none of a vector), so that they can be filtered and summed as they are; then `tokens`, the
+narrowest unsigned integers that hold the codes.
+
+What `tokens` is depends on what stands at a position of the grid:
+
+- one token (`trailing_shape` is `()`): a list over the grid, row by row.
+- several (a residual stack, groups): a list of lists, one for each codebook, each over the grid. `tokens[q][t]` is
+  the token of stage q at step t, which is the order (codebooks, time) that audio codecs and language models hand
+  around, and a plain LIST of LIST to any reader: pandas, polars, DuckDB and Hugging Face datasets give arrays of
+  arrays. Fixed-size lists were left out because Parquet has none (only Arrow restores them, from a schema of its
+  own), and a column for each stage because a stack of 32 would be 32 columns that no loop can go over.
+- of a vector, which has no grid: always one flat list, a token for each codebook: its semantic ID.
+
+Version 1 knew images only and kept several tokens at a position side by side in one flat list.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from codeword.errors import CodewordError
@@ -14,6 +32,9 @@ __all__ = [
     "LARGEST_GROUP",
     "LARGEST_SIDE",
     "ROW_GROUP",
+    "ROW_GROUP_ROWS",
+    "as_array",
+    "is_nested",
     "schema",
     "table",
     "typed",
@@ -22,70 +43,119 @@ __all__ = [
 HEADER_KEY = b"codeword.header"
 DIGEST_KEY = b"codeword.digest"
 ROW_GROUP = 2**20  # tokens: a row group is written as soon as it has so many, which bounds the memory
+ROW_GROUP_ROWS = 2**17  # items: the same for small ones
 LARGEST_ITEM = 2**28  # tokens of one item
 LARGEST_GROUP = ROW_GROUP + LARGEST_ITEM
 LARGEST_SIDE = 2**20  # so that height x width x tokens per position cannot overflow
 
 
+def is_nested(header: Header) -> bool:
+    """Whether an item has a list for each codebook, rather than one list in all."""
+    return header.version > 1 and bool(header.grid and header.trailing_shape)
+
+
 def schema(header: Header) -> Any:
-    """The Arrow schema of a token file: name, height, width, tokens; none of them ever missing."""
+    """The Arrow schema of a token file: name, sides of the grid, tokens; none of them ever missing."""
     arrow = load("pyarrow", "tokens")
-    element = arrow.field("element", getattr(arrow, header.token_type)(), nullable=False)
-    kinds = {"name": arrow.string(), "height": arrow.int32(), "width": arrow.int32()}
-    kinds["tokens"] = arrow.list_(element)
+    tokens = getattr(arrow, header.token_type)()
+    for _ in range(1 + is_nested(header)):
+        tokens = arrow.list_(arrow.field("element", tokens, nullable=False))
+    kinds = {"name": arrow.string(), **dict.fromkeys(header.grid, arrow.int32()), "tokens": tokens}
     return arrow.schema([arrow.field(name, kind, nullable=False) for name, kind in kinds.items()])
 
 
-def table(items: list[tuple[str, Any]], header: Header) -> Any:
-    """The Arrow table of `items`: pairs of name and what `typed` gave."""
+def table(batches: list[tuple[Sequence[str], Any]], header: Header) -> Any:
+    """The Arrow table of `batches`: pairs of names and what `typed` gave."""
     np, arrow = load("numpy", "tokens"), load("pyarrow", "tokens")
     layout = schema(header)
-    names, arrays = zip(*items, strict=True)
-    offsets = arrow.array(np.cumsum([0, *(tokens.size for tokens in arrays)]), arrow.int32())
-    values = arrow.array(np.concatenate([tokens.ravel() for tokens in arrays]))
-    columns = [
-        arrow.array(names, arrow.string()),
-        arrow.array([tokens.shape[0] for tokens in arrays], arrow.int32()),
-        arrow.array([tokens.shape[1] for tokens in arrays], arrow.int32()),
-        arrow.ListArray.from_arrays(offsets, values, type=layout.field("tokens").type),
+    counts = [len(names) for names, _ in batches]
+    names = arrow.array([name for names, _ in batches for name in names], arrow.string())
+    sides = [
+        np.repeat([tokens.shape[axis] for _, tokens in batches], counts).astype(np.int32)
+        for axis in range(1, 1 + len(header.grid))
     ]
-    return arrow.Table.from_arrays(columns, schema=layout)
+    lists = _lists([tokens for _, tokens in batches], header, layout.field("tokens").type)
+    return arrow.Table.from_arrays([names, *map(arrow.array, sides), lists], schema=layout)
 
 
-def typed(name: str, indices: Any, header: Header) -> Any:
-    """The indices of one item, checked, as a new array in the token type of the file.
+def as_array(whose: str, indices: Any) -> Any:
+    """Indices as a numpy array of whole numbers.
 
     Raises:
-        CodewordError: not integers of shape (height, width, *trailing_shape) below the codebook sizes.
+        CodewordError: they are none.
     """
-    np = load("numpy", "tokens")
     try:
-        array = np.asarray(indices)
+        array = load("numpy", "tokens").asarray(indices)
     except (TypeError, ValueError) as error:
         remedy = "pass an array, or indices.cpu()"
-        raise CodewordError.of(f"an array of tokens for {name!r}", str(error), remedy) from None
-    if array.dtype.kind not in "iu":
-        expected = f"whole numbers as tokens of {name!r}"
+        raise CodewordError.of(f"an array of tokens for {whose}", str(error), remedy) from None
+    if array.size and array.dtype.kind not in "iu":
+        expected = f"whole numbers as tokens of {whose}"
         raise CodewordError.of(expected, f"{array.dtype}", "pass the indices that the quantizer gave")
-    _check_shape(name, array.shape, header)
+    return array
+
+
+def typed(names: Sequence[str], array: Any, header: Header) -> Any:
+    """The indices of items of equal grid, checked, as a new array in the token type of the file.
+
+    Raises:
+        CodewordError: not of shape (items, *grid, *trailing_shape), or not below the codebook sizes.
+    """
+    np = load("numpy", "tokens")
+    whose = repr(names[0]) if len(names) == 1 else f"{len(names)} items"
+    _check_shape(whose, len(names), array.shape, header)
     array = array.astype(np.int64)
+    rows = array.reshape(-1, header.tokens_per_position)
     largest = np.array([size - 1 for size in header.codebook_sizes], np.int64)
-    if (array < 0).any() or (array.reshape(-1, len(largest)) > largest).any():
+    if (rows.min(axis=0) < 0).any() or (rows.max(axis=0) > largest).any():
         sizes = ", ".join(map(str, header.codebook_sizes))
-        expected = f"tokens of {name!r} from 0 to below the codebook size {sizes}"
+        expected = f"tokens of {whose} from 0 to below the codebook size {sizes}"
         remedy = "pass the codebook sizes of the quantizer that gave the tokens"
         raise CodewordError.of(expected, f"tokens from {array.min()} to {array.max()}", remedy)
     return array.astype(header.token_type)
 
 
-def _check_shape(name: str, shape: tuple[int, ...], header: Header) -> None:
-    trailing, sides, size = header.trailing_shape, shape[:2], 1
-    if len(shape) != 2 + len(trailing) or shape[2:] != trailing or not all(sides):
-        wanted = ", ".join(["height", "width", *map(str, trailing)])
-        remedy = "pass the indices of one item, without a batch axis"
-        raise CodewordError.of(f"tokens of {name!r} in shape ({wanted})", f"{shape}", remedy)
-    for side in shape:
+def _lists(arrays: list[Any], header: Header, layout: Any) -> Any:
+    np, arrow = load("numpy", "tokens"), load("pyarrow", "tokens")
+    nested, codebooks = is_nested(header), header.tokens_per_position
+    values, counts, lengths = [], [], []
+    for tokens in arrays:
+        rows = tokens.reshape(len(tokens), -1, codebooks)  # items, positions, codebooks
+        values.append(rows.transpose(0, 2, 1).ravel() if nested else rows.ravel())
+        counts.append(len(rows) * (codebooks if nested else 1))
+        lengths.append(rows.shape[1] * (1 if nested else codebooks))
+    flat = arrow.array(np.concatenate(values))
+    inner = layout.value_type if nested else layout
+    lists = arrow.ListArray.from_arrays(_offsets(np.repeat(lengths, counts)), flat, type=inner)
+    if not nested:
+        return lists
+    items = sum(len(tokens) for tokens in arrays)
+    return arrow.ListArray.from_arrays(_offsets(np.full(items, codebooks)), lists, type=layout)
+
+
+def _offsets(lengths: Any) -> Any:
+    np, arrow = load("numpy", "tokens"), load("pyarrow", "tokens")
+    return arrow.array(np.concatenate([[0], np.cumsum(lengths)]), arrow.int32())
+
+
+def _check_shape(whose: str, items: int, shape: tuple[int, ...], header: Header) -> None:
+    trailing, sides = header.trailing_shape, shape[1 : 1 + len(header.grid)]
+    if len(shape) != 1 + len(header.grid) + len(trailing) or shape[1 + len(sides) :] != trailing:
+        raise _wrong_shape(whose, items, shape, header)
+    if shape[0] != items or not all(sides):
+        raise _wrong_shape(whose, items, shape, header)
+    size = header.tokens_per_position
+    for side in sides:
         size *= side
-    if max(sides) > LARGEST_SIDE or size > LARGEST_ITEM:
-        expected = f"sides of at most {LARGEST_SIDE} and {LARGEST_ITEM} tokens in all for {name!r}"
-        raise CodewordError.of(expected, f"{shape}", "cut the item into pieces")
+    if max(sides, default=1) > LARGEST_SIDE or size > LARGEST_ITEM:
+        expected = f"sides of at most {LARGEST_SIDE} and {LARGEST_ITEM} tokens in all for {whose}"
+        raise CodewordError.of(expected, f"{shape[1:]}", "cut the item into pieces")
+
+
+def _wrong_shape(whose: str, items: int, shape: tuple[int, ...], header: Header) -> CodewordError:
+    wanted = [*header.grid, *map(str, header.trailing_shape)]
+    if items == 1:
+        remedy = "pass the indices of one item, without a batch axis"
+        return CodewordError.of(f"tokens of {whose} in shape ({', '.join(wanted)})", f"{shape[1:]}", remedy)
+    expected = f"tokens of {whose} in shape ({', '.join([str(items), *wanted])})"
+    return CodewordError.of(expected, f"{shape}", "pass a name for each item, all of one grid")

@@ -1,9 +1,9 @@
-"""Writing token files, item by item."""
+"""Writing token files, item by item or many at a time."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,16 +12,26 @@ from codeword.errors import CodewordError
 from codeword.files import replacing, writing
 from codeword.packages import load
 from codeword.tokens.digest import TokenDigest
-from codeword.tokens.header import Header
-from codeword.tokens.names import check_name
+from codeword.tokens.header import FORMAT_VERSION, Header
+from codeword.tokens.names import check_names
 from codeword.tokens.seal import seal
-from codeword.tokens.table import DIGEST_KEY, HEADER_KEY, ROW_GROUP, schema, table, typed
+from codeword.tokens.table import (
+    DIGEST_KEY,
+    HEADER_KEY,
+    ROW_GROUP,
+    ROW_GROUP_ROWS,
+    as_array,
+    is_nested,
+    schema,
+    table,
+    typed,
+)
 
 __all__ = ["TokenWriter", "write_tokens"]
 
 
 class TokenWriter:
-    """Writes a token file item by item, in a `with` block.
+    """Writes a token file item by item, or many at a time, in a `with` block.
 
     The file takes its name when the block ends well. On any failure nothing is left, and a file that was
     there before stays. Memory holds about a million tokens at a time, and the names.
@@ -47,10 +57,13 @@ class TokenWriter:
     def __init__(self, path: str | Path, header: Header) -> None:
         self.path = Path(path)
         self.header = header
+        if header.version != FORMAT_VERSION:
+            expected = f"a header of format version {FORMAT_VERSION} to write"
+            raise CodewordError.of(expected, f"version {header.version}", "leave version out")
         self._digest = TokenDigest(header.to_bytes())
         self._names: set[str] = set()
-        self._pending: list[tuple[str, Any]] = []
-        self._pending_tokens = 0
+        self._pending: list[tuple[Sequence[str], Any]] = []
+        self._room, self._room_rows = ROW_GROUP, ROW_GROUP_ROWS  # tokens and rows until the row group is full
         self._output = self._open()
         self._parquet: Any = None
 
@@ -74,26 +87,70 @@ class TokenWriter:
 
         Args:
             name: a relative path, unlike those of all items before; see `check_name`.
-            indices: integers of shape (height, width, *trailing_shape): an array, a tensor on the CPU, lists.
+            indices: integers of shape (*grid, *trailing_shape), the grid being (height, width) of an image,
+                (steps,) of audio, () of vectors: an array, a tensor on the CPU, lists.
 
         Raises:
             CodewordError: a wrong shape or type, a token outside of its codebook, a name that is unsafe or
                 taken; or the disk is full.
         """
+        self._add([name], as_array(repr(name), indices)[None])
+
+    def write_many(self, names: Sequence[str], indices: Any) -> None:
+        """Add items of equal grid, as `write` one after the other, in a fraction of the time.
+
+        Args:
+            names: of the items, in order.
+            indices: integers of shape (items, *grid, *trailing_shape).
+
+        Raises:
+            CodewordError: as `write`; none of the items is added then.
+
+        Example:
+            >>> import tempfile
+            >>> from codeword.tokens import read_tokens
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     header = Header("c0de", (16, 16), kind="vectors", trailing_shape=(2,))
+            ...     with TokenWriter(f"{folder}/ids.parquet", header) as writer:
+            ...         writer.write_many(["song", "tune"], [[1, 15], [1, 7]])
+            ...     [(name, tokens.tolist()) for name, tokens in read_tokens(f"{folder}/ids.parquet")]
+            [('song', [1, 15]), ('tune', [1, 7])]
+        """
+        names = list(names)
+        array = as_array(f"{len(names)} items", indices)
+        if names or len(array.shape[:1]) != 1 or array.shape[0]:
+            self._add(names, array)
+
+    def _add(self, names: Sequence[str], array: Any) -> None:
         if self._parquet is None:
             remedy = "write: with TokenWriter(path, header) as writer"
             raise CodewordError.of("a writer inside its with block", "one outside of it", remedy)
-        check_name(name)
-        if name in self._names:
-            expected = f"each name once in {self.path}"
-            raise CodewordError.of(expected, f"{name!r} again", "rename one of the items")
-        tokens = typed(name, indices, self.header)
-        self._names.add(name)
-        self._digest.add(name, tokens)
-        self._pending.append((name, tokens))
-        self._pending_tokens += tokens.size
-        if self._pending_tokens >= ROW_GROUP:
-            self._flush()
+        check_names(names)
+        self._check_new(names)
+        tokens = typed(names, array, self.header)
+        self._names.update(names)
+        self._digest.add_many(names, tokens)
+        # Row groups end where they would if the items came one by one: the file does not depend on batches.
+        size, begin = tokens[0].size, 0
+        while begin < len(names):
+            end = begin + min(-(-self._room // size), self._room_rows, len(names) - begin)
+            self._pending.append((names[begin:end], tokens[begin:end]))
+            self._room -= (end - begin) * size
+            self._room_rows -= end - begin
+            begin = end
+            if self._room <= 0 or not self._room_rows:
+                self._flush()
+
+    def _check_new(self, names: Sequence[str]) -> None:
+        new = set(names)
+        if len(new) == len(names) and new.isdisjoint(self._names):
+            return
+        seen = set(self._names)
+        for name in names:
+            if name in seen:
+                expected = f"each name once in {self.path}"
+                raise CodewordError.of(expected, f"{name!r} again", "rename one of the items")
+            seen.add(name)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:
@@ -106,7 +163,7 @@ class TokenWriter:
                     stream,
                     schema(self.header),
                     compression="zstd",
-                    use_dictionary=["tokens.list.element"],
+                    use_dictionary=["tokens" + ".list.element" * (1 + is_nested(self.header))],
                     write_statistics=False,
                     write_page_checksum=True,
                     store_schema=False,
@@ -126,9 +183,10 @@ class TokenWriter:
     def _flush(self) -> None:
         if self._pending:
             with writing(self.path):
-                rows = len(self._pending)
+                rows = sum(len(names) for names, _ in self._pending)
                 self._parquet.write_table(table(self._pending, self.header), row_group_size=rows)
-            self._pending, self._pending_tokens = [], 0
+            self._pending = []
+            self._room, self._room_rows = ROW_GROUP, ROW_GROUP_ROWS
 
 
 def write_tokens(path: str | Path, header: Header, items: Iterable[tuple[str, Any]]) -> int:

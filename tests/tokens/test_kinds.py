@@ -1,0 +1,134 @@
+"""Images, audio and vectors; many items at a time; files of older versions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+
+from codeword.errors import CodewordError
+from codeword.tokens import Header, TokenWriter, read_tokens, table, write_tokens, writer
+
+GOLDEN = Path(__file__).parent / "golden"
+DIGESTS = {
+    "version-1": "028512360502358df750e7148454ed607ce4d4f08794ac956a51948efa842569",
+    "version-1-stack": "7b3f1a6a2faece469af850c97bbb469343f12a93e6c273f7b679bd10f7039abe",
+}
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_files_of_version_1_are_read(name):
+    """Written by the code of that version: a stack of 2 x 2 codebooks lies side by side in one list there."""
+    tokens = read_tokens(GOLDEN / f"{name}.parquet")
+    assert (tokens.header.version, tokens.digest) == (1, DIGESTS[name])
+    expected = json.loads((GOLDEN / "expected.json").read_text())[name]
+    assert {one: grid.tolist() for one, grid in tokens} == expected
+
+
+def test_files_of_version_1_are_not_written(tmp_path):
+    with pytest.raises(CodewordError, match="a header of format version 2 to write, but got version 1"):
+        write_tokens(tmp_path / "old.parquet", Header("c0de", (4,), version=1), [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_audio_has_steps_and_a_list_for_each_stage(tmp_path):
+    header = Header("c0de", (1024, 300, 9), "audio", (3,), {"sample_rate": 8000, "stride": 320})
+    indices = np.array([[1023, 299, 8], [0, 1, 2]])
+    write_tokens(tmp_path / "tokens.parquet", header, [("a.wav", indices), ("b.wav", indices[:1])])
+    assert parquet.read_table(tmp_path / "tokens.parquet").to_pylist() == [
+        {"name": "a.wav", "steps": 2, "tokens": [[1023, 0], [299, 1], [8, 2]]},
+        {"name": "b.wav", "steps": 1, "tokens": [[1023], [299], [8]]},
+    ]
+    assert read_tokens(tmp_path / "tokens.parquet").header.facts == {"sample_rate": 8000, "stride": 320}
+
+
+@pytest.mark.parametrize(("trailing", "listed"), [((), [7]), ((1,), [7]), ((2, 2), [7, 0, 2, 3])])
+def test_a_vector_has_one_flat_list(tmp_path, trailing, listed):
+    header = Header("c0de", (8,) * len(listed), "vectors", trailing)
+    write_tokens(tmp_path / "ids.parquet", header, [("a", np.array(listed).reshape(trailing))])
+    assert parquet.read_table(tmp_path / "ids.parquet").to_pylist() == [{"name": "a", "tokens": listed}]
+    [(_, found)] = read_tokens(tmp_path / "ids.parquet")
+    assert found.shape == trailing
+
+
+def rows_of(path):
+    return [(name, tokens.tolist()) for name, tokens in read_tokens(path)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid", "trailing"), [("image", (2, 3), (2,)), ("audio", (5,), ()), ("vectors", (), (2,))]
+)
+def test_many_at_a_time_give_the_file_of_one_by_one(tmp_path, monkeypatch, kind, grid, trailing):
+    """Byte for byte, wherever the row groups end."""
+    monkeypatch.setattr(writer, "ROW_GROUP", 29)
+    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 4)
+    header = Header("c0de", (300,) * (1 + len(trailing)), kind, trailing)
+    indices = np.random.default_rng(0).integers(0, 300, (23, *grid, *trailing))
+    names = [f"{number}.bin" for number in range(23)]
+    write_tokens(tmp_path / "one.parquet", header, zip(names, indices, strict=True))
+    with TokenWriter(tmp_path / "many.parquet", header) as many:
+        for begin, end in ((0, 1), (1, 1), (1, 14), (14, 23)):
+            many.write_many(names[begin:end], indices[begin:end])
+    assert many.count == 23
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "many.parquet").read_bytes()
+    assert rows_of(tmp_path / "many.parquet") == [
+        (name, tokens.tolist()) for name, tokens in zip(names, indices, strict=True)
+    ]
+
+
+def test_batches_hold_neighbours_of_equal_grid(tmp_path):
+    header = Header("c0de", (9,), "audio")
+    lengths = [3, 3, 2, 3]
+    write_tokens(tmp_path / "a.parquet", header, [(f"{n}", [n] * size) for n, size in enumerate(lengths)])
+    batches = [(names, tokens.tolist()) for names, tokens in read_tokens(tmp_path / "a.parquet").batches()]
+    assert batches == [(["0", "1"], [[0] * 3, [1] * 3]), (["2"], [[2, 2]]), (["3"], [[3] * 3])]
+
+
+@pytest.mark.parametrize(
+    ("names", "indices", "words"),
+    [
+        (
+            ["a", "b"],
+            [[1, 2]],
+            r"tokens of 2 items in shape \(2, 2\), but got \(1, 2\); pass a name for each",
+        ),
+        (["a"], [1, 2], r"tokens of 'a' in shape \(2\), but got \(\)"),
+        (["a", "a"], [[1, 2]] * 2, "each name once in .* but got 'a' again"),
+        (["a", "old"], [[1, 2]] * 2, "but got 'old' again"),
+        (["a", "../b"], [[1, 2]] * 2, r"inside its folder, but got '\.\./b'"),
+        (["a", 5], [[1, 2]] * 2, r"inside its folder, but got '5' \(not a string\)"),
+        (["a", "b"], [[1, 2], [3, 4]], "tokens of 2 items from 0 to below the codebook size 4, 4"),
+        (["a", "b"], [[1, 2], [3]], "an array of tokens for 2 items"),
+        ([], [[1, 2]], r"tokens of 0 items in shape \(0, 2\)"),
+        ([], 3, r"tokens of 0 items in shape \(0, 2\)"),
+    ],
+)
+def test_many_with_a_fault_add_nothing(tmp_path, names, indices, words):
+    with TokenWriter(tmp_path / "ids.parquet", Header("c0de", (4, 4), "vectors", (2,))) as ids:
+        ids.write("old", [0, 1])
+        with pytest.raises(CodewordError, match=words):
+            ids.write_many(names, indices)
+        ids.write_many([], [])
+        ids.write("a", [2, 3])
+    assert rows_of(tmp_path / "ids.parquet") == [("old", [0, 1]), ("a", [2, 3])]
+
+
+@pytest.mark.parametrize(
+    ("steps", "tokens", "words"),
+    [
+        (2, [[1, 2], [1]], "steps x 2 tokens in 2 lists of equal length for 'a', but got 3 for 2"),
+        (2, [[1, 2]], "but got 2 for 2"),
+        (1, [[1, 2], [1, 2]], "but got 4 for 1"),
+        (2, [[1, 2], [1, 4]], "tokens below the codebook size 4, but got 4"),
+        (0, [[], []], "but got 0 for 0"),
+    ],
+)
+def test_lists_that_do_not_hold_together_are_named(tmp_path, forge, steps, tokens, words):
+    header = Header("c0de", (300, 4), "audio", (2,))
+    row = {"name": "a", "steps": steps, "tokens": tokens}
+    path = forge([row], raw=header.to_bytes(), digest="0" * 64, layout=table.schema(header))
+    with pytest.raises(CodewordError, match=rf"forged\.parquet: expected .*{words}"):
+        read_tokens(path)
