@@ -119,8 +119,8 @@ class Tokenizer(nn.Module):
 def _check_quantizer(quantizer: Quantizer) -> None:
     """Raise unless each position of a grid gets indices of its own, from which it can be decoded."""
     if isinstance(quantizer, Layout):
-        remedy = "pass a quantizer of single vectors such as vq1024, and another stride for larger cells"
-        raise CodewordError.of("a quantizer of grid cells", f"{type(quantizer).__name__}, of pieces", remedy)
+        remedy = "pass a quantizer of single vectors such as vq1024, and another stride for larger pieces"
+        raise CodewordError.of("a quantizer of single positions", f"{type(quantizer).__name__}, of pieces", remedy)
     if not quantizer.decodes:
         raise CodewordError.of(
             "a quantizer that decodes", f"{quantizer.spec}: {quantizer.no_decode}", "pass for example vq1024"

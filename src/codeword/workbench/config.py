@@ -28,7 +28,7 @@ class TrainConfig:
     width: int = 64
     """Channels of the encoder and the decoder. Of vectors: numbers of a hidden layer."""
     stride: int = 8
-    """Pixels per cell along each side: 8 gives one cell of the grid for 8 x 8 pixels, a power of two. Of sounds:
+    """Pixels per position along each side: 8 gives one for 8 x 8 pixels, a power of two. Of sounds:
     samples per position."""
     blocks: int = 2
     """Residual blocks in the encoder and in the decoder."""

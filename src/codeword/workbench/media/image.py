@@ -126,7 +126,7 @@ class Images(Medium):
         ]
 
     def position(self, config: TrainConfig) -> str:
-        return f"one cell of the grid for {config.stride} x {config.stride} pixels"
+        return f"one position for {config.stride} x {config.stride} pixels"
 
     def starred(self, figures: Mapping[str, float]) -> bool:
         return figures.get("jpeg_bits_per_pixel", 0.0) > figures["bits_per_pixel"]
