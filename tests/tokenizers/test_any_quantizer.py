@@ -77,8 +77,8 @@ def test_bits_are_the_sum_over_the_indices_of_a_cell(spec: str, bits: float, sha
     [
         ("rpq16", "a quantizer that decodes, but got rpq16"),
         ("vq16,metric=cosine(unit=true,keep_norm=true)", "a quantizer that decodes"),
-        ("patches(vq16)", "a quantizer of grid cells, but got Patches"),
-        ("blockwise(vq16)", "a quantizer of grid cells, but got Blockwise"),
+        ("patches(vq16)", "a quantizer of single positions, but got Patches"),
+        ("blockwise(vq16)", "a quantizer of single positions, but got Blockwise"),
     ],
 )
 def test_quantizers_that_cannot_serve(spec: str, message: str) -> None:
