@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Protocol, Union, runtime_checkable
 
 import tyro
 
 from codeword.cli.commands import COMMANDS, Runs
-from codeword.cli.train import Train
 from codeword.version import __version__
 
 __all__ = ["parse"]
@@ -26,6 +25,14 @@ STYLE = (
 )
 
 
+@runtime_checkable
+class OverSettings(Runs, Protocol):
+    """A command whose words are read over settings from elsewhere: those of a recipe or of an earlier run."""
+
+    def over_settings(self) -> Any:
+        """The same command with these settings."""
+
+
 def parse(words: list[str]) -> Runs:
     """The command that the words name; no words ask for the help.
 
@@ -37,9 +44,14 @@ def parse(words: list[str]) -> Runs:
     command: Runs = tyro.cli(
         one_of, prog="codeword", description=DESCRIPTION, args=words or ["--help"], config=STYLE
     )
-    if isinstance(command, Train):
+    if isinstance(command, OverSettings):
         # Read the words again over the settings that they are about: what still differs was asked for.
-        return tyro.cli(
-            Train, prog="codeword train", args=words[1:], default=command.over_settings(), config=STYLE
+        again: Runs = tyro.cli(
+            type(command),
+            prog=f"codeword {words[0]}",
+            args=words[1:],
+            default=command.over_settings(),
+            config=STYLE,
         )
+        return again
     return command

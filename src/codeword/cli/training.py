@@ -23,7 +23,7 @@ from codeword.workbench.threads import fastest_threads
 from codeword.workbench.tokenise import ItemTokenizer
 from codeword.workbench.train import Trainer
 
-__all__ = ["Prepared", "prepare", "train_to_the_end"]
+__all__ = ["Prepared", "prepare", "stop_signals", "train_to_the_end"]
 
 PICTURE = "picture.png"
 
@@ -79,7 +79,7 @@ def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: 
         console.say(f"going on with {run.folder} from step {trainer.step} of {prepared.config.steps}")
     stopped: list[int] = []
     try:
-        with _stop_signals() as stopped, console.progress(trainer.medium.figures[0]) as report:
+        with stop_signals() as stopped, console.progress(trainer.medium.figures[0]) as report:
             trainer.fit(report, stop=lambda: bool(stopped))
         if trainer.finished:
             if prepared.processes.rank == 0:
@@ -129,7 +129,7 @@ def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) 
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def stop_signals() -> Iterator[list[int]]:
     """A list that is empty until Ctrl-C or SIGTERM asks to stop; the second Ctrl-C interrupts at once."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():

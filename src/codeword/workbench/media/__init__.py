@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from codeword.errors import CodewordError
@@ -52,6 +54,9 @@ def medium_of_tokenizer(tokenizer: Tokenizer) -> Medium:
 def build(config: TrainConfig, medium: Medium) -> Tokenizer:
     """A fresh tokenizer, drawn from the seed of a run; torch's own generator is left as it was.
 
+    The encoder and the decoder start the same whatever the quantizer is, so that quantizers can be compared: they are
+    those that are drawn beside the default one, because others draw more or less.
+
     Raises:
         CodewordError: settings that cannot be trained with.
 
@@ -64,4 +69,9 @@ def build(config: TrainConfig, medium: Medium) -> Tokenizer:
     medium.check(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return medium.build(config)
+        tokenizer = medium.build(config)
+        torch.manual_seed(config.seed)
+        beside_default = medium.build(dataclasses.replace(config, quantizer=TrainConfig.quantizer))
+    tokenizer.encoder.load_state_dict(beside_default.encoder.state_dict())
+    tokenizer.decoder.load_state_dict(beside_default.decoder.state_dict())
+    return tokenizer
