@@ -2,8 +2,9 @@
 
 from codeword.tokenizers.base import Tokenizer, TokenizerOutput
 from codeword.tokenizers.image import ImageTokenizer
+from codeword.tokenizers.vectors import VectorTokenizer
 
-__all__ = ["TOKENIZERS", "ImageTokenizer", "Tokenizer", "TokenizerOutput"]
+__all__ = ["TOKENIZERS", "ImageTokenizer", "Tokenizer", "TokenizerOutput", "VectorTokenizer"]
 
-TOKENIZERS: tuple[type[Tokenizer], ...] = (ImageTokenizer,)
+TOKENIZERS: tuple[type[Tokenizer], ...] = (ImageTokenizer, VectorTokenizer)
 """All that a checkpoint can hold."""

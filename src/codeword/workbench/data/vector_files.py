@@ -168,19 +168,19 @@ def choose(names: Sequence[str], column: str | None, path: Path, items: str) -> 
 
 def check_matrix(shape: tuple[int, ...], kind: str, path: Path) -> None:
     """Raise unless an array is a matrix of numbers that float32 can hold."""
+    if kind == "object":
+        got = "Python objects: perhaps vectors of several lengths"
+        raise CodewordError.of(f"an array of numbers in {path}", got, "save vectors of one length")
     if len(shape) != 2:
         expected = f"an array (vectors, features) in {path}"
         raise CodewordError.of(expected, f"shape {tuple(shape)}", "reshape it to one row a vector")
     if not (kind.startswith("float") or kind in ("int8", "uint8", "int16", "uint16")):
-        got = (
-            "an array of Python objects, perhaps of vectors of several lengths" if kind == "object" else kind
-        )
-        remedy = "convert it with .astype('float32') if these are vectors"
-        raise CodewordError.of(f"floating-point numbers, or integers of 8 or 16 bits, in {path}", got, remedy)
+        expected = f"floating-point numbers, or integers of 8 or 16 bits, in {path}"
+        raise CodewordError.of(expected, kind, "convert it with .astype('float32') if these are vectors")
 
 
 def as_float32(rows: Any) -> np.ndarray:
     """A copy in float32 in one piece; what is too large for it becomes infinite."""
     np = load("numpy", "tokens")
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(rows, dtype=np.float32, order="C")  # type: ignore[no-any-return]
+        return np.array(rows, dtype=np.float32, order="C")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from codeword.errors import CodewordError
 from codeword.packages import load
+from codeword.tokens import check_name
 from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
 from codeword.workbench.data.vector_files import Part, VectorFile, open_numpy, open_safetensors
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
@@ -118,8 +119,9 @@ class VectorStream:
         Raises:
             CodewordError: several rows have one name.
         """
-        if self._part is not None:
-            return self._part
+        return self._all_names() if self._part is None else self._part
+
+    def _all_names(self) -> Sequence[str]:
         if not any(file.named for file in self._files):
             return RowNumbers(self._starts, [self._prefix(file) for file in self._files])
         found: list[str] = []
@@ -141,11 +143,15 @@ class VectorStream:
         if not usable and self._part is None:
             raise none_usable(self.skipped, self.data, "vectors")
 
+    def raw(self, begin: int = 0, end: int | None = None) -> Iterator[np.ndarray]:
+        """The rows from one number to another as they are, bad ones too, in blocks."""
+        for _, _, part in self._parts(begin, self._starts[-1] if end is None else end, self._size):
+            yield part.rows
+
     def read(self, begin: int, end: int) -> np.ndarray:
-        """The rows from one number to another as they are, bad ones too: float32 (end - begin, features)."""
+        """The same in one piece: float32 (end - begin, features)."""
         np = load("numpy", "tokens")
-        parts = [part.rows for _, _, part in self._parts(begin, end, self._size)]
-        return np.concatenate([np.empty((0, self.features), np.float32), *parts])  # type: ignore[no-any-return]
+        return np.concatenate([np.empty((0, self.features), np.float32), *self.raw(begin, end)])
 
     @property
     def _size(self) -> int:
@@ -186,8 +192,9 @@ class VectorStream:
         if self._part is None:
             yield 0, self._starts[-1]
             return
-        whole = VectorStream(self.data, self.features).names
-        for _, run in groupby(enumerate(rows_of(whole, self._part)), lambda pair: pair[1] - pair[0]):
+        for _, run in groupby(
+            enumerate(rows_of(self._all_names(), self._part)), lambda pair: pair[1] - pair[0]
+        ):
             members = [number for _, number in run]
             yield members[0], members[-1] + 1
 
@@ -195,6 +202,8 @@ class VectorStream:
         files: list[VectorFile] = []
         for path in paths:
             try:
+                if self._root is not None:
+                    check_name(path.relative_to(self._root).as_posix())
                 file = _open(path, column)
                 expected = features or (files[0].features if files else file.features)
                 if file.features != expected:

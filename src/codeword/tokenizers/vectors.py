@@ -1,0 +1,168 @@
+"""A tokenizer for vectors: an MLP around a quantizer, or the quantizer by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codeword.errors import CodewordError
+from codeword.quantizers import Quantizer, from_spec
+from codeword.quantizers.spec.in_full import spec_in_full
+from codeword.tokenizers.base import Tokenizer, TokenizerOutput
+
+__all__ = ["VectorTokenizer"]
+
+ROWS = 256  # of one product: see _Layers
+
+
+class VectorTokenizer(Tokenizer):
+    """Vectors to indices and back: with a residual quantizer, to semantic IDs.
+
+    Vectors are (batch, size), float. They are seen as (x - mean) / scale, with one `scale` for all numbers, so that
+    distances keep their proportions; `standardize_` sets both. With `blocks=0` that is all there is before the
+    quantizer, whose `features` must be `size`: codebooks that `codeword.fit` made. Otherwise the encoder is a linear
+    layer to `width`, `blocks` residual blocks and a linear layer to the features of the quantizer, and the decoder
+    its mirror: the RQ-VAE of Rajput et al. 2023 (TIGER, arXiv:2305.05065), section 3.1, with residual blocks.
+
+    In eval a vector is encoded, bit for bit, the same in whatever batch it comes: rows go through the layers by 256,
+    however many there are.
+
+    Args:
+        quantizer: any quantizer of single vectors whose indices decode, with `dim=1`.
+        size: numbers of a vector.
+        width: numbers of a hidden layer; no matter where there is none.
+        blocks: residual blocks on each side; 0: no network at all.
+        beam: of the search in eval, of a residual quantizer: how many partial sums are kept at each stage.
+
+    Raises:
+        CodewordError: a quantizer that cannot serve or has no beam; no network and a size that is not its features.
+
+    Example:
+        >>> import torch, codeword
+        >>> vectors = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+        >>> tokenizer = VectorTokenizer.around(codeword.fit(vectors, "rvq2x16"))
+        >>> ids = tokenizer.encode(vectors)
+        >>> tuple(ids.shape), tuple(tokenizer.decode(ids).shape)
+        ((500, 2), (500, 8))
+    """
+
+    kind = "vectors"
+    unit = "vectors"
+    grid = ()
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, quantizer: Quantizer, *, size: int, width: int = 256, blocks: int = 2, beam: int = 1
+    ) -> None:
+        _check(quantizer, size, width, blocks, beam)
+        encoder, decoder = (
+            (_Layers(*sizes, width, blocks) if blocks else nn.Identity())
+            for sizes in ((size, quantizer.features), (quantizer.features, size))
+        )
+        super().__init__(quantizer, encoder, decoder)
+        self.size, self.width, self.blocks, self.beam = size, width, blocks, beam
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(()))
+
+    @classmethod
+    def around(cls, quantizer: Quantizer, *, beam: int = 1) -> VectorTokenizer:
+        """The tokenizer without a network that has a copy of a fitted quantizer of last axes, in eval."""
+        features = quantizer.features
+        with torch.random.fork_rng(devices=[]):
+            copy = from_spec(spec_in_full(quantizer), features=features, dim=1)
+        copy.load_state_dict(quantizer.state_dict())
+        made = cls(copy, size=features, width=1, blocks=0, beam=beam)
+        return made.to(quantizer.device).eval()
+
+    @torch.no_grad()
+    def standardize_(self, mean: Tensor, scale: float) -> None:
+        """Set what vectors are centred at, (size,), and what one unit of them is."""
+        self.mean.copy_(mean)
+        self.scale.fill_(scale)
+
+    def forward(self, x: Tensor) -> TokenizerOutput:
+        """Encode, quantize and decode, with gradients through the quantizer's estimator."""
+        choices = {} if self.training else self._choices
+        quantized = self.quantizer(self.encoder(self.standard(x)), **choices)
+        return TokenizerOutput(self._restored(self.decoder(quantized.quantized)), quantized)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.quantizer.encode(self.encoder(self.standard(x)), None, **self._choices)
+
+    def decode(self, indices: Tensor) -> Tensor:
+        return self._restored(self.decoder(self.quantizer.decode(indices)))
+
+    def standard(self, x: Tensor) -> Tensor:
+        """Vectors checked, as the network and the quantizer see them: (x - mean) / scale."""
+        return (self.pad(x) - self.mean) / self.scale
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Vectors checked; there is nothing to fill up."""
+        if x.dim() != 2 or x.shape[1] != self.size:
+            expected = f"vectors of shape (batch, {self.size})"
+            raise CodewordError.of(expected, f"{tuple(x.shape)}", "reshape them to one row a vector")
+        return x
+
+    def example(self) -> Tensor:
+        return torch.zeros(2, self.size)
+
+    def options(self) -> dict[str, Any]:
+        return {"size": self.size, "width": self.width, "blocks": self.blocks, "beam": self.beam}
+
+    @property
+    def _choices(self) -> dict[str, int]:
+        return {"beam": self.beam} if self.beam > 1 else {}
+
+    def _restored(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.mean
+
+
+class _Block(nn.Module):
+    """x + W act(x): keeps the width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block."""
+        return x + self.layers(x)
+
+
+class _Layers(nn.Module):
+    """Rows (N, inputs) to (N, outputs), with residual blocks between two linear layers.
+
+    A product of few rows adds in another order than one of many, which changes the last bits, and with them now and
+    then the nearest code. So in eval all products are of 256 rows, the last of them filled up with zeros.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int, blocks: int) -> None:
+        super().__init__()
+        between = [_Block(width) for _ in range(blocks)]
+        self.layers = nn.Sequential(nn.Linear(inputs, width), *between, nn.SiLU(), nn.Linear(width, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layers."""
+        if self.training or torch.compiler.is_compiling():
+            return self.layers(x)
+        parts = F.pad(x, (0, 0, 0, -len(x) % ROWS)).split(ROWS)
+        return torch.cat([self.layers(part) for part in parts])[: len(x)]
+
+
+def _check(quantizer: Quantizer, size: int, width: int, blocks: int, beam: int) -> None:
+    least = {"size": (size, 1), "width": (width, 1), "blocks": (blocks, 0), "beam": (beam, 1)}
+    for name, (value, lowest) in least.items():
+        if value < lowest:
+            raise CodewordError.of(f"{name} of at least {lowest}", f"{value}", f"raise {name}")
+    if beam > 1 and "beam" not in quantizer.choices:
+        raise CodewordError.of("a quantizer with a beam", quantizer.spec, "pass a residual one, or beam=1")
+    if not blocks and size != quantizer.features:
+        expected = f"a quantizer of {size} features where there is no network"
+        raise CodewordError.of(
+            expected, f"{quantizer.features}", "build it for these vectors, or pass blocks=2"
+        )

@@ -1,0 +1,196 @@
+"""Vectors to train on: one look through all of them, and random batches with memory that does not grow with them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+import weakref
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.packages import load
+from codeword.workbench.data.vectors import VectorStream
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Survey", "VectorBatches", "survey"]
+
+SAMPLE, ORDER, ROWS = 0, 1, 2  # what a draw is for
+CHUNK = 2**12  # rows that lie together and are read together
+WINDOW = 2**24  # numbers among which rows are shuffled: 64 MiB
+
+
+class Survey(NamedTuple):
+    """What one look through all vectors tells."""
+
+    usable: np.ndarray
+    """Which rows: bool (N,)."""
+    mean: Tensor
+    """Of each feature: float32 (features,)."""
+    scale: float
+    """The root of the mean variance of a feature; 1 where all vectors are equal."""
+    sample: np.ndarray
+    """Some of the usable rows, in their order."""
+    fingerprint: str
+    """Of the usable rows, in a few digits."""
+
+
+def survey(vectors: VectorStream, sample: int = 0, seed: int = 0) -> Survey:
+    """Look through all vectors once.
+
+    Args:
+        vectors: where they are.
+        sample: how many rows to take at random, each at most once; of rows that cannot be used there are fewer.
+        seed: of the draw.
+
+    Raises:
+        CodewordError: none can be used.
+    """
+    np = load("numpy", "tokens")
+    count = len(vectors)
+    taken = np.ones(count, bool)
+    if sample < count:
+        taken[:] = False
+        taken[np.random.default_rng([seed, SAMPLE]).choice(count, sample, replace=False)] = True
+    usable, kept = np.zeros(count, bool), []
+    digest = hashlib.sha256()
+    origin, sums, squares = None, np.zeros(vectors.features), 0.0
+    for block in vectors.blocks():
+        usable[block.numbers] = True
+        digest.update(block.rows.tobytes())
+        kept.append(block.rows[taken[block.numbers]])
+        if not len(block.rows):
+            continue
+        rows = block.rows.astype(np.float64)
+        origin = rows.mean(0) if origin is None else origin  # vectors far from zero would cancel
+        rows -= origin
+        sums += rows.sum(0)
+        squares += float((rows * rows).sum())
+    shift = sums / usable.sum()
+    variance = squares / usable.sum() - float((shift * shift).sum())
+    mean = torch.from_numpy((origin + shift).astype(np.float32))
+    scale = math.sqrt(max(variance, 0.0) / vectors.features) or 1.0
+    return Survey(usable, mean, scale, np.concatenate(kept), digest.hexdigest())
+
+
+class _Round(NamedTuple):
+    number: int
+    order: np.ndarray
+    """Of the chunks."""
+    ends: np.ndarray
+    """How many rows are in all windows up to each."""
+
+
+class _Window(NamedTuple):
+    which: tuple[int, int]
+    """Round and window."""
+    rows: np.ndarray
+    """Shuffled."""
+
+
+class VectorBatches:
+    """Random batches of vectors, the same ones whenever the same step is asked for.
+
+    A batch is a function of the seed and the step alone. Each round takes every row once, in another order: chunks of
+    4,096 neighbouring rows are shuffled, and rows within windows of some chunks, which are what is in memory: 64 MiB.
+    Where all rows fit into one window the order is any, each as likely.
+
+    Args:
+        vectors: where they are. Files that cannot be read from the middle (Parquet, .npz) are first written to a
+            temporary file.
+        usable: which rows to take, bool (N,).
+        batch: rows of a batch.
+        seed: of all random choices.
+
+    Raises:
+        CodewordError: no rows, or a batch or a seed that is too small.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/ten.npy", np.arange(10.0)[:, None])
+        ...     batches = VectorBatches(VectorStream(f"{folder}/ten.npy"), np.ones(10, bool), batch=5, seed=0)
+        ...     sorted(torch.cat([batches.batch(0), batches.batch(1)]).flatten().tolist()) == list(range(10))
+        True
+    """
+
+    def __init__(self, vectors: VectorStream, usable: np.ndarray, batch: int, seed: int) -> None:
+        np = load("numpy", "tokens")
+        for name, value, least in (("batch", batch, 1), ("seed", seed, 0)):
+            if value < least:
+                raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
+        if not usable.any():
+            raise CodewordError.of("at least one vector to train on", "none", "pass vectors")
+        self.batch_size, self.seed, self.usable = batch, seed, usable
+        self._source = vectors if vectors.anywhere else _Spool(vectors)
+        self._chunks = max(1, WINDOW // vectors.features // CHUNK)  # of a window
+        starts = np.arange(0, len(usable), CHUNK)
+        self._counts = np.add.reduceat(usable, starts, dtype=np.int64)  # usable rows of each chunk
+        self._total = int(self._counts.sum())
+        self._window: _Window | None = None
+        self._round: _Round | None = None
+
+    def __len__(self) -> int:
+        return self._total
+
+    def batch(self, step: int) -> Tensor:
+        """The batch of a step: float32 (batch, features)."""
+        np = load("numpy", "tokens")
+        at, end, parts = step * self.batch_size, (step + 1) * self.batch_size, []
+        while at < end:
+            number, place = divmod(at, self._total)
+            ends = self._order(number).ends
+            window = int(np.searchsorted(ends, place, side="right"))
+            rows = self._rows(number, window)
+            begin = place - (int(ends[window]) - len(rows))
+            parts.append(rows[begin : begin + end - at])
+            at += len(parts[-1])
+        return torch.from_numpy(np.concatenate(parts))
+
+    def _order(self, number: int) -> _Round:
+        np = load("numpy", "tokens")
+        if self._round is None or self._round.number != number:
+            order = np.random.default_rng([self.seed, ORDER, number]).permutation(len(self._counts))
+            starts = np.arange(0, len(order), self._chunks)
+            self._round = _Round(number, order, np.add.reduceat(self._counts[order], starts).cumsum())
+        return self._round
+
+    def _rows(self, number: int, window: int) -> np.ndarray:
+        """The usable rows of a window of a round, shuffled."""
+        np = load("numpy", "tokens")
+        if self._window is None or self._window.which != (number, window):
+            self._window = None  # the old one goes before the new one comes
+            chunks = self._order(number).order[window * self._chunks : (window + 1) * self._chunks]
+            rows = np.concatenate([self._chunk(int(chunk)) for chunk in chunks])
+            draws = np.random.default_rng([self.seed, ROWS, number, window])
+            self._window = _Window((number, window), rows[draws.permutation(len(rows))])
+        return self._window.rows
+
+    def _chunk(self, chunk: int) -> np.ndarray:
+        begin = chunk * CHUNK
+        mask = self.usable[begin : begin + CHUNK]
+        rows: np.ndarray = self._source.read(begin, begin + len(mask))[mask]
+        return rows
+
+
+class _Spool:
+    """Rows in a temporary file, which vanishes with this object."""
+
+    def __init__(self, vectors: VectorStream) -> None:
+        self.features = vectors.features
+        self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  open as long as this object is
+        weakref.finalize(self, self.file.close)
+        for rows in vectors.raw():
+            rows.tofile(self.file)
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        """As `VectorStream.read`."""
+        np = load("numpy", "tokens")
+        self.file.seek(4 * self.features * begin)
+        rows = np.fromfile(self.file, np.float32, (end - begin) * self.features)
+        return rows.reshape(-1, self.features)
