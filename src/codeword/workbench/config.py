@@ -14,6 +14,9 @@ from codeword.workbench.processes import PRECISIONS
 __all__ = ["TrainConfig"]
 
 VERSION = 1
+SCHEDULES = ("cosine", "linear", "constant")
+BEFORE = {"clip": 0.0}
+"""What runs of codeword 0.1.0 before its release did, where their settings do not say it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,16 @@ class TrainConfig:
     minutes: float | None = None
     """Stop after this many minutes at the latest; the learning rate then falls by time if that is faster."""
     learning_rate: float = 2e-3
-    """The highest learning rate: AdamW, a short warm-up, then a cosine down to zero."""
+    """The highest learning rate of AdamW; see --schedule."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up: along half a cosine or a line down to zero, or not at all."""
+    warm_up: float = 0.02
+    """The share of the steps over which the learning rate rises to its highest, 0 to 1."""
+    weight_decay: float = 0.01
+    """AdamW's, of all weights."""
+    clip: float = 1.0
+    """Gradients are shortened to this norm where they are longer; 0: never. On photographs they are of 0.05 to 0.3, and
+    longer than 1 in a few of the first hundred steps only: what it catches is what would throw a run off."""
     shuffle_colours: bool = False
     """Swap red, green and blue in half of the crops: for a few pictures that have few colours."""
     precision: Literal["no", "bf16", "fp16"] = "no"
@@ -69,7 +81,7 @@ class TrainConfig:
                 f"training settings of version {VERSION}", f"{version!r}", "upgrade codeword"
             )
         try:
-            return cls(**settings)
+            return cls(**{**BEFORE, **settings})
         except TypeError as error:
             raise CodewordError.of("the settings of a run", str(error), "train into a new folder") from error
 
@@ -100,3 +112,16 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise CodewordError.of(f"{name} above 0", f"{value}", f"pass another {name}")
+        self._check_optimizer()
+
+    def _check_optimizer(self) -> None:
+        for name in ("clip", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise CodewordError.of(
+                    f"{name} of at least 0", f"{getattr(self, name)}", f"pass another {name}"
+                )
+        if not 0 <= self.warm_up <= 1:
+            raise CodewordError.of("a warm_up of 0 to 1, a share", f"{self.warm_up}", "pass for example 0.05")
+        if self.schedule not in SCHEDULES:
+            expected = f"a schedule among {', '.join(SCHEDULES)}"
+            raise CodewordError.of(expected, repr(self.schedule), "pass one of these")

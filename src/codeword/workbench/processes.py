@@ -65,6 +65,10 @@ class Alone:
         """Compute the gradients, scaled where half precision needs it."""
         loss.backward()
 
+    def clip(self, module: nn.Module, norm: float) -> None:
+        """Shorten the gradients of a module to a norm, all together."""
+        nn.utils.clip_grad_norm_(module.parameters(), norm)
+
     def mean(self, values: list[float]) -> list[float]:
         """The means over all processes."""
         return values
@@ -113,6 +117,11 @@ class Accelerated(Alone):
 
     def backward(self, loss: Tensor) -> None:
         self.accelerator.backward(loss)
+
+    def clip(self, module: nn.Module, norm: float) -> None:
+        self.accelerator.clip_grad_norm_(
+            module.parameters(), norm
+        )  # of fp16 the gradients that are not scaled
 
     def mean(self, values: list[float]) -> list[float]:
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)

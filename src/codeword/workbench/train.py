@@ -20,6 +20,7 @@ from codeword.workbench.media import Medium, Source, build
 from codeword.workbench.optimizer import pack, unpack
 from codeword.workbench.processes import Alone
 from codeword.workbench.run import Run
+from codeword.workbench.schedule import learning_rate
 from codeword.workbench.threads import threads_of
 from codeword.workbench.tokenise import ItemTokenizer
 
@@ -87,7 +88,10 @@ class Trainer:
         self.tokenizer: Tokenizer = load_tokenizer(run.folder) if resume else build(config, medium)
         self.tokenizer.to(self.processes.device).train()
         self.optimizer = torch.optim.AdamW(
-            self.tokenizer.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
+            self.tokenizer.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.weight_decay,
         )
         self.step, self.seconds = 0, 0.0
         self.sums = {"loss": 0.0, "error": 0.0, "count": 0}
@@ -153,10 +157,12 @@ class Trainer:
         batch = self.batches.batch(self.step)
         batch = batch.chunk(self.processes.count)[self.processes.rank].to(self.processes.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+            group["lr"] = learning_rate(self.config, self.step, self.share)
         loss, error = self.objective(batch)
         self.stepper.zero_grad()
         self.processes.backward(loss)
+        if self.config.clip:
+            self.processes.clip(self.objective, self.config.clip)
         self.stepper.step()
         self.step += 1
         return loss.item(), error.item()
@@ -174,12 +180,6 @@ class Trainer:
         self.sums["error"] += error
         self.sums["count"] += 1
         return stops > 0
-
-    def _learning_rate(self) -> float:
-        """A warm-up over the first 2 % of the steps, then half a cosine down to zero."""
-        warm_up = max(1, self.config.steps // 50)
-        rising = min(1.0, (self.step + 1) / warm_up)
-        return self.config.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * self.share))
 
     def _evaluate(self) -> None:
         if self.source.held_out and self.processes.rank == 0:  # the others wait for it in their next step
