@@ -1,10 +1,11 @@
 """Tokenizers: an encoder, a quantizer and a decoder in one small model."""
 
+from codeword.tokenizers.audio import AudioTokenizer
 from codeword.tokenizers.base import Tokenizer, TokenizerOutput
 from codeword.tokenizers.image import ImageTokenizer
 from codeword.tokenizers.vectors import VectorTokenizer
 
-__all__ = ["TOKENIZERS", "ImageTokenizer", "Tokenizer", "TokenizerOutput", "VectorTokenizer"]
+__all__ = ["TOKENIZERS", "AudioTokenizer", "ImageTokenizer", "Tokenizer", "TokenizerOutput", "VectorTokenizer"]
 
-TOKENIZERS: tuple[type[Tokenizer], ...] = (ImageTokenizer, VectorTokenizer)
+TOKENIZERS: tuple[type[Tokenizer], ...] = (ImageTokenizer, AudioTokenizer, VectorTokenizer)
 """All that a checkpoint can hold."""

@@ -1,0 +1,111 @@
+"""A small convolutional tokenizer for sounds: encoder, quantizer, decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from codeword.errors import CodewordError
+from codeword.quantizers import Quantizer
+from codeword.tokenizers.audio_blocks import AudioDecoder, AudioEncoder
+from codeword.tokenizers.base import Tokenizer
+
+__all__ = ["AudioTokenizer"]
+
+
+class AudioTokenizer(Tokenizer):
+    """Sounds to a row of code indices and back.
+
+    The encoder is a strided convolution and `blocks` dilated residual units for each of `strides`, with Snake
+    activations; the decoder is its mirror. Nothing in it looks across the batch (no batch norm), so a sound is
+    encoded the same whatever is beside it. After SoundStream, Zeghidour et al. 2021 (arXiv 2107.03312), section
+    III, but that nothing is computed at the full rate.
+
+    Sounds are (batch, 1, samples), float, -1 to 1, of any length from one step up: a step is as many samples as the
+    product of the strides, `stride`. A length that is no multiple of it is filled up with silence, so reconstructions
+    and decoded sounds are steps x stride: up to stride - 1 samples longer than what went in. `pad` does the same to a
+    target that you want to compare with.
+
+    Args:
+        quantizer: any quantizer of single vectors whose indices decode, with `dim=1`; its `features` is the number
+            of channels that it sees.
+        sample_rate: samples per second of the sounds; it changes nothing here, but belongs to what is decoded.
+        width: channels after the first stride; they double at each stride.
+        strides: how much shorter each convolution makes a sound, each from 2 up.
+        blocks: residual units at each stride on each side, of dilations 1, 3, 9, 1, ...
+
+    Raises:
+        CodewordError: numbers that are too small, a quantizer that cannot serve, a sound that is shorter than a step
+            or has not one channel.
+
+    Example:
+        >>> import torch, codeword
+        >>> from codeword.tokenizers import AudioTokenizer
+        >>> quantizer = codeword.from_spec("rvq3x64", features=8, dim=1)
+        >>> tokenizer = AudioTokenizer(quantizer, sample_rate=8000, width=4, strides=(5, 8)).eval()
+        >>> indices = tokenizer.encode(torch.zeros(2, 1, 1999))
+        >>> tuple(indices.shape), tuple(tokenizer.decode(indices).shape)
+        ((2, 50, 3), (2, 1, 2000))
+        >>> tokenizer.bits_per_second
+        3600.0
+    """
+
+    kind = "audio"
+    unit = "samples"
+    grid = ("steps",)
+
+    def __init__(
+        self,
+        quantizer: Quantizer,
+        *,
+        sample_rate: int,
+        width: int = 32,
+        strides: Sequence[int] = (5, 8),
+        blocks: int = 2,
+    ) -> None:
+        _check(sample_rate, width, strides, blocks)
+        channels = quantizer.features
+        encoder, decoder = (part(width, channels, strides, blocks) for part in (AudioEncoder, AudioDecoder))
+        super().__init__(quantizer, encoder, decoder)
+        self.sample_rate, self.width, self.strides, self.blocks = sample_rate, width, tuple(strides), blocks
+        self.stride = math.prod(self.strides)
+
+    @property
+    def bits_per_second(self) -> float:
+        """The bits that the indices of a second of sound can tell."""
+        return self.bits_per_position * self.sample_rate / self.stride
+
+    def pad(self, sounds: Tensor) -> Tensor:
+        """Extend at the end to a multiple of the stride, with silence."""
+        if sounds.dim() != 3 or sounds.shape[1] != 1:
+            expected, got = "sounds of shape (batch, 1, samples)", f"{tuple(sounds.shape)}"
+            raise CodewordError.of(expected, got, "mix the channels down to one, on axis 1")
+        samples = sounds.shape[-1]
+        if samples < self.stride:
+            expected = f"a sound of at least {self.stride} samples (one step covers so many)"
+            raise CodewordError.of(expected, f"{samples}", "leave it out or make it longer")
+        missing = -samples % self.stride
+        if not (torch.compiler.is_exporting() or missing):  # a program for all lengths pads always
+            return sounds
+        return F.pad(sounds, (0, missing))
+
+    def example(self) -> Tensor:
+        return torch.zeros(2, 1, 3 * self.stride + 1)
+
+    def options(self) -> dict[str, Any]:
+        sizes = {"width": self.width, "strides": list(self.strides), "blocks": self.blocks}
+        return {"sample_rate": self.sample_rate, **sizes}
+
+
+def _check(sample_rate: int, width: int, strides: Sequence[int], blocks: int) -> None:
+    if not strides or min(strides) < 2:
+        got = f"{tuple(strides)}"
+        raise CodewordError.of("strides of at least 2, at least one", got, "pass for example strides=(5, 8)")
+    for name, value, least in (("sample_rate", sample_rate, 1), ("width", width, 1), ("blocks", blocks, 0)):
+        if value < least:
+            raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"raise {name}")
