@@ -43,6 +43,9 @@ class Quantizer(nn.Module):
     enabled = True  # False: vectors pass as they are; see `codeword.disabled`
     index_shape: tuple[int, ...] = ()  # of the indices of one vector: the axes that follow those of the input
     choices: tuple[str, ...] = ()  # what forward, encode and decode may be told by name at each call
+    map_size: tuple[
+        int, ...
+    ] = ()  # of the maps that it takes whole, where it does not take vectors one by one
     drops = False  # whether training leaves some of the indices out; see `drop`
     stagewise = False  # whether its parts learn one after another
     no_decode: str | None = None  # where indices alone do not give the output: why

@@ -175,6 +175,12 @@ def check_parts(quantizers: Sequence[Quantizer]) -> None:
             raise CodewordError.of(
                 "parts with their features on the last axis", f"dim={child.dim}", "give dim to the outermost"
             )
+        if child.map_size:
+            raise CodewordError.of(
+                "parts that take vectors one by one",
+                f"{child.spec}, which takes maps of size {child.map_size}",
+                "give it the quantizers to combine as its scales",
+            )
 
 
 def repeated(valid: Valid, times: int) -> Valid:

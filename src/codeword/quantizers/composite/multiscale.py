@@ -92,6 +92,7 @@ class Multiscale(Composite):
         self.sizes = tuple(sizes)
         self.scales = [(size,) if isinstance(size, int) else tuple(size) for size in self.sizes]
         _check_sizes(self.scales, self.sizes, self.count)
+        self.map_size = self.scales[-1]
         self.tokens = [math.prod(size) for size in self.scales]
         self.index_shape = (sum(self.tokens), *self.parts[0].index_shape)
 
