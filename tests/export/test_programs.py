@@ -54,6 +54,24 @@ def test_as_many_axes_as_the_example_has(vq):
     assert torch.equal(out.quantized, vq(x).quantized)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "dim", "shape"),
+    [("((1,1),(3,4))", 1, (5, 6, 3, 4)), ("(2,7)", -1, (5, 7, 6)), ("((2,1),(2,3))", 3, (5, 2, 3, 6))],
+)
+def test_maps_are_of_the_last_scale(sizes, dim, shape):
+    torch.manual_seed(0)
+    quantizer = codeword.from_spec(f"multiscale2x9,sizes={sizes}", features=6, dim=dim)
+    quantizer(torch.randn(30, *shape[1:]))
+    encode, decode = (export.program(quantizer, part).module() for part in ("encode", "decode"))
+    for maps in (1, *shape[:1], 40):
+        x = torch.randn(maps, *shape[1:])
+        indices = encode(x)
+        assert torch.equal(indices, quantizer.encode(x))
+        assert torch.equal(decode(indices), quantizer.decode(indices))
+    with pytest.raises(CodewordError, match="maps of size"):
+        export.program(quantizer, "encode", torch.zeros(2, *[6] * (len(shape) - 1)))
+
+
 def test_pictures_of_any_size(tokenizer):
     encode, decode = (export.program(tokenizer, part).module() for part in ("encode", "decode"))
     for shape in ((1, 3, 32, 32), (3, 3, 17, 44), (2, 3, 5, 8), (1, 3, 4, 40)):

@@ -52,7 +52,7 @@ def interface_of(model: Model, part: Part, example: Tensor | None = None) -> Int
         return encoding
     indices = model.encode(encoding.example).clone()
     features = 1 if isinstance(model, Tokenizer) else model.dim % encoding.example.ndim
-    places = [encoding.axes[axis] for axis in range(encoding.example.ndim) if axis != features]
+    places = [encoding.axes[axis] for axis in sorted(encoding.axes) if axis != features]
     if isinstance(model, Layout):
         places = [(f"axis{axis}", 1) for axis in range(model.position_axes)]
     axes = {axis: (name, min(least, 1)) for axis, (name, least) in enumerate(places)}
@@ -87,16 +87,23 @@ def _tokenizer(model: Tokenizer, example: Tensor | None) -> Interface:
 
 
 def _quantizer(model: Quantizer, example: Tensor | None) -> Interface:
-    steps = model.size if isinstance(model, Layout) else ()
-    axes = 2 + len(steps) if steps else max(2, model.dim + 1, -model.dim)
     if example is None:
-        # Whole pieces, where vectors are pieces of their surroundings.
-        sizes = [size * step for size, step in zip(SIZES, (1, *steps, *[1] * axes), strict=False)][: axes - 1]
-        sizes.insert(model.dim % axes, model.features)
-        example = torch.zeros(sizes, device=model.device)
+        example = torch.zeros(_usual_shape(model), device=model.device)
     features = model.dim % example.ndim
     names = PLACES.get(example.ndim - 1, tuple(f"axis{axis}" for axis in range(example.ndim - 1)))
     places = [axis for axis in range(example.ndim) if axis != features]
-    least = (1, *steps) if steps else (0,) * len(places)
-    free = {axis: (name, size) for axis, name, size in zip(places, names, least, strict=True)}
-    return Interface("vectors", "indices", example, free)
+    free = len(places) - len(model.map_size)
+    least = (1, *model.size) if isinstance(model, Layout) else (0,) * free
+    axes = {axis: (name, size) for axis, name, size in zip(places[:free], names, least, strict=False)}
+    return Interface("vectors", "indices", example, axes)
+
+
+def _usual_shape(model: Quantizer) -> list[int]:
+    """Rows, or more axes where the model cannot do without them; whole pieces, where vectors are pieces."""
+    steps = model.size if isinstance(model, Layout) else ()
+    fixed = list(model.map_size)
+    axes = 2 + len(steps) if steps else max(2 + len(fixed), model.dim + 1, -model.dim)
+    sizes = [size * step for size, step in zip(SIZES, (1, *steps, *[1] * axes), strict=False)]
+    sizes = sizes[: axes - 1 - len(fixed)] + fixed
+    sizes.insert(model.dim % axes, model.features)
+    return sizes
