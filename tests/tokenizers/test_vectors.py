@@ -70,7 +70,7 @@ def test_layers_are_the_formula() -> None:
     weights = {name: value.double().numpy() for name, value in model.encoder.state_dict().items()}
 
     def linear(name: str, rows: np.ndarray) -> np.ndarray:
-        return rows @ weights[f"layers.{name}.weight"].T + weights[f"layers.{name}.bias"]
+        return rows @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
     def silu(rows: np.ndarray) -> np.ndarray:
         return rows / (1 + np.exp(-rows))

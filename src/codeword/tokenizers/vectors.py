@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer, from_spec
@@ -15,7 +15,7 @@ from codeword.tokenizers.base import Tokenizer, TokenizerOutput
 
 __all__ = ["VectorTokenizer"]
 
-ROWS = 256  # of one product: see _Layers
+ROWS = 256  # of one product: see _in_parts
 
 
 class VectorTokenizer(Tokenizer):
@@ -27,8 +27,8 @@ class VectorTokenizer(Tokenizer):
     layer to `width`, `blocks` residual blocks and a linear layer to the features of the quantizer, and the decoder
     its mirror: the RQ-VAE of Rajput et al. 2023 (TIGER, arXiv:2305.05065), section 3.1, with residual blocks.
 
-    In eval a vector is encoded, bit for bit, the same in whatever batch it comes: rows go through the layers by 256,
-    however many there are.
+    A vector is encoded, bit for bit, the same in whatever batch it comes: rows are encoded and decoded by 256, however
+    many there are.
 
     Args:
         quantizer: any quantizer of single vectors whose indices decode, with `dim=1`.
@@ -60,11 +60,8 @@ class VectorTokenizer(Tokenizer):
         self, quantizer: Quantizer, *, size: int, width: int = 256, blocks: int = 2, beam: int = 1
     ) -> None:
         _check(quantizer, size, width, blocks, beam)
-        encoder, decoder = (
-            (_Layers(*sizes, width, blocks) if blocks else nn.Identity())
-            for sizes in ((size, quantizer.features), (quantizer.features, size))
-        )
-        super().__init__(quantizer, encoder, decoder)
+        inner = quantizer.features
+        super().__init__(quantizer, _layers(size, inner, width, blocks), _layers(inner, size, width, blocks))
         self.size, self.width, self.blocks, self.beam = size, width, blocks, beam
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(()))
@@ -87,15 +84,17 @@ class VectorTokenizer(Tokenizer):
 
     def forward(self, x: Tensor) -> TokenizerOutput:
         """Encode, quantize and decode, with gradients through the quantizer's estimator."""
-        choices = {} if self.training else self._choices
-        quantized = self.quantizer(self.encoder(self.standard(x)), **choices)
-        return TokenizerOutput(self._restored(self.decoder(quantized.quantized)), quantized)
+        if self.training:
+            quantized = self.quantizer(self.encoder(self.standard(x)))
+            return TokenizerOutput(self._restored(self.decoder(quantized.quantized)), quantized)
+        quantized = self.quantizer(_in_parts(self.encoder, self.standard(x)), **self._choices)
+        return TokenizerOutput(self._restored(_in_parts(self.decoder, quantized.quantized)), quantized)
 
     def encode(self, x: Tensor) -> Tensor:
-        return self.quantizer.encode(self.encoder(self.standard(x)), None, **self._choices)
+        return _in_parts(self._encode, self.standard(x))
 
     def decode(self, indices: Tensor) -> Tensor:
-        return self._restored(self.decoder(self.quantizer.decode(indices)))
+        return self._restored(_in_parts(self._decode, indices))
 
     def standard(self, x: Tensor) -> Tensor:
         """Vectors checked, as the network and the quantizer see them: (x - mean) / scale."""
@@ -118,6 +117,13 @@ class VectorTokenizer(Tokenizer):
     def _choices(self) -> dict[str, int]:
         return {"beam": self.beam} if self.beam > 1 else {}
 
+    def _encode(self, rows: Tensor) -> Tensor:
+        return self.quantizer.encode(self.encoder(rows), None, **self._choices)
+
+    def _decode(self, indices: Tensor) -> Tensor:
+        rows: Tensor = self.decoder(self.quantizer.decode(indices))
+        return rows
+
     def _restored(self, x: Tensor) -> Tensor:
         return x * self.scale + self.mean
 
@@ -134,24 +140,25 @@ class _Block(nn.Module):
         return x + self.layers(x)
 
 
-class _Layers(nn.Module):
-    """Rows (N, inputs) to (N, outputs), with residual blocks between two linear layers.
+def _layers(inputs: int, outputs: int, width: int, blocks: int) -> nn.Module:
+    """Rows (N, inputs) to (N, outputs), with residual blocks between two linear layers; none for no blocks."""
+    if not blocks:
+        return nn.Identity()
+    between = [_Block(width) for _ in range(blocks)]
+    return nn.Sequential(nn.Linear(inputs, width), *between, nn.SiLU(), nn.Linear(width, outputs))
+
+
+def _in_parts(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """work(x), in parts of 256 rows, the last of them filled up with zeros.
 
     A product of few rows adds in another order than one of many, which changes the last bits, and with them now and
-    then the nearest code. So in eval all products are of 256 rows, the last of them filled up with zeros.
+    then the nearest code.
     """
-
-    def __init__(self, inputs: int, outputs: int, width: int, blocks: int) -> None:
-        super().__init__()
-        between = [_Block(width) for _ in range(blocks)]
-        self.layers = nn.Sequential(nn.Linear(inputs, width), *between, nn.SiLU(), nn.Linear(width, outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layers."""
-        if self.training or torch.compiler.is_compiling():
-            return self.layers(x)
-        parts = F.pad(x, (0, 0, 0, -len(x) % ROWS)).split(ROWS)
-        return torch.cat([self.layers(part) for part in parts])[: len(x)]
+    if torch.compiler.is_compiling():  # and exporting: a program for all sizes
+        return work(x)
+    missing = -len(x) % ROWS if len(x) else ROWS
+    parts = torch.cat([x, x.new_zeros(missing, *x.shape[1:])]).split(ROWS)
+    return torch.cat([work(part) for part in parts])[: len(x)]
 
 
 def _check(quantizer: Quantizer, size: int, width: int, blocks: int, beam: int) -> None:
