@@ -81,7 +81,7 @@ CASES = [
     (["evaluate", "run", "empty"], ["pictures in empty"]),
     (["evaluate", "empty", "images"], ["run folder"]),
     (["train", "empty", "--out", "new"], ["pictures in empty"]),
-    (["train", "small", "--out", "new"], ["at least 8 x 8 pixels"]),
+    (["train", "small", "--out", "new"], ["2 x 2 pixels are less than one code of 8 x 8"]),
     (["train", "images", "--out", "run"], ["without a run", "run", "--resume"]),
     (["train", "images", "--out", "new", "--resume"], ["training run", "new", "--resume"]),
     (["train", "images", "--out", "run", "--resume", "--steps", "99"], ["steps 12", "99"]),

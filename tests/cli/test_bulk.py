@@ -110,7 +110,7 @@ def test_a_folder_is_of_one_encoding(
     whole = contents(out)
     for data, words, named in (
         (many, ["--shard-rows", "6"], "other shard_rows"),
-        (images, ["--shard-rows", "5"], "other pictures, names"),
+        (images, ["--shard-rows", "5"], "other items, names"),
     ):
         capsys.readouterr()
         assert encode(run_folder, data, out, *words) == 2
