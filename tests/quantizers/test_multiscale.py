@@ -196,7 +196,10 @@ def test_ranks_equal_one_process(ranks, shared):
             "without stagewise",
         ),
         (lambda: from_spec("multiscale2x(rpq4),sizes=(1,2)", features=4), "without no_decode"),
-        (lambda: Grouped([build()]), r"vectors one by one, but got .* takes maps of size \(4, 6\)"),
+        (
+            lambda: from_spec("gvq2x(multiscale2x4,sizes=(1,2))", features=4),
+            r"vectors one by one, but got .* maps of size \(2,\)",
+        ),
         (lambda: from_spec("multiscale(vq4|vq4,code_features=2),sizes=(1,2,3)", features=4), "2 sizes"),
     ],
 )
