@@ -1,0 +1,6 @@
+"""How well a sound is kept: to measure by, and to train by."""
+
+from codeword.workbench.audio.distortion import relative_error, si_sdr
+from codeword.workbench.audio.mel import MelDistance, MelLoss, mel_bank
+
+__all__ = ["MelDistance", "MelLoss", "mel_bank", "relative_error", "si_sdr"]

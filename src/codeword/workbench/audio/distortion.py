@@ -1,0 +1,60 @@
+"""Errors of a waveform in dB."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from codeword.errors import CodewordError
+
+__all__ = ["relative_error", "si_sdr"]
+
+FLOOR = 1e-6
+"""Mean power below which a sound counts as silence, -60 dB of full scale: no ratio to it means anything."""
+
+
+def si_sdr(reference: Tensor, estimate: Tensor) -> Tensor:
+    """Scale-invariant signal-to-distortion ratio in dB, of the last axis.
+
+    With the means taken off, and the reference s scaled by a = <e, s> / <s, s> to be nearest to the estimate e:
+    10 log10(|a s|^2 / |e - a s|^2). Le Roux et al. 2019 (arXiv 1811.02508), equation 4. inf where the estimate is a
+    multiple of the reference, -inf where it has nothing of it, nan where either is constant.
+
+    Args:
+        reference: (..., samples).
+        estimate: of the same shape.
+
+    Returns:
+        (...), computed in float64.
+
+    Raises:
+        CodewordError: the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> reference = torch.tensor([1.0, -1.0, 1.0, -1.0])
+        >>> round(si_sdr(reference, torch.tensor([3.0, -1.0, 1.0, -3.0])).item(), 2)
+        6.02
+    """
+    if reference.shape != estimate.shape:
+        expected, got = f"an estimate of shape {tuple(reference.shape)}", f"{tuple(estimate.shape)}"
+        raise CodewordError.of(expected, got, "cut both to the same length")
+    reference, estimate = (x.double() - x.double().mean(-1, keepdim=True) for x in (reference, estimate))
+    scale = (estimate * reference).sum(-1, keepdim=True) / reference.square().sum(-1, keepdim=True)
+    wanted = scale * reference
+    return 10 * torch.log10(wanted.square().sum(-1) / (estimate - wanted).square().sum(-1))
+
+
+def relative_error(reference: Tensor, estimate: Tensor) -> Tensor:
+    """Power of the error over that of the reference in dB, of the last axis: lower is better, 0 is that of silence.
+
+    10 log10((|e - s|^2 + f) / (|s|^2 + f)) with mean powers and a floor f of -60 dB, so that silence has an error too
+    and quiet sounds do not outweigh all others.
+
+    Example:
+        >>> import torch
+        >>> round(relative_error(torch.ones(4), torch.full((4,), 0.9)).item(), 2)
+        -20.0
+    """
+    error, power = (estimate - reference).square().mean(-1), reference.square().mean(-1)
+    return 10 * torch.log10((error + FLOOR) / (power + FLOOR))
