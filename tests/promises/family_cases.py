@@ -54,6 +54,11 @@ SPECS = {
     "multiscale": "multiscale3x7,shared=true,sizes=((1,1),(2,3),(3,4))",
     "multiscale-separate": "multiscale2x(rvq2x5,dropout=0.5),sizes=(3,8),code_features=4",
     "depth-three": "rvq2x(gvq2x(rvq2x4,dropout=0.5),shared=true)",
+    "grouped-residual-grouped": "gvq2x(rvq2x(gvq2x3),code_features=4)",
+    "residual-grouped-fsq": "rvq2x(gvq2x(fsq5-3-4))",
+    "overlapped-grouped-bits": "ovq2x(gvq2x(rvq2x(bits2)))",
+    "channelwise-grouped-residual": "channelwise(gvq2x(rvq2x5)),split=4,groups=2",
+    "multiscale-grouped-residual": "multiscale2x(gvq2x(rvq2x4)),sizes=(2,4)",
 }
 
 FAMILY_SHAPES = (
@@ -61,7 +66,9 @@ FAMILY_SHAPES = (
         name: (40, FEATURES) for name, spec in SPECS.items() if "dropout" in spec
     }
     | {"channelwise": (3, FEATURES, 12), "blockwise": (3, FEATURES, 8), "patches": (3, FEATURES, 4, 6)}
+    | {"channelwise-grouped-residual": (3, FEATURES, 12)}
     | {"multiscale": (9, 3, 4, FEATURES), "multiscale-separate": (9, 8, FEATURES)}
+    | {"multiscale-grouped-residual": (5, 4, FEATURES)}
 )
 
 
@@ -75,7 +82,8 @@ FAMILY_CASES: dict[str, Callable[[], Quantizer]] = {name: _builder(spec) for nam
 TRACED = ("residual-dropout", "fsq-symmetric-noise", "bits", "overlapped")
 SLOW_FAMILIES = {(name, "P6") for name in SPECS if name not in TRACED}
 
-MASKLESS = ("multiscale", "multiscale-separate")
+LAYOUTS = ("channelwise", "blockwise", "patches", "channelwise-grouped-residual")
+MASKLESS = ("multiscale", "multiscale-separate", "multiscale-grouped-residual")
 NO_MASK = "it refuses masks by name; tests/quantizers/test_multiscale.py holds it to the rest of this"
 
 EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
@@ -85,7 +93,7 @@ EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
     ): "in training a share of the vectors is moved by noise instead of being rounded",
     **{
         (layout, promise): "its indices are of pieces, not of positions; tests/quantizers/test_layouts.py"
-        for layout in ("channelwise", "blockwise", "patches")
+        for layout in LAYOUTS
         for promise in ("P4", "P12")
     },
     **{(name, promise): NO_MASK for name in MASKLESS for promise in ("P2", "P4", "P12")},

@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional import nearest
 from codeword.kernels.nearest.blocked import widened
-from codeword.kernels.nearest.prepare import prepare
+from codeword.kernels.nearest.prepare import Prepared, prepare
 from codeword.parts import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
@@ -26,6 +26,10 @@ def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     Each of the partial sums is continued by its `beam` nearest codes, and of all those the `beam` nearest to the row
     are kept. Memory is O(N + K) beside a bounded scratch.
 
+    There are no tables of the products of codes of different stages, which would stand in for products with what is
+    left over: they pay at 256 codes and many features only, and what is left over becomes a small difference of
+    large numbers; see docs/performance.md.
+
     Args:
         rows: (N, D).
         books: the codes (K, D) of each stage.
@@ -35,9 +39,10 @@ def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     """
     if beam == 1:
         return _one_after_another(rows, books)
+    stages = [(codes, widened(prepare(codes[None], "euclidean"))) for codes in books]
     largest = max(len(codes) for codes in books)
     block = max(1, _NUMBERS // (beam * max(largest, rows.shape[1])))
-    return torch.cat([_search(part, books, beam) for part in rows.split(block)])
+    return torch.cat([_search(part, stages, beam) for part in rows.split(block)])
 
 
 def _one_after_another(rows: Tensor, books: Sequence[Tensor]) -> Tensor:
@@ -48,12 +53,12 @@ def _one_after_another(rows: Tensor, books: Sequence[Tensor]) -> Tensor:
     return torch.stack(found, 1)
 
 
-def _search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
+def _search(rows: Tensor, stages: Sequence[tuple[Tensor, Prepared]], beam: int) -> Tensor:
     left = rows[:, None]  # (N, beams, D): what each partial sum leaves over
     paths = rows.new_zeros(rows.shape[0], 1, 0, dtype=torch.int64)
-    for codes in books:
-        distances = _distances(left, codes).flatten(1)
-        best = distances.topk(min(beam, distances.shape[1]), largest=False).indices
+    for codes, prepared in stages:
+        scores = _scores(left, prepared).flatten(1)
+        best = scores.topk(min(beam, scores.shape[1])).indices
         source, index = best // len(codes), best % len(codes)
         left = left.gather(1, source[..., None].expand(-1, -1, left.shape[2])) - codes[index]
         paths = torch.cat(
@@ -63,12 +68,11 @@ def _search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     return paths[torch.arange(len(paths), device=paths.device), best]
 
 
-def _distances(left: Tensor, codes: Tensor) -> Tensor:
-    """Squared distances (N, beams, K), with the arithmetic of the search for one nearest code."""
-    centred, offsets, shift = widened(prepare(codes[None], "euclidean"))
-    rows = left.flatten(0, 1) - shift
-    scores = torch.baddbmm(offsets[:, None], rows, centred.mT)  # (|x|^2 - |x - c|^2) / 2
-    return (rows.square().sum(-1, keepdim=True) - 2 * scores).view(*left.shape[:2], len(codes))
+def _scores(left: Tensor, prepared: Prepared) -> Tensor:
+    """-|x - c|^2 / 2 (N, beams, K), with the arithmetic of the search for one nearest code."""
+    rows = left.flatten(0, 1) - prepared.shift
+    scores = torch.baddbmm(prepared.offsets[:, None], rows, prepared.codes.mT)  # with |x|^2 / 2 more
+    return scores.sub_(rows.square().sum(-1, keepdim=True) / 2).view(*left.shape[:2], -1)
 
 
 def codes_of(stage: Quantizer) -> Tensor:
