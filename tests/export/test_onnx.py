@@ -94,6 +94,22 @@ def test_the_search_in_a_model_of_ones_own(metric, k, groups):
     assert found[0, 3].reshape(-1).tolist() == list(range(k))
 
 
+@pytest.mark.parametrize("size", [64, 3000])  # of more than 2048 codes, a share tells where most are
+def test_a_code_far_away_does_not_blur_the_others(size):
+    draw = torch.Generator().manual_seed(2)
+    vq = codeword.VectorQuantizer(8, size)
+    codes = 7 + torch.randn(size, 8, generator=draw)
+    codes[2] = 1e5
+    codes[3] = torch.inf
+    vq.codebook.start_from_(codes)
+    x = 7 + torch.randn(2000, 8, generator=draw)
+    (found,) = session_of(export.onnx_model(vq.eval())).run(None, {"vectors": x.numpy()})
+    distances = ((x.double()[:, None] - codes.double()) ** 2).sum(-1).nan_to_num(posinf=1e300).numpy()
+    reached = np.take_along_axis(distances, found[:, None], 1)[:, 0]
+    np.testing.assert_allclose(reached, distances.min(1), rtol=1e-4, atol=1e-5)
+    assert (found == distances.argmin(1)).mean() > 0.999
+
+
 @pytest.mark.parametrize("opset", [9, 17, 24])
 def test_an_opset_that_cannot_be_written(opset):
     with pytest.raises(CodewordError, match=f"opset from 18 to 23, but got {opset}"):

@@ -11,9 +11,12 @@ from typing import Any
 
 import torch
 
+from codeword.kernels.nearest.prepare import SAMPLE
 from codeword.packages import load
 
 __all__ = ["translations"]
+
+TINY = torch.finfo(torch.float32).tiny
 
 SCRATCH_SCORES = 1 << 20  # scores held at once: 4 MiB of float32
 
@@ -52,16 +55,35 @@ def _prepare(op: Any, codes: Any, metric: str) -> tuple[Any, Any, Any]:
     """The codes (G, K, D) centred, their offsets (G, 1, K) and the shift of the rows; see `kernels/nearest/prepare`."""
     zero, infinity = op.CastLike(0.0, codes), op.CastLike(float("-inf"), codes)
     finite = _are_finite(op, codes)
-    count = op.ReduceSum(op.CastLike(finite, codes), [-2], keepdims=1)
-    total = op.ReduceSum(op.Where(finite, codes, zero), [-2], keepdims=1)
-    mean = op.Div(total, op.Max(count, op.CastLike(1.0, codes)))
-    centred = op.Where(finite, op.Sub(codes, mean), zero)
+    centre = _centre(op, codes, finite)
+    centred = op.Where(finite, op.Sub(codes, centre), zero)
     squares = op.ReduceSum(op.Mul(centred, centred), [-1], keepdims=1)
     euclidean = metric == "euclidean"
     offsets = op.Mul(squares, op.CastLike(-0.5 if euclidean else 0.0, codes))
     offsets = op.Transpose(op.Where(finite, offsets, infinity), perm=[0, 2, 1])
     centred.dtype, centred.shape = codes.dtype, codes.shape
-    return centred, offsets, mean if euclidean else zero
+    return centred, offsets, centre if euclidean else zero
+
+
+def _centre(op: Any, codes: Any, finite: Any) -> Any:
+    """About the middle (G, 1, D) of most codes, as `kernels/nearest/prepare` finds it."""
+    size = codes.shape[1]
+    sample = (_whole(op, 0), _whole(op, size), _whole(op, 1), _whole(op, max(1, size // SAMPLE)))
+    codes, finite = op.Slice(codes, *sample), op.Slice(finite, *sample)
+    weights, codes = op.CastLike(finite, codes), op.Where(finite, codes, op.CastLike(0.0, codes))
+    for _ in range(4):
+        far = op.ReduceSum(op.Abs(op.Sub(codes, _mean(op, codes, weights))), [-1], keepdims=1)
+        least = op.Mul(op.ReduceMax(far, [-2], keepdims=1), op.CastLike(1e-6, far))
+        near = op.Add(op.Add(op.ReduceMin(far, [-2], keepdims=1), least), op.CastLike(TINY, far))
+        closeness = op.Div(near, op.Add(far, near))
+        weights = op.Mul(weights, op.Mul(closeness, closeness))
+    return _mean(op, codes, weights)
+
+
+def _mean(op: Any, codes: Any, weights: Any) -> Any:
+    total = op.ReduceSum(weights, [-2], keepdims=1)
+    empty = op.CastLike(op.Equal(total, op.CastLike(0.0, total)), total)
+    return op.Div(op.ReduceSum(op.Mul(weights, codes), [-2], keepdims=1), op.Add(total, empty))
 
 
 def _by_blocks(op: Any, ir: Any, rows: Any, codes: Any, offsets: Any, k: int) -> Any:
