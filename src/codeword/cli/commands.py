@@ -9,6 +9,7 @@ from codeword.cli.demo import Demo
 from codeword.cli.encode import Encode
 from codeword.cli.evaluate import Evaluate
 from codeword.cli.export import Export
+from codeword.cli.tokens import Tokens
 from codeword.cli.train import Train
 
 __all__ = ["COMMANDS", "Runs"]
@@ -28,4 +29,5 @@ COMMANDS: dict[str, type[Runs]] = {
     "decode": Decode,
     "evaluate": Evaluate,
     "export": Export,
+    "tokens": Tokens,
 }

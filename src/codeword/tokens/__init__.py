@@ -5,6 +5,7 @@ Reading one needs neither weights nor a model nor torch: numpy and pyarrow (`pip
 
 from __future__ import annotations
 
+from codeword.tokens.delay import delay_pattern, undo_delay_pattern
 from codeword.tokens.folder import TokenFolder, read_tokens, shard_name
 from codeword.tokens.header import FORMAT_VERSION, GRIDS, Header
 from codeword.tokens.names import check_name
@@ -19,7 +20,9 @@ __all__ = [
     "TokenFolder",
     "TokenWriter",
     "check_name",
+    "delay_pattern",
     "read_tokens",
     "shard_name",
+    "undo_delay_pattern",
     "write_tokens",
 ]

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["CodeUse", "say_codes"]
+__all__ = ["CodeUse", "Used", "say_codes"]
+
+
+class Used(NamedTuple):
+    """How the codes of one codebook are used."""
+
+    codes: int
+    """How many occur."""
+    entropy: float
+    """What a token tells on average, in bits: -sum p log2 p of the shares p of the codes."""
+
+    @property
+    def perplexity(self) -> float:
+        """2 to the entropy: as many codes would tell as much if all occurred alike; 0 without tokens."""
+        return 2**self.entropy if self.codes else 0.0
 
 
 class CodeUse:
@@ -21,6 +36,8 @@ class CodeUse:
         >>> use.add(np.array([[0, 7], [1, 7], [2, 7], [3, 7]]))
         >>> use.perplexity, use.used
         (2.5, 5)
+        >>> use.of_codebooks
+        [Used(codes=4, entropy=2.0), Used(codes=1, entropy=0.0)]
     """
 
     def __init__(self, codebooks: int) -> None:
@@ -28,14 +45,24 @@ class CodeUse:
         self._counts = [(nothing, nothing)] * codebooks
 
     def add(self, indices: np.ndarray) -> None:
-        """Count the tokens of one picture: int64 (..., *trailing_shape)."""
+        """Count the tokens of an item, or of many: int64 (..., *trailing_shape)."""
         columns = indices.reshape(-1, len(self._counts)).T
         self._counts = [_merged(*old, column) for old, column in zip(self._counts, columns, strict=True)]
 
     @property
+    def of_codebooks(self) -> list[Used]:
+        """Each codebook by itself, in order."""
+        return [Used(len(codes), _entropy(counts)) for codes, counts in self._counts]
+
+    @property
     def perplexity(self) -> float:
         """2 to the entropy of the codes in bits; of several codebooks the mean."""
-        return float(np.mean([_perplexity(counts) for _, counts in self._counts]))
+        return float(np.mean([used.perplexity for used in self.of_codebooks]))
+
+    @property
+    def counts(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each codebook, the codes that occur, in order, and how often each does."""
+        return list(self._counts)
 
     @property
     def used(self) -> int:
@@ -65,9 +92,9 @@ def _merged(codes: np.ndarray, counts: np.ndarray, tokens: np.ndarray) -> tuple[
     return all_codes, totals
 
 
-def _perplexity(counts: np.ndarray) -> float:
+def _entropy(counts: np.ndarray) -> float:
     shares = counts / max(1, counts.sum())
-    return float(2 ** -(shares * np.log2(shares)).sum()) if len(counts) else 0.0
+    return max(0.0, -float((shares * np.log2(shares)).sum()))
 
 
 def _say(size: int) -> str:

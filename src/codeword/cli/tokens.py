@@ -1,0 +1,187 @@
+"""`codeword tokens`: what is in token files, how small they could be, and other formats of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import OmitSubcommandPrefixes, Positional, subcommand
+
+from codeword.cli.console import Console
+
+if TYPE_CHECKING:
+    from codeword.workbench.token_stats import Inside, TokenStats
+
+__all__ = ["Tokens"]
+
+SIZES = {
+    "plain": "narrowest unsigned integers",
+    "packed": "as few whole bits as each codebook needs",
+    "entropy": "what their frequencies allow",
+    "zstd": "zstd of the plain ones",
+    "coded": "range coder, adaptive frequencies",
+}
+MOST_CODEBOOKS = 32  # that are listed on the screen
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what token files are: kind, tokenizer, items, codebooks. Everything in them is verified."""
+
+    tokens: Positional[Path]
+    """A token file, or a folder of them."""
+    json: bool = False
+    """Write one JSON object and nothing else."""
+
+    def run(self) -> int:
+        """Look, and give the exit code."""
+        from codeword.tokens import read_tokens
+        from codeword.workbench.token_stats import look_into
+
+        console, tokens = Console(quiet=self.json), read_tokens(self.tokens)
+        inside = look_into(tokens, console.track(tokens.batches(), "reading"))
+        if self.json:
+            return _put({"path": str(self.tokens), **inside.to_json()})
+        console.say(_said(_facts(str(self.tokens), inside)))
+        return 0
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Count the codes, and tell how small the tokens can be made: packed, by zstd, by a range coder.
+
+    The range coder needs `pip install "codeword[entropy]"`. It codes each codebook by the frequencies of the tokens
+    before, so that nothing else is needed to decode; everything is decoded again and compared.
+    """
+
+    tokens: Positional[Path]
+    """A token file, or a folder of them."""
+    json: bool = False
+    """Write one JSON object and nothing else."""
+
+    def run(self) -> int:
+        """Measure, and give the exit code."""
+        from codeword.tokens import read_tokens
+        from codeword.workbench.token_stats import measure
+
+        console, tokens = Console(quiet=self.json), read_tokens(self.tokens)
+        stats = measure(tokens.header, console.track(tokens.batches(), "measuring"))
+        if self.json:
+            return _put({"path": str(self.tokens), **stats.to_json()})
+        _show_codebooks(console, stats)
+        _show_sizes(console, stats)
+        return 0
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Write token files in a format that other programs read: .npy arrays, or JSON lines."""
+
+    tokens: Positional[Path]
+    """A token file, or a folder of them."""
+    out: Path
+    """What to write: a folder, new or empty, of .npy files; or one file of JSON lines."""
+    format: Literal["npy", "jsonl"] = "npy"
+    """npy: tokens.npy of the narrowest unsigned type, offsets.npy if the items differ in size, names.json,
+    about.json. jsonl: an object for each item."""
+    delay: bool = False
+    """Delay stage q of audio by q steps and fill the corners with a pad: what audio language models learn from."""
+    json: bool = False
+    """Write one JSON object about what was done, and nothing else."""
+
+    def run(self) -> int:
+        """Write, and give the exit code."""
+        from codeword.tokens import read_tokens
+        from codeword.workbench.folders import whole_folder
+        from codeword.workbench.token_exports import pack_json_lines, pack_npy
+
+        console, tokens = Console(quiet=self.json), read_tokens(self.tokens)
+        if self.format == "jsonl":
+            pack_json_lines(tokens, self.out, console.track, delay=self.delay)
+        else:
+            with whole_folder(self.out) as folder:
+                pack_npy(tokens, folder, console.track, delay=self.delay)
+        if self.json:
+            return _put(
+                {"path": str(self.out), "format": self.format, "items": len(tokens), "delay": self.delay}
+            )
+        console.say(f"{len(tokens)} items: {self.out}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Look into token files, measure them, or write them in other formats."""
+
+    what: OmitSubcommandPrefixes[
+        Annotated[Info, subcommand("info")]
+        | Annotated[Stats, subcommand("stats")]
+        | Annotated[Pack, subcommand("pack")]
+    ]
+
+    def run(self) -> int:
+        """Do what was asked for, and give the exit code."""
+        return self.what.run()
+
+
+def _put(result: dict[str, Any]) -> int:
+    sys.stdout.write(json.dumps(result) + "\n")
+    return 0
+
+
+def _said(facts: Sequence[tuple[str, str]]) -> str:
+    width = max(len(word) for word, _ in facts)
+    return "\n".join(f"{word:<{width}}  {value}" for word, value in facts)
+
+
+def _facts(path: str, inside: Inside) -> list[tuple[str, str]]:
+    from codeword.workbench.code_use import say_codes
+
+    lists = "one token" if not inside.trailing_shape else f"tokens of shape {inside.trailing_shape}"
+    return [
+        ("tokens", path),
+        ("kind", inside.kind),
+        ("tokenizer", inside.tokenizer),
+        ("items", f"{inside.items}"),
+        *((axis, _range(*sides)) for axis, sides in inside.grid.items()),
+        ("tokens in all", f"{inside.tokens}"),
+        ("codebooks", say_codes(inside.codebook_sizes)),
+        ("at a position", f"{lists}, {inside.token_type}"),
+        *((name.replace("_", " "), f"{value}") for name, value in inside.facts.items()),
+        ("size", f"{inside.bytes} bytes in {inside.files} file{'s' * (inside.files != 1)}"),
+        ("format version", f"{inside.version}"),
+    ]
+
+
+def _range(least: int, most: int) -> str:
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
+def _show_codebooks(console: Console, stats: TokenStats) -> None:
+    rows = [
+        (f"{number}", f"{book.size}", f"{book.used}", f"{book.perplexity:.1f}", f"{book.entropy:.3f}")
+        for number, book in enumerate(stats.codebooks[:MOST_CODEBOOKS])
+    ]
+    headings = ("codebook", "codes", "used", "perplexity", "entropy, bits")
+    console.table(f"{stats.items} items, {stats.tokens} tokens", headings, rows)
+    if len(stats.codebooks) > MOST_CODEBOOKS:
+        console.say(f"and {len(stats.codebooks) - MOST_CODEBOOKS} more codebooks (--json has all)")
+
+
+def _show_sizes(console: Console, stats: TokenStats) -> None:
+    rows = [
+        (SIZES[name], f"{size}", f"{stats.bits_per_item[name]:.1f}", *(_rate(stats, name)))
+        for name, size in stats.bytes.items()
+    ]
+    headings = ("tokens without names", "bytes", "bits/item", *([stats.unit] if stats.rate else []))
+    console.table("how small", headings, rows)
+    if "coded" not in stats.bytes:
+        console.say('the range coder needs: pip install "codeword[entropy]"')
+
+
+def _rate(stats: TokenStats, name: str) -> list[str]:
+    return [f"{stats.rate[name]:.4g}"] if stats.rate else []
