@@ -37,7 +37,12 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
     return checkpoints.load(folder).state_dict()
 
 
-def test_resuming_gives_the_same_bits(tmp_path: Path, config: TrainConfig, pictures: Named) -> None:
+@pytest.mark.parametrize("average", [None, 0.9], ids=["last weights", "mean weights"])
+@pytest.mark.parametrize("quantizer", ["vq16", "vq16,codebook=gradient,penalties=(codebook,commitment)"])
+def test_resuming_gives_the_same_bits(
+    tmp_path: Path, config: TrainConfig, pictures: Named, average: float | None, quantizer: str
+) -> None:
+    config = TrainConfig(**{**vars(config), "average": average, "quantizer": quantizer})
     start(tmp_path / "straight", config, pictures).fit()
     for steps in (7, 13):  # stopped twice, once in the middle of a window of the metrics
         if steps == 7:
@@ -184,6 +189,7 @@ def test_a_tokenizer_is_not_trained_over(folder: Path, config: TrainConfig) -> N
         ({"learning_rate": 0.0}, "above 0"),
         ({"learning_rate": float("nan")}, "above 0"),
         ({"minutes": 0.0}, "above 0"),
+        ({"average": 1.0}, "an average of 0 to below 1"),
         ({"quantizer": "vq0"}, "at least 1"),
         ({"quantizer": "nothing12"}, "nothing"),
     ],

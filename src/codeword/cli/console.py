@@ -61,6 +61,8 @@ class Console:
             def report(progress: Progress) -> None:
                 figures = _figures_of(progress, watched)
                 bar.update(task, completed=progress.share, step=_steps_of(progress), figures=figures)
+                if progress.note is not None:
+                    self.say(f"note: {progress.note}")
 
             yield report
 
@@ -82,8 +84,8 @@ class Console:
         figures = [figure for figure in medium.figures if figure.key in evaluation.total.figures]
         headings = ("name", *(figure.heading for figure in figures), "perplexity", "codes used")
         rows = [_row(scores, medium, figures) for scores in evaluation.items]
-        if len(rows) > NAMED:
-            self.say(f"{len(rows)} {kind}; the first {NAMED} by name:")
+        if evaluation.count > NAMED:
+            self.say(f"{evaluation.count} {kind}; the first {NAMED} by name:")
             rows = rows[:NAMED]
         total = _row(evaluation.total._replace(name="mean; codes of all"), medium, figures)
         self.table(f"{kind}, {say_codes(evaluation.codebook_sizes)}", headings, rows, total)
@@ -143,6 +145,8 @@ class _PlainProgress:
         if progress.share >= self.next:
             self.say(f"step {_steps_of(progress)}  {_figures_of(progress, self.watched)}")
             self.next = min(1.0, progress.share + 0.05)
+        if progress.note is not None:
+            self.say(f"note: {progress.note}")
 
 
 def _steps_of(progress: Progress) -> str:
@@ -155,7 +159,8 @@ def _figures_of(progress: Progress, watched: Figure) -> str:
 
     held_out = "" if progress.held_out is None else f"  held out {say(progress.held_out)}"
     quality = f"{watched.heading} {say(progress.quality)}"
-    return f"loss {progress.loss:.4f}  {quality}{held_out}  codes used {progress.used:.0%}"
+    used, pace = f"codes used {progress.used:.0%}", f"{progress.milliseconds:.0f} ms/step"
+    return f"loss {progress.loss:.4f}  {quality}{held_out}  {used}  {pace}"
 
 
 def _row(scores: Scores, medium: Medium, figures: Sequence[Figure]) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) 
     source, medium = prepared.source, prepared.medium
     items = source.held_out or source.training[:8]
     kind = f"held-out {medium.items}" if source.held_out else f"training {medium.items} (none is held out)"
-    tokenizer = ItemTokenizer(trainer.tokenizer)
+    tokenizer = ItemTokenizer(trainer.result)
     evaluation = evaluate(tokenizer, items)
     console.scores(evaluation, medium, kind)
     rate = medium.figures[1]

@@ -37,6 +37,8 @@ class TrainConfig:
     """Residual blocks in the encoder and in the decoder."""
     size: int = 64
     """Side of the square crops to train on, in pixels. Of sounds: samples of an excerpt."""
+    sample_rate: int | None = None
+    """Of sounds: samples per second; those of another rate are resampled."""
     batch: int = 8
     """Crops, excerpts or vectors per step, in all processes together."""
     steps: int = 5000
@@ -54,6 +56,8 @@ class TrainConfig:
     clip: float = 1.0
     """Gradients are shortened to this norm where they are longer; 0: never. On photographs they are of 0.05 to 0.3, and
     longer than 1 in a few of the first hundred steps only: what it catches is what would throw a run off."""
+    average: float | None = None
+    """Keep and measure a running mean of the weights with this decay, such as 0.999, instead of the last ones."""
     shuffle_colours: bool = False
     """Swap red, green and blue in half of the crops: for a few pictures that have few colours."""
     precision: Literal["no", "bf16", "fp16"] = "no"
@@ -120,6 +124,8 @@ class TrainConfig:
                 raise CodewordError.of(
                     f"{name} of at least 0", f"{getattr(self, name)}", f"pass another {name}"
                 )
+        if self.average is not None and not 0 <= self.average < 1:
+            raise CodewordError.of("an average of 0 to below 1", f"{self.average}", "pass for example 0.999")
         if not 0 <= self.warm_up <= 1:
             raise CodewordError.of("a warm_up of 0 to 1, a share", f"{self.warm_up}", "pass for example 0.05")
         if self.schedule not in SCHEDULES:

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from codeword.checkpoints import TrainingState, load_training, save
 from codeword.checkpoints import load as load_tokenizer
 from codeword.errors import CodewordError
 from codeword.functional import Usage
+from codeword.models import parameter_groups
 from codeword.tokenizers import Tokenizer
+from codeword.workbench.average import Average
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
 from codeword.workbench.media import Medium, Source, build
@@ -23,11 +26,14 @@ from codeword.workbench.run import Run
 from codeword.workbench.schedule import learning_rate
 from codeword.workbench.threads import threads_of
 from codeword.workbench.tokenise import ItemTokenizer
+from codeword.workbench.usage_advice import advise, is_low, is_time
 
 __all__ = ["Progress", "Trainer"]
 
 LOGGED = 100  # lines of metrics in a run, at most, beside the evaluations
 EVALUATIONS = 8
+NOTHING = {"loss": 0.0, "error": 0.0, "count": 0, "vectors": 0}
+WEIGHTS = "weights."  # before the names of the weights in training, where a checkpoint's model is their mean
 SETTLED = 0.1  # of the time that a run may take, before it can go by time
 
 
@@ -45,6 +51,10 @@ class Progress(NamedTuple):
     """Share of codes used, 0 to 1."""
     held_out: float | None
     """The same figure, from the latest evaluation on held-out items."""
+    milliseconds: float = 0.0
+    """Of a step, on the clock; not in the metrics, which are the same for a run that was stopped and resumed."""
+    note: str | None = None
+    """What the user should know; said once in a run."""
 
 
 class Trainer:
@@ -87,16 +97,17 @@ class Trainer:
         self.batches = medium.batches(source.training, config)
         self.tokenizer: Tokenizer = load_tokenizer(run.folder) if resume else build(config, medium)
         self.tokenizer.to(self.processes.device).train()
+        self.average = None if config.average is None else Average(self.tokenizer, config.average)
         self.optimizer = torch.optim.AdamW(
-            self.tokenizer.parameters(),
-            lr=config.learning_rate,
+            parameter_groups(self.tokenizer, config.learning_rate),
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
         )
-        self.step, self.seconds = 0, 0.0
-        self.sums = {"loss": 0.0, "error": 0.0, "count": 0}
+        self.step, self.seconds, self.noted = 0, 0.0, False
+        self.sums = dict(NOTHING)
         self.lines: list[dict[str, Any]] = []
         state = self._resume() if resume else {}
+        self._logged = self.step, self.seconds
         self.objective, self.stepper = self.processes.prepare(
             medium.objective(self.tokenizer), self.optimizer
         )
@@ -135,7 +146,12 @@ class Trainer:
                     saved = time.monotonic()
         self._save()
         self.processes.wait()  # nobody leaves before the weights are written
-        return self.tokenizer.eval()
+        return self.result.eval()
+
+    @property
+    def result(self) -> Tokenizer:
+        """What the run is for, and what its folder holds: the tokenizer in training, or the mean of its weights."""
+        return self.tokenizer if self.average is None else self.average.mean
 
     @property
     def share(self) -> float:
@@ -156,15 +172,18 @@ class Trainer:
         """One step on this process's share of the batch: loss and error."""
         batch = self.batches.batch(self.step)
         batch = batch.chunk(self.processes.count)[self.processes.rank].to(self.processes.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.share)
+        # Codes that are a parameter are a second group, whose rate stays as it is.
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step, self.share)
         loss, error = self.objective(batch)
         self.stepper.zero_grad()
         self.processes.backward(loss)
         if self.config.clip:
             self.processes.clip(self.objective, self.config.clip)
         self.stepper.step()
+        if self.average is not None:
+            self.average.update(self.step)
         self.step += 1
+        self.sums["vectors"] += self.processes.count * self._vectors_of(batch)
         return loss.item(), error.item()
 
     def _agree(self, loss: float, error: float, stop: bool) -> bool:
@@ -183,7 +202,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         if self.source.held_out and self.processes.rank == 0:  # the others wait for it in their next step
-            scores = evaluate(ItemTokenizer(self.tokenizer.eval()), self.source.held_out, brief=True)
+            scores = evaluate(ItemTokenizer(self.result.eval()), self.source.held_out, brief=True)
             self.tokenizer.train()
             self.lines.append(
                 {"step": self.step, f"held_out_{self.watched}": scores.total.figures[self.watched]}
@@ -194,22 +213,41 @@ class Trainer:
         """The key of the figure that training watches."""
         return self.medium.figures[0].key
 
+    def _vectors_of(self, batch: Tensor) -> int:
+        """How many vectors the quantizer gets for a batch."""
+        tokenizer = self.tokenizer
+        lengths = batch.shape[batch.ndim - len(tokenizer.grid) :]
+        return len(batch) * math.prod(-(-length // tokenizer.stride) for length in lengths)
+
+    def _note(self, usage: Usage) -> str | None:
+        """A warning, once in a run, if few codes were used since the line before."""
+        low = is_time(self.step, self.config.steps) and is_low(usage, int(self.sums["vectors"]))
+        if self.noted or not low:
+            return None
+        self.noted = True
+        advice = advise(self.tokenizer.quantizer)
+        return f"{_share_of_codes(usage):.0%} of codes used after {self.step} steps; try: {advice}"
+
     def _log(self) -> Progress:
         count, held_out = self.sums["count"], f"held_out_{self.watched}"
         quantizer = self.tokenizer.quantizer
+        usage = quantizer.usage()
+        step, seconds = self._logged
         progress = Progress(
             self.step,
             self.config.steps,
             self.share,
             self.sums["loss"] / count,
             self.medium.quality(self.sums["error"] / count),
-            _share_of_codes(quantizer.usage()),
+            _share_of_codes(usage),
             next((line[held_out] for line in reversed(self.lines) if held_out in line), None),
+            1000 * (self.seconds - seconds) / max(1, self.step - step),
+            self._note(usage),
         )
         figures = {"loss": progress.loss, self.watched: progress.quality, "used": progress.used}
         self.lines.append({"step": self.step, **figures})
         quantizer.reset_usage()
-        self.sums = {"loss": 0.0, "error": 0.0, "count": 0}
+        self.sums, self._logged = dict(NOTHING), (self.step, self.seconds)
         return progress
 
     def _save(self) -> None:
@@ -217,9 +255,11 @@ class Trainer:
             return
         tensors, groups = pack(self.optimizer)
         values = {"step": self.step, "seconds": self.seconds, "sums": self.sums, "optimizer": groups}
-        values |= {"data": self.source.fingerprint, "processes": self.processes.state()}
+        values |= {"data": self.source.fingerprint, "processes": self.processes.state(), "noted": self.noted}
+        if self.average is not None:  # the mean is saved as the model
+            tensors |= {WEIGHTS + name: value for name, value in self.tokenizer.state_dict().items()}
         self.run.write_metrics(self.lines)
-        save(self.tokenizer, self.run.folder, TrainingState(tensors, values))
+        save(self.result, self.run.folder, TrainingState(tensors, values))
 
     def _resume(self) -> dict[str, Any]:
         """Take up where the checkpoint is; the state of the processes."""
@@ -230,9 +270,13 @@ class Trainer:
                 "others (their names or sizes differ)",
                 "restore them, or train into another folder",
             )
-        unpack(self.optimizer, state.tensors, state.values["optimizer"])
+        weights = {name: value for name, value in state.tensors.items() if name.startswith(WEIGHTS)}
+        if weights:  # until here the tokenizer, and its copy, are the mean
+            self.tokenizer.load_state_dict({name.removeprefix(WEIGHTS): v for name, v in weights.items()})
+        moments = {name: value for name, value in state.tensors.items() if name not in weights}
+        unpack(self.optimizer, moments, state.values["optimizer"])
         self.step, self.seconds = state.values["step"], state.values["seconds"]
-        self.sums = state.values["sums"]
+        self.sums, self.noted = NOTHING | state.values["sums"], state.values.get("noted", False)
         self.lines = [line for line in self.run.metrics() if line["step"] <= self.step]
         return dict(state.values.get("processes", {}))
 

@@ -1,0 +1,57 @@
+"""A running mean of a tokenizer's weights, itself a tokenizer: what is kept of a run, where training uses it."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from codeword.tokenizers import Tokenizer
+
+__all__ = ["Average"]
+
+
+class Average:
+    """The exponential moving average of the weights of a tokenizer that is being trained.
+
+    After n steps, with g = min(decay, (1 + n) / (10 + n)), so that the first steps are soon forgotten::
+
+        mean <- g mean + (1 - g) weights
+
+    Of the quantizer the floating-point state is averaged too, so that its codes are where the averaged encoder puts
+    its vectors; seeds, steps, counters and flags are copied.
+
+    Args:
+        tokenizer: the one in training; its weights as they are now are the first mean.
+        decay: g in the end, 0 <= decay < 1.
+
+    Source: Polyak and Juditsky 1992; the form with a rising decay is that of TensorFlow's ExponentialMovingAverage.
+
+    Example:
+        >>> import codeword
+        >>> from codeword.tokenizers import ImageTokenizer
+        >>> tokenizer = ImageTokenizer(codeword.VectorQuantizer(4, 8, dim=1), width=4)
+        >>> average = Average(tokenizer, decay=0.9)
+        >>> before = tokenizer.decoder[0].bias.clone()
+        >>> _ = tokenizer.decoder[0].bias.data.add_(1.0)
+        >>> average.update(step=1000)
+        >>> round((average.mean.decoder[0].bias - before).mean().item(), 3)
+        0.1
+    """
+
+    def __init__(self, tokenizer: Tokenizer, decay: float) -> None:
+        self.tokenizer, self.decay = tokenizer, decay
+        self.mean = copy.deepcopy(tokenizer).eval()
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights as they are after so many steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        old, new = self.mean.state_dict(), self.tokenizer.state_dict()
+        # Loaded, not written in place: quantizers note while they load whether they have their first codes.
+        self.mean.load_state_dict({name: _mean(old[name], value, decay) for name, value in new.items()})
+
+
+def _mean(old: Tensor, new: Tensor, decay: float) -> Tensor:
+    return torch.lerp(old, new, 1 - decay) if new.is_floating_point() else new

@@ -1,0 +1,88 @@
+"""An early word about codes that are not used, with something to do about it."""
+
+from __future__ import annotations
+
+import torch
+
+from codeword.functional import Usage
+from codeword.parts import Frozen
+from codeword.quantizers import FSQ, Quantizer
+from codeword.quantizers.composite.base import Composite
+from codeword.quantizers.implicit.lookup_free import BSQ, LFQ
+from codeword.quantizers.vector import VectorQuantizer
+
+__all__ = ["advise", "is_low", "is_time"]
+
+FIRST, SHARE = 500, 10  # the first look is after this many steps, or a tenth of a run that is shorter
+LEAST = 50
+LOW = 0.25  # of the codes that could have been used
+
+
+def is_time(step: int, steps: int) -> bool:
+    """Whether enough was trained to judge by: the first codes have met an encoder that has learned something.
+
+    Example:
+        >>> is_time(499, 100_000), is_time(500, 100_000), is_time(200, 2000), is_time(50, 50)
+        (False, True, True, True)
+    """
+    return step >= max(LEAST, min(FIRST, steps // SHARE))
+
+
+def is_low(usage: Usage, rows: int) -> bool:
+    """Whether a codebook uses under a quarter of the codes that so many rows could have used.
+
+    Of codebooks of K codes that all are equally likely, n rows hit K (1 - (1 - 1/K)^n). One code is always used, so
+    it is not counted. Of bits, and of other places with two levels, it is a quarter of all of them that must move.
+
+    Args:
+        usage: of the rows, fields of shape (codebooks, ...) or ().
+        rows: how many vectors were quantized.
+
+    Example:
+        >>> from codeword.functional import usage
+        >>> is_low(usage(torch.arange(100), codebook_size=1024), rows=100)
+        False
+        >>> is_low(usage(torch.arange(100) % 9, codebook_size=1024), rows=100)
+        True
+    """
+    sizes = (usage.used + usage.dead).double().flatten()
+    possible = sizes * -torch.expm1(rows * torch.log1p(-1 / sizes.clamp_min(2)))
+    share = (usage.used.double().flatten() - 1) / (possible - 1).clamp_min(1)
+    larger = share[sizes > 2]
+    return bool((larger < LOW).any() or (len(larger) < len(share) and share[sizes == 2].mean() < LOW))
+
+
+def advise(quantizer: Quantizer) -> str:
+    """What to try with a quantizer whose codes are not used, in a few words.
+
+    Example:
+        >>> from codeword import from_spec
+        >>> advise(from_spec("vq64,codebook=ema(revival=none)", features=4))
+        'leave out revival=none, so that dead codes move to where vectors are'
+    """
+    if isinstance(quantizer, Composite):
+        return advise(quantizer.distinct[-1])  # later stages are those that starve
+    if isinstance(quantizer, VectorQuantizer):
+        return _of_codebook(quantizer)
+    if isinstance(quantizer, LFQ | BSQ):
+        return (
+            f"raise entropy={quantizer.entropy} or diversity={quantizer.diversity}, or lower --learning-rate"
+        )
+    if isinstance(quantizer, FSQ):
+        return "a lower --learning-rate, fewer levels, or noise=0.5"
+    if hasattr(quantizer, "temperature"):
+        return f"raise temperature={quantizer.temperature}, or lower --learning-rate"
+    return "a lower --learning-rate, or fewer codes"
+
+
+def _of_codebook(quantizer: VectorQuantizer) -> str:
+    rule = quantizer.codebook.rule
+    if isinstance(rule, Frozen):
+        if rule.transform is None:
+            return "leave out codebook=frozen, so that the codes learn"
+        return "start from the data, init=kmeans, or let the codes learn: codebook=ema"
+    if rule.revival is None:
+        return "leave out revival=none, so that dead codes move to where vectors are"
+    if rule.by_gradient:
+        return "codebook=ema, whose codes follow the vectors, or a higher --learning-rate"
+    return "a lower --learning-rate, or fewer codes"
