@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from codeword.cli.compare import Compare
 from codeword.cli.decode import Decode
 from codeword.cli.demo import Demo
 from codeword.cli.encode import Encode
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type[Runs]] = {
     "encode": Encode,
     "decode": Decode,
     "evaluate": Evaluate,
+    "compare": Compare,
     "export": Export,
     "tokens": Tokens,
 }

@@ -28,6 +28,11 @@ class Run:
         self.folder = Path(folder)
 
     @property
+    def started(self) -> bool:
+        """Whether the folder has the settings of a run."""
+        return (self.folder / SETTINGS).exists()
+
+    @property
     def has_checkpoint(self) -> bool:
         """Whether there is something to resume; a run that stopped at its very start has only settings."""
         return (self.folder / "model.safetensors").exists()

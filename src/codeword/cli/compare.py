@@ -1,0 +1,149 @@
+"""`codeword compare`: several quantizers on the same data, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from codeword.cli.console import Console
+from codeword.errors import CodewordError
+from codeword.workbench.config import TrainConfig
+
+if TYPE_CHECKING:
+    from codeword.workbench.compare import Task
+    from codeword.workbench.comparison import Comparison
+
+__all__ = ["Compare"]
+
+STOPPED = 130
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train one tokenizer for each of several quantizers, from the same start, and tell which does best.
+
+    All see the same batches, and their encoders and decoders start from the same weights. Each is a run in a folder of
+    its own within --out, as `codeword train` writes it. There are results.json and compare.png beside them.
+
+    The same words again go on where an earlier call was stopped, and more --quantizers join those that are done. One
+    that fails is named, tried again the next time, and does not end the others; the exit code is 0 if one succeeded.
+    """
+
+    data: Positional[str]
+    """A folder (with its subfolders), one file, or `photos`: the photographs that are built in."""
+    quantizers: tuple[str, ...]
+    """The specs to compare: vq1024 "vq1024,cosine" fsq8-5-5-5 bsq10 rvq2x32"""
+    out: Path
+    """The folder to write: a run for each quantizer, results.json and compare.png."""
+    fit: bool = False
+    """Fit codebooks to the vectors by k-means, without a network: minutes instead of hours. For vq, rvq and gvq."""
+    json: bool = False
+    """Print one JSON object at the end, what results.json says, and nothing else."""
+    recipe: str | None = None
+    """The settings to start from, by name, as for `codeword train`. What is said beside it stands over it."""
+    device: str = "auto"
+    """Where to train: cpu, cuda, or auto (cuda if there is one)."""
+    settings: TrainConfig = field(default_factory=TrainConfig)
+
+    def over_settings(self) -> Compare:
+        """What the words are read over: the settings that the comparison was started with, or those of the recipe.
+
+        Raises:
+            CodewordError: no such recipe, or one for another kind of data.
+        """
+        from codeword.workbench.comparison import stored_values
+        from codeword.workbench.media import kind_of_data
+        from codeword.workbench.recipes import recipe_settings
+
+        stored = stored_values(self.out)
+        if stored is not None:
+            settings = TrainConfig.from_values(stored["settings"])
+        else:
+            settings = recipe_settings(self.recipe, kind_of_data(self.data))
+            settings = dataclasses.replace(settings, quantizer=TrainConfig.quantizer)
+        return dataclasses.replace(self, fit=False, json=False, recipe=None, settings=settings)
+
+    def run(self) -> int:
+        """Compare, and give the exit code."""
+        from codeword.workbench.compare import open_task
+        from codeword.workbench.comparison import Comparison
+        from codeword.workbench.devices import pick_device
+        from codeword.workbench.run import Run
+
+        if self.settings.quantizer != TrainConfig.quantizer:
+            raise CodewordError.of("--quantizers", "--quantizer", "name all of them behind --quantizers")
+        console, run = Console(quiet=self.json), Run(self.out)
+        run.check_free()
+        task = open_task(self.data, self.settings, pick_device(self.device), by_fit=self.fit)
+        method = "fit" if self.fit else "train"
+        with run.claimed():
+            comparison = Comparison(self.out, self.data, task.config, method, task.medium.figures)
+            comparison.write()
+            finished = self._go_through(console, task, comparison)
+        return self._conclude(console, task, comparison) if finished else STOPPED
+
+    def _go_through(self, console: Console, task: Task, comparison: Comparison) -> bool:
+        """Do what is not done yet; whether that came to its end."""
+        from codeword.cli.training import stop_signals
+        from codeword.workbench.compare import compare_one
+        from codeword.workbench.comparison import folder_name
+
+        source, items = task.source, task.medium.items
+        console.say(f"{len(source.training)} {items} to learn from, {len(source.held_out)} held out")
+        console.skipped(source.skipped)
+        specs = list(dict.fromkeys(self.quantizers))
+        try:
+            with stop_signals() as stopped:
+                for number, spec in enumerate(specs, 1):
+                    done = comparison.outcomes.get(spec)
+                    if done is not None and done.failed is None:
+                        console.say(f"{number} of {len(specs)}: {spec} was done before")
+                        continue
+                    console.say(f"{number} of {len(specs)}: {spec}")
+                    folder = self.out / folder_name(spec)
+                    with console.progress(task.medium.figures[0]) as report:
+                        outcome = compare_one(task, spec, folder, report, lambda: bool(stopped))
+                    if outcome is None:
+                        break
+                    comparison.record(outcome)
+                    if outcome.failed:
+                        console.say(f"{spec} failed: {outcome.failed}")
+                else:
+                    return True
+        except KeyboardInterrupt:
+            pass
+        finally:
+            task.processes.finish()
+        sys.stderr.write(f"codeword: stopped; the same words again go on with {self.out}\n")
+        return False
+
+    def _conclude(self, console: Console, task: Task, comparison: Comparison) -> int:
+        from codeword.cli.outcomes import say_outcomes
+        from codeword.workbench.frontier import draw_comparison
+
+        if comparison.figures():
+            draw_comparison(self.out / "compare.png", comparison)
+        if self.json:
+            sys.stdout.write(json.dumps(comparison.values()) + "\n")
+        if not comparison.figures():
+            reasons = "; ".join(f"{one.quantizer}: {one.failed}" for one in comparison.outcomes.values())
+            raise CodewordError.of("one quantizer at least that succeeds", "none", f"look at each: {reasons}")
+        say_outcomes(console, task, comparison)
+        lines = (
+            f"\nFigures: {self.out / 'results.json'}. Curves: {self.out / 'compare.png'}.",
+            "Each quantizer has a run of its own beside them. What to type next:",
+            *(f"  codeword report {shlex.quote(str(self.out / name))}" for name in self._best(comparison)),
+        )
+        console.say("\n".join(lines))
+        return 0
+
+    def _best(self, comparison: Comparison) -> list[str]:
+        best = comparison.on_frontier()
+        return [one.folder for one in comparison.outcomes.values() if one.quantizer in best]

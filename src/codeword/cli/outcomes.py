@@ -1,0 +1,71 @@
+"""The table of a comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codeword.cli.console import Console
+
+if TYPE_CHECKING:
+    from codeword.workbench.compare import Task
+    from codeword.workbench.comparison import Comparison, Outcome
+    from codeword.workbench.media import Figure
+
+__all__ = ["say_outcomes"]
+
+MEASURED = (  # key, heading, how it is written
+    ("used", "codes used", "{:.0%}"),
+    ("perplexity", "perplexity", "{:.1f}"),
+    ("entropy_bits_per_position", "entropy bits", "{:.2f}"),
+    ("bits_per_position", "bits/position", "{:.2f}"),
+    ("seconds", "seconds", "{:.0f}"),
+    ("milliseconds_per_step", "ms/step", "{:.1f}"),
+    ("peak_mib_of_step", "MiB/step", "{:.1f}"),
+)
+
+
+def say_outcomes(console: Console, task: Task, comparison: Comparison) -> None:
+    """The table, what failed, and what the numbers mean."""
+    outcomes = list(comparison.outcomes.values())
+    done = [outcome for outcome in outcomes if outcome.failed is None]
+    best = comparison.on_frontier()
+    figures = [figure for figure in task.medium.figures if figure.key in done[0].measured["figures"]]
+    shown = [row for row in MEASURED if row[0] in done[0].measured]
+    headings = ("quantizer", *(figure.heading for figure in figures), *(row[1] for row in shown), "frontier")
+    rows = [_row(outcome, figures, shown, best) for outcome in outcomes]
+    kind = "held-out" if task.source.held_out else "training"
+    console.table(f"figures on {len(task.items)} {kind} {task.medium.items}", headings, rows)
+    for outcome in outcomes:
+        if outcome.failed is not None:
+            console.say(f"{outcome.quantizer} failed: {outcome.failed}")
+    for line in _meaning(comparison, done):
+        console.say(line)
+
+
+def _row(outcome: Outcome, figures: list[Figure], shown: list[Any], best: set[str]) -> tuple[str, ...]:
+    if outcome.failed is not None:
+        return (outcome.quantizer, *["-"] * (len(figures) + len(shown)), "failed")
+    values = outcome.measured
+    numbers = [_said(values["figures"][figure.key], f"{{:.{figure.decimals}f}}") for figure in figures]
+    numbers += [_said(values.get(key), pattern) for key, _, pattern in shown]
+    return (outcome.quantizer, *numbers, "*" if outcome.quantizer in best else "")
+
+
+def _said(value: float | None, pattern: str) -> str:
+    return "-" if value is None else pattern.format(value)
+
+
+def _meaning(comparison: Comparison, done: list[Outcome]) -> list[str]:
+    counted = " to ".join(str(n) for n in sorted({one.measured["positions_counted"] for one in done}))
+    quality, cost = comparison.quality.heading, comparison.cost.heading
+    lines = [
+        f"* on the frontier: no other has a better {quality} at no more {cost}, or the same at less",
+        f"codes used, perplexity and entropy: over {counted} positions of training batches; of several codebooks the "
+        f"perplexity is the mean, the entropy the sum",
+    ]
+    if "peak_mib_of_step" in done[0].measured:
+        lines.append(
+            "ms/step: median of 15 steps of training; MiB/step: the most that tensors of one step take at once, as "
+            "torch counts them, beside weights and optimizer"
+        )
+    return lines

@@ -1,0 +1,170 @@
+"""Quantizers side by side: the same data, batches and first weights, so that all that differs is the quantizer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from codeword.checkpoints import save
+from codeword.errors import CodewordError
+from codeword.fitting import fit
+from codeword.packages import load
+from codeword.tokenizers import VectorTokenizer
+from codeword.workbench.comparison import Outcome
+from codeword.workbench.config import TrainConfig
+from codeword.workbench.evaluate import evaluate
+from codeword.workbench.measures import coverage, figures_by_stage, use_of_batches
+from codeword.workbench.media import Items, Medium, Source, build, kind_of_data
+from codeword.workbench.processes import Alone, launched, start
+from codeword.workbench.run import Run
+from codeword.workbench.step_cost import cost_of_step
+from codeword.workbench.threads import fastest_threads, threads_of
+from codeword.workbench.tokenise import ItemTokenizer
+from codeword.workbench.train import Progress, Trainer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Task", "compare_one", "open_task"]
+
+SHOWN = 8  # training items to measure on, where none is held out
+FITTED, CHUNK = 2**17, 2**16  # vectors
+
+Report = Callable[[Progress], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all quantizers of a comparison are given."""
+
+    data: str
+    config: TrainConfig
+    medium: Medium
+    source: Source
+    processes: Alone
+    by_fit: bool = False
+    """Fit codebooks to the vectors by themselves, instead of training a network around each quantizer."""
+
+    @property
+    def items(self) -> Items:
+        """What the figures are measured on."""
+        return self.source.held_out or self.source.training[:SHOWN]
+
+
+def open_task(data: str, config: TrainConfig, device: str, *, by_fit: bool = False) -> Task:
+    """Open the data and check the settings, with the default quantizer in the place of all.
+
+    Raises:
+        CodewordError: no data, settings that cannot be, several processes, or `by_fit` of what is no vectors.
+    """
+    if launched().count > 1:
+        got = f"{launched().count} of them"
+        raise CodewordError.of("one process to compare in", got, "start it without torchrun or accelerate")
+    kind = kind_of_data(data)
+    if by_fit and kind.kind != "vectors":
+        raise CodewordError.of("vectors to fit codebooks to", kind.items, "leave out --fit, to train instead")
+    medium = kind.of_data(data, config)
+    tokenizer = build(config, medium)
+    source = medium.source(data, config)
+    if device == "cpu" and not config.threads:
+        batch = medium.batches(source.training, config).batch(0)
+        threads = fastest_threads(medium.objective(tokenizer.train()), batch)
+        config = dataclasses.replace(config, threads=threads)
+    return Task(data, config, medium, source, start(device, config.precision), by_fit)
+
+
+def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> Outcome | None:
+    """Train or fit one quantizer in a folder, going on with what is there, and measure it.
+
+    A quantizer that cannot be, or that fails on the way, is an outcome too: whatever the fault, the others go on.
+
+    Returns:
+        None if `stop()` became true before it was done.
+    """
+    try:
+        measured = (_fit if task.by_fit else _train)(task, spec, folder, report, stop)
+    except Exception as error:  # anything: hours of the others may depend on it
+        said = (str(error).splitlines() or ["no reason given"])[0]
+        reason = said if isinstance(error, CodewordError) else f"{type(error).__name__}: {said[:300]}"
+        return Outcome(spec, folder.name, reason, {})
+    return None if measured is None else Outcome(spec, folder.name, None, measured)
+
+
+def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dict[str, Any] | None:
+    config = dataclasses.replace(task.config, quantizer=spec)
+    build(config, task.medium)  # a spec that cannot be is named before anything is written
+    run = Run(folder)
+    with run.claimed():
+        if not run.started:
+            run.create(task.data, config)
+        elif run.settings() != (task.data, config):
+            raise CodewordError.of(f"the run of {spec} in {folder}", "another run", "move it away")
+        resume = run.has_checkpoint
+        trainer = Trainer(run, config, task.medium, task.source, processes=task.processes, resume=resume)
+        tokenizer = trainer.fit(report, stop=stop)
+        if not trainer.finished:
+            return None
+    cost = _cost(task, tokenizer)
+    effort = {"steps": trainer.step, "seconds": trainer.seconds}
+    return _measure(task, ItemTokenizer(tokenizer.eval())) | effort | cost
+
+
+def _cost(task: Task, tokenizer: Any) -> dict[str, float]:
+    batches = task.medium.batches(task.source.training, task.config)
+    with threads_of(task.config.threads):
+        cost = cost_of_step(tokenizer, task.medium, batches, task.processes)
+    return {"milliseconds_per_step": cost.milliseconds, "peak_mib_of_step": cost.peak_mib}
+
+
+def _fit(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dict[str, Any] | None:
+    """Fitting takes no steps to report on or to stop after."""
+    if stop():
+        return None
+    medium, config = cast(Any, task.medium), task.config
+    rows = torch.from_numpy(_rows_to_fit(task.source.training)).to(task.processes.device)
+    mean, scale = medium.facts.mean.to(rows), medium.scale
+    started = time.monotonic()
+    with threads_of(config.threads):
+        tokenizer = VectorTokenizer.around(fit((rows - mean) / scale, spec, seed=config.seed))
+    seconds = time.monotonic() - started
+    tokenizer.standardize_(mean, scale)
+    save(tokenizer, folder)
+    return _measure(task, ItemTokenizer(tokenizer)) | {"seconds": seconds, "fitted_to": len(rows)}
+
+
+def _rows_to_fit(training: Any) -> np.ndarray:
+    """All rows, or some of them, evenly spread, where there are more than 131,072."""
+    np = load("numpy", "tokens")
+    every = -(-len(training) // FITTED)
+    total = len(training.taken)
+    parts = [training.read(begin, CHUNK)[::every] for begin in range(0, total, CHUNK)]
+    return np.concatenate(parts)
+
+
+def _measure(task: Task, tokenizer: ItemTokenizer) -> dict[str, Any]:
+    """Figures on held-out items; use of the codes on training batches, of which there are more."""
+    model, device = tokenizer.tokenizer, str(tokenizer.device)
+    batches = task.medium.batches(task.source.training, task.config)
+    use, positions = use_of_batches(model, batches, device)
+    covered = [
+        coverage(counts, size) for (_, counts), size in zip(use.counts, model.codebook_sizes, strict=True)
+    ]
+    return {
+        "figures": evaluate(tokenizer, task.items, brief=True).total.figures,
+        "codebook_sizes": list(model.codebook_sizes),
+        "bits_per_position": model.bits_per_position,
+        "entropy_bits_per_position": math.fsum(used.entropy for used in use.of_codebooks),
+        "used": use.used / sum(model.codebook_sizes),
+        "perplexity": use.perplexity,
+        "positions_counted": positions,
+        "coverage": [math.fsum(column) / len(covered) for column in zip(*covered, strict=True)],
+        "stages": [point._asdict() for point in figures_by_stage(tokenizer, task.items)],
+    }

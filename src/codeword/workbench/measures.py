@@ -1,0 +1,106 @@
+"""What is measured of a tokenizer beside its figures: how it uses its codes, and what each stage adds."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from codeword.quantizers import Residual
+from codeword.tokenizers import Tokenizer
+from codeword.workbench.code_use import CodeUse
+from codeword.workbench.media import Batches, Items
+from codeword.workbench.tokenise import ItemTokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["StagePoint", "coverage", "figures_by_stage", "use_of_batches"]
+
+POSITIONS, BATCHES = 2**16, 256
+PLACES = 50
+
+
+class StagePoint(NamedTuple):
+    """What the first stages of a residual quantizer cost and give."""
+
+    stages: int
+    bits: float
+    """Of each position, at log2(codes) for each index."""
+    figures: dict[str, float]
+    """Those of the medium that are quickly found: means over the items."""
+
+
+@torch.no_grad()
+def use_of_batches(tokenizer: Tokenizer, batches: Batches, device: str = "cpu") -> tuple[CodeUse, int]:
+    """The use of the codes over batches of training, and of how many positions: 65,536 unless 256 batches have fewer.
+
+    On fewer positions many codes would seem unused only because there was no room for them.
+
+    Args:
+        tokenizer: in eval mode.
+        batches: what it was trained on.
+        device: where the tokenizer is.
+    """
+    use, positions = CodeUse(len(tokenizer.codebook_sizes)), 0
+    for number in range(BATCHES):
+        indices = tokenizer.encode(batches.batch(number).to(device)).cpu().numpy()
+        use.add(indices)
+        positions += indices.size // len(tokenizer.codebook_sizes)
+        if positions >= POSITIONS:
+            break
+    return use, positions
+
+
+def coverage(counts: np.ndarray, size: int) -> list[float]:
+    """The share of the tokens that the most used 0, 2, 4, ... 100 % of the codes of a codebook have.
+
+    Args:
+        counts: of the codes that occur.
+        size: how many codes there are.
+
+    Example:
+        >>> import numpy as np
+        >>> coverage(np.array([30, 10]), 4)[12:26:13]
+        [0.72, 1.0]
+    """
+    import numpy as np
+
+    reached = np.concatenate([[0.0], np.cumsum(np.sort(counts)[::-1]) / max(1, counts.sum())])
+    places = np.minimum(np.linspace(0, size, PLACES + 1), len(counts))
+    return [float(share) for share in np.interp(places, np.arange(len(reached)), reached)]
+
+
+def figures_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]:
+    """The figures after each stage; nothing for a quantizer that has no stages.
+
+    Args:
+        tokenizer: in eval mode.
+        items: what to measure on.
+    """
+    quantizer = tokenizer.tokenizer.quantizer
+    if not isinstance(quantizer, Residual) or quantizer.count < 2:
+        return []
+    encoded = [(item, tokenizer.encode(item)) for _, item in items]
+    sizes = tokenizer.tokenizer.codebook_sizes
+    points = []
+    for stages in range(1, quantizer.count + 1):
+        bits = sum(map(math.log2, sizes[: stages * len(sizes) // quantizer.count]))
+        lines = [_measured(tokenizer, item, indices, stages, bits) for item, indices in encoded]
+        means = {key: sum(line[key] for line in lines) / len(lines) for key in lines[0]}
+        points.append(StagePoint(stages, bits, means))
+    return points
+
+
+@torch.no_grad()
+def _measured(
+    tokenizer: ItemTokenizer, item: object, indices: np.ndarray, stages: int, bits: float
+) -> dict[str, float]:
+    model, medium = tokenizer.tokenizer, tokenizer.medium
+    axes = len(model.grid)
+    grid = torch.as_tensor(indices, device=tokenizer.device)[None]
+    first = grid.narrow(1 + axes, 0, stages)
+    reconstruction = medium.from_batch(model.decode(first), item)
+    positions = math.prod(indices.shape[:axes])
+    return medium.measure(item, reconstruction, positions * bits, brief=True)

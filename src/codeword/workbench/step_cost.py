@@ -1,0 +1,97 @@
+"""What a step of training costs: time, and memory at its peak."""
+
+from __future__ import annotations
+
+import copy
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+
+from codeword.tokenizers import Tokenizer
+from codeword.workbench.media import Batches, Medium
+from codeword.workbench.processes import Alone
+
+__all__ = ["StepCost", "cost_of_step", "peak_bytes"]
+
+WARM, TIMED = 3, 15
+QUIET = "KINETO_LOG_LEVEL"  # of torch's profiler, which would write to the terminal
+
+
+class StepCost(NamedTuple):
+    """Of one step: forward, backward and optimizer."""
+
+    milliseconds: float
+    """The median of some steps, so that a pause of the machine does not count."""
+    peak_mib: float
+    """The most that tensors of the step take at once, beside weights, optimizer and whatever was there before."""
+
+
+def cost_of_step(tokenizer: Tokenizer, medium: Medium, batches: Batches, processes: Alone) -> StepCost:
+    """Train a copy of a tokenizer for some steps and measure; the tokenizer stays as it is."""
+    learner = copy.deepcopy(tokenizer).to(processes.device).train()
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-6)
+    objective, stepper = processes.prepare(medium.objective(learner), optimizer)
+    numbers = iter(range(WARM + TIMED + 1))
+
+    def step() -> None:
+        loss, _ = objective(batches.batch(next(numbers)).to(processes.device))
+        processes.backward(loss)
+        stepper.step()
+        stepper.zero_grad()
+
+    for _ in range(WARM):
+        step()
+    seconds = [_seconds(step, processes.device) for _ in range(TIMED)]
+    return StepCost(1000 * statistics.median(seconds), peak_bytes(step, processes.device) / 2**20)
+
+
+def peak_bytes(work: Callable[[], object], device: str) -> int:
+    """The most bytes that tensors which `work()` makes take at once: counted by torch, not by the system.
+
+    On CUDA it is what torch's allocator counts; on the CPU the profiler's record of each tensor made and freed.
+
+    Example:
+        >>> peak_bytes(lambda: torch.zeros(1000) + torch.zeros(1000), "cpu")
+        12000
+    """
+    if device.startswith("cuda"):
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        return int(torch.cuda.max_memory_allocated(device)) - before
+    from torch.profiler import ProfilerActivity, profile
+
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        work()
+    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak
+
+
+def _seconds(step: Callable[[], None], device: str) -> float:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    step()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    before = os.environ.get(QUIET)
+    os.environ[QUIET] = "99" if before is None else before
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[QUIET]
