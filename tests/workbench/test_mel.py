@@ -142,6 +142,10 @@ def test_si_sdr_at_its_ends() -> None:
     assert si_sdr(sound, 2 * sound).item() == math.inf
     assert si_sdr(sound, torch.tensor([1.0, 1.0, -1.0, -1.0])).item() == -math.inf
     assert math.isnan(si_sdr(torch.zeros(4), sound).item())
+    silence = torch.zeros(4)
+    for pair in ((sound, sound), (silence, sound), (sound, silence), (silence, silence)):
+        assert si_sdr(*pair, floor=1e-12).isfinite()
+    assert si_sdr(sound, sound, floor=1e-12).item() == pytest.approx(120)
     with pytest.raises(CodewordError, match=r"an estimate of shape \(4,\), but got \(3,\)"):
         si_sdr(sound, sound[:3])
 

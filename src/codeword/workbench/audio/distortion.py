@@ -10,19 +10,20 @@ from codeword.errors import CodewordError
 __all__ = ["relative_error", "si_sdr"]
 
 FLOOR = 1e-6
-"""Mean power below which a sound counts as silence, -60 dB of full scale: no ratio to it means anything."""
+"""Mean power at which a sound counts as silence, -60 dB of full scale: no ratio to less means anything."""
 
 
-def si_sdr(reference: Tensor, estimate: Tensor) -> Tensor:
+def si_sdr(reference: Tensor, estimate: Tensor, floor: float = 0.0) -> Tensor:
     """Scale-invariant signal-to-distortion ratio in dB, of the last axis.
 
     With the means taken off, and the reference s scaled by a = <e, s> / <s, s> to be nearest to the estimate e:
     10 log10(|a s|^2 / |e - a s|^2). Le Roux et al. 2019 (arXiv 1811.02508), equation 4. inf where the estimate is a
-    multiple of the reference, -inf where it has nothing of it, nan where either is constant.
+    multiple of the reference, -inf where it has nothing of it, nan where either is constant; a floor keeps it finite.
 
     Args:
         reference: (..., samples).
         estimate: of the same shape.
+        floor: what the mean power of s, a s and e - a s is raised by.
 
     Returns:
         (...), computed in float64.
@@ -40,9 +41,10 @@ def si_sdr(reference: Tensor, estimate: Tensor) -> Tensor:
         expected, got = f"an estimate of shape {tuple(reference.shape)}", f"{tuple(estimate.shape)}"
         raise CodewordError.of(expected, got, "cut both to the same length")
     reference, estimate = (x.double() - x.double().mean(-1, keepdim=True) for x in (reference, estimate))
-    scale = (estimate * reference).sum(-1, keepdim=True) / reference.square().sum(-1, keepdim=True)
-    wanted = scale * reference
-    return 10 * torch.log10(wanted.square().sum(-1) / (estimate - wanted).square().sum(-1))
+    power = reference.square().mean(-1, keepdim=True) + floor
+    wanted = (estimate * reference).mean(-1, keepdim=True) / power * reference
+    powers = (x.square().mean(-1) + floor for x in (wanted, estimate - wanted))
+    return 10 * torch.log10(torch.div(*powers))
 
 
 def relative_error(reference: Tensor, estimate: Tensor) -> Tensor:

@@ -48,14 +48,15 @@ class Excerpts:
                 raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
         if not sounds:
             raise CodewordError.of("at least one sound to train on", "none", "pass sounds")
-        np = load("numpy", "audio")
         for sound in sounds:
-            if sound.dtype != np.float32 or sound.ndim != 1 or not len(sound):
+            if str(sound.dtype) != "float32" or sound.ndim != 1 or not len(sound):
                 got = f"{sound.dtype} {sound.shape}"
                 raise CodewordError.of("a float32 array (samples,)", got, "read sounds with read_sound")
         self.sounds, self.size, self.batch_size, self.seed = sounds, size, batch, seed
-        # The number of a sound, as often as it comes in a round.
-        self._turns = np.repeat(np.arange(len(sounds)), [max(1, round(len(s) / size)) for s in sounds])
+        # The number of each sound, as often as it comes in a round.
+        self._turns = [
+            number for number, sound in enumerate(sounds) for _ in range(max(1, round(len(sound) / size)))
+        ]
         self._round: tuple[int, np.ndarray] | None = None
 
     def batch(self, step: int) -> Tensor:
