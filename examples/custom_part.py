@@ -1,0 +1,47 @@
+"""A revival rule of your own: one frozen dataclass, and every quantizer takes it.
+
+    python custom_part.py
+
+Dead codes usually move to rows of the last batch (`Relative`). This rule moves them next to the most used code
+instead, so that the crowded place gets more of them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import codeword
+from codeword.functional import Draws, Stream
+from codeword.parts.axes import Revival, State
+
+
+@dataclass(frozen=True)
+class NextToTheBusiest(Revival):
+    """Dead: below `share` of the mean count. They go where the busiest code is, a little beside it."""
+
+    share: float = 0.05
+    spread: float = 0.01
+
+    def candidates(self, codebook_size: int) -> int:
+        return 0  # rows of the batch that it wants to be kept for it
+
+    def dead(self, state: State) -> Tensor:
+        return state["counts"] < self.share * state["counts"].mean()
+
+    def places(self, candidates: Tensor, codes: Tensor, state: State, draws: Draws) -> Tensor:
+        noise = draws.normal(Stream.NOISE, *codes.shape).to(codes)
+        return codes[state["counts"].argmax()] + self.spread * codes.std() * noise
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    for revival in (None, NextToTheBusiest(), codeword.Relative()):
+        vq = codeword.VectorQuantizer(8, 256, codebook=codeword.EMA(init=codeword.Normal(), revival=revival))
+        for _ in range(300):
+            vq(torch.randn(1024, 8) * 0.5 + 3.0)  # nowhere near the codes that it starts with
+        vq.reset_usage()
+        rows = torch.randn(4096, 8) * 0.5 + 3.0
+        vq(rows)
+        error = (vq.eval()(rows).quantized - rows).square().mean() / rows.var()
+        print(f"{revival!s:50}  codes used {int(vq.usage().used):3d} of 256   relative error {error:.3f}")
