@@ -30,6 +30,18 @@ def test_the_files_are_read_as_one(folder, header):
         ]
 
 
+def test_the_files_pass_by_while_they_are_verified(folder):
+    seen = []
+
+    def track(names):
+        for name in names:
+            seen.append(name)
+            yield name
+
+    read_tokens(folder, track)
+    assert seen == [shard_name(number, 3) for number in range(3)]
+
+
 def test_a_missing_file_is_missed(folder):
     (folder / shard_name(1, 3)).unlink()
     with pytest.raises(CodewordError, match="no tokens-00001-of-00003.parquet; run codeword encode again"):

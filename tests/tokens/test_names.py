@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codeword.errors import CodewordError
-from codeword.tokens import check_name, read_tokens, write_tokens
+from codeword.tokens import check_name, names, read_tokens, write_tokens
 
 UNSAFE = [
     *("", "/etc/passwd", "../a.png", "a/../../b.png", "..", ".", "./a.png", "a//b.png", "a/", "C:/a", "C:a"),
@@ -43,6 +43,17 @@ def test_a_name_that_passes_stays_inside_of_its_folder(name):
         assert len(inside.parts) > 1
         assert ".." not in inside.parts
     assert str(PurePosixPath(name)) == name  # one file, one name
+
+
+@given(st.from_regex(names.ORDINARY, fullmatch=True))
+def test_what_passes_at_one_look_passes_at_all(name):
+    check_name(name)
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_no_unsafe_name_passes_among_many(name):
+    with pytest.raises(CodewordError, match="an item name that is a relative path"):
+        names.check_names(["a.png", name])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tyro.conf import OmitSubcommandPrefixes, Positional, subcommand
 from codeword.cli.console import Console
 
 if TYPE_CHECKING:
+    from codeword.tokens import TokenFile, TokenFolder
     from codeword.workbench.token_stats import Inside, TokenStats
 
 __all__ = ["Tokens"]
@@ -39,10 +40,9 @@ class Info:
 
     def run(self) -> int:
         """Look, and give the exit code."""
-        from codeword.tokens import read_tokens
         from codeword.workbench.token_stats import look_into
 
-        console, tokens = Console(quiet=self.json), read_tokens(self.tokens)
+        console, tokens = _opened(self.tokens, quiet=self.json)
         inside = look_into(tokens, console.track(tokens.batches(), "reading"))
         if self.json:
             return _put({"path": str(self.tokens), **inside.to_json()})
@@ -65,10 +65,9 @@ class Stats:
 
     def run(self) -> int:
         """Measure, and give the exit code."""
-        from codeword.tokens import read_tokens
         from codeword.workbench.token_stats import measure
 
-        console, tokens = Console(quiet=self.json), read_tokens(self.tokens)
+        console, tokens = _opened(self.tokens, quiet=self.json)
         stats = measure(tokens.header, console.track(tokens.batches(), "measuring"))
         if self.json:
             return _put({"path": str(self.tokens), **stats.to_json()})
@@ -95,11 +94,10 @@ class Pack:
 
     def run(self) -> int:
         """Write, and give the exit code."""
-        from codeword.tokens import read_tokens
         from codeword.workbench.folders import whole_folder
         from codeword.workbench.token_exports import pack_json_lines, pack_npy
 
-        console, tokens = Console(quiet=self.json), read_tokens(self.tokens)
+        console, tokens = _opened(self.tokens, quiet=self.json)
         if self.format == "jsonl":
             pack_json_lines(tokens, self.out, console.track, delay=self.delay)
         else:
@@ -126,6 +124,13 @@ class Tokens:
     def run(self) -> int:
         """Do what was asked for, and give the exit code."""
         return self.what.run()
+
+
+def _opened(path: Path, *, quiet: bool) -> tuple[Console, TokenFile | TokenFolder]:
+    from codeword.tokens import read_tokens
+
+    console = Console(quiet=quiet)
+    return console, read_tokens(path, lambda names: console.track(names, "verifying"))
 
 
 def _put(result: dict[str, Any]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from codeword.tokens.rows import Batch
 __all__ = ["TokenFolder", "read_tokens", "shard_name"]
 
 _SHARD = re.compile(r"tokens-(\d{5,})-of-(\d{5,})\.parquet")
+Track = Callable[[list[str]], Iterable[str]]
 
 
 def shard_name(number: int, count: int) -> str:
@@ -32,6 +33,7 @@ class TokenFolder:
 
     Args:
         path: the folder.
+        track: what to hand the names of the files through while they are verified, to show how far it is.
 
     Attributes:
         header: what the files say about all of their items.
@@ -41,9 +43,9 @@ class TokenFolder:
         CodewordError: a file is missing or damaged, there is none, or they are of several encodings.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, track: Track = iter) -> None:
         self.path = Path(path)
-        self.files = [TokenFile(self.path / name) for name in _names(self.path)]
+        self.files = [TokenFile(self.path / name) for name in track(_names(self.path))]
         self.header: Header = self.files[0].header
         for file in self.files:
             if file.header != self.header:
@@ -64,8 +66,12 @@ class TokenFolder:
             yield from file.batches()
 
 
-def read_tokens(path: str | Path) -> TokenFile | TokenFolder:
+def read_tokens(path: str | Path, track: Track = iter) -> TokenFile | TokenFolder:
     """Open and verify a token file, or a folder of them.
+
+    Args:
+        path: the file or the folder.
+        track: as for `TokenFolder`.
 
     Raises:
         CodewordError: as for `TokenFile` and `TokenFolder`.
@@ -80,7 +86,7 @@ def read_tokens(path: str | Path) -> TokenFile | TokenFolder:
         ...     len(tokens), tokens.header.codebook_sizes, list(tokens)
         (1, (16,), [('one.png', array([[1, 2, 3]]))])
     """
-    return TokenFolder(path) if Path(path).is_dir() else TokenFile(path)
+    return TokenFolder(path, track) if Path(path).is_dir() else TokenFile(path)
 
 
 def _names(folder: Path) -> list[str]:
