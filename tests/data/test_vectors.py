@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from codeword.errors import CodewordError
 from codeword.workbench.data import vector_batches
-from codeword.workbench.data.vector_batches import VectorBatches, survey
+from codeword.workbench.data.vector_batches import VectorBatches, VectorRows, survey
 from codeword.workbench.data.vectors import VectorStream
 
 ROWS = np.random.default_rng(0).normal(size=(37, 5)).astype(np.float32)
@@ -284,8 +284,8 @@ def test_batches_take_each_row_once_a_round(
     usable = np.ones(37, bool)
     usable[[0, 8, 9, 10, 11, 36]] = False
     vectors = VectorStream(save(tmp_path / kind, ROWS))
-    batches = VectorBatches(vectors, usable, batch=7, seed=3)
-    assert len(batches) == 31
+    batches = VectorBatches(VectorRows(vectors, usable), batch=7, seed=3)
+    assert len(batches.rows) == 31
     seen = torch.cat([batches.batch(step) for step in range(31)])
     assert tuple(batches.batch(0).shape) == (7, 5)
     expected = sorted(map(tuple, ROWS[usable].tolist()))
@@ -293,17 +293,17 @@ def test_batches_take_each_row_once_a_round(
     assert rounds == [expected] * 7
     orders = {tuple(map(tuple, part.tolist())) for part in seen.split(31)}
     assert len(orders) == 7
-    again = VectorBatches(vectors, usable, batch=7, seed=3)
+    again = VectorBatches(VectorRows(vectors, usable), batch=7, seed=3)
     for step in (30, 2, 17):
         assert torch.equal(again.batch(step), seen[7 * step : 7 * step + 7])
-    assert not torch.equal(VectorBatches(vectors, usable, batch=7, seed=4).batch(0), seen[:7])
+    assert not torch.equal(VectorBatches(VectorRows(vectors, usable), batch=7, seed=4).batch(0), seen[:7])
 
 
 def test_a_batch_may_be_larger_than_all_rows(tmp_path: Path) -> None:
     vectors = VectorStream(save(tmp_path / "a.npy", ROWS[:3]))
-    batch = VectorBatches(vectors, np.ones(3, bool), batch=8, seed=0).batch(0)
+    batch = VectorBatches(VectorRows(vectors, np.ones(3, bool)), batch=8, seed=0).batch(0)
     assert sorted(map(tuple, batch[:3].tolist())) == sorted(map(tuple, ROWS[:3].tolist()))
     with pytest.raises(CodewordError, match="at least one vector"):
-        VectorBatches(vectors, np.zeros(3, bool), batch=8, seed=0)
+        VectorBatches(VectorRows(vectors, np.zeros(3, bool)), batch=8, seed=0)
     with pytest.raises(CodewordError, match="batch of at least 1"):
-        VectorBatches(vectors, np.ones(3, bool), batch=0, seed=0)
+        VectorBatches(VectorRows(vectors, np.ones(3, bool)), batch=0, seed=0)

@@ -84,8 +84,8 @@ class Console:
         figures = [figure for figure in medium.figures if figure.key in evaluation.total.figures]
         headings = ("name", *(figure.heading for figure in figures), "perplexity", "codes used")
         rows = [_row(scores, medium, figures) for scores in evaluation.items]
-        if evaluation.count > NAMED:
-            self.say(f"{evaluation.count} {kind}; the first {NAMED} by name:")
+        if evaluation.measured > NAMED:
+            self.say(f"{evaluation.measured} {kind}; the first {NAMED} by name:")
             rows = rows[:NAMED]
         total = _row(evaluation.total._replace(name="mean; codes of all"), medium, figures)
         self.table(f"{kind}, {say_codes(evaluation.codebook_sizes)}", headings, rows, total)

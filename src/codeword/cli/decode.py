@@ -26,7 +26,7 @@ class Decode:
     tokens: Positional[Path]
     """The token file that `codeword encode` wrote."""
     out: Path
-    """The folder to write into; new or empty."""
+    """The folder to write into, new or empty; vectors are written into one file, NAME.npy or NAME.parquet if named."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
@@ -35,7 +35,7 @@ class Decode:
         from codeword.checkpoints import stored_digest
         from codeword.tokens import read_tokens
         from codeword.workbench.devices import pick_device
-        from codeword.workbench.folders import file_names, whole_folder
+        from codeword.workbench.semantic_ids import without_numbers
         from codeword.workbench.tokenise import open_tokenizer
 
         console = Console()
@@ -49,10 +49,10 @@ class Decode:
                 f"{self.tokens}, which the tokenizer {file.header.tokenizer[:12]} made",
                 "decode with the run folder that encoded them",
             )
-        names = file_names((name for name, _ in file), medium.suffix)
-        with whole_folder(self.out) as folder:
-            grids = (indices for _, indices in console.track(file, "decoding"))
-            for target, item in zip(names, tokenizer.decode_all(grids), strict=True):
-                medium.save(folder / target, item)
+        names = [name for some, _ in file.batches() for name in some]
+        trailing = tokenizer.tokenizer.trailing_shape
+        grids = (without_numbers(file.header, tokens, trailing) for _, tokens in file.batches())
+        items = console.track(tokenizer.decode_all(grids), "decoding", len(file))
+        medium.save_all(self.out, names, items)
         console.say(f"{len(names)} {medium.items}: {self.out}")
         return 0

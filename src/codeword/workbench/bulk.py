@@ -92,8 +92,8 @@ class Encoder:
         """Write the token file of some items: its rows and tokens."""
         tokens = 0
         with TokenWriter(path, self.header) as writer:
-            for name, indices in self.tokenizer.encode_all(items):
-                writer.write(name, indices)
+            for names, indices in self.tokenizer.encode_all(items):
+                writer.write_many(names, indices)
                 tokens += indices.size
         return writer.count, tokens
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.workbench.code_use import CodeUse
 from codeword.workbench.threads import in_order
-from codeword.workbench.tokenise import ItemTokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
+from codeword.workbench.tokenise import ItemTokenizer, groups
 
 __all__ = ["Evaluation", "Scores", "evaluate"]
+
+KEPT = 1000  # items that are told of one by one
 
 
 class Scores(NamedTuple):
@@ -33,8 +34,11 @@ class Evaluation(NamedTuple):
     """One line for each item, and one for all."""
 
     items: list[Scores]
+    """The first 1,000 at most."""
     total: Scores
     codebook_sizes: tuple[int, ...]
+    measured: int
+    """How many items were measured."""
 
 
 def evaluate(
@@ -50,24 +54,30 @@ def evaluate(
     Raises:
         CodewordError: there are no items.
     """
-    codebooks = len(tokenizer.tokenizer.codebook_sizes)
-    use = CodeUse(codebooks)
+    medium, codebooks = tokenizer.medium, len(tokenizer.tokenizer.codebook_sizes)
 
-    def measure(named: tuple[str, Any]) -> tuple[np.ndarray, Scores]:
-        name, item = named
-        reconstruction, indices = tokenizer.reconstruct(item)
-        figures = tokenizer.medium.measure(item, reconstruction, tokenizer.bits_of(indices), brief=brief)
-        own = CodeUse(codebooks)
-        own.add(indices)
-        return indices, Scores(name, figures, own.perplexity, own.used)
+    def measure(numbered: tuple[int, list[tuple[str, Any]]]) -> tuple[list[np.ndarray], list[Scores]]:
+        number, named = numbered
+        lines, found = [], tokenizer.reconstruct_many([item for _, item in named])
+        for (name, item), (reconstruction, indices) in zip(named, found, strict=True):
+            figures = medium.measure(item, reconstruction, tokenizer.bits_of(indices), brief=brief)
+            own = CodeUse(codebooks)
+            if number * medium.together < KEPT:
+                own.add(indices)
+            lines.append(Scores(name, figures, own.perplexity, own.used))
+        return [indices for _, indices in found], lines
 
-    lines = []
-    for indices, scores in in_order(measure, items):
-        use.add(indices)
-        lines.append(scores)
-    if not lines:
-        expected = f"{tokenizer.medium.items} to evaluate, at least one"
+    use, first, count = CodeUse(codebooks), list[Scores](), 0
+    sums = dict[str, float]()
+    for all_indices, lines in in_order(measure, enumerate(groups(items, medium.together))):
+        use.add(np.concatenate([indices.reshape(-1, codebooks) for indices in all_indices]))
+        first += lines[: KEPT - len(first)]
+        count += len(lines)
+        for key in lines[0].figures:
+            sums[key] = sums.get(key, 0.0) + sum(line.figures[key] for line in lines)
+    if not count:
+        expected = f"{medium.items} to evaluate, at least one"
         raise CodewordError.of(expected, "none", "name a folder that has some")
-    means = {key: sum(line.figures[key] for line in lines) / len(lines) for key in lines[0].figures}
+    means = {key: value / count for key, value in sums.items()}
     total = Scores("all", means, use.perplexity, use.used)
-    return Evaluation(lines, total, tokenizer.tokenizer.codebook_sizes)
+    return Evaluation(first, total, tokenizer.tokenizer.codebook_sizes, count)

@@ -8,12 +8,26 @@ from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import Medium
 
-__all__ = ["RECIPES", "demo", "image_small", "recipe_settings"]
+__all__ = ["RECIPES", "audio_8khz", "demo", "image_small", "recipe_settings", "rqvae"]
 
 
 def image_small() -> TrainConfig:
     """Pictures of any kind: 1,024 codes of 8 x 8 pixels, crops of 64 x 64."""
     return TrainConfig()
+
+
+def audio_8khz() -> TrainConfig:
+    """Speech at 8,000 samples a second: three stages of 32 codes for 5 ms, 3,000 bits a second."""
+    return TrainConfig(
+        quantizer="rvq3x32",
+        features=32,
+        width=32,
+        stride=40,
+        size=2000,
+        sample_rate=8000,
+        batch=16,
+        steps=4000,
+    )
 
 
 def demo(steps: int = 4500, minutes: float = 3.2) -> TrainConfig:
@@ -33,8 +47,17 @@ def demo(steps: int = 4500, minutes: float = 3.2) -> TrainConfig:
     return TrainConfig(steps=steps, minutes=minutes, shuffle_colours=True, threads=1)
 
 
+def rqvae() -> TrainConfig:
+    """Vectors to semantic IDs of four tokens of 256 codes: an RQ-VAE as in TIGER (arXiv:2305.05065)."""
+    return TrainConfig(
+        quantizer="rvq4x256", features=32, width=256, stride=1, size=1, batch=256, learning_rate=1e-3
+    )
+
+
 RECIPES: dict[str, tuple[str, Callable[[], TrainConfig]]] = {
     "image_small": ("image", image_small),
+    "audio_8khz": ("audio", audio_8khz),
+    "rqvae": ("vectors", rqvae),
 }
 """By name: the kind of data that it is for, and the config. The first of a kind is its default."""
 

@@ -1,11 +1,12 @@
-"""Items to tokens and back, one by one: what comes out does not depend on what is beside it."""
+"""Items to tokens and back: what comes out does not depend on what is beside it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -18,7 +19,9 @@ from codeword.workbench.threads import in_order
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ItemTokenizer", "open_tokenizer"]
+__all__ = ["ItemTokenizer", "groups", "open_tokenizer"]
+
+Item = TypeVar("Item")
 
 
 class ItemTokenizer:
@@ -37,39 +40,74 @@ class ItemTokenizer:
         """Where the weights are."""
         return next(iter(self.tokenizer.state_dict().values())).device
 
-    @torch.no_grad()
     def encode(self, item: Any) -> np.ndarray:
         """The tokens of one item: int64 (*grid, *trailing_shape)."""
-        indices: np.ndarray = self.tokenizer.encode(self._batch_of(item))[0].cpu().numpy()
+        indices: np.ndarray = self._encode([item])[0]
         return indices
 
-    @torch.no_grad()
     def decode(self, indices: Any) -> Any:
         """The item of one grid of tokens."""
-        grid = torch.as_tensor(indices, device=self.device)
-        return self.medium.from_batch(self.tokenizer.decode(grid[None]))
+        return self._decode(torch.as_tensor(indices)[None])[0]
 
-    @torch.no_grad()
     def reconstruct(self, item: Any) -> tuple[Any, np.ndarray]:
         """An item as the tokenizer gives it back, cut to its own size, and its tokens."""
-        out = self.tokenizer(self._batch_of(item))
-        return self.medium.from_batch(out.reconstruction, item), out.quantized.indices[0].cpu().numpy()
+        return self.reconstruct_many([item])[0]
 
-    def encode_all(self, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, np.ndarray]]:
-        """The tokens of named items, as `encode` gives them, in a stream."""
-        return in_order(lambda item: (item[0], self.encode(item[1])), items)
+    @torch.no_grad()
+    def reconstruct_many(self, items: Sequence[Any]) -> list[tuple[Any, np.ndarray]]:
+        """The same of items that the medium allows to take together."""
+        out = self.tokenizer(self._batch_of(items))
+        found = zip(items, out.reconstruction.cpu().split(1), out.quantized.indices.cpu(), strict=True)
+        return [(self.medium.from_batch(one, item), indices.numpy()) for item, one, indices in found]
 
-    def decode_all(self, grids: Iterable[Any]) -> Iterator[Any]:
-        """The items of grids of tokens, as `decode` gives them, in a stream."""
-        return in_order(self.decode, grids)
+    def encode_all(self, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[list[str], np.ndarray]]:
+        """The tokens of named items in a stream, as many items at once as the medium allows.
+
+        Yields:
+            Names, and what `encode` gives for each: int64 (items, *grid, *trailing_shape).
+        """
+
+        def work(some: list[tuple[str, Any]]) -> tuple[list[str], np.ndarray]:
+            return [name for name, _ in some], self._encode([item for _, item in some])
+
+        return in_order(work, groups(items, self.medium.together))
+
+    def decode_all(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The items of tokens (items, *grid, *trailing_shape) in a stream, each as `decode` gives it."""
+        size = self.medium.together
+        parts = (tokens[n : n + size] for tokens in batches for n in range(0, len(tokens), size))
+        for items in in_order(lambda part: self._decode(torch.as_tensor(part)), parts):
+            yield from items
 
     def bits_of(self, indices: np.ndarray) -> float:
         """The size of the tokens of one item in bits: log2(codes) for each."""
         positions = math.prod(indices.shape[: len(self.tokenizer.grid)])
         return positions * self.tokenizer.bits_per_position
 
-    def _batch_of(self, item: Any) -> torch.Tensor:
-        return self.medium.to_batch(item).to(self.device)
+    @torch.no_grad()
+    def _encode(self, items: Sequence[Any]) -> np.ndarray:
+        indices: np.ndarray = self.tokenizer.encode(self._batch_of(items)).cpu().numpy()
+        return indices
+
+    @torch.no_grad()
+    def _decode(self, indices: torch.Tensor) -> list[Any]:
+        batch = self.tokenizer.decode(indices.to(self.device)).cpu()
+        return [self.medium.from_batch(one) for one in batch.split(1)]
+
+    def _batch_of(self, items: Sequence[Any]) -> torch.Tensor:
+        return torch.cat([self.medium.to_batch(item) for item in items]).to(self.device)
+
+
+def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`, the last of which may be shorter.
+
+    Example:
+        >>> list(groups("abcde", 2))
+        [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def open_tokenizer(folder: Path, device: str = "cpu") -> ItemTokenizer:

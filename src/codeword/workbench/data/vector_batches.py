@@ -6,19 +6,20 @@ import hashlib
 import math
 import tempfile
 import weakref
-from typing import IO, TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.packages import load
-from codeword.workbench.data.vectors import VectorStream
+from codeword.workbench.data.vectors import Block, VectorStream
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Survey", "VectorBatches", "survey"]
+__all__ = ["Survey", "VectorBatches", "VectorRows", "survey"]
 
 SAMPLE, ORDER, ROWS = 0, 1, 2  # what a draw is for
 CHUNK = 2**12  # rows that lie together and are read together
@@ -40,7 +41,15 @@ class Survey(NamedTuple):
     """Of the usable rows, in a few digits."""
 
 
-def survey(vectors: VectorStream, sample: int = 0, seed: int = 0) -> Survey:
+class _Blocks(Protocol):
+    features: int
+
+    def __len__(self) -> int: ...
+
+    def blocks(self) -> Iterator[Block]: ...
+
+
+def survey(vectors: _Blocks, sample: int = 0, seed: int = 0) -> Survey:
     """Look through all vectors once.
 
     Args:
@@ -93,6 +102,32 @@ class _Window(NamedTuple):
     """Shuffled."""
 
 
+class VectorRows:
+    """Some of the rows of a stream, at hand in any order.
+
+    Args:
+        vectors: where they are. Files that cannot be read from the middle (Parquet, .npz) are first written to a
+            temporary file.
+        taken: which rows, bool (N,).
+    """
+
+    def __init__(self, vectors: VectorStream, taken: np.ndarray) -> None:
+        self.vectors, self.taken = vectors, taken
+        self._count = int(taken.sum())
+        self._spool: _Spool | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, begin: int, count: int) -> np.ndarray:
+        """Those among `count` rows from number `begin` on."""
+        if self._spool is None and not self.vectors.anywhere:
+            self._spool = _Spool(self.vectors)
+        mask = self.taken[begin : begin + count]
+        rows: np.ndarray = (self._spool or self.vectors).read(begin, begin + len(mask))[mask]
+        return rows
+
+
 class VectorBatches:
     """Random batches of vectors, the same ones whenever the same step is asked for.
 
@@ -101,9 +136,7 @@ class VectorBatches:
     Where all rows fit into one window the order is any, each as likely.
 
     Args:
-        vectors: where they are. Files that cannot be read from the middle (Parquet, .npz) are first written to a
-            temporary file.
-        usable: which rows to take, bool (N,).
+        rows: where they are, and which of them to take.
         batch: rows of a batch.
         seed: of all random choices.
 
@@ -114,36 +147,32 @@ class VectorBatches:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/ten.npy", np.arange(10.0)[:, None])
-        ...     batches = VectorBatches(VectorStream(f"{folder}/ten.npy"), np.ones(10, bool), batch=5, seed=0)
+        ...     rows = VectorRows(VectorStream(f"{folder}/ten.npy"), np.ones(10, bool))
+        ...     batches = VectorBatches(rows, batch=5, seed=0)
         ...     sorted(torch.cat([batches.batch(0), batches.batch(1)]).flatten().tolist()) == list(range(10))
         True
     """
 
-    def __init__(self, vectors: VectorStream, usable: np.ndarray, batch: int, seed: int) -> None:
+    def __init__(self, rows: VectorRows, batch: int, seed: int) -> None:
         np = load("numpy", "tokens")
         for name, value, least in (("batch", batch, 1), ("seed", seed, 0)):
             if value < least:
                 raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
-        if not usable.any():
+        if not len(rows):
             raise CodewordError.of("at least one vector to train on", "none", "pass vectors")
-        self.batch_size, self.seed, self.usable = batch, seed, usable
-        self._source = vectors if vectors.anywhere else _Spool(vectors)
-        self._chunks = max(1, WINDOW // vectors.features // CHUNK)  # of a window
-        starts = np.arange(0, len(usable), CHUNK)
-        self._counts = np.add.reduceat(usable, starts, dtype=np.int64)  # usable rows of each chunk
-        self._total = int(self._counts.sum())
+        self.rows, self.batch_size, self.seed = rows, batch, seed
+        self._chunks = max(1, WINDOW // rows.vectors.features // CHUNK)  # of a window
+        starts = np.arange(0, len(rows.taken), CHUNK)
+        self._counts = np.add.reduceat(rows.taken, starts, dtype=np.int64)  # taken rows of each chunk
         self._window: _Window | None = None
         self._round: _Round | None = None
-
-    def __len__(self) -> int:
-        return self._total
 
     def batch(self, step: int) -> Tensor:
         """The batch of a step: float32 (batch, features)."""
         np = load("numpy", "tokens")
         at, end, parts = step * self.batch_size, (step + 1) * self.batch_size, []
         while at < end:
-            number, place = divmod(at, self._total)
+            number, place = divmod(at, len(self.rows))
             ends = self._order(number).ends
             window = int(np.searchsorted(ends, place, side="right"))
             rows = self._rows(number, window)
@@ -166,16 +195,10 @@ class VectorBatches:
         if self._window is None or self._window.which != (number, window):
             self._window = None  # the old one goes before the new one comes
             chunks = self._order(number).order[window * self._chunks : (window + 1) * self._chunks]
-            rows = np.concatenate([self._chunk(int(chunk)) for chunk in chunks])
+            rows = np.concatenate([self.rows.read(CHUNK * int(chunk), CHUNK) for chunk in chunks])
             draws = np.random.default_rng([self.seed, ROWS, number, window])
             self._window = _Window((number, window), rows[draws.permutation(len(rows))])
         return self._window.rows
-
-    def _chunk(self, chunk: int) -> np.ndarray:
-        begin = chunk * CHUNK
-        mask = self.usable[begin : begin + CHUNK]
-        rows: np.ndarray = self._source.read(begin, begin + len(mask))[mask]
-        return rows
 
 
 class _Spool:

@@ -108,6 +108,11 @@ class VectorStream:
             yield from zip(block.names, block.rows, strict=True)
 
     @property
+    def block_count(self) -> int:
+        """About how many blocks there are, by which to show how far an iteration is."""
+        return -(-len(self) // self._size)
+
+    @property
     def anywhere(self) -> bool:
         """Whether `read` gets at rows without reading those before them."""
         return all(file.anywhere for file in self._files)

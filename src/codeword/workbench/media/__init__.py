@@ -9,8 +9,10 @@ import torch
 from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.media.audio import Sounds
 from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source, Stream
 from codeword.workbench.media.image import Images
+from codeword.workbench.media.vectors import Vectors
 
 __all__ = [
     "MEDIA",
@@ -26,7 +28,7 @@ __all__ = [
     "medium_of_tokenizer",
 ]
 
-MEDIA: dict[str, type[Medium]] = {medium.kind: medium for medium in (Images,)}
+MEDIA: dict[str, type[Medium]] = {medium.kind: medium for medium in (Images, Sounds, Vectors)}
 
 
 def kind_of_data(data: str) -> type[Medium]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import Skipped
+from codeword.workbench.folders import file_names, whole_folder
 
 __all__ = ["Batches", "Figure", "Items", "Medium", "Panel", "Source", "Stream", "hold_out"]
 
@@ -101,6 +102,9 @@ class Medium(ABC):
     """What a star behind the last figure means; see `starred`."""
     suffix: ClassVar[str]
     """Of the files that `decode` writes."""
+    together: ClassVar[int] = 1
+    """How many items are encoded at once: more than one where all have one size and the tokenizer gives an item the
+    same tokens in every batch."""
     unused: ClassVar[Mapping[str, Any]] = {}
     """The settings that mean nothing for this kind, at the values that say so."""
 
@@ -160,6 +164,16 @@ class Medium(ABC):
     @abstractmethod
     def save(self, path: Path, item: Any) -> None:
         """Write an item as a file, whole or not at all."""
+
+    def save_all(self, out: Path, names: Sequence[str], items: Iterable[Any]) -> None:
+        """Write what was decoded, by name, whole or not at all: a folder with a file for each item.
+
+        Raises:
+            CodewordError: the place is taken or cannot be written to.
+        """
+        with whole_folder(out) as folder:
+            for target, item in zip(file_names(names, self.suffix), items, strict=True):
+                self.save(folder / target, item)
 
     @abstractmethod
     def panels(self, name: str, item: Any, reconstruction: Any, bits: float) -> list[Panel]:

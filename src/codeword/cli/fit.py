@@ -1,0 +1,95 @@
+"""`codeword fit`: codebooks and semantic IDs from vectors, without training."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import Positional
+
+from codeword.cli.console import Console
+from codeword.workbench.semantic_ids import IDS, FitConfig
+
+if TYPE_CHECKING:
+    from codeword.workbench.data.vectors import Block, VectorStream
+
+__all__ = ["Fit"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit codebooks to vectors by k-means and write their semantic IDs; no network, no training.
+
+    The run folder gets the tokenizer (for `codeword encode` and `decode`), ids.parquet: the tokens of these vectors by
+    name, and fit.json: the distortion after each stage and the collisions, which are printed too.
+
+    Vectors with the same tokens are told apart by --dedupe, or made fewer by --balance. Both are about all vectors of
+    a catalogue together, so they change ids.parquet and not what `codeword encode` gives. An item that comes later
+    gets its tokens by `codeword encode`, and as its last one how many items have the same tokens already.
+    """
+
+    data: Positional[str]
+    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them; FILE::NAME names one of several
+    arrays or columns. Rows are called by their number, or as the Parquet column `name` or `id` says."""
+    out: Path
+    """The run folder to write."""
+    strict: bool = False
+    """Refuse data with a row or a file that cannot be used (NaN, another length), instead of leaving it out."""
+    json: bool = False
+    """Write one JSON object and nothing else."""
+    settings: FitConfig = field(default_factory=FitConfig)
+
+    def run(self) -> int:
+        """Fit, and give the exit code."""
+        from codeword.workbench.data.vectors import VectorStream
+        from codeword.workbench.run import Run
+        from codeword.workbench.semantic_ids import fit_vectors, write_fit
+
+        console, run = Console(quiet=self.json), Run(self.out)
+        run.check_free()
+        vectors = VectorStream(self.data, strict=self.strict)
+        console.say(f"{len(vectors)} vectors of {vectors.features} numbers: {self.settings.quantizer}")
+
+        def track(blocks: Iterable[Block], what: str) -> Iterator[Block]:
+            return console.track(blocks, what, total=vectors.block_count)
+
+        fitted = fit_vectors(vectors, self.settings, track)
+        with run.claimed():
+            report = write_fit(run.folder, vectors, self.settings, fitted, track)
+        if self.json:
+            sys.stdout.write(json.dumps({"path": str(self.out), **report}) + "\n")
+        else:
+            self._say(console, vectors, report)
+        return 0
+
+    def _say(self, console: Console, vectors: VectorStream, report: dict[str, Any]) -> None:
+        rows = [
+            (f"{p['stages']}", f"{p['bits']:g}", f"{p['error']:.6g}", f"{p['relative']:.6f}")
+            for p in report["stages"]
+        ]
+        title = f"fitted to {report['fitted_to']} of {report['vectors']} vectors, measured on all"
+        console.table(title, ("stages", "bits", "squared error", "relative"), rows)
+        for key, when in (("collisions", ""), ("balanced", " when balanced")):
+            if report[key] is not None:
+                console.say(_said(report[key], when))
+        if self.settings.dedupe:
+            console.say(f"one more token from 0 to {report['codebook_sizes'][-1] - 1} makes all IDs differ")
+        console.skipped(vectors.skipped)
+        folder = shlex.quote(str(self.out))
+        console.say(
+            f"\nThe run is in {self.out}, the IDs of these vectors in {self.out / IDS}.\nOf others:\n"
+            f"  codeword encode {folder} VECTORS --out tokens.parquet"
+        )
+
+
+def _said(found: dict[str, Any], when: str) -> str:
+    share, largest = found["share"], found["largest"]
+    return (
+        f"{found['distinct']} different IDs of {found['vectors']} vectors{when}: {share:.2%} share theirs, "
+        f"at most {largest} have the same"
+    )

@@ -1,0 +1,283 @@
+"""Codebooks and semantic IDs from vectors, without training: the work of `codeword fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from codeword.checkpoints import digest, save
+from codeword.errors import CodewordError
+from codeword.files import write_whole
+from codeword.fitting import Collisions, RatePoint, balance, collisions, fit, rate_distortion
+from codeword.packages import load
+from codeword.quantizers import from_spec
+from codeword.quantizers.composite import Residual
+from codeword.quantizers.composite.beam import codes_of
+from codeword.tokenizers import VectorTokenizer
+from codeword.tokens import Header, TokenWriter
+from codeword.workbench.data.vector_batches import Survey, survey
+from codeword.workbench.data.vectors import Block, VectorStream
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "IDS",
+    "REPORT",
+    "FitConfig",
+    "Fitted",
+    "fit_vectors",
+    "number_equals",
+    "without_numbers",
+    "write_fit",
+]
+
+IDS, REPORT = "ids.parquet", "fit.json"
+LEAST_ROWS, ROWS_A_CODE = 2**16, 64  # to fit to, if nothing is said
+GROUPED = 2**11  # vectors that are balanced at once
+Track = Callable[[Iterable[Block], str], Iterable[Block]]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """What decides codebooks and IDs, beside the vectors."""
+
+    quantizer: str = "rvq4x256"
+    """The quantizer's spec: of vector quantizers, and residual and grouped ones of them: `vq1024`, `rvq4x256`,
+    `gvq8x256`, `gvq2x(rvq4x256)`."""
+    beam: int = 1
+    """Partial sums that the search keeps at each stage of a residual quantizer, in fitting and in `encode`."""
+    rows: int | None = None
+    """Fit to so many vectors, drawn at random; if nothing is said 64 for each code, and at least 65,536."""
+    tries: int = 3
+    """k-means for each codebook, of which the best is taken."""
+    steps: int = 100
+    """Steps of a k-means, at most."""
+    seed: int = 0
+    """Decides every draw."""
+    balance: bool = False
+    """Choose the last index of vectors that have the same IDs anew, so that few still do: in ids.parquet alone,
+    because it takes all vectors at once."""
+    dedupe: bool = False
+    """Append one more token to each ID in ids.parquet: 0, 1, 2, ... among vectors with the same tokens, in their
+    order, 0 where there is no other. All IDs differ then."""
+
+
+class Fitted(NamedTuple):
+    """What came of fitting."""
+
+    tokenizer: VectorTokenizer
+    indices: np.ndarray
+    """Of all usable vectors, flat: (N, tokens), in the narrowest unsigned type."""
+    points: list[RatePoint]
+    """Bits and distortion after each stage, on all usable vectors."""
+    collisions: Collisions
+    """Of the quantizer's own indices."""
+    balanced: Collisions | None
+    """The same after balancing."""
+    fitted_to: int
+    """How many vectors."""
+
+
+def fit_vectors(vectors: VectorStream, config: FitConfig, track: Track) -> Fitted:
+    """Fit codebooks to some vectors and find the indices of all, in blocks.
+
+    Args:
+        vectors: where they are.
+        config: how.
+        track: what to hand blocks of vectors through on their way, with what is done: to show how far it is.
+
+    Raises:
+        CodewordError: a spec that cannot be fitted or does not fit the vectors, fewer vectors than codes.
+    """
+    rows = _check(config, vectors.features)
+    facts = survey(_Tracked(vectors, track, "reading"), rows, config.seed)
+    tokenizer = _fit(facts, config)
+    mine = _Tracked(vectors, track, "measuring")
+    points = rate_distortion(tokenizer.quantizer, _Standard(mine, tokenizer), beam=config.beam)
+    in_units = [point._replace(error=point.error * facts.scale**2) for point in points]
+    mine = _Tracked(vectors, track, "finding IDs")
+    indices = _encode(mine, tokenizer, int(facts.usable.sum()))
+    before = collisions(torch.from_numpy(indices))
+    after = None
+    if config.balance:
+        mine = _Tracked(vectors, track, "balancing")
+        after = collisions(torch.from_numpy(_balance_(indices, mine, tokenizer)))
+    return Fitted(tokenizer, indices, in_units, before, after, len(facts.sample))
+
+
+def write_fit(
+    folder: Path, vectors: VectorStream, config: FitConfig, fitted: Fitted, track: Track
+) -> dict[str, Any]:
+    """Write the IDs, the report and the tokenizer into a run folder; the report.
+
+    Raises:
+        CodewordError: the disk is full, the place cannot be written to, two vectors have one name.
+    """
+    tokenizer, ids, facts = fitted.tokenizer, fitted.indices, {"balanced": int(config.balance)}
+    sizes = tokenizer.codebook_sizes
+    if config.dedupe:
+        np = load("numpy", "tokens")
+        numbers = number_equals(torch.from_numpy(ids)).numpy()
+        sizes, facts = (*sizes, int(numbers.max()) + 1), facts | {"deduped": 1}
+        ids = np.concatenate([ids.astype(np.int64), numbers[:, None]], 1)
+    trailing = tokenizer.trailing_shape if not config.dedupe else (len(sizes),)
+    header = Header(digest(tokenizer), sizes, tokenizer.kind, trailing, facts)
+    first = 0
+    with TokenWriter(folder / IDS, header) as writer:
+        for block in track(vectors.blocks(), "writing IDs"):
+            part = ids[first : first + len(block.names)]
+            writer.write_many(block.names, part.reshape(len(part), *trailing))
+            first += len(part)
+    report = _report(vectors, config, fitted, list(sizes))
+    write_whole(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
+    save(tokenizer, folder)
+    return report
+
+
+def number_equals(rows: Tensor) -> Tensor:
+    """The number of each row among those that are equal to it, in their order, from 0.
+
+    Example:
+        >>> number_equals(torch.tensor([[1, 2], [3, 4], [1, 2], [1, 2]]))
+        tensor([0, 0, 1, 2])
+    """
+    _, which, counts = rows.long().unique(dim=0, return_inverse=True, return_counts=True)
+    order = which.argsort(stable=True)
+    starts = (counts.cumsum(0) - counts)[which[order]]
+    return torch.empty_like(order).scatter_(0, order, torch.arange(len(rows)) - starts)
+
+
+def without_numbers(header: Header, tokens: np.ndarray, trailing_shape: tuple[int, ...]) -> np.ndarray:
+    """The quantizer's own indices of IDs that have one more token (`--dedupe`); of other tokens all.
+
+    Args:
+        header: of their file.
+        tokens: (items, *grid, *trailing_shape), as the file says.
+        trailing_shape: of the quantizer's indices.
+    """
+    return tokens[:, :-1].reshape(-1, *trailing_shape) if header.facts.get("deduped") else tokens
+
+
+class _Tracked:
+    """Vectors, with each iteration over blocks of them shown."""
+
+    def __init__(self, vectors: VectorStream, track: Track, what: str) -> None:
+        self.vectors, self.track, self.what = vectors, track, what
+        self.features = vectors.features
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def blocks(self) -> Iterator[Block]:
+        yield from self.track(self.vectors.blocks(), self.what)
+
+
+class _Standard:
+    """Batches of vectors as a tokenizer's quantizer sees them, as often as they are asked for."""
+
+    def __init__(self, vectors: _Tracked, tokenizer: VectorTokenizer) -> None:
+        self.vectors, self.tokenizer = vectors, tokenizer
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block in self.vectors.blocks():
+            if len(block.rows):
+                yield self.tokenizer.standard(torch.from_numpy(block.rows))
+
+
+def _check(config: FitConfig, features: int) -> int:
+    """How many rows to fit to."""
+    for name in ("beam", "tries", "steps"):
+        if getattr(config, name) < 1:
+            raise CodewordError.of(f"{name} of at least 1", f"{getattr(config, name)}", f"raise {name}")
+    quantizer = from_spec(config.quantizer, features=features)
+    if config.balance:
+        if not isinstance(quantizer, Residual) or quantizer.count < 2:
+            expected = "a residual quantizer of two stages or more for --balance"
+            raise CodewordError.of(expected, config.quantizer, "leave out --balance, or pass rvq4x256")
+        codes_of(quantizer.parts[-1])
+    if config.beam > 1 and "beam" not in quantizer.choices:
+        raise CodewordError.of("a quantizer with a beam", config.quantizer, "leave out --beam")
+    largest = max(quantizer.codebook_sizes)
+    if config.rows is None:
+        return max(LEAST_ROWS, ROWS_A_CODE * largest)
+    if config.rows < largest:
+        raise CodewordError.of(f"rows of at least {largest}, the codes", f"{config.rows}", "raise --rows")
+    return config.rows
+
+
+def _fit(facts: Survey, config: FitConfig) -> VectorTokenizer:
+    sample = (torch.from_numpy(facts.sample) - facts.mean) / facts.scale
+    quantizer = fit(
+        sample, config.quantizer, steps=config.steps, tries=config.tries, beam=config.beam, seed=config.seed
+    )
+    tokenizer = VectorTokenizer.around(quantizer, beam=config.beam)
+    tokenizer.standardize_(facts.mean, facts.scale)
+    return tokenizer
+
+
+def _encode(vectors: _Tracked, tokenizer: VectorTokenizer, count: int) -> np.ndarray:
+    np = load("numpy", "tokens")
+    largest, first = max(tokenizer.codebook_sizes), 0
+    indices = np.empty((count, len(tokenizer.codebook_sizes)), np.min_scalar_type(largest - 1))
+    for block in vectors.blocks():
+        found = tokenizer.encode(torch.from_numpy(block.rows))
+        indices[first : first + len(found)] = found.reshape(len(found), indices.shape[1]).numpy()
+        first += len(found)
+    return indices
+
+
+def _balance_(indices: np.ndarray, vectors: _Tracked, tokenizer: VectorTokenizer) -> np.ndarray:
+    """Balance where vectors collide: these, and those with the same indices but for the last, are in memory."""
+    np = load("numpy", "tokens")
+    whole = torch.from_numpy(indices).long()
+    _, prefix = whole[:, :-1].unique(dim=0, return_inverse=True)
+    _, which, counts = whole.unique(dim=0, return_inverse=True, return_counts=True)
+    concerned = torch.isin(prefix, prefix[counts[which] > 1]).numpy()
+    rows, first = [], 0
+    for block in vectors.blocks():
+        rows.append(block.rows[concerned[first : first + len(block.rows)]])
+        first += len(block.rows)
+    places = np.flatnonzero(concerned)
+    order = prefix[places].argsort(stable=True).numpy()
+    members, groups = np.concatenate(rows), prefix[places].numpy()[order]
+    for begin, end in _pieces(groups):
+        some = order[begin:end]
+        standard = tokenizer.standard(torch.from_numpy(members[some]))
+        assert isinstance(tokenizer.quantizer, Residual)
+        indices[places[some]] = balance(tokenizer.quantizer, standard, whole[places[some]]).numpy()
+    return indices
+
+
+def _pieces(groups: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Begin and end of pieces of some thousand rows that end where groups of equal numbers do."""
+    np = load("numpy", "tokens")
+    ends = [*(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)] if len(groups) else []
+    begin = 0
+    for number, end in enumerate(ends):
+        if end - begin >= GROUPED or number == len(ends) - 1:
+            yield begin, end
+            begin = end
+
+
+def _report(vectors: VectorStream, config: FitConfig, fitted: Fitted, sizes: list[int]) -> dict[str, Any]:
+    """Everything that was found, as plain values."""
+    return {
+        "data": vectors.data,
+        "vectors": len(fitted.indices),
+        "features": vectors.features,
+        "left_out": len(vectors.skipped),
+        "fitted_to": fitted.fitted_to,
+        "settings": dataclasses.asdict(config),
+        "stages": [point._asdict() for point in fitted.points],
+        "collisions": fitted.collisions._asdict(),
+        "balanced": None if fitted.balanced is None else fitted.balanced._asdict(),
+        "codebook_sizes": sizes,
+    }
