@@ -10,6 +10,7 @@ from codeword.cli.demo import Demo
 from codeword.cli.encode import Encode
 from codeword.cli.evaluate import Evaluate
 from codeword.cli.export import Export
+from codeword.cli.fit import Fit
 from codeword.cli.tokens import Tokens
 from codeword.cli.train import Train
 
@@ -31,5 +32,6 @@ COMMANDS: dict[str, type[Runs]] = {
     "evaluate": Evaluate,
     "compare": Compare,
     "export": Export,
+    "fit": Fit,
     "tokens": Tokens,
 }
