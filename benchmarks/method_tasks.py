@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import codeword
+from benchmarks.peers import PEERS
 from codeword import VectorQuantizer, methods
 from codeword.functional import usage
 
 __all__ = ["BUILDERS", "CLOUDS", "SCALES", "autoencoder", "fit", "load_pictures"]
 
-Build = Callable[..., VectorQuantizer]
+Build = Callable[..., nn.Module]
 BUILDERS: dict[str, Build] = {
     "default": VectorQuantizer,
+    **PEERS,
     **methods.METHODS,
     "learnable_gamma_personalize": lambda *sizes, **options: methods.learnable_gamma(
         *sizes, personalize=True, **options
@@ -94,7 +96,7 @@ class Residual(nn.Module):
 class Autoencoder(nn.Module):
     """Two strided convolutions to 64 channels, two residual blocks, and the mirror of it."""
 
-    def __init__(self, vq: VectorQuantizer, width: int = 64) -> None:
+    def __init__(self, vq: nn.Module, width: int = 64) -> None:
         super().__init__()
         down = [nn.Conv2d(3, width, 4, 2, 1), nn.ReLU(), nn.Conv2d(width, width, 4, 2, 1)]
         self.encoder = nn.Sequential(
