@@ -14,7 +14,7 @@ from codeword.quantizers.vector import VectorQuantizer
 __all__ = ["advise", "is_low", "is_time"]
 
 FIRST, SHARE = 500, 10  # the first look is after this many steps, or a tenth of a run that is shorter
-LEAST = 50
+LEAST = 200
 LOW = 0.25  # of the codes that could have been used
 
 
@@ -22,8 +22,8 @@ def is_time(step: int, steps: int) -> bool:
     """Whether enough was trained to judge by: the first codes have met an encoder that has learned something.
 
     Example:
-        >>> is_time(499, 100_000), is_time(500, 100_000), is_time(200, 2000), is_time(50, 50)
-        (False, True, True, True)
+        >>> is_time(499, 100_000), is_time(500, 100_000), is_time(200, 2000), is_time(199, 300)
+        (False, True, True, False)
     """
     return step >= max(LEAST, min(FIRST, steps // SHARE))
 
@@ -65,11 +65,10 @@ def advise(quantizer: Quantizer) -> str:
     if isinstance(quantizer, VectorQuantizer):
         return _of_codebook(quantizer)
     if isinstance(quantizer, LFQ | BSQ):
-        return (
-            f"raise entropy={quantizer.entropy} or diversity={quantizer.diversity}, or lower --learning-rate"
-        )
+        # Of 64 codes 12 % were used at 0.01 and 0.1, 31 % at 0.3 and 0.5, and fewer with either alone.
+        return f"raise temperature={quantizer.temperature} and entropy={quantizer.entropy} together"
     if isinstance(quantizer, FSQ):
-        return "a lower --learning-rate, fewer levels, or noise=0.5"
+        return "fewer levels, or more steps: its codes spread out as the encoder learns"
     if hasattr(quantizer, "temperature"):
         return f"raise temperature={quantizer.temperature}, or lower --learning-rate"
     return "a lower --learning-rate, or fewer codes"
@@ -78,9 +77,7 @@ def advise(quantizer: Quantizer) -> str:
 def _of_codebook(quantizer: VectorQuantizer) -> str:
     rule = quantizer.codebook.rule
     if isinstance(rule, Frozen):
-        if rule.transform is None:
-            return "leave out codebook=frozen, so that the codes learn"
-        return "start from the data, init=kmeans, or let the codes learn: codebook=ema"
+        return "leave out codebook=frozen, so that the codes learn"
     if rule.revival is None:
         return "leave out revival=none, so that dead codes move to where vectors are"
     if rule.by_gradient:
