@@ -77,7 +77,10 @@ def test_gradients_through_projections_are_exact():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Grouped([VectorQuantizer(4, 4), VectorQuantizer(5, 4)]), "groups of one width and kind"),
+        (
+            lambda: Grouped([VectorQuantizer(4, 4), VectorQuantizer(5, 4)]),
+            "parts of one width and kind, but got vq4 of 4 features, vq4 of 5 features",
+        ),
         (
             lambda: Grouped([Residual([VectorQuantizer(4, 4)] * 2), Grouped([VectorQuantizer(2, 4)] * 2)]),
             "one width and kind",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, ClassVar
 
@@ -14,9 +14,9 @@ from codeword.functional import Usage, Valid
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.spec.describe import differing
 from codeword.quantizers.spec.grammar import Call, parse, write
-from codeword.quantizers.statistics import Statistics
+from codeword.quantizers.statistics import Kept, Statistics
 
-__all__ = ["Composite", "mean_losses", "repeated"]
+__all__ = ["Composite", "check_alike", "check_parts", "mean_losses", "repeated"]
 
 
 class Composite(Quantizer):
@@ -114,6 +114,16 @@ class Composite(Quantizer):
     def look_up(self, rows: Tensor) -> Tensor:
         return self.search(rows)
 
+    def keep(self, indices: Tensor) -> Kept:
+        return tuple(child.keep(index) for child, index in self.each(indices))
+
+    def drop(self, indices: Tensor, items: Tensor) -> Tensor:
+        dropped = []
+        for number, (child, index) in enumerate(self.each(indices)):
+            own = items[:, None].expand(-1, self.times(number)).reshape(-1)
+            dropped.append(child.drop(index, own))
+        return self.join(dropped)
+
     def revive_(self) -> None:
         for child in self.distinct:
             child.revive_()
@@ -157,6 +167,29 @@ class Composite(Quantizer):
                 "pass what encode returned",
             )
 
+    # What the parts see --------------------------------------------------------------------------------------
+
+    def fork(self, indices: Tensor) -> Sequence[Tensor]:
+        """The indices of each part, of the first ones alone where there are fewer."""
+        return indices.unbind(1)
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """The inverse of `fork`."""
+        return torch.stack(list(parts), 1)
+
+    def each(self, indices: Tensor) -> Iterator[tuple[Quantizer, Tensor]]:
+        """The parts that have indices, with them."""
+        return zip(self.parts, self.fork(indices), strict=False)
+
+    def times(self, number: int) -> int:
+        """How many rows of a part there are for one of the whole."""
+        return 1
+
+    def seen(self, valid: Valid, number: int) -> Valid:
+        """Which rows of a part count."""
+        times = self.times(number)
+        return valid if times == 1 else repeated(valid, times)
+
     def extra_repr(self) -> str:
         shared = f", {self.count} times the same" if self.shared else ""
         return f"features={self.features}, dim={self.dim}{shared}"
@@ -181,6 +214,13 @@ def check_parts(quantizers: Sequence[Quantizer]) -> None:
                 f"{child.spec}, which takes maps of size {child.map_size}",
                 "give it the quantizers to combine as its scales",
             )
+
+
+def check_alike(quantizers: Sequence[Quantizer]) -> None:
+    """Raise unless parts have one width and can be told the same at each call."""
+    if len({(child.features, child.choices) for child in quantizers}) > 1:
+        got = ", ".join(f"{child.spec} of {child.features} features" for child in quantizers)
+        raise CodewordError.of("parts of one width and kind", got, "build them one way")
 
 
 def repeated(valid: Valid, times: int) -> Valid:

@@ -12,14 +12,15 @@ from codeword.functional import Valid
 from codeword.parts import Cosine, Dot, Euclidean
 from codeword.parts.axes import Estimator
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite.base import Composite, check_parts, mean_losses, repeated
-from codeword.quantizers.statistics import Kept, Statistics
+from codeword.quantizers.composite.base import check_alike, check_parts
+from codeword.quantizers.composite.parallel import Parallel
+from codeword.quantizers.statistics import Statistics
 from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Grouped"]
 
 
-class Grouped(Composite):
+class Grouped(Parallel):
     """Consecutive groups of features, each with a quantizer of its own, or all with the same.
 
     `indices` have one trailing axis more than those of a group: (..., groups). `loss` and `losses` are means over
@@ -48,7 +49,6 @@ class Grouped(Composite):
     """
 
     spec_name = "gvq"
-    pool = staticmethod(mean_losses)  # of the parts' losses
 
     @classmethod
     def part_features(cls, features: int, count: int) -> int:
@@ -62,120 +62,28 @@ class Grouped(Composite):
         self, quantizers: Sequence[Quantizer], *, features: int | None = None, dim: int = -1
     ) -> None:
         check_parts(quantizers)
+        check_alike(quantizers)
         super().__init__(quantizers, sum(child.features for child in quantizers), features, dim)
-        first = self.parts[0]
-        self.choices = first.choices
+        self.choices = quantizers[0].choices
         self.together = not self.shared and _are_alike(self.parts)  # searched in one launch
-        if any((part.features, part.choices) != (first.features, first.choices) for part in self.parts):
-            raise CodewordError.of(
-                "groups of one width and kind",
-                ", ".join(part.spec for part in self.parts),
-                "build them one way",
-            )
-
-    @torch.no_grad()
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        for child, part in self._groups(rows):
-            if not child.ready:
-                child.init_(child.narrow(part), self._seen(valid))
 
     @torch.no_grad()
     def search(self, rows: Tensor, **choices: int) -> Tensor:
-        if self.together:
-            return self._search_together(rows)
-        return self._join([child.search(child.narrow(part), **choices) for child, part in self._groups(rows)])
-
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        seen = self._seen(valid)
-        return self._join([child.select(child.narrow(part), seen) for child, part in self._groups(rows)])
+        return self._search_together(rows) if self.together else super().search(rows, **choices)
 
     @torch.no_grad()
     def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
-        if self.together and not self._draws:
-            indices = self._search_together(rows)
-            return indices, self.statistics(rows, indices, valid)
-        seen = self._seen(valid)
-        found = [child.survey(child.narrow(part), seen, **choices) for child, part in self._groups(rows)]
-        return self._join([indices for indices, _ in found]), tuple(statistics for _, statistics in found)
-
-    @torch.no_grad()
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Statistics:
-        seen = self._seen(valid)
-        return tuple(
-            child.statistics(child.narrow(part), index, seen)
-            for (child, part), index in zip(self._groups(rows), self._fork(indices), strict=True)
-        )
-
-    def learn_(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Kept]:
-        if not self.stagewise:
-            return super().learn_(rows, valid, **choices)
-        seen = self._seen(valid)
-        found = [child.learn_(child.narrow(part), seen, **choices) for child, part in self._groups(rows)]
-        return self._join([indices for indices, _ in found]), tuple(kept for _, kept in found)
-
-    def keep(self, indices: Tensor) -> Kept:
-        return tuple(
-            child.keep(index) for child, index in zip(self.distinct, self._fork(indices), strict=True)
-        )
-
-    def drop(self, indices: Tensor, items: Tensor) -> Tensor:
-        if self.shared:
-            items = items[:, None].expand(-1, self.count).reshape(-1)
-        return self._join(
-            [
-                child.drop(index, items)
-                for child, index in zip(self.distinct, self._fork(indices), strict=True)
-            ]
-        )
-
-    def gather(self, indices: Tensor) -> Tensor:
-        return self._concatenate(
-            [
-                child.widen(child.gather(index))
-                for child, index in zip(self.distinct, self._fork(indices), strict=True)
-            ]
-        )
-
-    def settle(
-        self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        seen = self._seen(valid)
-        outputs, losses = [], []
-        before = kept if isinstance(kept, tuple) else (None,) * self.count
-        for (child, part), index, held in zip(self._groups(rows), self._fork(indices), before, strict=False):
-            out, loss, named = child.settle(child.narrow(part), index, seen, held)
-            outputs.append(child.widen(out))
-            losses.append((loss, named))
-        return self._concatenate(outputs), *self.pool(losses, len(losses))
+        if not self.together or self._draws:
+            return super().survey(rows, valid, **choices)
+        indices = self._search_together(rows)
+        return indices, self.statistics(rows, indices, valid)
 
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
-        seen = self._seen(valid)
-        return self._concatenate(
-            [
-                child.surrogate(part, index, own, seen)
-                for (child, part), index, (_, own) in zip(
-                    self._groups(rows), self._fork(indices), self._groups(q), strict=True
-                )
-            ]
+        seen = self.seen(valid, 0)
+        shares = zip(self.shares(rows), self.fork(indices), self.shares(q), strict=True)
+        return self.unite(
+            [child.surrogate(share, index, own, seen) for (child, share), index, (_, own) in shares]
         )
-
-    def cut(self, indices: Tensor, **choices: int) -> Tensor:
-        return self._join(
-            [
-                child.cut(index, **choices)
-                for child, index in zip(self.distinct, self._fork(indices), strict=True)
-            ]
-        )
-
-    def check_indices(self, indices: Tensor) -> None:
-        super().check_indices(indices)
-        axis = indices.ndim - len(self.index_shape)
-        masked = (indices.flatten(axis + 1) < 0).all(-1) if len(self.index_shape) > 1 else indices < 0
-        if not torch.compiler.is_compiling() and bool((masked.any(-1) != masked.all(-1)).any()):
-            raise CodewordError.of(
-                "-1 for all groups of a vector or for none", "-1 for some", "mask whole vectors"
-            )
 
     def _search_together(self, rows: Tensor) -> Tensor:
         books = [part for part in self.parts if isinstance(part, VectorQuantizer)]
@@ -194,8 +102,8 @@ class Grouped(Composite):
 
     # A shared part sees the groups as more rows, all of them at once -------------------------------------------
 
-    def _groups(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:
-        """The parts and their rows, contiguous."""
+    def shares(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:
+        """The parts and their features, contiguous."""
         if self.shared:
             return [(self.parts[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
         parts: Sequence[Tensor] = rows.chunk(self.count, 1)
@@ -203,26 +111,23 @@ class Grouped(Composite):
             parts = [part.clone(memory_format=torch.contiguous_format) for part in parts]
         return [(child, part.contiguous()) for child, part in zip(self.parts, parts, strict=True)]
 
-    def _fork(self, indices: Tensor) -> Sequence[Tensor]:
-        """The indices (N, groups, ...) of each part."""
-        return [indices.flatten(0, 1)] if self.shared else indices.unbind(1)
-
-    def _join(self, indices: Sequence[Tensor]) -> Tensor:
-        """The inverse of `_fork`."""
+    def unite(self, outputs: Sequence[Tensor]) -> Tensor:
         if not self.shared:
-            return torch.stack(list(indices), 1)
-        (one,) = indices
-        return one.view(one.shape[0] // self.count, self.count, *one.shape[1:])
-
-    def _concatenate(self, rows: Sequence[Tensor]) -> Tensor:
-        """The inverse of `_groups`."""
-        if not self.shared:
-            return torch.cat(list(rows), 1)
-        (one,) = rows
+            return torch.cat(list(outputs), 1)
+        (one,) = outputs
         return one.reshape(one.shape[0] // self.count, self.count * one.shape[1])
 
-    def _seen(self, valid: Valid) -> Valid:
-        return repeated(valid, self.count) if self.shared else valid
+    def fork(self, indices: Tensor) -> Sequence[Tensor]:
+        return [indices.flatten(0, 1)] if self.shared else indices.unbind(1)
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        if not self.shared:
+            return torch.stack(list(parts), 1)
+        (one,) = parts
+        return one.view(one.shape[0] // self.count, self.count, *one.shape[1:])
+
+    def times(self, number: int) -> int:
+        return self.count if self.shared else 1
 
 
 def _are_alike(parts: Sequence[Quantizer]) -> bool:

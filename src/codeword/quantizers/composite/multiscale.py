@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,19 +11,17 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Valid, substitute
+from codeword.functional import Valid
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_input
-from codeword.quantizers.composite.base import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.composite.base import Composite, check_alike, check_parts, repeated
+from codeword.quantizers.composite.successive import Successive
 from codeword.quantizers.pairs import check_stages
-from codeword.quantizers.statistics import Kept, Statistics
 
 __all__ = ["Multiscale"]
 
-Find = Callable[[Quantizer, Tensor, Valid | None], Any]
 
-
-class Multiscale(Composite):
+class Multiscale(Successive):
     """A map f (height, width), or a sequence, as coarse to fine token maps, over scales k = 1 ... K::
 
         q_k = Q_k(shrink_k(f - g_1 - ... - g_(k-1)))        g_k = grow_k(q_k)        f ~ g_1 + ... + g_K
@@ -74,14 +72,8 @@ class Multiscale(Composite):
         dim: int = -1,
     ) -> None:
         check_parts(quantizers)
-        inner = quantizers[0].features
-        if any((child.features, child.choices) != (inner, quantizers[0].choices) for child in quantizers):
-            raise CodewordError.of(
-                "parts of one width and kind",
-                ", ".join(child.spec for child in quantizers),
-                "build them one way",
-            )
-        super().__init__(quantizers, inner, features, dim)
+        check_alike(quantizers)
+        super().__init__(quantizers, quantizers[0].features, features, dim)
         for name, remedy in (("no_decode", "take others"), ("stagewise", "leave out stagewise=True")):
             if getattr(self, name):
                 raise CodewordError.of(
@@ -147,101 +139,16 @@ class Multiscale(Composite):
     def init_(self, rows: Tensor, valid: Valid) -> None:
         if self.shared:
             (child,) = self.distinct
-            shrunk = [self._shrink(rows, scale) for scale in self.scales]
-            pooled = self._join(shrunk, rows.shape[0]).flatten(0, 1)
+            pooled = self.join([self.shrink(rows, number) for number in range(self.count)]).flatten(0, 1)
             child.init_(child.narrow(pooled), repeated(valid, sum(self.tokens)))
-            return
-
-        def find(child: Quantizer, narrow: Tensor, seen: Valid | None) -> tuple[Tensor, None]:
-            if not child.ready and seen is not None:
-                child.init_(narrow, seen)
-            return child.look_up(narrow), None
-
-        self._walk(rows, find, valid)
-
-    @torch.no_grad()
-    def search(self, rows: Tensor, **choices: int) -> Tensor:
-        return self._walk(rows, lambda child, narrow, seen: (child.look_up(narrow), None), None, choices)[0]
-
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        return self.survey(rows, valid)[0]
-
-    @torch.no_grad()
-    def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
-        def find(child: Quantizer, narrow: Tensor, seen: Valid | None) -> Any:
-            assert seen is not None
-            return (child.select(narrow, seen), narrow) if self.shared else child.survey(narrow, seen)
-
-        indices, found = self._walk(rows, find, valid, choices)
-        return indices, self._pooled(found, indices, valid) if self.shared else tuple(found)
-
-    @torch.no_grad()
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Statistics:
-        given = iter(self._split(indices))
-
-        def find(child: Quantizer, narrow: Tensor, seen: Valid | None) -> Any:
-            index = next(given)
-            assert seen is not None
-            return index, narrow if self.shared else child.statistics(narrow, index, seen)
-
-        found = self._walk(rows, find, valid, {"scales": len(self._split(indices))})[1]
-        return self._pooled(found, indices, valid) if self.shared else tuple(found)
-
-    def _pooled(self, rows: list[Any], indices: Tensor, valid: Valid) -> Statistics:
-        """What a shared part sees: the rows of all scales as one batch, each map's beside each other."""
-        pooled = self._join(rows, indices.shape[0]).flatten(0, 1)
-        seen = repeated(valid, indices.shape[1])
-        return (self.parts[0].statistics(pooled, indices.flatten(0, 1), seen),)
-
-    def keep(self, indices: Tensor) -> Kept:
-        return tuple(
-            child.keep(index) for child, index in zip(self.parts, self._split(indices), strict=False)
-        )
-
-    def drop(self, indices: Tensor, items: Tensor) -> Tensor:
-        parts = [
-            child.drop(index, items.repeat_interleave(tokens))
-            for child, index, tokens in zip(self.parts, self._split(indices), self.tokens, strict=False)
-        ]
-        return self._join(parts, indices.shape[0])
-
-    def gather(self, indices: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for child, index, scale in zip(self.parts, self._split(indices), self.scales, strict=False):
-            grown = self._grow(child.widen(child.gather(index)), scale)
-            total = grown if total is None else total + grown
-        assert total is not None
-        return total
-
-    def settle(
-        self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        total, left = torch.zeros_like(rows), rows
-        losses = []
-        before = kept if isinstance(kept, tuple) else (None,) * self.count
-        for child, index, scale, held in zip(
-            self.parts, self._split(indices), self.scales, before, strict=False
-        ):
-            seen = repeated(valid, math.prod(scale))
-            small = self._shrink(left, scale)
-            out, loss, named = child.settle(child.narrow(small), index, seen, held)
-            if child.trained_by_output:  # once more, for the gradient of its weights and not of the rows
-                out = child.settle(child.narrow(small.detach()), index, seen, held)[0]
-            else:
-                out = out.detach()
-            losses.append((loss, named))
-            total = total + self._grow(child.widen(out), scale)
-            left = rows - total.detach()
-        return substitute(total, self.surrogate(rows, indices, total, valid)), *mean_losses(
-            losses, len(losses)
-        )
+        else:
+            super().init_(rows, valid)
 
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
         return rows + q if self.trained_by_output else rows
 
     def cut(self, indices: Tensor, **choices: int) -> Tensor:
-        return indices[:, : sum(self.tokens[: self._scales(choices)])]
+        return indices[:, : sum(self.tokens[: self.used(choices)])]
 
     def check_indices(self, indices: Tensor) -> None:
         axis = indices.ndim - len(self.index_shape)
@@ -261,48 +168,27 @@ class Multiscale(Composite):
 
     # The steps --------------------------------------------------------------------------------------------------
 
-    def _walk(
-        self, rows: Tensor, find: Find, valid: Valid | None, choices: dict[str, int] | None = None
-    ) -> tuple[Tensor, list[Any]]:
-        """The indices (maps, tokens, ...) of scale after scale with the codes as they are, and what else was found."""
-        found, others = [], []
-        count = self._scales(choices or {})
-        for child, scale in zip(self.parts[:count], self.scales, strict=False):
-            seen = None if valid is None else repeated(valid, math.prod(scale))
-            index, other = find(child, child.narrow(self._shrink(rows, scale)), seen)
-            found.append(index)
-            others.append(other)
-            rows = rows - self._grow(child.widen(child.gather(index)), scale)
-        return self._join(found, rows.shape[0]), others
-
-    def _split(self, indices: Tensor) -> list[Tensor]:
+    def fork(self, indices: Tensor) -> Sequence[Tensor]:
         """The indices (maps x tokens, ...) of each scale."""
-        parts, start = [], 0
-        for tokens in self.tokens:
-            if start < indices.shape[1]:
-                parts.append(indices[:, start : start + tokens].flatten(0, 1))
-            start += tokens
-        return parts
+        ends = [sum(self.tokens[: number + 1]) for number in range(self.count)]
+        used = [tokens for tokens, end in zip(self.tokens, ends, strict=True) if end <= indices.shape[1]]
+        return [part.flatten(0, 1) for part in indices.split(used, 1)]
 
-    def _join(self, parts: Sequence[Tensor], maps: int) -> Tensor:
-        """The inverse of `_split`."""
-        return torch.cat(
-            [
-                part.view(maps, tokens, *part.shape[1:])
-                for part, tokens in zip(parts, self.tokens, strict=False)
-            ],
-            1,
-        )
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        sized = zip(parts, self.tokens, strict=False)
+        return torch.cat([part.unflatten(0, (-1, tokens)) for part, tokens in sized], 1)
 
-    def _shrink(self, rows: Tensor, scale: tuple[int, ...]) -> Tensor:
+    def times(self, number: int) -> int:
+        return self.tokens[number]
+
+    def shrink(self, rows: Tensor, number: int) -> Tensor:
         """Maps (maps, all numbers) at a smaller scale, its places as rows (maps x places, features)."""
-        return self._resize(rows, self.scales[-1], scale, "area").view(-1, self.code_features)
+        return self._resize(rows, self.scales[-1], self.scales[number], "area").view(-1, self.code_features)
 
-    def _grow(self, rows: Tensor, scale: tuple[int, ...]) -> Tensor:
+    def grow(self, rows: Tensor, number: int) -> Tensor:
         """The inverse way: rows (maps x places, features) as maps (maps, all numbers)."""
-        return self._resize(rows, scale, self.scales[-1], "bicubic").view(
-            -1, self.tokens[-1] * self.code_features
-        )
+        grown = self._resize(rows, self.scales[number], self.scales[-1], "bicubic")
+        return grown.view(-1, self.tokens[-1] * self.code_features)
 
     def _resize(self, rows: Tensor, old: tuple[int, ...], new: tuple[int, ...], mode: str) -> Tensor:
         """One product along each axis: the same on all devices, in all batches, and in its backward."""
@@ -312,14 +198,6 @@ class Multiscale(Composite):
                 weights = _weights(before, after, mode, rows)
                 maps = torch.tensordot(maps, weights, dims=([axis], [1])).movedim(-1, axis)
         return maps.contiguous()
-
-    def _scales(self, choices: dict[str, int]) -> int:
-        scales = choices.get("scales", self.count)
-        if scales > self.count:
-            raise CodewordError.of(
-                f"scales from 1 to {self.count}", repr(scales), "pass how many are to be used"
-            )
-        return scales
 
 
 def _weights(before: int, after: int, mode: str, like: Tensor) -> Tensor:

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Stream, Valid, substitute
+from codeword.functional import Stream, Valid
 from codeword.parts.chance import Chance
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite.base import Composite, check_parts, mean_losses, repeated
+from codeword.quantizers.composite.base import Composite, check_parts
 from codeword.quantizers.composite.beam import beam_search, codes_of
+from codeword.quantizers.composite.successive import Successive, like
 from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.statistics import Kept, Statistics
 
 __all__ = ["Residual"]
 
 
-class Residual(Composite):
+class Residual(Successive):
     """A stack of quantizers: x ~ q_1 + q_2 + ..., with q_m the quantized x - q_1 - ... - q_(m-1).
 
     All stages are searched with the old codes, learn together (one exchange between ranks for the whole stack), and
@@ -63,7 +64,6 @@ class Residual(Composite):
 
     spec_name = "rvq"
     choices: tuple[str, ...] = ("stages", "beam")
-    pool = staticmethod(mean_losses)  # of the parts' losses
     own_options = (*Composite.own_options, "dropout", "minimum_stages", "stagewise")
 
     def __init__(
@@ -121,58 +121,19 @@ class Residual(Composite):
     def init_(self, rows: Tensor, valid: Valid) -> None:
         if self.chance is not None and not self.chance.ready:
             self.chance.init_(valid)
-        for child in self.parts:
-            narrow = child.narrow(rows)
-            if not child.ready:
-                child.init_(narrow, valid)
-            rows = rows - child.widen(child.gather(child.look_up(narrow)))
+        super().init_(rows, valid)
 
     @torch.no_grad()
     def search(self, rows: Tensor, **choices: int) -> Tensor:
-        children = self._stages(choices)
-        if choices.get("beam", 1) > 1:
-            return beam_search(rows, [codes_of(child) for child in children], choices["beam"])
-        found = []
-        for child in children:
-            found.append(child.look_up(child.narrow(rows)))
-            rows = rows - child.widen(child.gather(found[-1]))
-        return torch.stack(found, 1)
-
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        return self.survey(rows, valid)[0]
+        if choices.get("beam", 1) == 1:
+            return super().search(rows, **choices)
+        children = self.parts[: self.used(choices)]
+        return beam_search(rows, [codes_of(child) for child in children], choices["beam"])
 
     @torch.no_grad()
     def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
         self._refuse_beam(choices, "forward in training")
-        found, statistics = [], []
-        for number, child in enumerate(self._stages(choices)):
-            narrow = child.narrow(rows)
-            index, seen = (
-                (child.select(narrow, _of_stage(valid, number, self.count)), narrow)
-                if self.shared
-                else child.survey(narrow, valid)
-            )
-            found.append(index)
-            statistics.append(seen)
-            rows = rows - child.widen(child.gather(index))
-        indices = torch.stack(found, 1)
-        return indices, self._pooled(statistics, indices, valid) if self.shared else tuple(statistics)
-
-    @torch.no_grad()
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Statistics:
-        statistics = []
-        for child, index in zip(self.parts, indices.unbind(1), strict=False):
-            narrow = child.narrow(rows)
-            statistics.append(narrow if self.shared else child.statistics(narrow, index, valid))
-            rows = rows - child.widen(child.gather(index))
-        return self._pooled(statistics, indices, valid) if self.shared else tuple(statistics)
-
-    def _pooled(self, rows: list[Any], indices: Tensor, valid: Valid) -> Statistics:
-        """What a shared part sees: the rows of all stages as one batch, each row's stages beside each other."""
-        pooled = torch.stack(rows, 1).flatten(0, 1)
-        again = repeated(valid, indices.shape[1])
-        return (self.parts[0].statistics(pooled, indices.flatten(0, 1), again),)
+        return super().survey(rows, valid, **choices)
 
     def update_(self, statistics: tuple[Any, ...]) -> None:
         super().update_(statistics)
@@ -184,7 +145,7 @@ class Residual(Composite):
             return super().learn_(rows, valid, **choices)
         self._refuse_beam(choices, "forward in training")
         found, kept = [], []
-        for child in self._stages(choices):
+        for child in self.parts[: self.used(choices)]:
             narrow = child.narrow(rows)
             index, before = child.learn_(narrow, valid)
             found.append(index)
@@ -195,15 +156,8 @@ class Residual(Composite):
             self.chance.advance_()
         return torch.stack(found, 1), tuple(kept) if self.gathers_first else None
 
-    def keep(self, indices: Tensor) -> Kept:
-        return tuple(child.keep(index) for child, index in zip(self.parts, indices.unbind(1), strict=False))
-
     def drop(self, indices: Tensor, items: Tensor) -> Tensor:
-        parts = [
-            child.drop(index, items) if child.drops else index
-            for child, index in zip(self.parts, indices.unbind(1), strict=False)
-        ]
-        indices = torch.stack(parts, 1)
+        indices = super().drop(indices, items)
         if self.chance is None:
             return indices
         stages = indices.shape[1]
@@ -212,42 +166,7 @@ class Residual(Composite):
         shortened = lowest + (how_many * (stages - lowest + 1)).long()
         kept = torch.where(which < self.dropout, shortened, stages)
         stays = torch.arange(stages, device=indices.device) < kept[:, None]
-        return torch.where(_like(stays, indices), indices, -1)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for child, index in zip(self.parts, indices.unbind(1), strict=False):
-            index, stays = _filled(index)
-            q = child.widen(child.gather(index)) * stays[:, None]
-            total = q if total is None else total + q
-        assert total is not None
-        return total
-
-    def settle(
-        self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        total, left = torch.zeros_like(rows), rows
-        losses = []
-        before = kept if isinstance(kept, tuple) else (None,) * self.count
-        for number, (child, index, held) in enumerate(
-            zip(self.parts, indices.unbind(1), before, strict=False)
-        ):
-            stays = None
-            if self.drops and self.training:
-                index, stays = _filled(index)
-            inner = valid if stays is None else _among(valid, stays)
-            if self.shared:
-                inner = _of_stage(inner, number, self.count)
-            out, loss, named = child.settle(child.narrow(left), index, inner, held)
-            if child.trained_by_output:  # once more, for the gradient of its weights and not of the rows
-                out = child.settle(child.narrow(left.detach()), index, inner, held)[0]
-            else:
-                out = out.detach()
-            out = child.widen(out)
-            losses.append((loss, named))
-            total = total + (out if stays is None else out * stays[:, None])
-            left = rows - total.detach()
-        return substitute(total, self.surrogate(rows, indices, total, valid)), *self.pool(losses, len(losses))
+        return torch.where(like(stays, indices), indices, -1)
 
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
         if self.trained_by_output:
@@ -256,7 +175,7 @@ class Residual(Composite):
 
     def cut(self, indices: Tensor, **choices: int) -> Tensor:
         self._refuse_beam(choices, "decode")
-        return indices[:, : len(self._stages(choices))]
+        return indices[:, : self.used(choices)]
 
     def check_index_shape(self, indices: Tensor) -> None:
         axis = indices.ndim - len(self.index_shape)
@@ -266,41 +185,18 @@ class Residual(Composite):
             )
         super().check_index_shape(indices)
 
-    def _stages(self, choices: dict[str, int]) -> list[Quantizer]:
-        stages = choices.get("stages", self.count)
-        if stages > self.count:
-            raise CodewordError.of(
-                f"stages from 1 to {self.count}", repr(stages), "pass how many are to be used"
-            )
-        return self.parts[:stages]
+    def seen(self, valid: Valid, number: int) -> Valid:
+        """The same rows; in each stage of a shared part numbers of their own are drawn for them."""
+        if not self.shared:
+            return valid
+        return valid._replace(
+            ends=valid.ends * self.count - (self.count - 1 - number),
+            start=valid.start * self.count,
+            before=valid.before * self.count,
+        )
 
     def _refuse_beam(self, choices: dict[str, int], where: str) -> None:
         if "beam" in choices:
             raise CodewordError.of(
                 f"no beam in {where}", f"beam={choices['beam']}", "search with beams in encode, or in eval"
             )
-
-
-def _filled(index: Tensor) -> tuple[Tensor, Tensor]:
-    """Index 0 for rows whose stage was left out, and which rows (N,) have it."""
-    stays = (index >= 0).flatten(1).any(1) if index.ndim > 1 else index >= 0
-    return torch.where(_like(stays, index), index, 0), stays
-
-
-def _like(mask: Tensor, indices: Tensor) -> Tensor:
-    return mask.view(*mask.shape, *[1] * (indices.ndim - mask.ndim))
-
-
-def _among(valid: Valid, mask: Tensor) -> Valid:
-    """The valid rows among some, to weigh losses; what is drawn for a row stays the same."""
-    both = valid.mask & mask
-    return valid._replace(mask=both, held=both.sum())
-
-
-def _of_stage(valid: Valid, stage: int, stages: int) -> Valid:
-    """The same rows, for whom numbers of their own are drawn in each stage of a shared part."""
-    return valid._replace(
-        ends=valid.ends * stages - (stages - 1 - stage),
-        start=valid.start * stages,
-        before=valid.before * stages,
-    )
