@@ -12,6 +12,7 @@ from codeword.cli.evaluate import Evaluate
 from codeword.cli.export import Export
 from codeword.cli.fit import Fit
 from codeword.cli.tokens import Tokens
+from codeword.cli.report import Report
 from codeword.cli.train import Train
 
 __all__ = ["COMMANDS", "Runs"]
@@ -34,4 +35,5 @@ COMMANDS: dict[str, type[Runs]] = {
     "export": Export,
     "fit": Fit,
     "tokens": Tokens,
+    "report": Report,
 }

@@ -65,7 +65,7 @@ def _meaning(comparison: Comparison, done: list[Outcome]) -> list[str]:
     ]
     if "peak_mib_of_step" in done[0].measured:
         lines.append(
-            "ms/step: median of 15 steps of training; MiB/step: the most that tensors of one step take at once, as "
-            "torch counts them, beside weights and optimizer"
+            "ms/step: the fastest of 15 steps of training; MiB/step: the most that tensors of one step take at once, "
+            "as torch counts them, beside weights and optimizer"
         )
     return lines

@@ -153,12 +153,13 @@ def _measure(task: Task, tokenizer: ItemTokenizer) -> dict[str, Any]:
     """Figures on held-out items; use of the codes on training batches, of which there are more."""
     model, device = tokenizer.tokenizer, str(tokenizer.device)
     batches = task.medium.batches(task.source.training, task.config)
+    brief = task.medium.kind == "image"  # the other figures of pictures are those of JPEG
     use, positions = use_of_batches(model, batches, device)
     covered = [
         coverage(counts, size) for (_, counts), size in zip(use.counts, model.codebook_sizes, strict=True)
     ]
     return {
-        "figures": evaluate(tokenizer, task.items, brief=True).total.figures,
+        "figures": evaluate(tokenizer, task.items, brief=brief).total.figures,
         "codebook_sizes": list(model.codebook_sizes),
         "bits_per_position": model.bits_per_position,
         "entropy_bits_per_position": math.fsum(used.entropy for used in use.of_codebooks),

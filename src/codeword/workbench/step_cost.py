@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ class StepCost(NamedTuple):
     """Of one step: forward, backward and optimizer."""
 
     milliseconds: float
-    """The median of some steps, so that a pause of the machine does not count."""
+    """The fastest of some steps: whatever else the machine does makes others slower."""
     peak_mib: float
     """The most that tensors of the step take at once, beside weights, optimizer and whatever was there before."""
 
@@ -47,7 +46,7 @@ def cost_of_step(tokenizer: Tokenizer, medium: Medium, batches: Batches, process
     for _ in range(WARM):
         step()
     seconds = [_seconds(step, processes.device) for _ in range(TIMED)]
-    return StepCost(1000 * statistics.median(seconds), peak_bytes(step, processes.device) / 2**20)
+    return StepCost(1000 * min(seconds), peak_bytes(step, processes.device) / 2**20)
 
 
 def peak_bytes(work: Callable[[], object], device: str) -> int:

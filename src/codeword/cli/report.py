@@ -1,0 +1,41 @@
+"""`codeword report`: a run as one page of HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from codeword.cli.console import Console
+
+__all__ = ["Report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write one page about a run: curves, originals and reconstructions, codes, settings.
+
+    The page is a single file that needs no network. It shows how training went, some items beside what their tokens
+    keep of them, how the codes are used, a map of them, what the most used ones stand for, and the words that train
+    such a run again.
+    """
+
+    run_folder: Positional[Path]
+    """The run folder that `codeword train`, `demo`, `fit` or `compare` wrote."""
+    data: str | None = None
+    """What to show and measure (default: what the run was trained on, of which the held-out part is measured)."""
+    out: Path | None = None
+    """The page to write (default: report.html in the run folder)."""
+    device: str = "auto"
+    """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
+
+    def run(self) -> int:
+        """Write the page, and give the exit code."""
+        from codeword.workbench.devices import pick_device
+        from codeword.workbench.report import write_report
+
+        out = self.out or self.run_folder / "report.html"
+        write_report(self.run_folder, out, self.data, pick_device(self.device))
+        Console().say(f"{out} ({out.stat().st_size} bytes): open it in a browser")
+        return 0

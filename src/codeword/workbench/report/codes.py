@@ -1,0 +1,131 @@
+"""The codebooks of a tokenizer: which codes are used, and where they lie."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from codeword.quantizers import Quantizer
+from codeword.quantizers.composite import Composite, Residual
+from codeword.workbench.code_use import CodeUse
+from codeword.workbench.report.charts import area_chart, map_chart
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["BANDS", "Codebook", "codebooks", "components"]
+
+DRAWN, LARGEST, BARS = 3000, 2**14, 400
+SHOWN = 8
+BANDS = (  # of the use of a code, over what it would be if all were used alike
+    ("u0", "not used", 0.0),
+    ("u1", "less than half of the mean", 0.5),
+    ("u2", "around the mean", 2.0),
+    ("u3", "more than twice the mean", math.inf),
+)
+
+
+class Codebook(NamedTuple):
+    """What the page shows of a codebook."""
+
+    name: str
+    size: int
+    used: int
+    perplexity: float
+    entropy: float
+    histogram: str
+    """SVG."""
+    map: str | None
+    """SVG; None: there are no vectors to show, or too many."""
+    kept: float
+    """The share of the variance that the two dimensions of the map keep."""
+
+
+def codebooks(quantizer: Quantizer, use: CodeUse) -> tuple[list[Codebook], int]:
+    """The first codebooks of a quantizer, and how many there are."""
+    sizes = quantizer.codebook_sizes
+    parts = _parts(quantizer, "")
+    if len(parts) != len(sizes):  # several indices that no part has alone
+        parts = [(f"codebook {number}", None) for number in range(1, len(sizes) + 1)]
+    rows = zip(parts, sizes, use.of_codebooks, use.counts, strict=True)
+    found = []
+    for (name, part), size, used, (codes, counts) in list(rows)[:SHOWN]:
+        histogram = _histogram(name, size, counts)
+        drawn, kept = _map(name, part, size, codes, counts)
+        found.append(Codebook(name, size, used.codes, used.perplexity, used.entropy, histogram, drawn, kept))
+    return found, len(sizes)
+
+
+def components(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """Vectors (N, D) on their first two principal components, and the share of the variance that these keep.
+
+    Example:
+        >>> import numpy as np
+        >>> places, kept = components(np.array([[0.0, 0, 0], [4, 0, 0], [2, 1, 0], [2, -1, 0]]))
+        >>> np.abs(places).round(6).tolist(), round(kept, 6)
+        ([[2.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 1.0]], 1.0)
+    """
+    import numpy as np
+
+    centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
+    if centred.shape[1] < 2:
+        centred = np.pad(centred, ((0, 0), (0, 2 - centred.shape[1])))
+    values, axes = np.linalg.eigh(centred.T @ centred)
+    axes = axes[:, ::-1][:, :2] * np.sign(axes[:, ::-1][:, :2].sum(0) + 1e-300)  # either sign is an answer
+    total = float(values.sum())
+    return centred @ axes, float(values[-2:].sum()) / total if total > 0 else 1.0
+
+
+def _parts(quantizer: Quantizer, name: str) -> list[tuple[str, Quantizer | None]]:
+    """The quantizers inside that have one index each, in order, by name."""
+    if not quantizer.index_shape:
+        return [(name or "all codes", quantizer)]
+    if not isinstance(quantizer, Composite):
+        return []
+    kind = "stage" if isinstance(quantizer, Residual) else "part"
+    found = []
+    for number, part in enumerate(quantizer.parts, 1):
+        found += _parts(part, f"{name}, {kind} {number}" if name else f"{kind} {number}")
+    return found
+
+
+def _histogram(name: str, size: int, counts: np.ndarray) -> str:
+    """The use of the codes, the most used first; of many codes several together."""
+    import numpy as np
+
+    bars = min(size, BARS)
+    total = max(1, int(counts.sum()))
+    reached = np.concatenate([[0.0], np.cumsum(np.sort(counts)[::-1]) / total])
+    places = np.minimum(np.linspace(0, size, bars + 1), len(counts))
+    shares = np.diff(np.interp(places, np.arange(len(reached)), reached))
+    axis = "codes, the most used first" if bars == size else f"codes in {bars} groups, the most used first"
+    return area_chart(
+        f"use of the codes: {name}", [float(bars * share) for share in shares], axis, "times the mean"
+    )
+
+
+def _map(
+    name: str, part: Quantizer | None, size: int, codes: np.ndarray, counts: np.ndarray
+) -> tuple[str | None, float]:
+    import numpy as np
+
+    if part is None or size > LARGEST or size < 2:
+        return None, 0.0
+    with torch.no_grad():
+        vectors = part.decode(torch.arange(size, device=part.device)).cpu().numpy()
+    use = np.zeros(size)
+    use[codes] = counts * (size / max(1, counts.sum()))
+    places, kept = components(vectors)
+    order = np.argsort(use, kind="stable")
+    if size > DRAWN:
+        order = order[np.linspace(0, size - 1, DRAWN).round().astype(int)]
+    classes = [_band(float(value)) for value in use[order]]
+    told = f"{size} codes in two dimensions, {len(codes)} of them used"
+    points = [(float(x), float(y)) for x, y in places[order]]
+    return map_chart(f"map of the codes: {name}", points, classes, told), kept
+
+
+def _band(use: float) -> str:
+    return next(name for name, _, most in BANDS if use <= most)

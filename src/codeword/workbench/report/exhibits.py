@@ -1,0 +1,125 @@
+"""Originals and what became of them, as pieces of HTML: pictures, players, bars."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from codeword.packages import load
+from codeword.workbench.media import Figure, Items, Panel
+from codeword.workbench.tokenise import ItemTokenizer
+
+__all__ = ["Exhibit", "View", "data_address", "exhibits"]
+
+SHOWN = {"image": 12, "audio": 8, "vectors": 6}
+SIDE = 256  # pixels of a picture, at most
+INKS = ("#222222", "#dddddd")  # of drawings on light and on dark
+
+
+class View(NamedTuple):
+    """An item or its reconstruction."""
+
+    title: str
+    picture: str | None
+    """The address of a PNG."""
+    on_dark: str | None
+    """The same for the dark, if it differs."""
+    sound: str | None
+    """The address of a WAV."""
+
+
+class Exhibit(NamedTuple):
+    """An item beside its reconstruction."""
+
+    name: str
+    views: list[View]
+    figures: str
+
+
+def exhibits(tokenizer: ItemTokenizer, items: Items) -> list[Exhibit]:
+    """Some of the items, evenly spread, each with its views and figures."""
+    medium = tokenizer.medium
+    found, count = [], min(len(items), SHOWN[medium.kind])
+    for name, item in (items[place * len(items) // count] for place in range(count)):
+        reconstruction, indices = tokenizer.reconstruct(item)
+        bits = tokenizer.bits_of(indices)
+        values = medium.measure(item, reconstruction, bits, brief=medium.kind == "image")
+        said = ", ".join(
+            say_figure(figure, values[figure.key]) for figure in medium.figures if figure.key in values
+        )
+        pair = (("original", item), ("reconstruction", reconstruction))
+        if medium.kind == "image":
+            views = [View(title, _png(_middle(array)), None, None) for title, array in pair]
+        else:
+            panels = medium.panels(name, item, reconstruction, bits)[:2]
+            views = [
+                _view(tokenizer, title, array, panel)
+                for (title, array), panel in zip(pair, panels, strict=True)
+            ]
+        found.append(Exhibit(name, views, said))
+    return found
+
+
+def say_figure(figure: Figure, value: float) -> str:
+    """A figure with its unit.
+
+    Example:
+        >>> say_figure(Figure("psnr", "PSNR dB", 2), 23.456)
+        'PSNR dB 23.46'
+    """
+    return f"{figure.heading} {value:.{figure.decimals}f}"
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """The address of something that is in the page itself.
+
+    Example:
+        >>> data_address(b"abc", "text/plain")
+        'data:text/plain;base64,YWJj'
+    """
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _view(tokenizer: ItemTokenizer, title: str, item: Any, panel: Panel) -> View:
+    light, dark = (_drawn(panel, ink) for ink in INKS)
+    sound = _file_of(tokenizer, item, "audio/wav") if tokenizer.medium.kind == "audio" else None
+    return View(title, light, dark, sound)
+
+
+def _file_of(tokenizer: ItemTokenizer, item: Any, kind: str) -> str:
+    """An item as the medium writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"item{tokenizer.medium.suffix}"
+        tokenizer.medium.save(path, item)
+        return data_address(path.read_bytes(), kind)
+
+
+def _drawn(panel: Panel, ink: str) -> str:
+    """A drawing without a background, with its axes in one colour."""
+    figure = load("matplotlib.figure", "report").Figure(figsize=(3.4, 1.7), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    panel.draw(axes)
+    axes.set_facecolor("none")
+    axes.tick_params(colors=ink, labelsize=8)
+    for part in (axes.xaxis.label, axes.yaxis.label):
+        part.set_color(ink)
+    for spine in axes.spines.values():
+        spine.set_color(ink)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", transparent=True)
+    return data_address(buffer.getvalue(), "image/png")
+
+
+def _middle(image: Any) -> Any:
+    height, width = image.shape[:2]
+    top, left = max(0, (height - SIDE) // 2), max(0, (width - SIDE) // 2)
+    return image[top : top + SIDE, left : left + SIDE]
+
+
+def _png(image: Any) -> str:
+    buffer = io.BytesIO()
+    load("PIL.Image", "image").fromarray(image).save(buffer, "PNG", optimize=True)
+    return data_address(buffer.getvalue(), "image/png")

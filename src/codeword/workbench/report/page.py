@@ -1,0 +1,200 @@
+"""The page: everything that there is to see of a run, put together and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from itertools import islice, tee
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeword.errors import CodewordError
+from codeword.files import write_whole
+from codeword.packages import load
+from codeword.version import __version__
+from codeword.workbench.code_use import CodeUse, say_codes
+from codeword.workbench.evaluate import Evaluation, evaluate
+from codeword.workbench.measures import StagePoint, figures_by_stage
+from codeword.workbench.media import Figure, Items, Medium, kind_of_data
+from codeword.workbench.report.charts import Series, line_chart
+from codeword.workbench.report.codes import BANDS, codebooks
+from codeword.workbench.report.exhibits import exhibits
+from codeword.workbench.report.facts import Facts, facts_of
+from codeword.workbench.report.patches import patches_of
+from codeword.workbench.run import Run
+from codeword.workbench.tokenise import ItemTokenizer, groups, open_tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["write_report"]
+
+POSITIONS = 2**16  # that the use of the codes is counted on, about
+MEASURED = 64  # items of named data
+LISTED = 20
+
+
+def write_report(folder: Path, out: Path, data: str | None = None, device: str = "cpu") -> None:
+    """Write the page of a run.
+
+    Args:
+        folder: the run.
+        out: the file to write.
+        data: what to show and measure; None: what the run was trained on, of which the held-out part is measured.
+        device: where to compute.
+
+    Raises:
+        CodewordError: no tokenizer in the folder, no data, a package that is not installed, a full disk.
+    """
+    tokenizer = open_tokenizer(folder, device)
+    facts = facts_of(Run(folder), tokenizer.tokenizer)
+    where, items, kind = _items(tokenizer, facts, data)
+    evaluation = evaluate(tokenizer, items)
+    stream = tokenizer.medium.stream(where, tokenizer.tokenizer.stride)
+    encoded, use, positions = _encode(tokenizer, stream)
+    shown, count = codebooks(tokenizer.tokenizer.quantizer, use)
+    stages = figures_by_stage(tokenizer, items)
+    content = _render(
+        name=folder.resolve().name,
+        version=__version__,
+        facts=facts,
+        medium=tokenizer.medium,
+        where=where,
+        kind=kind,
+        evaluation=evaluation,
+        listed=_rows(evaluation, tokenizer.medium),
+        headings=[figure.heading for figure in _present(evaluation, tokenizer.medium)],
+        summary=_summary(tokenizer, evaluation, use),
+        curves=_curves(facts, tokenizer.medium),
+        exhibits=exhibits(tokenizer, items),
+        codebooks=shown,
+        codebook_count=count,
+        bands=BANDS,
+        positions=positions,
+        patches=patches_of(encoded, tokenizer.tokenizer.stride) if encoded else [],
+        stages=_stages(stages, tokenizer.medium),
+        stage_charts=_stage_charts(stages, tokenizer.medium),
+    )
+    write_whole(out, content.encode())
+
+
+def _items(tokenizer: ItemTokenizer, facts: Facts, data: str | None) -> tuple[str, Items, str]:
+    """Where the data is, what to measure on, and what that is in words."""
+    medium = tokenizer.medium
+    if data is None and facts.data is not None and facts.config is not None:
+        opened = kind_of_data(facts.data)
+        if opened.kind == medium.kind:
+            source = opened.of_data(facts.data, facts.config).source(facts.data, facts.config)
+            if source.held_out:
+                return facts.data, source.held_out, f"held-out {medium.items}"
+        data = facts.data
+    if data is None:
+        got, remedy = "a tokenizer that does not say what it was trained on", "pass --data"
+        raise CodewordError.of("data to report on", got, remedy)
+    items = list(islice(medium.stream(data, tokenizer.tokenizer.stride), MEASURED))
+    return data, items, f"{medium.items} of {data}"
+
+
+def _encode(
+    tokenizer: ItemTokenizer, stream: Any
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], CodeUse, int]:
+    """The use of the codes over the first items, and of pictures also these with the first index of each position."""
+    model, medium = tokenizer.tokenizer, tokenizer.medium
+    codebook_count, keep = len(model.codebook_sizes), medium.kind == "image"
+    use, kept, positions = CodeUse(codebook_count), [], 0
+    some, same = tee(stream)
+    for items, (_, tokens) in zip(groups(some, medium.together), tokenizer.encode_all(same), strict=False):
+        use.add(tokens)
+        positions += tokens.size // codebook_count
+        if keep:
+            first = tokens.reshape(*tokens.shape[: 1 + len(model.grid)], codebook_count)[..., 0]
+            kept += [(item, indices) for (_, item), indices in zip(items, first, strict=True)]
+        if positions >= POSITIONS:
+            break
+    return kept, use, positions
+
+
+def _present(evaluation: Evaluation, medium: Medium) -> list[Figure]:
+    return [figure for figure in medium.figures if figure.key in evaluation.total.figures]
+
+
+def _rows(evaluation: Evaluation, medium: Medium) -> list[tuple[str, ...]]:
+    """The table of figures: some items and the mean of all."""
+    figures = _present(evaluation, medium)
+    lines = [*evaluation.items[:LISTED], evaluation.total._replace(name="mean of all")]
+    return [
+        (line.name, *(f"{line.figures[figure.key]:.{figure.decimals}f}" for figure in figures))
+        for line in lines
+    ]
+
+
+def _summary(tokenizer: ItemTokenizer, evaluation: Evaluation, use: CodeUse) -> list[tuple[str, str]]:
+    """The numbers at the top: what they are called, and what they are."""
+    model, medium = tokenizer.tokenizer, tokenizer.medium
+    total, entropy = evaluation.total.figures, sum(used.entropy for used in use.of_codebooks)
+    return [
+        *((f.heading, f"{total[f.key]:.{f.decimals}f}") for f in medium.figures[:2]),
+        ("quantizer", model.quantizer.spec),
+        ("codes", say_codes(model.codebook_sizes).removesuffix(" codes")),
+        ("codes used", f"{use.used / sum(model.codebook_sizes):.1%}"),
+        ("perplexity", f"{use.perplexity:.1f}"),
+        ("bits per position", f"{model.bits_per_position:.2f}"),
+        ("entropy per position", f"{entropy:.2f} bits"),
+    ]
+
+
+def _curves(facts: Facts, medium: Medium) -> list[tuple[str, list[str], str]]:
+    """Title, labels and SVG of the curves of training."""
+    watched = medium.figures[0]
+
+    def series(label: str, key: str, marked: bool = False) -> Series:
+        points = [
+            (float(line["step"]), float(line[key])) for line in facts.metrics if line.get(key) is not None
+        ]
+        return Series(label, points, marked)
+
+    wanted = (
+        (
+            watched.heading,
+            [series("training batches", watched.key), series("held out", f"held_out_{watched.key}", True)],
+        ),
+        ("loss", [series("training batches", "loss")]),
+        ("share of codes used", [series("between lines of the log", "used")]),
+    )
+    return [
+        (title, [one.label for one in some if one.points], line_chart(title, some, "step", ""))
+        for title, some in wanted
+        if any(one.points for one in some)
+    ]
+
+
+def _stages(points: Sequence[StagePoint], medium: Medium) -> list[tuple[str, ...]]:
+    """The rows of the table of stages."""
+    return [
+        (
+            f"{point.stages}",
+            f"{point.bits:.1f}",
+            *(f"{point.figures[f.key]:.{f.decimals}f}" for f in medium.figures if f.key in point.figures),
+        )
+        for point in points
+    ]
+
+
+def _stage_charts(points: Sequence[StagePoint], medium: Medium) -> list[tuple[str, str]]:
+    if not points:
+        return []
+    figure = medium.figures[0]
+    spots = [(float(point.stages), point.figures[figure.key]) for point in points]
+    title = f"{figure.heading} after each stage"
+    return [(title, line_chart(title, [Series(figure.heading, spots, True)], "stages", ""))]
+
+
+def _render(**values: Any) -> str:
+    """The template filled in; every string is escaped but for the SVG, which escapes what it holds."""
+    jinja2 = load("jinja2", "report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files("codeword.workbench.report").joinpath("page.html").read_text(encoding="utf-8")
+    page: str = environment.from_string(source).render(svg=load("markupsafe", "report").Markup, **values)
+    return page
