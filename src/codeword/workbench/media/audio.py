@@ -174,9 +174,10 @@ class _Objective(nn.Module):
         """The loss, and the mean SI-SDR in dB, below 0 where it is good."""
         out = self.tokenizer(sounds)
         reconstruction = out.reconstruction[..., : sounds.shape[-1]].float()
-        error = relative_error(sounds, reconstruction).mean() / DECIBELS
-        loss = error + MEL_WEIGHT * self.mel(sounds, reconstruction) + out.quantized.loss
-        return loss, -si_sdr(sounds, reconstruction.detach(), floor=1e-6).mean()
+        with torch.autocast(sounds.device.type, enabled=False):  # quiet bands are below what fp16 can hold
+            error = relative_error(sounds, reconstruction).mean() / DECIBELS
+            loss = error + MEL_WEIGHT * self.mel(sounds, reconstruction) + out.quantized.loss
+            return loss, -si_sdr(sounds, reconstruction.detach(), floor=1e-6).mean()
 
 
 def strides_of(stride: int) -> tuple[int, ...]:
