@@ -215,10 +215,10 @@ def _check(config: FitConfig, features: int) -> int:
 
 def _fit(facts: Survey, config: FitConfig) -> VectorTokenizer:
     sample = (torch.from_numpy(facts.sample) - facts.mean) / facts.scale
-    quantizer = fit(
-        sample, config.quantizer, steps=config.steps, tries=config.tries, beam=config.beam, seed=config.seed
-    )
-    tokenizer = VectorTokenizer.around(quantizer, beam=config.beam)
+    how = {"steps": config.steps, "tries": config.tries, "beam": config.beam, "seed": config.seed}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # a codebook draws a seed of its own
+        tokenizer = VectorTokenizer.around(fit(sample, config.quantizer, **how), beam=config.beam)
     tokenizer.standardize_(facts.mean, facts.scale)
     return tokenizer
 
