@@ -6,6 +6,7 @@ import dataclasses
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -38,6 +39,10 @@ class Train:
     """The settings to start from, by name: image_small for pictures. What is said beside it stands over it."""
     device: str = "auto"
     """Where to train: cpu, cuda, or auto (cuda if there is one)."""
+    save_minutes: float = 0.5
+    """Write a checkpoint whenever so many minutes have passed, and at the end."""
+    tracker: Literal["tensorboard", "wandb"] | None = None
+    """Send the figures to TensorBoard (into the run folder) or Weights & Biases as well (extra `train`)."""
     codes: int | None = None
     """Number of codes: the short form of --quantizer vq<codes>."""
     settings: TrainConfig = field(default_factory=TrainConfig)
@@ -64,6 +69,7 @@ class Train:
 
         place, run, config = launched(), Run(self.out), self._config()
         console, first = Console(quiet=place.rank > 0), place.rank == 0
+        self._check_keeping()
         if self.resume:
             self._check_unchanged(*run.settings(), config)
             self._check_processes(run.processes(), place.count)
@@ -73,7 +79,15 @@ class Train:
         with run.claimed() if first else nullcontext():  # the first process alone writes
             if first and not self.resume:
                 run.create(self.data, prepared.config, place.count)
-            return train_to_the_end(console, run, prepared, resume=self.resume)
+            tracker = self.tracker if first else None
+            return train_to_the_end(
+                console,
+                run,
+                prepared,
+                resume=self.resume,
+                save_minutes=self.save_minutes,
+                tracker=tracker,
+            )
 
     def _config(self) -> TrainConfig:
         if self.codes is None:
@@ -81,6 +95,14 @@ class Train:
         if not self.resume and self.settings.quantizer != TrainConfig.quantizer:
             raise CodewordError.of("--codes or --quantizer", "both", "leave out --codes")
         return dataclasses.replace(self.settings, quantizer=f"vq{self.codes}")
+
+    def _check_keeping(self) -> None:
+        if not self.save_minutes > 0:
+            raise CodewordError.of("save-minutes above 0", f"{self.save_minutes}", "pass for example 5")
+        if self.tracker is not None:
+            from codeword.workbench.tracking import check_tracker
+
+            check_tracker(self.tracker)
 
     def _check_processes(self, started: int, count: int) -> None:
         if started != count:

@@ -7,8 +7,8 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from codeword.cli.console import Console
@@ -21,7 +21,7 @@ from codeword.workbench.processes import Alone, start
 from codeword.workbench.run import Run
 from codeword.workbench.threads import fastest_threads
 from codeword.workbench.tokenise import ItemTokenizer
-from codeword.workbench.train import Trainer
+from codeword.workbench.train import Progress, Trainer
 
 __all__ = ["Prepared", "prepare", "stop_signals", "train_to_the_end"]
 
@@ -65,8 +65,21 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
     return Prepared(data, config, medium, source, processes)
 
 
-def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: bool) -> int:
-    """Train, evaluate, draw, and say where everything is; the exit code."""
+def train_to_the_end(
+    console: Console,
+    run: Run,
+    prepared: Prepared,
+    *,
+    resume: bool,
+    save_minutes: float = 0.5,
+    tracker: str | None = None,
+) -> int:
+    """Train, evaluate, draw, and say where everything is; the exit code.
+
+    Args:
+        save_minutes: between checkpoints.
+        tracker: who gets the figures beside the run folder, as `codeword.workbench.tracking` knows them.
+    """
     trainer = Trainer(
         run,
         prepared.config,
@@ -79,8 +92,8 @@ def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: 
         console.say(f"going on with {run.folder} from step {trainer.step} of {prepared.config.steps}")
     stopped: list[int] = []
     try:
-        with stop_signals() as stopped, console.progress(trainer.medium.figures[0]) as report:
-            trainer.fit(report, stop=lambda: bool(stopped))
+        with stop_signals() as stopped, _reports(console, run, trainer, tracker) as report:
+            trainer.fit(report, stop=lambda: bool(stopped), save_seconds=60 * save_minutes)
         if trainer.finished:
             if prepared.processes.rank == 0:
                 _conclude(console, run, trainer, prepared)
@@ -95,6 +108,25 @@ def train_to_the_end(console: Console, run: Run, prepared: Prepared, *, resume: 
             f"{run.folder} is whole. Go on with: {_again(run, prepared)}\n"
         )
     return 128 + (stopped or [signal.SIGINT])[0]
+
+
+@contextmanager
+def _reports(
+    console: Console, run: Run, trainer: Trainer, tracker: str | None
+) -> Iterator[Callable[[Progress], None]]:
+    """What progress is reported to: the console and, if there is one, a tracker."""
+    with ExitStack() as stack:
+        reports = [stack.enter_context(console.progress(trainer.medium.figures[0]))]
+        if tracker is not None:
+            from codeword.workbench.tracking import tracking
+
+            reports.append(stack.enter_context(tracking(tracker, run, trainer)))
+
+        def report(progress: Progress) -> None:
+            for one in reports:
+                one(progress)
+
+        yield report
 
 
 def _again(run: Run, prepared: Prepared) -> str:
