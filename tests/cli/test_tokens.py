@@ -19,6 +19,8 @@ from codeword.cli import main
 from codeword.tokens import Header, shard_name, undo_delay_pattern, write_tokens
 from codeword.workbench import token_exports
 
+from .conftest import Command
+
 GRIDS: dict[str, list[tuple[int, ...]]] = {
     "image": [(2, 3), (4, 1), (5, 5)],
     "audio": [(9,), (4,), (400,)],
@@ -228,6 +230,18 @@ def test_version_1_is_packed_as_the_newest(tmp_path: Path, capsys: pytest.Captur
     row = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     expected = np.array(json.loads((golden / "expected.json").read_text())["version-1-stack"]["a.png"])
     assert row["tokens"] == expected.reshape(12, 4).T.tolist()
+
+
+def test_a_script_reads_stdout(tmp_path: Path, command: Command) -> None:
+    """In a process of its own: nothing but the object, whatever is imported on the way."""
+    items = make(tmp_path / "tokens.parquet", "audio")
+    done = command("tokens", "pack", "tokens.parquet", "--out", "out", "--delay", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["items"] == len(items)
+    assert np.load(tmp_path / "out" / "tokens.npy").shape == (9 + 4 + 400 + 3 * 2, 3)
+    done = command("tokens", "info", "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a token file, or a folder of them" in done.stderr
 
 
 @pytest.mark.parametrize("words", [["info"], ["stats"], ["pack", "--out", "OUT"]])

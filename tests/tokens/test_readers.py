@@ -75,7 +75,6 @@ def test_duckdb(folder):
         }
 
 
-@pytest.mark.filterwarnings("ignore")  # those of datasets and of what it imports
 def test_hugging_face_datasets(tmp_path, monkeypatch):
     """One kind only: it takes a second for each. The others differ in the depth of the lists alone."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

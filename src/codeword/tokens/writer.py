@@ -118,7 +118,7 @@ class TokenWriter:
         """
         names = list(names)
         array = as_array(f"{len(names)} items", indices)
-        if names or len(array.shape[:1]) != 1 or array.shape[0]:
+        if names or array.size:
             self._add(names, array)
 
     def _add(self, names: Sequence[str], array: Any) -> None:
