@@ -11,8 +11,8 @@ from codeword.cli.encode import Encode
 from codeword.cli.evaluate import Evaluate
 from codeword.cli.export import Export
 from codeword.cli.fit import Fit
-from codeword.cli.tokens import Tokens
 from codeword.cli.report import Report
+from codeword.cli.tokens import Tokens
 from codeword.cli.train import Train
 
 __all__ = ["COMMANDS", "Runs"]
@@ -34,6 +34,6 @@ COMMANDS: dict[str, type[Runs]] = {
     "compare": Compare,
     "export": Export,
     "fit": Fit,
-    "tokens": Tokens,
     "report": Report,
+    "tokens": Tokens,
 }
