@@ -14,6 +14,7 @@ from codeword.checkpoints.config import CONFIG, Model, build, check_same, config
 from codeword.checkpoints.state import check_fits, digest_of, read_tensors, write_tensors
 from codeword.errors import CodewordError
 from codeword.files import make_folder, write_whole
+from codeword.tokenizers.custom import Networks
 
 __all__ = ["WEIGHTS", "TrainingState", "digest", "load", "load_training", "save", "stored_digest"]
 
@@ -69,8 +70,14 @@ def save(model: Model, folder: str | os.PathLike[str], training: TrainingState |
     return name
 
 
-def load(folder: str | os.PathLike[str]) -> Any:
+def load(folder: str | os.PathLike[str], networks: Networks | None = None) -> Any:
     """The model of a folder, in eval mode, on the CPU, with the dtypes that it was saved with.
+
+    Nothing that a file names is imported or called but what `TYPES` and specs list.
+
+    Args:
+        folder: that `save` wrote.
+        networks: the maker of the encoder and the decoder of a tokenizer that was trained with your own.
 
     Raises:
         CodewordError: the folder holds no checkpoint, or one of a newer version, of an unknown type, or with
@@ -86,7 +93,7 @@ def load(folder: str | os.PathLike[str]) -> Any:
             "restore both from one copy or train again",
         )
     try:
-        model = build(config)
+        model = build(config, networks)
     except (TypeError, KeyError) as error:
         raise CodewordError.of(
             f"the settings of a {config['type']} in {path / CONFIG}",

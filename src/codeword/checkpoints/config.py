@@ -16,6 +16,7 @@ from codeword.quantizers import Quantizer, from_spec
 from codeword.quantizers.spec.in_full import spec_in_full
 from codeword.registry import Registry
 from codeword.tokenizers import TOKENIZERS, Tokenizer
+from codeword.tokenizers.custom import Networks
 
 __all__ = ["CONFIG", "TYPES", "VERSION", "Model", "build", "check_same", "config_of", "parse_config"]
 
@@ -42,7 +43,7 @@ def config_of(model: Model) -> dict[str, Any]:
     return {"type": TYPES.name_of(model), "version": VERSION, **model.config()}
 
 
-def build(config: Mapping[str, Any]) -> Model:
+def build(config: Mapping[str, Any], networks: Networks | None = None) -> Model:
     """The model of a config of any version up to this one, with fresh weights; torch's generator is left as it was.
 
     Raises:
@@ -52,10 +53,10 @@ def build(config: Mapping[str, Any]) -> Model:
     options = {key: value for key, value in config.items() if key not in ("type", "version")}
     kind: Any = TYPES[config["type"]]
     with torch.random.fork_rng(devices=[]):
-        model: Model = (
-            from_spec(options.pop("quantizer"), **options) if kind is Quantizer else kind.from_config(options)
-        )
-    return model
+        if kind is Quantizer:
+            return from_spec(options.pop("quantizer"), **options)
+        tokenizer: Model = kind.from_config(options, networks)
+    return tokenizer
 
 
 def parse_config(content: bytes) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Decode:
     """The token file that `codeword encode` wrote."""
     out: Path
     """The folder to write into, new or empty; vectors are written into one file, NAME.npy or NAME.parquet if named."""
+    model: str | None = None
+    """Your own encoder and decoder, module:function, if the run was trained with them."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
@@ -35,11 +37,12 @@ class Decode:
         from codeword.checkpoints import stored_digest
         from codeword.tokens import read_tokens
         from codeword.workbench.devices import pick_device
+        from codeword.workbench.networks import find_networks
         from codeword.workbench.semantic_ids import without_numbers
         from codeword.workbench.tokenise import open_tokenizer
 
         console = Console()
-        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device))
+        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
         medium = tokenizer.medium
         file = read_tokens(self.tokens)
         name = stored_digest(self.run_folder)

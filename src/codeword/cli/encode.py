@@ -45,6 +45,8 @@ class Encode:
     """Workers of Ray; if nothing is said one for each core, or for each GPU with --device cuda."""
     address: str | None = None
     """The Ray cluster, such as auto or ray://host:10001; if nothing is said this machine alone."""
+    model: str | None = None
+    """Your own encoder and decoder, module:function, if the run was trained with them."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
@@ -58,7 +60,7 @@ class Encode:
         self._check(place.count)
         # The machines of a cluster have devices of their own.
         device = self.device if self.engine == "ray" else pick_device(self.device, place.local_rank)
-        job = Job(str(self.run_folder), self.data, device)
+        job = Job(str(self.run_folder), self.data, device, self.model)
         if self.out.suffix == ".parquet":
             total = encode_file(job, self.out, lambda items: console.track(items, "encoding"))
             self._report(console, total, str(self.out))
@@ -108,6 +110,10 @@ class Encode:
         if self.engine == "ray" and processes > 1:
             raise CodewordError.of(
                 "one launcher", "--engine ray in several processes", "leave out one of them"
+            )
+        if self.engine == "ray" and self.model is not None:
+            raise CodewordError.of(
+                "--engine process for --model", "--engine ray", "encode without --engine, or in torchrun"
             )
         for name in ("workers", "address"):
             if self.engine != "ray" and getattr(self, name) is not None:

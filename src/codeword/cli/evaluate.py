@@ -20,6 +20,8 @@ class Evaluate:
     """The run folder that `codeword train` or `codeword demo` wrote."""
     data: Positional[str]
     """A folder (with its subfolders), one file, or `photos`: the built-in photographs held out."""
+    model: str | None = None
+    """Your own encoder and decoder, module:function, if the run was trained with them."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
@@ -28,10 +30,11 @@ class Evaluate:
         from codeword.workbench.data import PHOTOS, held_out
         from codeword.workbench.devices import pick_device
         from codeword.workbench.evaluate import evaluate
+        from codeword.workbench.networks import find_networks
         from codeword.workbench.tokenise import open_tokenizer
 
         console = Console()
-        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device))
+        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
         medium = tokenizer.medium
         if self.data == PHOTOS and medium.kind == "image":
             photographs = console.track(held_out(), "evaluating")

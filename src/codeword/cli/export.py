@@ -24,6 +24,8 @@ class Export:
     """The run folder that `codeword train` or `codeword demo` wrote."""
     out: Path
     """NAME.onnx or NAME.pt2; the ending chooses the format."""
+    model: str | None = None
+    """Your own encoder and decoder, module:function, if the run was trained with them."""
     opset: int = 18
     """The ONNX operator set, 18 to 23."""
 
@@ -31,8 +33,10 @@ class Export:
         """Export, and give the exit code."""
         from codeword.checkpoints import load
         from codeword.export import save
+        from codeword.workbench.networks import find_networks
 
         console = Console()
-        for file in save(load(self.run_folder), self.out, opset=self.opset):
+        model = load(self.run_folder, find_networks(self.model))
+        for file in save(model, self.out, opset=self.opset):
             console.say(f"{file} ({file.stat().st_size} bytes)")
         return 0

@@ -58,6 +58,8 @@ class Train:
         from codeword.workbench.run import Run
 
         stored = Run(self.out).settings()[1] if self.resume else None
+        if stored is not None:  # what a file names is not imported: the words have to say it
+            stored = dataclasses.replace(stored, model=None)
         settings = stored or recipe_settings(self.recipe, kind_of_data(self.data))
         return dataclasses.replace(self, resume=False, codes=None, recipe=None, settings=settings)
 
@@ -112,6 +114,10 @@ class Train:
     def _check_unchanged(self, data: str, stored: TrainConfig, config: TrainConfig) -> None:
         asked = {"data": self.data, **dataclasses.asdict(config)}
         kept = {"data": data, **dataclasses.asdict(stored)}
+        if asked["model"] is None and kept["model"] is not None:
+            remedy = "say it again, if you know it and trust it: --model module:function"
+            got = f"no --model; the run calls it {kept['model']!r}"
+            raise CodewordError.of("the encoder and the decoder that the run has", got, remedy)
         for name, value in kept.items():
             if asked[name] != value:
                 raise CodewordError.of(

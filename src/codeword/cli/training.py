@@ -12,11 +12,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from codeword.cli.console import Console
+from codeword.tokenizers import Networks
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
 from codeword.workbench.drawing import draw_run
 from codeword.workbench.evaluate import evaluate
 from codeword.workbench.media import Medium, Source, build, kind_of_data
+from codeword.workbench.networks import find_networks
 from codeword.workbench.processes import Alone, start
 from codeword.workbench.run import Run
 from codeword.workbench.threads import fastest_threads
@@ -36,6 +38,7 @@ class Prepared(NamedTuple):
     medium: Medium
     source: Source
     processes: Alone
+    networks: Networks | None
 
 
 def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Prepared:
@@ -46,7 +49,10 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
     """
     place = pick_device(device)
     medium = kind_of_data(data).of_data(data, config)
-    tokenizer = build(config, medium)  # settings that cannot be are named before anything is written
+    networks = find_networks(config.model)
+    tokenizer = build(
+        config, medium, networks
+    )  # settings that cannot be are named before anything is written
     source = medium.source(data, config)
     processes = start(place, config.precision)
     if place == "cpu" and not config.threads and processes.count == 1:
@@ -62,7 +68,7 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
     note = medium.note(source, config)
     if note:
         console.say(f"note: {note}")
-    return Prepared(data, config, medium, source, processes)
+    return Prepared(data, config, medium, source, processes, networks)
 
 
 def train_to_the_end(
@@ -86,6 +92,7 @@ def train_to_the_end(
         prepared.medium,
         prepared.source,
         processes=prepared.processes,
+        networks=prepared.networks,
         resume=resume and run.has_checkpoint,
     )
     if resume:
@@ -133,7 +140,14 @@ def _again(run: Run, prepared: Prepared) -> str:
     """The words to resume with."""
     count = prepared.processes.count
     command = f"accelerate launch --num_processes {count} -m codeword" if count > 1 else "codeword"
-    return f"{command} train {shlex.quote(prepared.data)} --out {shlex.quote(str(run.folder))} --resume"
+    folder = shlex.quote(str(run.folder))
+    return f"{command} train {shlex.quote(prepared.data)} --out {folder} --resume{_model(prepared)}"
+
+
+def _model(prepared: Prepared) -> str:
+    """The words that name the user's own networks, if there are any."""
+    model = prepared.config.model
+    return "" if model is None else f" --model {shlex.quote(model)}"
 
 
 def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) -> None:
@@ -147,15 +161,15 @@ def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) 
     cost = f"{evaluation.total.figures[rate.key]:.{rate.decimals}f} {rate.heading}"
     title = f"{prepared.config.quantizer}, {cost}: {kind}"
     draw_run(run.folder / PICTURE, tokenizer, items, trainer.lines, title)
-    folder = shlex.quote(str(run.folder))
+    folder, model = shlex.quote(str(run.folder)), _model(prepared)
     console.skipped(source.skipped)
     lines = (
         f"\nThe run is in {run.folder}. Look at {run.folder / PICTURE}:",
         f"{medium.drawn}, and the curve of training.",
         "The tokenizer is config.json and model.safetensors; metrics.jsonl has the figures.",
         "\nWhat to type next:",
-        f"  codeword encode {folder} {shlex.quote(prepared.data)} --out tokens.parquet",
-        f"  codeword decode {folder} tokens.parquet --out decoded",
+        f"  codeword encode {folder} {shlex.quote(prepared.data)} --out tokens.parquet{model}",
+        f"  codeword decode {folder} tokens.parquet --out decoded{model}",
     )
     console.say("\n".join(lines))
 

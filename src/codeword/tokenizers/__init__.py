@@ -2,10 +2,19 @@
 
 from codeword.tokenizers.audio import AudioTokenizer
 from codeword.tokenizers.base import Tokenizer, TokenizerOutput
+from codeword.tokenizers.custom import Networks
 from codeword.tokenizers.image import ImageTokenizer
 from codeword.tokenizers.vectors import VectorTokenizer
 
-__all__ = ["TOKENIZERS", "AudioTokenizer", "ImageTokenizer", "Tokenizer", "TokenizerOutput", "VectorTokenizer"]
+__all__ = [
+    "TOKENIZERS",
+    "AudioTokenizer",
+    "ImageTokenizer",
+    "Networks",
+    "Tokenizer",
+    "TokenizerOutput",
+    "VectorTokenizer",
+]
 
 TOKENIZERS: tuple[type[Tokenizer], ...] = (ImageTokenizer, AudioTokenizer, VectorTokenizer)
 """All that a checkpoint can hold."""

@@ -13,6 +13,7 @@ from codeword.errors import CodewordError
 from codeword.quantizers import Quantized, Quantizer, from_spec
 from codeword.quantizers.layouts import Layout
 from codeword.quantizers.spec.in_full import spec_in_full
+from codeword.tokenizers.custom import Networks, restore
 
 __all__ = ["Tokenizer", "TokenizerOutput"]
 
@@ -49,6 +50,8 @@ class Tokenizer(nn.Module):
     """The names of the axes of the grid of positions, which follow the channels of the input: () for vectors."""
     stride: int = 1
     """How many of the input's numbers along each of these axes are one position."""
+    networks: Mapping[str, Any] | None = None
+    """What is written of an encoder and a decoder that are not the class's own; see `install`."""
 
     def __init__(self, quantizer: Quantizer, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -106,21 +109,33 @@ class Tokenizer(nn.Module):
     def config(self) -> dict[str, Any]:
         """Everything that `from_config` needs to build this tokenizer again, as plain values."""
         quantizer = {"quantizer": spec_in_full(self.quantizer), "features": self.quantizer.features}
-        return quantizer | self.options()
+        return quantizer | self.options() | ({"networks": self.networks} if self.networks else {})
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Build the tokenizer that `config` describes, with fresh weights."""
+    def from_config(cls, config: Mapping[str, Any], networks: Networks | None = None) -> Self:
+        """Build the tokenizer that `config` describes, with fresh weights.
+
+        Args:
+            networks: the maker of its encoder and decoder, if they are not the class's own.
+
+        Raises:
+            CodewordError: networks that are missing, others than the config names, or not wanted.
+        """
         values = dict(config)
+        own = values.pop("networks", None)
         quantizer = from_spec(values.pop("quantizer"), features=values.pop("features"), dim=1)
-        return cls(quantizer, **values)
+        tokenizer = cls(quantizer, **values)
+        restore(tokenizer, own, networks)
+        return tokenizer
 
 
 def _check_quantizer(quantizer: Quantizer) -> None:
     """Raise unless each position of a grid gets indices of its own, from which it can be decoded."""
     if isinstance(quantizer, Layout):
         remedy = "pass a quantizer of single vectors such as vq1024, and another stride for larger pieces"
-        raise CodewordError.of("a quantizer of single positions", f"{type(quantizer).__name__}, of pieces", remedy)
+        raise CodewordError.of(
+            "a quantizer of single positions", f"{type(quantizer).__name__}, of pieces", remedy
+        )
     if not quantizer.decodes:
         raise CodewordError.of(
             "a quantizer that decodes", f"{quantizer.spec}: {quantizer.no_decode}", "pass for example vq1024"

@@ -16,6 +16,7 @@ from codeword.tokenizers import Tokenizer
 from codeword.tokens import Header, TokenWriter, shard_name
 from codeword.workbench.data import PHOTOS, Skipped, none_usable
 from codeword.workbench.media import Stream
+from codeword.workbench.networks import find_networks
 from codeword.workbench.tokenise import open_tokenizer
 
 __all__ = ["Done", "Encoder", "Job", "Shard", "Total", "add_up", "encode_file", "plan"]
@@ -60,16 +61,18 @@ class Job:
         run_folder: of the tokenizer.
         data: a folder, a file, or `photos`.
         device: where to compute.
+        model: the function behind the encoder and the decoder, as the user has named it; see `find_networks`.
     """
 
     run_folder: str
     data: str
     device: str
+    model: str | None = None
 
     def anywhere(self) -> Job:
         """The same job for processes that work in other folders."""
         data = self.data if self.data == PHOTOS else str(Path(self.data).absolute())
-        return Job(str(Path(self.run_folder).absolute()), data, self.device)
+        return replace(self, run_folder=str(Path(self.run_folder).absolute()), data=data)
 
 
 class Encoder:
@@ -81,7 +84,7 @@ class Encoder:
 
     def __init__(self, job: Job) -> None:
         self.data = job.data
-        self.tokenizer = open_tokenizer(Path(job.run_folder), job.device)
+        self.tokenizer = open_tokenizer(Path(job.run_folder), job.device, find_networks(job.model))
         self.header = header_of(self.tokenizer.tokenizer, job.run_folder)
 
     def stream(self, names: Sequence[str] | None = None) -> Stream:
@@ -150,7 +153,7 @@ def add_up(job: Job, shards: list[Shard], done: Iterable[Done], *, alone: bool) 
     Raises:
         CodewordError: no item could be used; the folder is empty then, or gone.
     """
-    items = open_tokenizer(Path(job.run_folder)).medium.items
+    items = Encoder(replace(job, device="cpu")).tokenizer.medium.items
     files = rows = tokens = 0
     skipped: list[Skipped] = []
     for one in done:

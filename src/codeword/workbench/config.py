@@ -26,6 +26,9 @@ class TrainConfig:
     quantizer: str = "vq1024"
     """The quantizer's spec: `vq1024` has 1,024 codes; `vq1024,code_features=8` sets an option of it; `rvq4x256`,
     `gvq2x256`, `fsq8-5-5-5`, `lfq18` and others are of other kinds."""
+    model: str | None = None
+    """Your own encoder and decoder: module:function, which is called with these settings and returns the two. It is
+    kept as a name only, and has to be said again wherever the run is opened."""
     features: int = 16
     """Numbers per code vector."""
     width: int = 64

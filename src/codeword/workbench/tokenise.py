@@ -12,7 +12,7 @@ import torch
 
 from codeword.checkpoints import load
 from codeword.errors import CodewordError
-from codeword.tokenizers import Tokenizer
+from codeword.tokenizers import Networks, Tokenizer
 from codeword.workbench.media import medium_of_tokenizer
 from codeword.workbench.threads import in_order
 
@@ -110,13 +110,18 @@ def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield some
 
 
-def open_tokenizer(folder: Path, device: str = "cpu") -> ItemTokenizer:
+def open_tokenizer(folder: Path, device: str = "cpu", networks: Networks | None = None) -> ItemTokenizer:
     """The tokenizer of a run folder.
+
+    Args:
+        folder: of the run.
+        device: where to compute.
+        networks: the maker of its encoder and decoder, if they are the user's own.
 
     Raises:
         CodewordError: as `codeword.checkpoints.load`; or the folder holds no tokenizer.
     """
-    model = load(folder)
+    model = load(folder, networks)
     if not isinstance(model, Tokenizer):
         remedy = "pass the folder that `codeword train` or `codeword demo` wrote"
         raise CodewordError.of("a tokenizer", f"{folder}, which holds a {type(model).__name__}", remedy)

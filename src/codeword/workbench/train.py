@@ -15,7 +15,7 @@ from codeword.checkpoints import load as load_tokenizer
 from codeword.errors import CodewordError
 from codeword.functional import Usage
 from codeword.models import parameter_groups
-from codeword.tokenizers import Tokenizer
+from codeword.tokenizers import Networks, Tokenizer
 from codeword.workbench.average import Average
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
@@ -69,6 +69,7 @@ class Trainer:
         medium: the kind of the data.
         source: what to train on, and what to evaluate on while training.
         processes: this process's part in the run; together they train as one does on the whole batch.
+        networks: the maker of the encoder and the decoder, where `config.model` names one.
         resume: go on from the folder's checkpoint.
 
     Raises:
@@ -84,6 +85,7 @@ class Trainer:
         source: Source,
         *,
         processes: Alone | None = None,
+        networks: Networks | None = None,
         resume: bool = False,
     ) -> None:
         self.run, self.config, self.medium, self.source = run, config, medium, source
@@ -95,7 +97,9 @@ class Trainer:
                 "pass another --batch",
             )
         self.batches = medium.batches(source.training, config)
-        self.tokenizer: Tokenizer = load_tokenizer(run.folder) if resume else build(config, medium)
+        self.tokenizer: Tokenizer = (
+            load_tokenizer(run.folder, networks) if resume else build(config, medium, networks)
+        )
         self.tokenizer.to(self.processes.device).train()
         self.average = None if config.average is None else Average(self.tokenizer, config.average)
         self.optimizer = torch.optim.AdamW(

@@ -7,7 +7,8 @@ import dataclasses
 import torch
 
 from codeword.errors import CodewordError
-from codeword.tokenizers import Tokenizer
+from codeword.tokenizers import Networks, Tokenizer
+from codeword.tokenizers.custom import restore
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media.audio import Sounds
 from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source, Stream
@@ -53,11 +54,14 @@ def medium_of_tokenizer(tokenizer: Tokenizer) -> Medium:
     return MEDIA[tokenizer.kind].of_tokenizer(tokenizer)
 
 
-def build(config: TrainConfig, medium: Medium) -> Tokenizer:
+def build(config: TrainConfig, medium: Medium, networks: Networks | None = None) -> Tokenizer:
     """A fresh tokenizer, drawn from the seed of a run; torch's own generator is left as it was.
 
     The encoder and the decoder start the same whatever the quantizer is, so that quantizers can be compared: they are
     those that are drawn beside the default one, because others draw more or less.
+
+    Args:
+        networks: the maker of the encoder and the decoder that `config.model` names; a name alone is not imported.
 
     Raises:
         CodewordError: settings that cannot be trained with.
@@ -74,6 +78,11 @@ def build(config: TrainConfig, medium: Medium) -> Tokenizer:
         tokenizer = medium.build(config)
         torch.manual_seed(config.seed)
         beside_default = medium.build(dataclasses.replace(config, quantizer=TrainConfig.quantizer))
+        torch.manual_seed(config.seed)
+        named = None if config.model is None else {"name": config.model, "settings": config.to_values()}
+        restore(tokenizer, named, networks)
+    if named is not None:
+        return tokenizer
     tokenizer.encoder.load_state_dict(beside_default.encoder.state_dict())
     tokenizer.decoder.load_state_dict(beside_default.decoder.state_dict())
     return tokenizer
