@@ -133,8 +133,8 @@ class Compare:
         if self.json:
             sys.stdout.write(json.dumps(comparison.values()) + "\n")
         if not comparison.figures():
-            reasons = "; ".join(f"{one.quantizer}: {one.failed}" for one in comparison.outcomes.values())
-            raise CodewordError.of("one quantizer at least that succeeds", "none", f"look at each: {reasons}")
+            got, remedy = f"none of {len(comparison.outcomes)}", f"see why in {self.out / 'results.json'}"
+            raise CodewordError.of("one quantizer at least that succeeds", got, remedy)
         say_outcomes(console, task, comparison)
         lines = (
             f"\nFigures: {self.out / 'results.json'}. Curves: {self.out / 'compare.png'}.",
