@@ -195,8 +195,9 @@ class _Objective(nn.Module):
 
 
 def _show(row: np.ndarray, limits: tuple[float, float], axes: Any) -> None:
-    axes.bar(range(len(row)), row, width=1.0)
+    axes.stairs(row, fill=True)
     axes.set_ylim(*limits)
+    axes.set_xticks([])
     axes.tick_params(labelsize=7)
 
 
