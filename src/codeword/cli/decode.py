@@ -8,6 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.figures import put_json
 from codeword.errors import CodewordError
 
 __all__ = ["Decode"]
@@ -31,6 +32,8 @@ class Decode:
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
 
     def run(self) -> int:
         """Decode, and give the exit code."""
@@ -41,7 +44,7 @@ class Decode:
         from codeword.workbench.semantic_ids import without_numbers
         from codeword.workbench.tokenise import open_tokenizer
 
-        console = Console()
+        console = Console(quiet=self.json)
         tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
         medium = tokenizer.medium
         file = read_tokens(self.tokens)
@@ -58,4 +61,6 @@ class Decode:
         items = console.track(tokenizer.decode_all(grids), "decoding", len(file))
         medium.save_all(self.out, names, items)
         console.say(f"{len(names)} {medium.items}: {self.out}")
+        if self.json:
+            put_json({"path": str(self.out), "items": len(names)})
         return 0

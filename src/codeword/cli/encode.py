@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.figures import of_skipped, put_json
 from codeword.errors import CodewordError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Encode:
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
+    json: bool = False
+    """Print one JSON object and nothing else: what was written now. Of several processes each prints its own."""
 
     def run(self) -> int:
         """Encode, and give the exit code."""
@@ -56,7 +59,7 @@ class Encode:
         from codeword.workbench.devices import pick_device
         from codeword.workbench.processes import launched
 
-        console, place = Console(), launched()
+        console, place = Console(quiet=self.json), launched()
         self._check(place.count)
         # The machines of a cluster have devices of their own.
         device = self.device if self.engine == "ray" else pick_device(self.device, place.local_rank)
@@ -68,7 +71,7 @@ class Encode:
         return self._encode_folder(console, job, place.rank, place.count)
 
     def _encode_folder(self, console: Console, job: Job, rank: int, count: int) -> int:
-        from codeword.workbench.bulk import add_up, plan
+        from codeword.workbench.bulk import Total, add_up, plan
 
         shards = plan(job, self.out, SHARD_ROWS if self.shard_rows is None else self.shard_rows)
         mine = shards[rank::count]
@@ -76,7 +79,9 @@ class Encode:
         share = f"process {rank + 1} of {count}: " if count > 1 else ""
         if len(missing) < len(mine):
             console.say(f"{share}{len(mine) - len(missing)} of {len(mine)} files are there already")
-        if missing:
+        if not missing:
+            self._put(Total("", 0, 0, 0, 0, []))
+        else:
             alone = len(missing) == len(shards)
             total = add_up(job, missing, self._done(console, job, missing), alone=alone)
             self._report(console, total, f"{total.files} file{'s' * (total.files > 1)} in {self.out}", share)
@@ -99,6 +104,13 @@ class Encode:
         console.say(
             f"{share}{total.rows} {total.items}, {total.tokens} tokens: {place} ({total.bytes} bytes)"
         )
+
+        self._put(total)
+
+    def _put(self, total: Total) -> None:
+        if self.json:
+            values = {"files": total.files, "items": total.rows, "tokens": total.tokens, "bytes": total.bytes}
+            put_json({"path": str(self.out), **values, "skipped": of_skipped(total.skipped)})
 
     def _check(self, processes: int) -> None:
         """Words that do not go together."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.figures import of_evaluation, of_skipped, put_json
 
 __all__ = ["Evaluate"]
 
@@ -24,6 +25,8 @@ class Evaluate:
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
 
     def run(self) -> int:
         """Measure, and give the exit code."""
@@ -33,15 +36,21 @@ class Evaluate:
         from codeword.workbench.networks import find_networks
         from codeword.workbench.tokenise import open_tokenizer
 
-        console = Console()
+        console = Console(quiet=self.json)
         tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
         medium = tokenizer.medium
         if self.data == PHOTOS and medium.kind == "image":
             photographs = console.track(held_out(), "evaluating")
-            console.scores(evaluate(tokenizer, photographs), medium, "held-out photographs")
-            return 0
-        items = medium.stream(self.data, tokenizer.tokenizer.stride)
-        evaluation = evaluate(tokenizer, console.track(items, "evaluating"))
-        console.scores(evaluation, medium, f"{medium.items} of {self.data}")
-        console.skipped(items.skipped)
+            evaluation, kind, skipped = evaluate(tokenizer, photographs), "held-out photographs", []
+        else:
+            items, kind = (
+                medium.stream(self.data, tokenizer.tokenizer.stride),
+                f"{medium.items} of {self.data}",
+            )
+            evaluation = evaluate(tokenizer, console.track(items, "evaluating"))
+            skipped = items.skipped
+        console.scores(evaluation, medium, kind)
+        console.skipped(skipped)
+        if self.json:
+            put_json({"path": self.data, **of_evaluation(evaluation), "skipped": of_skipped(skipped)})
         return 0

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Protocol, Union, runtime_checkable
 import tyro
 
 from codeword.cli.commands import COMMANDS, Runs
+from codeword.errors import CodewordError
 from codeword.version import __version__
 
 __all__ = ["parse"]
@@ -15,8 +16,11 @@ DESCRIPTION = f"""codeword {__version__}: learn to write pictures, sounds and ve
 
 Start with `codeword demo`. With your own data: `codeword train FOLDER --out RUN`, then
 `codeword encode RUN FOLDER --out tokens.parquet` and `codeword decode RUN tokens.parquet --out DECODED`.
-`codeword COMMAND --help` explains each command."""
+`codeword COMMAND --help` explains each command. With --json they print one JSON object instead, for scripts.
+`codeword --completion bash` (or zsh, fish) prints what completes these words in your shell:
+source it in ~/.bashrc with `source <(codeword --completion bash)`."""
 
+SHELLS = ("bash", "zsh", "fish")
 STYLE = (
     tyro.conf.FlagCreatePairsOff,
     tyro.conf.OmitArgPrefixes,
@@ -39,6 +43,11 @@ def parse(words: list[str]) -> Runs:
     Raises:
         SystemExit: 0 after printing help, 2 after printing what is wrong with the words.
     """
+    if words[:1] == ["--completion"]:
+        if words[1:] not in ([shell] for shell in SHELLS):
+            got = " ".join(words[1:]) or "none"
+            raise CodewordError.of(f"--completion with one of {', '.join(SHELLS)}", got, "name your shell")
+        words = ["--tyro-print-completion", *words[1:]]
     named = (Annotated[cls, tyro.conf.subcommand(name)] for name, cls in COMMANDS.items())
     one_of: Any = Union[tuple(named)]  # noqa: UP007
     command: Runs = tyro.cli(

@@ -43,6 +43,8 @@ class Train:
     """Write a checkpoint whenever so many minutes have passed, and at the end."""
     tracker: Literal["tensorboard", "wandb"] | None = None
     """Send the figures to TensorBoard (into the run folder) or Weights & Biases as well (extra `train`)."""
+    json: bool = False
+    """Print one JSON object at the end, with the figures of the evaluation, and nothing else."""
     codes: int | None = None
     """Number of codes: the short form of --quantizer vq<codes>."""
     settings: TrainConfig = field(default_factory=TrainConfig)
@@ -61,7 +63,7 @@ class Train:
         if stored is not None:  # what a file names is not imported: the words have to say it
             stored = dataclasses.replace(stored, model=None)
         settings = stored or recipe_settings(self.recipe, kind_of_data(self.data))
-        return dataclasses.replace(self, resume=False, codes=None, recipe=None, settings=settings)
+        return dataclasses.replace(self, resume=False, json=False, codes=None, recipe=None, settings=settings)
 
     def run(self) -> int:
         """Train, and give the exit code."""
@@ -70,7 +72,8 @@ class Train:
         from codeword.workbench.run import Run
 
         place, run, config = launched(), Run(self.out), self._config()
-        console, first = Console(quiet=place.rank > 0), place.rank == 0
+        first = place.rank == 0
+        console = Console(quiet=self.json or not first)
         self._check_keeping()
         if self.resume:
             self._check_unchanged(*run.settings(), config)
@@ -89,6 +92,7 @@ class Train:
                 resume=self.resume,
                 save_minutes=self.save_minutes,
                 tracker=tracker,
+                json=self.json,
             )
 
     def _config(self) -> TrainConfig:

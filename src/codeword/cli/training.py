@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
+from codeword.checkpoints import stored_digest
 from codeword.cli.console import Console
+from codeword.cli.figures import of_evaluation, put_json
 from codeword.tokenizers import Networks
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
 from codeword.workbench.drawing import draw_run
-from codeword.workbench.evaluate import evaluate
+from codeword.workbench.evaluate import Evaluation, evaluate
 from codeword.workbench.media import Medium, Source, build, kind_of_data
 from codeword.workbench.networks import find_networks
 from codeword.workbench.processes import Alone, start
@@ -79,11 +81,13 @@ def train_to_the_end(
     resume: bool,
     save_minutes: float = 0.5,
     tracker: str | None = None,
+    json: bool = False,
 ) -> int:
     """Train, evaluate, draw, and say where everything is; the exit code.
 
     Args:
         save_minutes: between checkpoints.
+        json: put one JSON object at the end.
         tracker: who gets the figures beside the run folder, as `codeword.workbench.tracking` knows them.
     """
     trainer = Trainer(
@@ -103,7 +107,9 @@ def train_to_the_end(
             trainer.fit(report, stop=lambda: bool(stopped), save_seconds=60 * save_minutes)
         if trainer.finished:
             if prepared.processes.rank == 0:
-                _conclude(console, run, trainer, prepared)
+                evaluation = _conclude(console, run, trainer, prepared)
+                if json:
+                    put_json({**_effort(run, trainer), "evaluation": of_evaluation(evaluation)})
             return 0
     except KeyboardInterrupt:
         pass
@@ -150,7 +156,7 @@ def _model(prepared: Prepared) -> str:
     return "" if model is None else f" --model {shlex.quote(model)}"
 
 
-def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) -> None:
+def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) -> Evaluation:
     source, medium = prepared.source, prepared.medium
     items = source.held_out or source.training[:8]
     kind = f"held-out {medium.items}" if source.held_out else f"training {medium.items} (none is held out)"
@@ -172,6 +178,13 @@ def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) 
         f"  codeword decode {folder} tokens.parquet --out decoded{model}",
     )
     console.say("\n".join(lines))
+    return evaluation
+
+
+def _effort(run: Run, trainer: Trainer) -> dict[str, Any]:
+    """What became of a run, in plain values."""
+    values = {"path": str(run.folder), "tokenizer": stored_digest(run.folder), "steps": trainer.step}
+    return {**values, "seconds": trainer.seconds, "quantizer": trainer.config.quantizer}
 
 
 @contextmanager
