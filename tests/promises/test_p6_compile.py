@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import io
+import textwrap
 
 import pytest
 import torch
@@ -12,6 +15,8 @@ from torch._dynamo.utils import counters
 
 import codeword
 from codeword import export
+from codeword.parts import PARTS
+from codeword.quantizers import QUANTIZERS
 from promises.cases import CASES, EXEMPT, every_case
 
 # torch's own tracer instantiates autograd functions, against its own advice
@@ -45,14 +50,25 @@ def assert_graphs(counter, count: int) -> None:
 
 
 def train_alike(run, eager, case, sizes) -> None:
-    """The compiled quantizer and its copy take the same steps, with the same results."""
+    """The compiled quantizer and its copy take the same steps, with the same results and gradients."""
     for step, size in enumerate(sizes):
         x = resized(case.x(step), eager, size).requires_grad_()
-        out, expected = run(x), eager(x)
-        (out.quantized.sum() + out.loss).backward()
+        y = x.detach().clone().requires_grad_()
+        out, expected = run(x), eager(y)
+        for result in (out, expected):
+            (result.quantized.square().sum() + result.loss).backward()
         torch.testing.assert_close(out.quantized, expected.quantized)
         torch.testing.assert_close(out.loss, expected.loss)
         assert torch.equal(out.indices, expected.indices)
+        assert_same_gradients([x, *run.parameters()], [y, *eager.parameters()])
+
+
+def assert_same_gradients(tensors, others) -> None:
+    for tensor, other in zip(tensors, others, strict=True):
+        assert (tensor.grad is None) == (other.grad is None)
+        if other.grad is not None:
+            torch.testing.assert_close(tensor.grad, other.grad, rtol=1e-4, atol=1e-5)
+            tensor.grad = other.grad = None
 
 
 def assert_same_state(quantizer, eager) -> None:
@@ -104,6 +120,47 @@ def test_programs_are_saved_and_loaded(case):
         out, expected = torch.export.load(file).module()(given), getattr(quantizer, part)(given)
         assert type(out) is type(expected)
         torch.testing.assert_close(out, expected, rtol=0, atol=0)
+
+
+def own_classes() -> list[type]:
+    """Every class of a quantizer, of a part, and of what they inherit from."""
+    listed = [
+        *(QUANTIZERS[name] for name in QUANTIZERS),
+        *(PARTS[name] for name in PARTS),
+        codeword.parts.Codebook,
+    ]
+    found = dict.fromkeys(base for cls in listed for base in cls.__mro__)
+    return [cls for cls in found if cls.__module__.startswith("codeword")]
+
+
+def reached_by_super(cls: type) -> set[str]:
+    """What the methods of a class take from super(), of what is a property somewhere."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    supers = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    names = {node.attr for node in supers if ast.unparse(node.value).startswith("super(")}
+    properties = {
+        name for base in own_classes() for name, value in vars(base).items() if isinstance(value, property)
+    }
+    return names & properties
+
+
+def test_no_property_is_reached_through_super():
+    """torch.compile takes one for the property object, which is true, whatever it would give."""
+    classes = own_classes()
+    assert {codeword.Quantizer, codeword.VectorQuantizer, codeword.EMA} <= set(classes)
+    assert {cls.__name__: found for cls in classes if (found := reached_by_super(cls))} == {}
+
+
+class Reaching(codeword.VectorQuantizer):
+    """What the test before is about."""
+
+    @property
+    def ready(self) -> bool:
+        return super().ready
+
+
+def test_such_a_property_would_be_found():
+    assert reached_by_super(Reaching) == {"ready"}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from codeword.functional.bits import (
     unpack_bits,
 )
 from codeword.functional.blocked import over_blocks
+from codeword.functional.hold import hold
 from codeword.functional.kmeans import kmeans, lloyd
 from codeword.functional.losses import squared_error
 from codeword.functional.nearest import nearest
@@ -30,6 +31,7 @@ __all__ = [
     "UsageCounter",
     "Valid",
     "bit_entropy",
+    "hold",
     "join_indices",
     "kmeans",
     "lloyd",

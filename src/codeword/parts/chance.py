@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
-from codeword.functional import Draws, Valid, new_seed
+from codeword.functional import Draws, Valid, hold, new_seed
 
 __all__ = ["Chance"]
 
@@ -53,7 +53,7 @@ class Chance(nn.Module):
     @torch.no_grad()
     def advance_(self) -> None:
         """Go to the next step."""
-        self.step.add_(1)
+        self.step.copy_(hold(self.step + 1))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)

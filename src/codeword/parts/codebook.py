@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
-from codeword.functional import Draws, Stream, Usage, Valid, new_seed, segment_sum, usage_of_hits
+from codeword.functional import Draws, Stream, Usage, Valid, hold, new_seed, segment_sum, usage_of_hits
 from codeword.parts.axes import Init, State, Update
 from codeword.parts.checks import check_whole
 
@@ -87,7 +87,7 @@ class Codebook(nn.Module):
     def gather(self, indices: Tensor) -> Tensor:
         """The codes (N, D) that stand for indices (N,)."""
         if self.transform is None:
-            return self.codes[indices]
+            return (hold(self.codes) if self.training and self.rule.gathers_first else self.codes)[indices]
         return self.transform.output(self.searched())[indices]
 
     def alpha(self) -> Tensor | None:
@@ -118,7 +118,7 @@ class Codebook(nn.Module):
             distributed.from_first_(self.seed)
         init = init or self.rule.init
         if init is not None:
-            self.codes.copy_(init(rows, valid, len(self.codes), self.draws()))
+            self.codes.copy_(hold(init(rows, valid, len(self.codes), self.draws())))
         if valid.shared:
             distributed.from_first_(self.codes.data)
         if self.transform is not None:
@@ -165,7 +165,7 @@ class Codebook(nn.Module):
         for name, value in fresh.items():
             shape = (-1, *[1] * (value.ndim - 1))
             state[name].copy_(torch.where(moved.view(shape), value.to(value.device), state[name]))
-        self.codes.copy_(codes)
+        self.codes.copy_(hold(codes))
         self.moved.copy_(moved)
         self.revived.add_(moved.sum())
         self.candidate_count.zero_()
@@ -206,7 +206,7 @@ class Codebook(nn.Module):
                 self.transform.update_(others)
             self.candidates.copy_(candidates.view_as(self.candidates))
             self.candidate_count.copy_(hits.sum())
-        self.step.add_(1)
+        self.step.copy_(hold(self.step + 1))
 
     def _parts(self, statistics: Tensor) -> tuple[Tensor, ...]:
         size = len(self.codes)
@@ -226,7 +226,7 @@ class Codebook(nn.Module):
         if self.rule.revival is not None:
             state = self.rule.revival.observe(self.state() | state, hits)
         if codes is not self.codes:  # a parameter written in vain would invalidate backward passes
-            self.codes.copy_(codes)
+            self.codes.copy_(hold(codes))
         self._remember_(state)
 
     def _remember_(self, state: State) -> None:

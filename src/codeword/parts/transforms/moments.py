@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codeword import distributed
-from codeword.functional import Valid
+from codeword.functional import Valid, hold
 
 __all__ = ["RunningMoments", "first_moments", "mean_and_covariance", "sums_about", "variance"]
 
@@ -58,8 +58,8 @@ class RunningMoments(torch.nn.Module):
         for _ in range(2):  # the second time about the mean itself, so that nothing cancels
             sums = _summed(sums_about(rows, valid, self.mean), valid)
             _, mean, spread = first_moments(sums, self.mean)
-            self.mean.copy_(mean)
-            self.variance.copy_(spread)
+            self.mean.copy_(hold(mean))
+            self.variance.copy_(hold(spread))
 
     def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
         return sums_about(rows, valid, self.mean)
@@ -67,5 +67,5 @@ class RunningMoments(torch.nn.Module):
     def update_(self, sums: Tensor) -> None:
         count, mean, spread = first_moments(sums, self.mean)
         rate = torch.where(count > 0, self.momentum, 0.0).to(count.dtype)
-        self.mean.lerp_(mean, rate)
-        self.variance.lerp_(spread, rate)
+        self.mean.copy_(hold(self.mean.lerp(mean, rate)))
+        self.variance.copy_(hold(self.variance.lerp(spread, rate)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.functional import Draws, Stream
+from codeword.functional import Draws, Stream, hold
 from codeword.parts.axes import Transform, TransformModule
 
 __all__ = ["SpaceFilling"]
@@ -44,4 +44,4 @@ class _SpaceFilling(TransformModule):
         return codes.lerp(codes.roll(-1, 0), self.place)
 
     def begin_(self, draws: Draws) -> None:
-        self.place.copy_(draws.uniform(Stream.SEGMENT, len(self.place))[:, None])
+        self.place.copy_(hold(draws.uniform(Stream.SEGMENT, len(self.place))[:, None]))
