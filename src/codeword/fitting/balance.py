@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional.nearest import nearest
 from codeword.quantizers.composite.beam import codes_of
 from codeword.quantizers.composite.residual import Residual
 
@@ -59,21 +58,19 @@ def balance(quantizer: Residual, vectors: Tensor, indices: Tensor) -> Tensor:
             "pass what encode returned for these vectors",
         )
     left = vectors.to(codes.dtype) - quantizer.decode(indices, codes.dtype, stages=quantizer.count - 1)
-    _, prefix = indices[:, :-1].unique(dim=0, return_inverse=True)
+    _, prefix, sizes = indices[:, :-1].unique(dim=0, return_inverse=True, return_counts=True)
     _, whole, counts = indices.unique(dim=0, return_inverse=True, return_counts=True)
+    alike = prefix.argsort(stable=True).split(sizes.tolist())
     last = indices[:, -1].clone()
-    for number in prefix[counts[whole] > 1].unique():
-        (members,) = torch.nonzero(prefix == number, as_tuple=True)
-        last[members] = _shared_out(left[members], codes)
+    for number in prefix[counts[whole] > 1].unique().tolist():
+        last[alike[number]] = _shared_out(left[alike[number]], codes)
     return torch.cat([indices[:, :-1], last[:, None]], 1)
 
 
 def _shared_out(rows: Tensor, codes: Tensor) -> Tensor:
     """A code for each row (n,), each to n / K of them, rounded down or up."""
     k = len(codes)
-    order, costs = nearest(rows, codes, k=k, return_distances=True)
-    cost = torch.empty_like(costs, dtype=torch.float64).scatter_(1, order, costs.double())
-    plan = _plan(cost)
+    plan = _plan(torch.cdist(rows.double(), codes.double()).square())
     room = torch.full((k,), len(rows) // k + 1, device=rows.device)
     spare = len(rows) % k  # how many codes may be given once more than n / K rounded down
     found = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
