@@ -48,19 +48,26 @@ def parse(words: list[str]) -> Runs:
             got = " ".join(words[1:]) or "none"
             raise CodewordError.of(f"--completion with one of {', '.join(SHELLS)}", got, "name your shell")
         words = ["--tyro-print-completion", *words[1:]]
-    named = (Annotated[cls, tyro.conf.subcommand(name)] for name, cls in COMMANDS.items())
-    one_of: Any = Union[tuple(named)]  # noqa: UP007
-    command: Runs = tyro.cli(
-        one_of, prog="codeword", description=DESCRIPTION, args=words or ["--help"], config=STYLE
-    )
+    cls = COMMANDS.get(words[0]) if words else None
+    if cls is None:  # asked for help, or misspelt
+        return _cli(_any_command(), "codeword", words or ["--help"], description=DESCRIPTION)
+    prog, rest = f"codeword {words[0]}", words[1:]
+    command = _cli(cls, prog, rest)
     if isinstance(command, OverSettings):
         # Read the words again over the settings that they are about: what still differs was asked for.
-        again: Runs = tyro.cli(
-            type(command),
-            prog=f"codeword {words[0]}",
-            args=words[1:],
-            default=command.over_settings(),
-            config=STYLE,
-        )
-        return again
+        return _cli(cls, prog, rest, default=command.over_settings())
+    return command
+
+
+def _any_command() -> Any:
+    """One of the commands, each with the first line of what it says of itself."""
+    named = (
+        Annotated[cls, tyro.conf.subcommand(name, description=(cls.__doc__ or "").splitlines()[0])]
+        for name, cls in COMMANDS.items()
+    )
+    return Union[tuple(named)]  # noqa: UP007
+
+
+def _cli(kind: Any, prog: str, words: list[str], **options: Any) -> Runs:
+    command: Runs = tyro.cli(kind, prog=prog, args=words, config=STYLE, **options)
     return command
