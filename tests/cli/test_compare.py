@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -254,6 +255,16 @@ def test_other_settings_are_refused(
     assert said in shown.out + shown.err
     assert code == (0 if "--recipe" in words else 2)
     assert json.loads((compared / "results.json").read_bytes()) == json.loads(before)
+
+
+def test_other_pictures_are_refused(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under the same name: what is done was learned from those that were there before."""
+    shutil.copytree(images, tmp_path / "data")
+    words = ["compare", str(tmp_path / "data"), "--quantizers", "vq4", "--out", str(tmp_path / "out"), *WORDS]
+    assert main(words) == 0
+    (tmp_path / "data" / "a.png").rename(tmp_path / "data" / "other.png")
+    assert main(words) == 2
+    assert "was started with, but got other data" in capsys.readouterr().err
 
 
 def test_all_fail(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

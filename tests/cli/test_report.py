@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
 import shlex
@@ -211,8 +212,10 @@ def test_stages_end_with_the_whole(page: Page) -> None:
     assert cells[place + 1 : place + 3] == total
 
 
-def test_the_same_page_twice(hostile: Path, tmp_path: Path) -> None:
-    assert main(["report", str(hostile), "--out", str(tmp_path / "again.html")]) == 0
+def test_the_same_page_twice(hostile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = tmp_path / "again.html"
+    assert main(["report", str(hostile), "--out", str(again), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": str(again), "bytes": again.stat().st_size}
     assert (tmp_path / "again.html").read_bytes() == (hostile / "report.html").read_bytes()
 
 

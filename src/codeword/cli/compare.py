@@ -84,7 +84,8 @@ class Compare:
         task = open_task(self.data, self.settings, pick_device(self.device), by_fit=self.fit)
         method = "fit" if self.fit else "train"
         with run.claimed():
-            comparison = Comparison(self.out, self.data, task.config, method, task.medium.figures)
+            fingerprint, figures = task.source.fingerprint, task.medium.figures
+            comparison = Comparison(self.out, self.data, task.config, method, fingerprint, figures)
             comparison.write()
             finished = self._go_through(console, task, comparison)
         return self._conclude(console, task, comparison) if finished else STOPPED
@@ -136,10 +137,14 @@ class Compare:
             got, remedy = f"none of {len(comparison.outcomes)}", f"see why in {self.out / 'results.json'}"
             raise CodewordError.of("one quantizer at least that succeeds", got, remedy)
         say_outcomes(console, task, comparison)
+        data = f" --data {shlex.quote(self.data)}" if self.fit else ""
         lines = (
             f"\nFigures: {self.out / 'results.json'}. Curves: {self.out / 'compare.png'}.",
             "Each quantizer has a run of its own beside them. What to type next:",
-            *(f"  codeword report {shlex.quote(str(self.out / name))}" for name in self._best(comparison)),
+            *(
+                f"  codeword report {shlex.quote(str(self.out / name))}{data}"
+                for name in self._best(comparison)
+            ),
         )
         console.say("\n".join(lines))
         return 0

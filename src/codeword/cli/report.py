@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,8 @@ class Report:
     """What to show and measure (default: what the run was trained on, of which the held-out part is measured)."""
     out: Path | None = None
     """The page to write (default: report.html in the run folder)."""
+    json: bool = False
+    """Write one JSON object and nothing else."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
@@ -35,7 +39,12 @@ class Report:
         from codeword.workbench.devices import pick_device
         from codeword.workbench.report import write_report
 
+        console = Console(quiet=self.json)
         out = self.out or self.run_folder / "report.html"
-        write_report(self.run_folder, out, self.data, pick_device(self.device))
-        Console().say(f"{out} ({out.stat().st_size} bytes): open it in a browser")
+        write_report(self.run_folder, out, self.data, pick_device(self.device), console.track)
+        size = out.stat().st_size
+        if self.json:
+            sys.stdout.write(json.dumps({"path": str(out), "bytes": size}) + "\n")
+        else:
+            console.say(f"{out} ({size} bytes): open it in a browser")
         return 0

@@ -41,6 +41,7 @@ class Comparison:
         data: what they are trained on.
         config: their settings, in which the quantizer means nothing.
         method: how codebooks are made: "train" or "fit".
+        fingerprint: of the data: names and sizes.
         figures: quality and cost, which the frontier is about.
 
     Raises:
@@ -48,11 +49,23 @@ class Comparison:
     """
 
     def __init__(
-        self, folder: Path, data: str, config: TrainConfig, method: str, figures: Sequence[Figure]
+        self,
+        folder: Path,
+        data: str,
+        config: TrainConfig,
+        method: str,
+        fingerprint: str,
+        figures: Sequence[Figure],
     ) -> None:
         self.folder = folder
         self.quality, self.cost = figures[:2]
-        self.head = {"version": VERSION, "data": data, "method": method, "settings": _shared(config)}
+        self.head = {
+            "version": VERSION,
+            "data": data,
+            "fingerprint": fingerprint,
+            "method": method,
+            "settings": _shared(config),
+        }
         self.outcomes: dict[str, Outcome] = {}
         stored = stored_values(folder)
         if stored is not None:
@@ -167,6 +180,12 @@ def _check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], folder: Pat
         _check_value(name, stored.get(name), asked[name], folder)
     for name, value in asked["settings"].items():
         _check_value(name, stored["settings"].get(name), value, folder)
+    if stored.get("fingerprint") != asked["fingerprint"]:
+        raise CodewordError.of(
+            f"the data that the comparison in {folder} was started with",
+            "other data (names or sizes differ)",
+            "restore it, or compare into another folder",
+        )
 
 
 def _check_value(name: str, stored: Any, asked: Any, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from itertools import islice, tee
 from pathlib import Path
@@ -32,9 +32,16 @@ __all__ = ["write_report"]
 POSITIONS = 2**16  # that the use of the codes is counted on, about
 MEASURED = 64  # items of named data
 LISTED = 20
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
-def write_report(folder: Path, out: Path, data: str | None = None, device: str = "cpu") -> None:
+def write_report(
+    folder: Path,
+    out: Path,
+    data: str | None = None,
+    device: str = "cpu",
+    track: Track = lambda items, what: items,
+) -> None:
     """Write the page of a run.
 
     Args:
@@ -42,6 +49,7 @@ def write_report(folder: Path, out: Path, data: str | None = None, device: str =
         out: the file to write.
         data: what to show and measure; None: what the run was trained on, of which the held-out part is measured.
         device: where to compute.
+        track: what to hand items through on their way, with what is done: to show how far it is.
 
     Raises:
         CodewordError: no tokenizer in the folder, no data, a package that is not installed, a full disk.
@@ -49,9 +57,9 @@ def write_report(folder: Path, out: Path, data: str | None = None, device: str =
     tokenizer = open_tokenizer(folder, device)
     facts = facts_of(Run(folder), tokenizer.tokenizer)
     where, items, kind = _items(tokenizer, facts, data)
-    evaluation = evaluate(tokenizer, items)
+    evaluation = evaluate(tokenizer, track(items, "measuring"))
     stream = tokenizer.medium.stream(where, tokenizer.tokenizer.stride)
-    encoded, use, positions = _encode(tokenizer, stream)
+    encoded, use, positions = _encode(tokenizer, track(stream, "counting codes"))
     shown, count = codebooks(tokenizer.tokenizer.quantizer, use)
     stages = figures_by_stage(tokenizer, items)
     content = _render(
@@ -92,7 +100,8 @@ def _items(tokenizer: ItemTokenizer, facts: Facts, data: str | None) -> tuple[st
         got, remedy = "a tokenizer that does not say what it was trained on", "pass --data"
         raise CodewordError.of("data to report on", got, remedy)
     items = list(islice(medium.stream(data, tokenizer.tokenizer.stride), MEASURED))
-    return data, items, f"{medium.items} of {data}"
+    known = facts.data in (None, data)
+    return data, items, f"{medium.items} of {data}{', which it may have learned from' if known else ''}"
 
 
 def _encode(
