@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
-from codeword.functional import Draws, Stream, Usage, Valid, hold, new_seed, segment_sum, usage_of_hits
+from codeword.functional import Draws, Stream, Usage, Valid, hold, segment_sum, usage_of_hits
 from codeword.parts.axes import Init, State, Update
+from codeword.parts.chance import Seeded
 from codeword.parts.checks import check_whole
 
 __all__ = ["Codebook"]
@@ -18,7 +19,7 @@ __all__ = ["Codebook"]
 _HALF = (torch.float16, torch.bfloat16)
 
 
-class Codebook(nn.Module):
+class Codebook(Seeded):
     """K codes of D features, what is known about their use, and the randomness that goes with them.
 
     Everything is saved with the module: `codes` (K, D), a parameter where the rule learns by gradient and a buffer
@@ -38,13 +39,11 @@ class Codebook(nn.Module):
     def __init__(self, codebook_size: int, features: int, rule: Update) -> None:
         super().__init__()
         self.rule = rule
-        self.ready = False  # mirrors `initialized`, so that a step need not ask the device
         self.frozen = False  # True: nothing is learned or revived, only counted
         self.accumulates = False  # whether the step goes on over several forwards; see `codeword.accumulate`
         self.witness: Callable[[Tensor, Valid], None] | None = None  # is shown the rows of each training step
         waiting = rule.revival.candidates(codebook_size) if rule.revival else 0
-        draws = Draws(new_seed(), torch.zeros((), dtype=torch.int64))
-        codes = draws.normal(Stream.CODES, codebook_size, features)
+        codes = self.draws().normal(Stream.CODES, codebook_size, features)
         if rule.by_gradient:
             self.codes = nn.Parameter(codes)
         else:
@@ -60,9 +59,6 @@ class Codebook(nn.Module):
         self.register_buffer("moved", torch.zeros(codebook_size, dtype=torch.bool))
         self.register_buffer("hits", torch.zeros(codebook_size, dtype=torch.int64))
         self.register_buffer("revived", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("seed", draws.seed)
-        self.register_buffer("step", draws.step)
-        self.register_buffer("initialized", torch.tensor(self.ready))
 
     codes: Tensor
     candidates: Tensor
@@ -70,9 +66,6 @@ class Codebook(nn.Module):
     moved: Tensor
     hits: Tensor
     revived: Tensor
-    seed: Tensor
-    step: Tensor
-    initialized: Tensor
 
     # Reading --------------------------------------------------------------------------------------------------
 
@@ -94,10 +87,6 @@ class Codebook(nn.Module):
         """The standard deviations that the transform has learned, if it learns any."""
         return None if self.transform is None else self.transform.alpha(self.codes.clone())
 
-    def draws(self) -> Draws:
-        """The random numbers of the step that comes, until `update_`."""
-        return Draws(self.seed, self.step)
-
     def last_draws(self) -> Draws:
         """The random numbers of the last forward, after its `update_` if it had one."""
         return self.draws() if self.accumulates else Draws(self.seed, self.step - 1)
@@ -110,12 +99,8 @@ class Codebook(nn.Module):
 
         Without such a row, and while frozen, it stays as it is.
         """
-        if self.frozen or not valid.bound():
+        if self.frozen or not self._agree_(valid):
             return
-        if not torch.compiler.is_compiling() and not valid.total:  # a compiled first batch must hold a row
-            return
-        if valid.shared:
-            distributed.from_first_(self.seed)
         init = init or self.rule.init
         if init is not None:
             self.codes.copy_(hold(init(rows, valid, len(self.codes), self.draws())))
@@ -218,8 +203,7 @@ class Codebook(nn.Module):
         fresh = self.rule.state(self.codes, counts)
         self._remember_(fresh | (self.rule.revival.state(len(self.codes)) if self.rule.revival else {}))
         self.candidate_count.zero_()
-        self.initialized.fill_(True)
-        self.ready = True
+        self._begin_()
 
     def _learn_(self, hits: Tensor, sums: Tensor) -> None:
         codes, state = self.rule.update(self.codes, self.state(), hits, sums)
@@ -252,12 +236,6 @@ class Codebook(nn.Module):
             return tensor.to(moved.device) if moved.dtype in _HALF else moved
 
         return super()._apply(keep_wide, recurse)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        initialized = state_dict.get(prefix + "initialized")
-        if initialized is not None and not initialized.is_meta:
-            self.ready = bool(initialized)
 
     def extra_repr(self) -> str:
         size, features = self.codes.shape
