@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +224,27 @@ def test_killed_and_called_again(images: Path, tmp_path: Path, capsys: pytest.Ca
         files[0].joinpath("model.safetensors").read_bytes()
         == files[1].joinpath("model.safetensors").read_bytes()
     )
+
+
+def test_ctrl_c(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    second = tmp_path / "out" / "vq8_cosine" / "model.safetensors"
+
+    def interrupt() -> None:
+        for _ in range(3000):
+            if second.exists():
+                os.kill(os.getpid(), signal.SIGINT)
+                break
+            time.sleep(0.02)
+
+    asking = threading.Thread(target=interrupt)
+    asking.start()
+    words = ["--quantizers", "vq8", "vq8,cosine", "--out", str(tmp_path / "out"), *WORDS]
+    code = main(["compare", str(images), *words, "--steps", "60"])
+    asking.join()
+    assert code == 130
+    assert "stopped; the same words again go on with" in capsys.readouterr().err
+    assert [one["quantizer"] for one in results(tmp_path / "out")["results"]] == ["vq8"]
+    assert checkpoints.load_training(second.parent).values["step"] < 60
 
 
 def test_json_and_more_quantizers(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from codeword.workbench.comparison import Comparison
 
 __all__ = ["Compare"]
-
-STOPPED = 130
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,11 @@ class Compare:
             fingerprint, figures = task.source.fingerprint, task.medium.figures
             comparison = Comparison(self.out, self.data, task.config, method, fingerprint, figures)
             comparison.write()
-            finished = self._go_through(console, task, comparison)
-        return self._conclude(console, task, comparison) if finished else STOPPED
+            code = self._go_through(console, task, comparison)
+        return code or self._conclude(console, task, comparison)
 
-    def _go_through(self, console: Console, task: Task, comparison: Comparison) -> bool:
-        """Do what is not done yet; whether that came to its end."""
+    def _go_through(self, console: Console, task: Task, comparison: Comparison) -> int:
+        """Do what is not done yet; 0, or the exit code if it was stopped."""
         from codeword.cli.training import stop_signals
         from codeword.workbench.compare import compare_one
         from codeword.workbench.comparison import folder_name
@@ -100,6 +99,7 @@ class Compare:
         console.say(f"{len(source.training)} {items} to learn from, {len(source.held_out)} held out")
         console.skipped(source.skipped)
         specs = list(dict.fromkeys(self.quantizers))
+        stopped: list[int] = []
         try:
             with stop_signals() as stopped:
                 for number, spec in enumerate(specs, 1):
@@ -117,13 +117,13 @@ class Compare:
                     if outcome.failed:
                         console.say(f"{spec} failed: {outcome.failed}")
                 else:
-                    return True
+                    return 0
         except KeyboardInterrupt:
             pass
         finally:
             task.processes.finish()
         sys.stderr.write(f"codeword: stopped; the same words again go on with {self.out}\n")
-        return False
+        return 128 + (stopped or [signal.SIGINT])[0]
 
     def _conclude(self, console: Console, task: Task, comparison: Comparison) -> int:
         from codeword.cli.outcomes import say_outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def _draw_rates(axes: Any, comparison: Comparison, done: list[Outcome], looks: d
     for outcome in done:
         figures, look = outcome.measured["figures"], looks[outcome.quantizer]
         x, y = figures[cost.key], figures[quality.key]
+        if y is None or not math.isfinite(y):  # of items that came back as they were
+            continue
         stages = [stage["figures"] for stage in outcome.measured["stages"]]
         axes.plot(
             [stage[cost.key] for stage in stages],

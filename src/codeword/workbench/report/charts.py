@@ -117,7 +117,8 @@ def _frame(points: Points) -> _Frame:
 
 def _wide(low: float, high: float) -> tuple[float, float]:
     """A range that is not empty."""
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    margin = max(0.5, 0.01 * abs(low))
+    return (low, high) if high - low > 1e-9 * abs(low) else (low - margin, high + margin)
 
 
 def _axes(svg: xml.Element, frame: _Frame, x_name: str, y_name: str) -> None:
