@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -22,7 +23,19 @@ from codeword.models import (
     resize,
 )
 from codeword.models.warm_up import warm_up
-from codeword.parts import Affine, CodebookLoss, Frozen, Gamma, Gradient, Gumbel, Sample, Sampled, Stale
+from codeword.parts import (
+    PARTS,
+    Affine,
+    CodebookLoss,
+    Frozen,
+    Gamma,
+    Gradient,
+    Gumbel,
+    Sample,
+    Sampled,
+    Stale,
+)
+from codeword.quantizers import QUANTIZERS
 
 LEARNED = {"codebook": Gradient(), "penalties": (CodebookLoss(),)}
 
@@ -114,8 +127,34 @@ def test_anneal():
     assert model.vq.quantizers[2].estimator == Sampled(0.25)
     with pytest.raises(codeword.CodewordError, match="an estimator with a temperature, but got none"):
         anneal(Encoder(VectorQuantizer(4, 8)), 0.5)
-    with pytest.raises(codeword.CodewordError, match="temperature of Gumbel"):
-        anneal(VectorQuantizer(4, 8, estimator=Gumbel()), -1.0)
+    for value in (-1.0, 0.0, float("nan")):
+        with pytest.raises(codeword.CodewordError, match="temperature above 0"):
+            anneal(VectorQuantizer(4, 8, estimator=Gumbel()), value)
+
+
+TEMPERED = ("bits3", "bitlayers3", "memory5", "ovq2x(memory5)", "vq5,estimator=reinmax(2)")
+
+
+@pytest.mark.parametrize("spec", TEMPERED)
+def test_anneal_reaches_all_that_relax_a_look_up(spec):
+    annealed = codeword.from_spec(spec, features=4)
+    anneal(annealed, 3.5)
+    built = codeword.from_spec(annealed.spec, features=4)
+    built.load_state_dict(annealed.state_dict())
+    old = codeword.from_spec(spec, features=4)
+    old.load_state_dict(annealed.state_dict())
+    rows = [torch.randn(20, 4, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(3)]
+    for quantizer, row in zip((annealed, built, old), rows, strict=True):
+        quantizer(row).quantized.square().sum().backward()
+    assert torch.equal(rows[0].grad, rows[1].grad)
+    assert not torch.allclose(rows[0].grad, rows[2].grad)
+
+
+def test_every_temperature_is_annealed_or_of_a_loss():
+    losses = {"LFQ", "BSQ", "Entropy", "Diversity"}
+    listed = [QUANTIZERS[name] for name in QUANTIZERS] + [PARTS[name] for name in PARTS]
+    tempered = {cls.__name__ for cls in listed if "temperature" in inspect.signature(cls).parameters}
+    assert tempered == losses | {"Sampled", "Gumbel", "ReinMax", "Bitcodes", "BitLayers", "MemoryCodes"}
 
 
 def test_parameter_groups():
@@ -207,7 +246,8 @@ def test_warm_up_fills_stages_in_order_and_restores_modes():
     warm_up(model, [(x(step), "label") for step in range(4)])
     assert [module.training for module in model.modules()] == modes
     with torch.no_grad():
-        rows = model.eval().norm(model.linear(torch.cat([x(step) for step in range(4)])))
+        rows = torch.cat([model.norm(model.linear(x(step))) for step in range(4)])
+    model.eval()
     left, errors = rows, [float(rows.square().mean())]
     for stage in model.vq.quantizers:
         left = left - stage(left).quantized
@@ -215,6 +255,24 @@ def test_warm_up_fills_stages_in_order_and_restores_modes():
     assert errors[1] < 0.5 * errors[0]
     assert errors[2] < 0.65 * errors[1]
     assert errors[3] < 0.65 * errors[2]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_warm_up_sees_what_the_model_gives_in_its_mode(training):
+    torch.manual_seed(0)
+    model = Encoder(VectorQuantizer(4, 8))
+    model.linear.weight.data.mul_(20)  # a norm that has seen nothing yet leaves that as it is
+    model.train(training)
+    before = {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("vq.")}
+    warm_up(model, [x(step) for step in range(4)], method=codeword.KMeans(steps=200))
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
+    assert all(module.training == training for module in model.modules())
+    with torch.no_grad():
+        rows = torch.cat([model.norm(model.linear(x(step))) for step in range(4)])
+    codes = model.vq.codebook.codes
+    chosen = torch.cdist(rows, codes).argmin(1)
+    means = torch.stack([rows[chosen == index].mean(0) for index in range(8)])
+    torch.testing.assert_close(codes, means, rtol=1e-4, atol=1e-4)
 
 
 def test_warm_up_leaves_masked_rows_out():

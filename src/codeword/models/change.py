@@ -12,7 +12,7 @@ from torch import nn
 from codeword.errors import CodewordError
 from codeword.functional import Stream
 from codeword.models.find import find_codebooks, find_quantizers
-from codeword.quantizers import VectorQuantizer
+from codeword.quantizers import Bitcodes, MemoryCodes, VectorQuantizer
 
 __all__ = ["anneal", "disabled", "freeze", "resize"]
 
@@ -61,21 +61,30 @@ def freeze(model: nn.Module, frozen: bool = True) -> None:
 
 
 def anneal(model: nn.Module, temperature: float) -> None:
-    """Set the temperature of every estimator that has one. Compiled models are compiled anew for each value.
+    """Set the temperature at which look-ups are drawn or relaxed: of every estimator, bitcode and memory code.
+
+    That of an entropy loss (`Entropy`, `Diversity`, `LFQ`, `BSQ`) is something else, and stays. Compiled models are
+    compiled anew for each value.
 
     Raises:
         CodewordError: there is none, or the value is not allowed.
     """
+    if not temperature > 0:
+        raise CodewordError.of("temperature above 0", repr(temperature), "end a schedule at 0.1 or so")
     found = False
     for quantizer in find_quantizers(model).values():
-        if isinstance(quantizer, VectorQuantizer) and hasattr(quantizer.estimator, "temperature"):
+        if isinstance(quantizer, Bitcodes | MemoryCodes):
+            quantizer.temperature = temperature
+        elif isinstance(quantizer, VectorQuantizer) and hasattr(quantizer.estimator, "temperature"):
             quantizer.estimator = replace(quantizer.estimator, temperature=temperature)  # type: ignore[type-var]
-            found = True
+        else:
+            continue
+        found = True
     if not found:
         raise CodewordError.of(
             "an estimator with a temperature",
             "none",
-            "build a quantizer with Sampled(), Gumbel() or ReinMax()",
+            "build a quantizer with Sampled(), Gumbel() or ReinMax(), or Bitcodes, BitLayers or MemoryCodes",
         )
 
 

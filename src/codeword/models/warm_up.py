@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from codeword.errors import CodewordError
 from codeword.functional import Valid
@@ -33,9 +34,10 @@ def warm_up(
     """Fill every codebook of a model from several batches, instead of from the first one that it trains on.
 
     Codebooks that come after others, such as the stages of a residual quantizer, are filled after them: the batches
-    are read once for each codebook. The model is in eval mode meanwhile (its batch norms stay as they are), and
-    nothing but the codebooks changes. Under a process group every rank calls this with as many batches
-    of its own, and all get the same codes.
+    are read once for each codebook. The model stays in the mode that it is in: one about to be trained normalises by
+    each batch, as it will in training (what new batch norms remember has another scale), a frozen one by what it
+    remembers. What norms and others remember is put back, so that nothing but the codebooks changes. Under a process
+    group every rank calls this with as many batches of its own, and all get the same codes.
 
     Args:
         model: with at least one codebook.
@@ -87,12 +89,12 @@ def _run(model: nn.Module, batch: Any) -> Any:
 
 @contextmanager
 def _observing(model: nn.Module, codebooks: list[Codebook]) -> Iterator[None]:
-    """The model in eval mode but its quantizers in training, with codebooks that learn nothing."""
+    """The model as it is but its quantizers in training, with codebooks that learn nothing."""
+    remembered = _buffers_around(model)
     modes = {module: module.training for module in model.modules()}
     frozen = {codebook: codebook.frozen for codebook in codebooks}
     steps = {codebook: codebook.step.clone() for codebook in codebooks}
     try:
-        model.eval()
         for quantizer in find_quantizers(model).values():
             quantizer.train()
         for codebook in codebooks:
@@ -101,11 +103,21 @@ def _observing(model: nn.Module, codebooks: list[Codebook]) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+        for buffer, value in remembered.items():
+            buffer.copy_(value)
         for codebook in codebooks:
             codebook.frozen = frozen[codebook]
             codebook.step.copy_(steps[codebook])
             codebook.reset_usage()
             codebook.witness = None
+
+
+def _buffers_around(model: nn.Module) -> dict[Tensor, Tensor]:
+    """The buffers that belong to no quantizer, with what is in them."""
+    quantizers = find_quantizers(model).values()
+    inner = {id(buffer) for quantizer in quantizers for buffer in quantizer.buffers()}
+    others = [buffer for buffer in model.buffers() if id(buffer) not in inner and not is_lazy(buffer)]
+    return {buffer: buffer.clone() for buffer in others}
 
 
 def _in_order(
