@@ -17,9 +17,7 @@ from sklearn.datasets import load_digits
 from codeword import checkpoints
 from codeword.cli import main
 from codeword.tokens import read_tokens
-from codeword.workbench.semantic_ids import number_equals
-
-from .conftest import Command
+from codeword.workbench.catalogue_ids import number_equals
 
 DIGITS = load_digits().data.astype(np.float32)
 QUICK = ["--tries", "1", "--steps", "10"]
@@ -136,21 +134,20 @@ def test_balancing_leaves_as_few_collisions_as_codes_allow(
     assert report["collisions"]["distinct"] == len(np.unique(before, axis=0)) < report["balanced"]["distinct"]
 
 
-def test_names_and_bad_rows_of_parquet(digits: Path, command: Command) -> None:
+def test_names_and_bad_rows_of_parquet(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(DIGITS[:300])
     rows[7], rows[9] = rows[7][:5], np.full(64, np.nan, np.float32)
     names = [f"item {n}" for n in range(300)]
     parquet.write_table(pa.table({"id": names, "vector": rows}), "items.parquet", row_group_size=64)
-    done = command("fit", "items.parquet", "--out", "run", "--quantizer", "rvq2x8", *QUICK)
-    assert done.returncode == 0, done.stderr
-    assert "300 vectors of 64 numbers" in done.stdout
-    assert "item 7: 5 numbers, others have 64" in done.stdout
-    assert "item 9: not finite" in done.stdout
+    assert main(["fit", "items.parquet", "--out", "run", "--quantizer", "rvq2x8", *QUICK]) == 0
+    said = capsys.readouterr().out
+    assert "300 vectors of 64 numbers" in said
+    assert "item 7: 5 numbers, others have 64" in said
+    assert "item 9: not finite" in said
     table = pd.read_parquet("run/ids.parquet")
     assert table.name.tolist() == [name for n, name in enumerate(names) if n not in (7, 9)]
-    strict = command("fit", "items.parquet", "--out", "new", "--quantizer", "rvq2x8", "--strict")
-    assert strict.returncode == 2
-    assert "item 7" in strict.stderr
+    assert main(["fit", "items.parquet", "--out", "new", "--quantizer", "rvq2x8", "--strict"]) == 2
+    assert "item 7" in capsys.readouterr().err
     assert not Path("new").exists()
 
 

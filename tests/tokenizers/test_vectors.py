@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 import codeword
 from codeword import checkpoints
 from codeword.errors import CodewordError
+from codeword.export import save
 from codeword.tokenizers import VectorTokenizer
 
 
@@ -153,3 +155,20 @@ def test_wrong_shapes(shape: tuple[int, ...]) -> None:
 def test_what_cannot_be(spec: str, options: dict[str, int], message: str) -> None:
     with pytest.raises(CodewordError, match=message):
         VectorTokenizer(codeword.from_spec(spec, features=4, dim=1), **options)
+
+
+def test_the_exported_graph_gives_the_same(tmp_path: Path) -> None:
+    """Of a tokenizer that has no parameters at all."""
+    runtime = pytest.importorskip("onnxruntime")
+    model, x = make("rvq2x16", blocks=0), digits()[:7]
+    encode, decode = save(model, tmp_path / "model.onnx")
+    indices = run(runtime, encode, x.numpy())
+    assert np.array_equal(indices, model.encode(x).numpy())
+    with torch.no_grad():
+        np.testing.assert_allclose(run(runtime, decode, indices), model.decode(model.encode(x)), atol=1e-4)
+
+
+def run(runtime: ModuleType, file: Path, x: np.ndarray) -> np.ndarray:
+    session = runtime.InferenceSession(file)
+    (result,) = session.run(None, {session.get_inputs()[0].name: x})
+    return np.asarray(result)

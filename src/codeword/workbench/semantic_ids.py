@@ -15,33 +15,24 @@ from torch import Tensor
 from codeword.checkpoints import digest, save
 from codeword.errors import CodewordError
 from codeword.files import write_whole
-from codeword.fitting import Collisions, RatePoint, balance, collisions, fit, rate_distortion
+from codeword.fitting import Collisions, RatePoint, collisions, fit, rate_distortion
 from codeword.packages import load
 from codeword.quantizers import from_spec
 from codeword.quantizers.composite import Residual
 from codeword.quantizers.composite.beam import codes_of
 from codeword.tokenizers import VectorTokenizer
 from codeword.tokens import Header, TokenWriter
+from codeword.workbench.catalogue_ids import balance_, number_equals
 from codeword.workbench.data.vector_batches import Survey, survey
 from codeword.workbench.data.vectors import Block, VectorStream
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = [
-    "IDS",
-    "REPORT",
-    "FitConfig",
-    "Fitted",
-    "fit_vectors",
-    "number_equals",
-    "without_numbers",
-    "write_fit",
-]
+__all__ = ["IDS", "REPORT", "FitConfig", "Fitted", "fit_vectors", "write_fit"]
 
 IDS, REPORT = "ids.parquet", "fit.json"
 LEAST_ROWS, ROWS_A_CODE = 2**16, 64  # to fit to, if nothing is said
-GROUPED = 2**11  # vectors that are balanced at once
 Track = Callable[[Iterable[Block], str], Iterable[Block]]
 
 
@@ -95,9 +86,11 @@ def fit_vectors(vectors: VectorStream, config: FitConfig, track: Track) -> Fitte
         track: what to hand blocks of vectors through on their way, with what is done: to show how far it is.
 
     Raises:
-        CodewordError: a spec that cannot be fitted or does not fit the vectors, fewer vectors than codes.
+        CodewordError: a spec that cannot be fitted or does not fit the vectors, fewer vectors than codes, two
+            vectors of one name.
     """
     rows = _check(config, vectors.features)
+    _ = vectors.names  # that none comes twice
     facts = survey(_Tracked(vectors, track, "reading"), rows, config.seed)
     tokenizer = _fit(facts, config)
     mine = _Tracked(vectors, track, "measuring")
@@ -108,8 +101,8 @@ def fit_vectors(vectors: VectorStream, config: FitConfig, track: Track) -> Fitte
     before = collisions(torch.from_numpy(indices))
     after = None
     if config.balance:
-        mine = _Tracked(vectors, track, "balancing")
-        after = collisions(torch.from_numpy(_balance_(indices, mine, tokenizer)))
+        balance_(indices, track(vectors.blocks(), "balancing"), tokenizer)
+        after = collisions(torch.from_numpy(indices))
     return Fitted(tokenizer, indices, in_units, before, after, len(facts.sample))
 
 
@@ -140,30 +133,6 @@ def write_fit(
     write_whole(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
     save(tokenizer, folder)
     return report
-
-
-def number_equals(rows: Tensor) -> Tensor:
-    """The number of each row among those that are equal to it, in their order, from 0.
-
-    Example:
-        >>> number_equals(torch.tensor([[1, 2], [3, 4], [1, 2], [1, 2]]))
-        tensor([0, 0, 1, 2])
-    """
-    _, which, counts = rows.long().unique(dim=0, return_inverse=True, return_counts=True)
-    order = which.argsort(stable=True)
-    starts = (counts.cumsum(0) - counts)[which[order]]
-    return torch.empty_like(order).scatter_(0, order, torch.arange(len(rows)) - starts)
-
-
-def without_numbers(header: Header, tokens: np.ndarray, trailing_shape: tuple[int, ...]) -> np.ndarray:
-    """The quantizer's own indices of IDs that have one more token (`--dedupe`); of other tokens all.
-
-    Args:
-        header: of their file.
-        tokens: (items, *grid, *trailing_shape), as the file says.
-        trailing_shape: of the quantizer's indices.
-    """
-    return tokens[:, :-1].reshape(-1, *trailing_shape) if header.facts.get("deduped") else tokens
 
 
 class _Tracked:
@@ -232,39 +201,6 @@ def _encode(vectors: _Tracked, tokenizer: VectorTokenizer, count: int) -> np.nda
         indices[first : first + len(found)] = found.reshape(len(found), indices.shape[1]).numpy()
         first += len(found)
     return indices
-
-
-def _balance_(indices: np.ndarray, vectors: _Tracked, tokenizer: VectorTokenizer) -> np.ndarray:
-    """Balance where vectors collide: these, and those with the same indices but for the last, are in memory."""
-    np = load("numpy", "tokens")
-    whole = torch.from_numpy(indices).long()
-    _, prefix = whole[:, :-1].unique(dim=0, return_inverse=True)
-    _, which, counts = whole.unique(dim=0, return_inverse=True, return_counts=True)
-    concerned = torch.isin(prefix, prefix[counts[which] > 1]).numpy()
-    rows, first = [], 0
-    for block in vectors.blocks():
-        rows.append(block.rows[concerned[first : first + len(block.rows)]])
-        first += len(block.rows)
-    places = np.flatnonzero(concerned)
-    order = prefix[places].argsort(stable=True).numpy()
-    members, groups = np.concatenate(rows), prefix[places].numpy()[order]
-    for begin, end in _pieces(groups):
-        some = order[begin:end]
-        standard = tokenizer.standard(torch.from_numpy(members[some]))
-        assert isinstance(tokenizer.quantizer, Residual)
-        indices[places[some]] = balance(tokenizer.quantizer, standard, whole[places[some]]).numpy()
-    return indices
-
-
-def _pieces(groups: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Begin and end of pieces of some thousand rows that end where groups of equal numbers do."""
-    np = load("numpy", "tokens")
-    ends = [*(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)] if len(groups) else []
-    begin = 0
-    for number, end in enumerate(ends):
-        if end - begin >= GROUPED or number == len(ends) - 1:
-            yield begin, end
-            begin = end
 
 
 def _report(vectors: VectorStream, config: FitConfig, fitted: Fitted, sizes: list[int]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,22 +11,15 @@ from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
-from codeword.workbench.data.vector_files import Part, VectorFile, open_numpy, open_safetensors
+from codeword.workbench.data.vector_files import Part, VectorFile
+from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, open_vectors, parts_of
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
-from codeword.workbench.data.vector_tables import open_parquet
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "VectorStream", "place_of"]
 
-OPENERS = {
-    ".npy": open_numpy,
-    ".npz": open_numpy,
-    ".parquet": open_parquet,
-    ".safetensors": open_safetensors,
-}
-VECTOR_SUFFIXES = tuple(OPENERS)
 COLUMN = "::"  # between a path and the name of the array, tensor or column
 NUMBERS = 2**22  # of one block: 16 MiB
 ROWS = 2**16
@@ -167,7 +159,7 @@ class VectorStream:
         for start, stop, file in zip(self._starts, self._starts[1:], self._files, strict=False):
             at = max(begin, start)
             if at < min(end, stop):
-                for part in _named(file, file.parts(at - start, min(end, stop) - start, size)):
+                for part in parts_of(file, at - start, min(end, stop) - start, size):
                     yield at, file, part
                     at += len(part.rows)
 
@@ -209,7 +201,7 @@ class VectorStream:
             try:
                 if self._root is not None:
                     check_name(path.relative_to(self._root).as_posix())
-                file = _open(path, column)
+                file = open_vectors(path, column)
                 expected = features or (files[0].features if files else file.features)
                 if file.features != expected:
                     got = f"{file.features} in {path}"
@@ -240,30 +232,3 @@ def place_of(data: str | Path) -> tuple[Path, str | None]:
     """
     path, mark, column = str(data).partition(COLUMN)
     return (Path(path), column) if mark and not Path(data).exists() else (Path(data), None)
-
-
-def _open(path: Path, column: str | None) -> VectorFile:
-    opener = OPENERS.get(path.suffix.lower())
-    if opener is None:
-        expected = f"a file of vectors with a suffix of {' '.join(VECTOR_SUFFIXES)}"
-        raise CodewordError.of(expected, f"{path}", "save the vectors as one of these")
-    with _naming(path):
-        return opener(path, column)
-
-
-def _named(file: VectorFile, parts: Iterator[Part]) -> Iterator[Part]:
-    with _naming(file.path):
-        yield from parts
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn every fault that reading a damaged file shows into one with its name."""
-    try:
-        yield
-    except CodewordError:
-        raise
-    except Exception as error:  # a damaged file can show as nearly anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        got = f"one that cannot be read ({reason})"
-        raise CodewordError.of(f"a whole file of vectors at {path}", got, "save it again") from error

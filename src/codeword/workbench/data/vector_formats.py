@@ -1,0 +1,54 @@
+"""Opening files of vectors, by their suffix, and reading them without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from codeword.errors import CodewordError
+from codeword.workbench.data.vector_files import Part, VectorFile, open_numpy, open_safetensors
+from codeword.workbench.data.vector_tables import open_parquet
+
+__all__ = ["VECTOR_SUFFIXES", "open_vectors", "parts_of"]
+
+OPENERS = {
+    ".npy": open_numpy,
+    ".npz": open_numpy,
+    ".parquet": open_parquet,
+    ".safetensors": open_safetensors,
+}
+VECTOR_SUFFIXES = tuple(OPENERS)
+
+
+def open_vectors(path: Path, column: str | None) -> VectorFile:
+    """The vectors of one file.
+
+    Raises:
+        CodewordError: a file of another kind, a damaged one, or one with something else in it.
+    """
+    opener = OPENERS.get(path.suffix.lower())
+    if opener is None:
+        expected = f"a file of vectors with a suffix of {' '.join(VECTOR_SUFFIXES)}"
+        raise CodewordError.of(expected, f"{path}", "save the vectors as one of these")
+    with _naming(path):
+        return opener(path, column)
+
+
+def parts_of(file: VectorFile, begin: int, end: int, size: int) -> Iterator[Part]:
+    """`file.parts`; faults of the file are named."""
+    with _naming(file.path):
+        yield from file.parts(begin, end, size)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn every fault that reading a damaged file shows into one with its name."""
+    try:
+        yield
+    except CodewordError:
+        raise
+    except Exception as error:  # a damaged file can show as nearly anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        got = f"one that cannot be read ({reason})"
+        raise CodewordError.of(f"a whole file of vectors at {path}", got, "save it again") from error
