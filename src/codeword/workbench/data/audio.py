@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from codeword.errors import CodewordError
-from codeword.files import replacing, writing
+from codeword.files import write_whole
 from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
@@ -163,9 +164,9 @@ def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
         remedy = "the model that gave it has broken weights"
         raise CodewordError.of("a sound of finite numbers", "others", remedy)
     values = np.clip(np.round(sound.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
-    soundfile, path = load("soundfile", "audio"), Path(path)
-    with replacing(path) as stream, writing(path):
-        soundfile.write(stream, values, sample_rate, format="WAV", subtype="PCM_16")
+    content = io.BytesIO()  # an error of the disk would be lost on its way through libsndfile
+    load("soundfile", "audio").write(content, values, sample_rate, format="WAV", subtype="PCM_16")
+    write_whole(path, content.getvalue())
 
 
 def _read(path: Path, sample_rate: int) -> np.ndarray:
@@ -173,16 +174,16 @@ def _read(path: Path, sample_rate: int) -> np.ndarray:
     try:
         with open(path, "rb") as file:
             _check_whole(file)
-            with soundfile.SoundFile(file) as sound:
-                samples = _mono(sound)
-                rate = sound.samplerate
+        with soundfile.SoundFile(path) as sound:
+            samples, rate = _mono(sound), sound.samplerate
     except CodewordError:
         raise
     except FileNotFoundError as error:
         raise CodewordError.of("a sound", "nothing there", "check the path") from error
     # libsndfile names its errors, but a broken header can lead to anything: MemoryError, TypeError, ...
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition(">: ")[2]
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = said.splitlines()[0].rpartition("': ")[2]
         got = f"one that cannot be read ({reason:.200})"
         raise CodewordError.of("a whole sound", got, "save it again with another program") from error
     _check_samples(samples)
