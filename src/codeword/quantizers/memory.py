@@ -10,16 +10,15 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from codeword.errors import CodewordError
-from codeword.functional import Usage, Valid, over_blocks
+from codeword.functional import Valid, over_blocks
 from codeword.parts import Codebook, Dot, Gradient, Gumbel
 from codeword.parts.axes import Choice
-from codeword.quantizers.base import Quantizer
-from codeword.quantizers.checks import check_indices
+from codeword.quantizers.of_codebook import OfCodebook
 
 __all__ = ["MemoryCodes"]
 
 
-class MemoryCodes(Quantizer):
+class MemoryCodes(OfCodebook):
     """Each vector attends to the codes: the one with the best key is chosen, and its value is the output.
 
     With the codes c_k, keys W_K c_k and values W_V c_k, all of them learned::
@@ -74,25 +73,6 @@ class MemoryCodes(Quantizer):
     def options(self) -> dict[str, Any]:
         return {"codebook_size": self.codebook_size, "temperature": self.temperature}
 
-    @property
-    def codebook_sizes(self) -> tuple[int, ...]:
-        return (self.codebook_size,)
-
-    @property
-    def ready(self) -> bool:
-        return self.codebook.ready
-
-    @property
-    def device(self) -> torch.device:
-        return self.codebook.codes.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.codebook.codes.dtype
-
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        self.codebook.init_(rows, valid)
-
     @torch.no_grad()
     def look_up(self, rows: Tensor) -> Tensor:
         return Dot().look_up(rows, self.keys())
@@ -112,12 +92,6 @@ class MemoryCodes(Quantizer):
         """What the output is made of, (K, D). The whole table: a row's value depends on no other row."""
         return linear(self.codebook.codes, self.project_values.weight.to(self.dtype))
 
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
-        return self.codebook.statistics(rows, indices, valid)
-
-    def update_(self, statistics: Tensor) -> None:
-        self.codebook.update_(statistics)
-
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
         keys, values, gumbel = self.keys(), self.values().detach(), self._gumbel()
         if self.training:
@@ -134,18 +108,6 @@ class MemoryCodes(Quantizer):
             return (logits / gumbel.temperature).softmax(-1) @ values
 
         return torch.cat(over_blocks(relaxed, rows, len(keys))) + q
-
-    def check_indices(self, indices: Tensor) -> None:
-        check_indices(indices, self.codebook_size)
-
-    def usage(self) -> Usage:
-        return self.codebook.usage()
-
-    def reset_usage(self) -> None:
-        self.codebook.reset_usage()
-
-    def extra_repr(self) -> str:
-        return f"features={self.features}, codebook_size={self.codebook_size}, dim={self.dim}"
 
     def _gumbel(self) -> Gumbel:
         return Gumbel(self.temperature, scale=float(self.features) ** -0.5)

@@ -9,16 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Usage, Valid, nearest
+from codeword.functional import Valid, nearest
 from codeword.parts import Codebook, Frozen
-from codeword.quantizers.base import Quantizer
-from codeword.quantizers.checks import check_indices
+from codeword.quantizers.of_codebook import OfCodebook
 from codeword.quantizers.statistics import Kept
 
 __all__ = ["RandomProjection"]
 
 
-class RandomProjection(Quantizer):
+class RandomProjection(OfCodebook):
     """The nearest, by angle, of random codes to a random projection of the normalised vector. Nothing is learned.
 
     index = argmin_k |norm(c_k) - norm(P layer_norm(x))|. The indices are targets to be predicted, as those of masked
@@ -60,20 +59,8 @@ class RandomProjection(Quantizer):
         return {"codebook_size": self.codebook_size, "code_features": self.codebook.codes.shape[1]}
 
     @property
-    def codebook_sizes(self) -> tuple[int, ...]:
-        return (self.codebook_size,)
-
-    @property
     def ready(self) -> bool:
         return self.codebook.ready and self.directions.ready
-
-    @property
-    def device(self) -> torch.device:
-        return self.codebook.codes.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.codebook.codes.dtype
 
     def init_(self, rows: Tensor, valid: Valid) -> None:
         self.directions.init_(rows, valid)
@@ -89,25 +76,10 @@ class RandomProjection(Quantizer):
     def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
         return self.codebook.statistics(self._projected(rows), indices, valid)
 
-    def update_(self, statistics: Tensor) -> None:
-        self.codebook.update_(statistics)
-
     def settle(
         self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         return rows, rows.new_zeros(()), {}
-
-    def check_indices(self, indices: Tensor) -> None:
-        check_indices(indices, self.codebook_size)
-
-    def usage(self) -> Usage:
-        return self.codebook.usage()
-
-    def reset_usage(self) -> None:
-        self.codebook.reset_usage()
-
-    def extra_repr(self) -> str:
-        return f"features={self.features}, codebook_size={self.codebook_size}, dim={self.dim}"
 
     def _projected(self, rows: Tensor) -> Tensor:
         return F.layer_norm(rows, rows.shape[-1:]) @ self.directions.codes.T

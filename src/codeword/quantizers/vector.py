@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Usage, Valid
+from codeword.functional import Valid
 from codeword.parts import EMA, Codebook, Commitment, Cosine, Euclidean, StraightThrough
 from codeword.parts.axes import Choice, Estimator, Metric, Penalty, Update, require
-from codeword.quantizers.base import Quantizer
-from codeword.quantizers.checks import check_indices
+from codeword.quantizers.of_codebook import OfCodebook
 from codeword.quantizers.pairs import check_pairs
 
 __all__ = ["VectorQuantizer"]
 
 
-class VectorQuantizer(Quantizer):
+class VectorQuantizer(OfCodebook):
     """Each vector becomes the nearest of `codebook_size` learned codes.
 
     In training the codes learn from each batch that goes forward: nothing else has to be called. The output is made
@@ -98,22 +97,6 @@ class VectorQuantizer(Quantizer):
         }
 
     @property
-    def codebook_sizes(self) -> tuple[int, ...]:
-        return (self.codebook_size,)
-
-    @property
-    def ready(self) -> bool:
-        return self.codebook.ready
-
-    @property
-    def device(self) -> torch.device:
-        return self.codebook.codes.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.codebook.codes.dtype
-
-    @property
     def trained_by_output(self) -> bool:
         return self.project_in is not None or self.estimator.trains_codes
 
@@ -134,9 +117,6 @@ class VectorQuantizer(Quantizer):
 
     def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
         return self.codebook.statistics(self.metric.prepare(rows), indices, valid)
-
-    def update_(self, statistics: Tensor) -> None:
-        self.codebook.update_(statistics)
 
     def merge(self, old: Tensor, new: Tensor, valid: Valid) -> Tensor:
         return self.codebook.merge(old, new, valid)
@@ -175,18 +155,6 @@ class VectorQuantizer(Quantizer):
             read=lambda: book.searched() if book.transform else book.codes.clone(),
             alpha=book.alpha,
         )
-
-    def check_indices(self, indices: Tensor) -> None:
-        check_indices(indices, self.codebook_size)
-
-    def usage(self) -> Usage:
-        return self.codebook.usage()
-
-    def reset_usage(self) -> None:
-        self.codebook.reset_usage()
-
-    def extra_repr(self) -> str:
-        return f"features={self.features}, codebook_size={self.codebook_size}, dim={self.dim}"
 
 
 def _sequence(penalties: Sequence[Penalty]) -> Sequence[Penalty]:

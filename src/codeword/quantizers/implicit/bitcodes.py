@@ -11,13 +11,13 @@ from codeword.errors import CodewordError
 from codeword.functional import Draws, Stream, Usage, Valid, usage_of_hits
 from codeword.parts import Codebook, Gradient
 from codeword.parts.axes import positions
-from codeword.quantizers.base import Quantizer
 from codeword.quantizers.implicit.base import check_digits
+from codeword.quantizers.of_codebook import OfCodebook
 
 __all__ = ["Bitcodes"]
 
 
-class Bitcodes(Quantizer):
+class Bitcodes(OfCodebook):
     """Each bit has two learned vectors, of which it picks the one with the larger product with x; the picks add up.
 
     q = sum_b C[b, bit_b], bit_b = [x . C[b, 1] > x . C[b, 0]]. All bits are found at once: they overlap instead of
@@ -69,23 +69,8 @@ class Bitcodes(Quantizer):
         return {"bits": self.bits, "temperature": self.temperature}
 
     @property
-    def ready(self) -> bool:
-        return self.codebook.ready
-
-    @property
     def codebook_sizes(self) -> tuple[int, ...]:
         return (2,) * self.bits
-
-    @property
-    def device(self) -> torch.device:
-        return self.codebook.codes.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.codebook.codes.dtype
-
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        self.codebook.init_(rows, valid)
 
     @torch.no_grad()
     def look_up(self, rows: Tensor) -> Tensor:
@@ -103,9 +88,6 @@ class Bitcodes(Quantizer):
     def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
         ones = valid.mask.to(self.dtype) @ indices.to(self.dtype)
         return torch.stack([valid.mask.sum() - ones, ones], 1).flatten()
-
-    def update_(self, statistics: Tensor) -> None:
-        self.codebook.update_(statistics)
 
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
         off, on = self._pairs()
@@ -129,9 +111,6 @@ class Bitcodes(Quantizer):
     def usage(self) -> Usage:
         """The use of the two values of each bit: fields of shape (bits,)."""
         return usage_of_hits(self.codebook.hits.view(self.bits, 2))
-
-    def reset_usage(self) -> None:
-        self.codebook.reset_usage()
 
     def extra_repr(self) -> str:
         return f"features={self.features}, bits={self.bits}, temperature={self.temperature}, dim={self.dim}"
