@@ -22,7 +22,7 @@ from codeword.functional.random import Draws, Stream, new_seed
 from codeword.functional.segment_sum import segment_sum
 from codeword.functional.substitute import substitute
 from codeword.functional.usage import Usage, UsageCounter, usage, usage_of_hits
-from codeword.functional.valid import Valid
+from codeword.functional.valid import Valid, in_range
 
 __all__ = [
     "Draws",
@@ -32,6 +32,7 @@ __all__ = [
     "Valid",
     "bit_entropy",
     "hold",
+    "in_range",
     "join_indices",
     "kmeans",
     "lloyd",

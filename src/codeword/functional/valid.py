@@ -9,7 +9,22 @@ from torch import Tensor
 
 from codeword import distributed
 
-__all__ = ["Valid"]
+__all__ = ["Valid", "in_range"]
+
+
+def in_range(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Which rows (N,) can be computed with in `dtype`: no NaN, and no longer than the cube root of its largest number.
+
+    That is 7e12 in float32. The squares of as many such rows still have a finite sum, so that no mean, no distance
+    and no codebook overflows; one row of 1e30 would leave NaN in all of them for good.
+
+    Example:
+        >>> in_range(torch.tensor([[3.0], [1e30], [torch.nan]]), torch.float32)
+        tensor([ True, False, False])
+    """
+    # One pass, whatever the precision; of isfinite() and all(), each is 20 times slower.
+    wide = torch.promote_types(rows.dtype, dtype)
+    return torch.linalg.vector_norm(rows.detach(), dim=-1, dtype=wide) <= torch.finfo(dtype).max ** (1 / 3)
 
 
 class Valid(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from codeword import distributed
 from codeword.errors import CodewordError
-from codeword.functional import Usage, Valid, substitute
+from codeword.functional import Usage, Valid, in_range, substitute
 from codeword.quantizers.checks import check_choices, check_input, refuse_inside_backward
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.spec.describe import describe
@@ -219,7 +219,8 @@ class Quantizer(nn.Module):
         """Quantize, and in training learn from what is seen.
 
         Args:
-            x: floating point, any shape with `features` on axis `dim`.
+            x: floating point, any shape with `features` on axis `dim`. A row that is not finite, or longer than 7e12
+                (1e102 in float64), is left out: NaN comes back.
             mask: bool, x's shape without the feature axis, True = valid; None: all valid.
             choices: what this quantizer may be told at each call, such as `stages` of a residual one.
 
@@ -300,9 +301,12 @@ class Quantizer(nn.Module):
 
     def _enter(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Rows in the quantizer's own precision and width, zeros where they are not finite, and where they are."""
-        same = flat.detach()
-        finite = (same - same).sum(-1) == 0  # NaN where not: 20 times faster than isfinite() and all()
-        return self.narrow(torch.where(finite[:, None], flat, 0.0).to(self.dtype)), finite
+        finite = in_range(flat, self.dtype)
+        rows = self.narrow(torch.where(finite[:, None], flat, 0.0).to(self.dtype))
+        if self.project_in is None:
+            return rows, finite
+        finite = finite & in_range(rows, self.dtype)  # the projection's weights may have become anything
+        return torch.where(finite[:, None], rows, 0.0), finite
 
     def _weigh(self, mask: Tensor) -> Valid:
         """Which rows count, here and on other ranks; the first time ranks see whether they hold the same quantizer."""

@@ -13,7 +13,7 @@ from codeword.parts.checks import at_least
 
 __all__ = ["Wasserstein"]
 
-_RIDGE = 1e-5  # of the mean variance: keeps the factorisation away from the edge
+_RIDGE = 1e-5  # of the mean variance, at least: keeps the factorisation away from the edge
 _STEPS = 30  # of the iteration below: singular values of 1e-5 of the norm grow to one, 1.5 times a step
 
 
@@ -46,10 +46,10 @@ class Wasserstein(Penalty):
         mask = choice.valid.mask.to(codes.dtype)
         mean_x, spread_x = _moments(choice.rows, mask / choice.valid.held.clamp_min(1))
         mean_c, spread_c = _moments(codes, torch.full_like(codes[:, 0], 1 / len(codes)))
-        ridge = _RIDGE * spread_x.detach().diagonal().mean() + torch.finfo(codes.dtype).tiny
-        product = _factor(spread_x, ridge).T @ _factor(spread_c, ridge)
+        spread_x, spread_c = _widened(spread_x), _widened(spread_c)
+        product = torch.linalg.cholesky_ex(spread_x).L.T @ torch.linalg.cholesky_ex(spread_c).L
         overlap = (_polar(product.detach()) * product).sum()
-        traces = spread_x.diagonal().sum() + spread_c.diagonal().sum() + 2 * ridge * codes.shape[1]
+        traces = spread_x.diagonal().sum() + spread_c.diagonal().sum()
         return (mean_x - mean_c).square().sum() + traces - 2 * overlap
 
 
@@ -60,14 +60,18 @@ def _moments(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (weights[:, None] * centred).T @ centred
 
 
-def _factor(spread: Tensor, ridge: Tensor) -> Tensor:
-    eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-    return torch.linalg.cholesky_ex(spread + ridge * eye).L
+def _widened(spread: Tensor) -> Tensor:
+    """A covariance with a little added to each variance, for fewer rows (or codes) than features have a flat one."""
+    kind = torch.finfo(spread.dtype)
+    ridge = max(_RIDGE, 4 * kind.eps * len(spread)) * spread.detach().diagonal().mean() + kind.tiny
+    return spread + ridge * torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
 
 
 def _polar(matrix: Tensor) -> Tensor:
     """U V^T of a matrix U S V^T, by X <- 3/2 X - 1/2 X X^T X, which leads singular values from 0 to 1 up to 1."""
-    x = matrix / torch.linalg.matrix_norm(matrix).clamp_min(torch.finfo(matrix.dtype).tiny)
+    tiny = torch.finfo(matrix.dtype).tiny
+    x = matrix / matrix.abs().amax().clamp_min(tiny)  # first, as the squares of a norm would underflow
+    x = x / torch.linalg.matrix_norm(x).clamp_min(tiny)
     for _ in range(_STEPS):
         x = 1.5 * x - 0.5 * (x @ x.T) @ x
     return x
