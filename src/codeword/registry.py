@@ -26,9 +26,9 @@ class Registry:
         self._classes = dict(classes)
 
     def __getitem__(self, name: str) -> type:
-        if name not in self._classes:
+        if not isinstance(name, str) or name not in self._classes:
             known = ", ".join(self._classes)
-            raise CodewordError.of(f"the name of a {self._kind}", repr(name), f"use one of: {known}")
+            raise CodewordError.of(f"the name of a {self._kind}", f"{name!r:.80}", f"use one of: {known}")
         return self._classes[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from codeword.checkpoints.config import CONFIG, Model, build, check_same, config_of, parse_config
-from codeword.checkpoints.state import check_fits, digest_of, read_tensors, write_tensors
+from codeword.checkpoints.config import CONFIG, Model, at_most, build, check_same, config_of, parse_config
+from codeword.checkpoints.state import check_finite, check_fits, digest_of, read_tensors, write_tensors
 from codeword.errors import CodewordError
 from codeword.files import make_folder, write_whole
 from codeword.tokenizers.custom import Networks
@@ -19,6 +20,7 @@ from codeword.tokenizers.custom import Networks
 __all__ = ["WEIGHTS", "TrainingState", "digest", "load", "load_training", "save", "stored_digest"]
 
 WEIGHTS = "model.safetensors"
+FEW_MODULES, MODULES_PER_TENSOR = 1000, 20  # generous: a tokenizer has less than two for each tensor
 
 
 class TrainingState(NamedTuple):
@@ -45,7 +47,8 @@ def save(model: Model, folder: str | os.PathLike[str], training: TrainingState |
         The digest (see `digest`).
 
     Raises:
-        CodewordError: the folder holds a model of another config, the class is not listed, the disk is full.
+        CodewordError: the folder holds a model of another config, the class is not listed, the disk is full, or
+            weights are NaN or infinite: an earlier checkpoint is worth more.
 
     Example:
         >>> import codeword, tempfile
@@ -59,6 +62,9 @@ def save(model: Model, folder: str | os.PathLike[str], training: TrainingState |
     path = make_folder(folder)
     config = _claim(path, config_of(model))
     tensors = model.state_dict()
+    check_finite(
+        tensors, f"the checkpoint that {path} had is as it was; train on from it with a lower learning rate"
+    )
     name = digest_of(config, tensors)
     if training is not None:
         header = {"version": config["version"], "model": name, "values": training.values}
@@ -92,17 +98,36 @@ def load(folder: str | os.PathLike[str], networks: Networks | None = None) -> An
             "files that were changed or mixed since (their digest differs)",
             "restore both from one copy or train again",
         )
-    try:
-        model = build(config, networks)
-    except (TypeError, KeyError) as error:
-        raise CodewordError.of(
-            f"the settings of a {config['type']} in {path / CONFIG}",
-            " ".join(str(error).split()),
-            "load it with the codeword that saved it",
-        ) from error
-    check_fits(tensors, model.state_dict(), path / WEIGHTS)
+    model = _build(config, networks, tensors, path)
+    check_finite(tensors, f"{path} is of training that went wrong, or damaged: restore an earlier copy")
     model.load_state_dict(tensors, strict=True, assign=True)
     return model.eval()
+
+
+def _build(
+    config: Mapping[str, Any], networks: Networks | None, tensors: Mapping[str, Tensor], path: Path
+) -> Model:
+    """The model of a config, if the weights are its own: a stranger's config may ask for any amount of memory.
+
+    So it is built without memory first, with no more modules than so many tensors can be of; but for networks of the
+    caller's own making, which may not know how to be.
+    """
+    try:
+        if networks is None:
+            with torch.device("meta"), at_most(FEW_MODULES + MODULES_PER_TENSOR * len(tensors)):
+                sketch = build(config).state_dict()
+            check_fits(tensors, sketch, path / WEIGHTS)
+        model = build(config, networks)
+        check_fits(tensors, model.state_dict(), path / WEIGHTS)
+        return model
+    except CodewordError:
+        raise
+    except (TypeError, KeyError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise CodewordError.of(
+            f"the settings of a {config['type']} in {path / CONFIG}",
+            " ".join(str(error).split())[:200],
+            "load it with the codeword that saved it",
+        ) from error
 
 
 def load_training(folder: str | os.PathLike[str]) -> TrainingState:
@@ -120,7 +145,11 @@ def load_training(folder: str | os.PathLike[str]) -> TrainingState:
             "use the tokenizer as it is, or train again into another folder",
         )
     tensors, header = read_tensors(file)
-    return TrainingState(tensors, header["values"])
+    values = header.get("values")
+    if header.get("model") != stored_digest(path) or not isinstance(values, dict):
+        remedy = "restore it from a copy or train again"
+        raise CodewordError.of(f"the training state of {path}", f"another one in {file.name}", remedy)
+    return TrainingState(tensors, values)
 
 
 def digest(model: Model) -> str:
@@ -157,7 +186,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         return parse_config((path / CONFIG).read_bytes())
     except CodewordError as error:
         raise CodewordError(f"{path / CONFIG}: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         found = "no readable" if (path / CONFIG).exists() else ("no" if path.is_dir() else "no folder, so no")
         raise CodewordError.of(
             f"a run folder (with {CONFIG} and {WEIGHTS})",

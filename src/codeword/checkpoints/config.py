@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -18,13 +20,24 @@ from codeword.registry import Registry
 from codeword.tokenizers import TOKENIZERS, Tokenizer
 from codeword.tokenizers.custom import Networks
 
-__all__ = ["CONFIG", "TYPES", "VERSION", "Model", "build", "check_same", "config_of", "parse_config"]
+__all__ = [
+    "CONFIG",
+    "TYPES",
+    "VERSION",
+    "Model",
+    "at_most",
+    "build",
+    "check_same",
+    "config_of",
+    "parse_config",
+]
 
 VERSION = 2
 """Of the format. 1: image tokenizers, `quantizer` without the options that were defaults (0.1.0 before its release).
 2: all options written out, so that another default changes no old checkpoint; bare quantizers too."""
 
 CONFIG = "config.json"
+LONGEST = 2**20  # bytes; that of a stack of a thousand stages, each written out, has a tenth of it
 TYPES = Registry("type of checkpoint", {cls.__name__: cls for cls in (*TOKENIZERS, Quantizer)})
 """The only classes that a checkpoint can name; `Quantizer` stands for all that have a spec."""
 
@@ -59,6 +72,34 @@ def build(config: Mapping[str, Any], networks: Networks | None = None) -> Model:
     return tokenizer
 
 
+@contextmanager
+def at_most(modules: int) -> Iterator[None]:
+    """In the block, what this thread builds has at most so many modules, parameters and buffers in it.
+
+    Raises:
+        CodewordError: there are more.
+    """
+    seen, thread = 0, get_ident()
+
+    def count(*_: Any) -> None:
+        nonlocal seen
+        seen += get_ident() == thread
+        if seen > modules:
+            raise CodewordError.of(f"a model of at most {modules} modules", "more", "ask for fewer parts")
+
+    registered = torch.nn.modules.module
+    hooks = (
+        registered.register_module_module_registration_hook(count),
+        registered.register_module_parameter_registration_hook(count),
+        registered.register_module_buffer_registration_hook(count),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def parse_config(content: bytes) -> dict[str, Any]:
     """The config that a file holds.
 
@@ -66,10 +107,14 @@ def parse_config(content: bytes) -> dict[str, Any]:
         CodewordError: a version that this codeword does not know.
         ValueError, KeyError, TypeError: no config at all.
     """
+    if len(content) > LONGEST:
+        raise CodewordError.of(
+            f"a config of at most {LONGEST} bytes", f"{len(content)}", "restore it from a copy"
+        )
     config: dict[str, Any] = json.loads(content)
     version = config["version"]
     config["type"]
-    if version not in range(1, VERSION + 1):
+    if type(version) is not int or version not in range(1, VERSION + 1):
         raise CodewordError.of(
             f"a checkpoint of format version 1 to {VERSION}",
             f"version {version!r}",

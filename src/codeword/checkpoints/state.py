@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -16,9 +17,10 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.files import write_whole
 
-__all__ = ["canonical", "check_fits", "digest_of", "read_tensors", "write_tensors"]
+__all__ = ["canonical", "check_finite", "check_fits", "digest_of", "read_tensors", "write_tensors"]
 
 _HEADER = "codeword"
+_PRECISIONS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 NAMED = 3  # faults that are named before the rest is only counted
 
 
@@ -29,7 +31,7 @@ def canonical(values: Any) -> str:
 
 def digest_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of a config and of the names, types, shapes and bytes of tensors, as 64 hexadecimal digits."""
-    digest = hashlib.sha256(canonical(dict(config)).encode())
+    digest = hashlib.sha256(canonical(dict(config)).encode(errors="surrogatepass"))
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(canonical([name, str(tensor.dtype), list(tensor.shape)]).encode())
@@ -40,7 +42,7 @@ def digest_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 
 def check_fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:
-    """Raise unless tensors have the names and shapes that a model wants, and say which do not.
+    """Raise unless tensors have the names, the shapes and the kinds of numbers that a model wants; say which do not.
 
     Raises:
         CodewordError: naming the first few.
@@ -52,6 +54,11 @@ def check_fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: 
         for name, tensor in wanted.items()
         if name in found and found[name].shape != tensor.shape
     ]
+    faults += [
+        f"{name} of {found[name].dtype} instead of {tensor.dtype}"
+        for name, tensor in wanted.items()
+        if name in found and not _alike(found[name].dtype, tensor.dtype)
+    ]
     if faults:
         more = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         raise CodewordError.of(
@@ -59,6 +66,23 @@ def check_fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: 
             f"{', '.join(faults[:NAMED])}{more}",
             "put the config back that it was saved with",
         )
+
+
+def _alike(found: torch.dtype, wanted: torch.dtype) -> bool:
+    """Whether a model may hold numbers of this kind: another precision, but no integers for fractions."""
+    return found == wanted or {found, wanted} <= _PRECISIONS
+
+
+def check_finite(tensors: Mapping[str, Tensor], remedy: str) -> None:
+    """Raise for weights that have become NaN or infinite: what is computed with them would be as well.
+
+    Raises:
+        CodewordError: naming the first.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            got = "NaN" if tensor.isnan().any() else "infinity"
+            raise CodewordError.of("finite weights", f"{got} in {name}", remedy)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -77,11 +101,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
+            if not isinstance(header, dict):
+                raise ValueError(f"a header that is a {type(header).__name__}")
             # A copy, because tensors in the file's own bytes lie anywhere, and products of them round another way.
             return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, AttributeError) as error:
         raise CodewordError.of(
             f"{path.name} as codeword writes it",
-            f"a file that is broken or of another program ({path}: {error})",
+            f"a file that is broken or of another program ({path}: {str(error)[:200]})",
             "restore it from a copy or train again",
         ) from error

@@ -192,9 +192,9 @@ def _note(folder: Path, names: Sequence[str], shard_rows: int, tokenizer: str) -
         return
     try:
         found = json.loads(file.read_bytes())
-    except ValueError:
-        found = {}
-    differing = [key for key in facts if found.get(key) != facts[key]]
+    except (ValueError, RecursionError):
+        found = None
+    differing = [key for key in facts if not isinstance(found, dict) or found.get(key) != facts[key]]
     if differing:
         raise CodewordError.of(
             f"the encoding that {folder} was begun with, to go on with it",

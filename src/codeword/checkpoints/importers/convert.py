@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codeword.checkpoints.importers.bitcodes_pytorch import BitcodesPyTorch
 from codeword.checkpoints.importers.dac import DAC, DACTransformers
 from codeword.checkpoints.importers.encodec import EnCodec, EnCodecTransformers
+from codeword.checkpoints.importers.files import read_file
 from codeword.checkpoints.importers.library import Library
 from codeword.checkpoints.importers.llamagen import LlamaGen
 from codeword.checkpoints.importers.mimi import Mimi
@@ -77,9 +76,17 @@ def convert(
     whole = _tensors(state)
     prefix = _place(foreign, whole) if prefix is None else prefix
     own = {key.removeprefix(prefix): tensor for key, tensor in whole.items() if key.startswith(prefix)}
-    spelled = foreign.respell(own)
-    quantizer = foreign.build(spelled)
-    read_into(quantizer, foreign.table(quantizer), spelled)
+    try:
+        spelled = foreign.respell(own)
+        quantizer = foreign.build(spelled)
+        read_into(quantizer, foreign.table(quantizer), spelled)
+    except CodewordError:
+        raise
+    # Libraries read sizes off the shapes; those of another file lead to an error of any kind, somewhere.
+    except Exception as error:
+        reason = f"one that does not fit ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        remedy = "pass another library=, or the options of the checkpoint"
+        raise CodewordError.of(f"a state dictionary of {library}", reason, remedy) from error
     return quantizer.eval()
 
 
@@ -113,15 +120,14 @@ def _library(name: str, options: Mapping[str, Any]) -> Library:
 
 def _tensors(state: State | str | os.PathLike[str]) -> State:
     if isinstance(state, str | os.PathLike):
-        path = Path(state)
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_file(Path(state))
     if not isinstance(state, Mapping):
         raise CodewordError.of(
             "a state dictionary", f"a {type(state).__name__}", "pass names and their tensors"
         )
     for key, value in state.items():
+        if not isinstance(key, str):
+            raise CodewordError.of("names and tensors only", f"{key!r:.80} as a name", "leave it out")
         if not isinstance(value, Tensor):
             inner = f"pass what is under {key!r}" if isinstance(value, Mapping) else "leave it out"
             raise CodewordError.of("names and tensors only", f"{key!r}, a {type(value).__name__}", inner)
