@@ -161,3 +161,23 @@ def test_a_terminal_gets_a_live_bar(tmp_path: Path, images: Path) -> None:
     assert "12/12" in text
     assert "codes used" in text
     assert "━" in text
+
+
+def test_ctrl_c_with_workers(tmp_path: Path, images: Path) -> None:
+    """It reaches all processes of the terminal; one of them answers."""
+    words = [*TINY, "--steps", "2000", "--out", "run", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "codeword", "train", str(images), *words],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(process, "step ")
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.count("\n") == 1, errors
+    assert checkpoints.load_training(tmp_path / "run").values["step"] > 0

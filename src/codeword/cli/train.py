@@ -41,6 +41,8 @@ class Train:
     """Where to train: cpu, cuda, or auto (cuda if there is one)."""
     save_minutes: float = 0.5
     """Write a checkpoint whenever so many minutes have passed, and at the end."""
+    workers: int = 0
+    """Processes that read pictures or sounds ahead of the steps, for folders larger than memory; 0: none."""
     tracker: Literal["tensorboard", "wandb"] | None = None
     """Send the figures to TensorBoard (into the run folder) or Weights & Biases as well (extra `train`)."""
     json: bool = False
@@ -91,6 +93,7 @@ class Train:
                 prepared,
                 resume=self.resume,
                 save_minutes=self.save_minutes,
+                workers=self.workers,
                 tracker=tracker,
                 json=self.json,
             )
@@ -105,6 +108,8 @@ class Train:
     def _check_keeping(self) -> None:
         if not self.save_minutes > 0:
             raise CodewordError.of("save-minutes above 0", f"{self.save_minutes}", "pass for example 5")
+        if self.workers < 0:
+            raise CodewordError.of("workers of at least 0", f"{self.workers}", "pass how many read files")
         if self.tracker is not None:
             from codeword.workbench.tracking import check_tracker
 

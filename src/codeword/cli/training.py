@@ -80,6 +80,7 @@ def train_to_the_end(
     *,
     resume: bool,
     save_minutes: float = 0.5,
+    workers: int = 0,
     tracker: str | None = None,
     json: bool = False,
 ) -> int:
@@ -87,6 +88,7 @@ def train_to_the_end(
 
     Args:
         save_minutes: between checkpoints.
+        workers: processes that make batches ahead.
         json: put one JSON object at the end.
         tracker: who gets the figures beside the run folder, as `codeword.workbench.tracking` knows them.
     """
@@ -104,7 +106,7 @@ def train_to_the_end(
     stopped: list[int] = []
     try:
         with stop_signals() as stopped, _reports(console, run, trainer, tracker) as report:
-            trainer.fit(report, stop=lambda: bool(stopped), save_seconds=60 * save_minutes)
+            trainer.fit(report, stop=lambda: bool(stopped), save_seconds=60 * save_minutes, workers=workers)
         if trainer.finished:
             if prepared.processes.rank == 0:
                 evaluation = _conclude(console, run, trainer, prepared)

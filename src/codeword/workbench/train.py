@@ -19,6 +19,7 @@ from codeword.tokenizers import Networks, Tokenizer
 from codeword.workbench.average import Average
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
+from codeword.workbench.loading import batches_ahead
 from codeword.workbench.media import Medium, Source, build
 from codeword.workbench.optimizer import pack, unpack
 from codeword.workbench.processes import Alone
@@ -123,8 +124,15 @@ class Trainer:
         *,
         stop: Callable[[], bool] = lambda: False,
         save_seconds: float = 30.0,
+        workers: int = 0,
     ) -> Tokenizer:
         """Train to the end, saving every `save_seconds`, when `stop()` is true after a step, and at the end.
+
+        Args:
+            report: is told how it stands.
+            stop: asked after each step.
+            save_seconds: between checkpoints.
+            workers: processes that make batches ahead; they decide nothing but the time.
 
         Returns:
             The tokenizer, in eval mode.
@@ -134,10 +142,11 @@ class Trainer:
             self._save()  # from here on there is always something to resume
         log_every = max(1, self.config.steps // LOGGED)
         evaluate_every = max(1, self.config.steps // EVALUATIONS)
+        batches = batches_ahead(self.batches, self.step, self.config.steps, workers)
         with _repeatable(), threads_of(self.config.threads):
             stopped = any(self.processes.mean([stop()]))
             while self.share < 1 and not stopped:
-                loss, error = self._train_one()
+                loss, error = self._train_one(next(batches))
                 self.seconds = time.monotonic() - started
                 stopped = self._agree(loss, error, stop())
                 done = self.share >= 1
@@ -172,9 +181,8 @@ class Trainer:
         """Whether there is nothing left to train."""
         return self.share >= 1
 
-    def _train_one(self) -> tuple[float, float]:
-        """One step on this process's share of the batch: loss and error."""
-        batch = self.batches.batch(self.step)
+    def _train_one(self, batch: Tensor) -> tuple[float, float]:
+        """One step on this process's share of its batch: loss and error."""
         batch = batch.chunk(self.processes.count)[self.processes.rank].to(self.processes.device)
         # Codes that are a parameter are a second group, whose rate stays as it is.
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step, self.share)

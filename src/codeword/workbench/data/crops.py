@@ -29,7 +29,8 @@ class Crops:
     and enlarged.
 
     Args:
-        images: uint8 arrays of shape (height, width, 3), of any sizes. They are kept as they are, not copied.
+        images: uint8 arrays of shape (height, width, 3), of any sizes; kept as they are. Another sequence
+            than a list gives each when it is wanted.
         size: side of a crop in pixels.
         batch: crops in a batch.
         seed: of all random choices, 0 or more.
@@ -53,8 +54,9 @@ class Crops:
                 raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
         if not images:
             raise CodewordError.of("at least one picture to crop", "none", "pass pictures")
-        for image in images:
-            check_image(image)
+        if isinstance(images, list | tuple):  # those of files were checked when they were looked through
+            for image in images:
+                check_image(image)
         self.images, self.size, self.batch_size, self.seed = images, size, batch, seed
         self.shuffle = shuffle
         self._round: tuple[int, np.ndarray] | None = None
@@ -68,10 +70,9 @@ class Crops:
         np = load("numpy", "image")
         draws = np.random.default_rng([self.seed, PLACE, step]).random((self.batch_size, 3))
         first = step * self.batch_size
-        chosen = [self._picture(position) for position in range(first, first + self.batch_size)]
-        crops = to_tensor(
-            np.stack([self._crop(image, *row) for image, row in zip(chosen, draws, strict=True)])
-        )
+        # Copied, so that each picture can go before the next one is read.
+        cut = [self._crop(self._picture(first + n), *row).copy() for n, row in enumerate(draws)]
+        crops = to_tensor(np.stack(cut))
         return shuffle_colours(crops, self.seed, step) if self.shuffle else crops
 
     def _picture(self, position: int) -> np.ndarray:

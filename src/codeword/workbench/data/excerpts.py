@@ -10,6 +10,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.packages import load
+from codeword.workbench.data.kept import shapes_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,8 @@ class Excerpts:
     lies at a random place in silence.
 
     Args:
-        sounds: float32 arrays (samples,), of any lengths. They are kept as they are, not copied.
+        sounds: float32 arrays (samples,), of any lengths; kept as they are. Another sequence than
+            a list gives each when it is wanted.
         size: samples of an excerpt.
         batch: excerpts in a batch.
         seed: of all random choices, 0 or more.
@@ -48,14 +50,16 @@ class Excerpts:
                 raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
         if not sounds:
             raise CodewordError.of("at least one sound to train on", "none", "pass sounds")
-        for sound in sounds:
+        for sound in sounds if isinstance(sounds, list | tuple) else ():  # those of files were checked before
             if str(sound.dtype) != "float32" or sound.ndim != 1 or not len(sound):
                 got = f"{sound.dtype} {sound.shape}"
                 raise CodewordError.of("a float32 array (samples,)", got, "read sounds with read_sound")
         self.sounds, self.size, self.batch_size, self.seed = sounds, size, batch, seed
         # The number of each sound, as often as it comes in a round.
         self._turns = [
-            number for number, sound in enumerate(sounds) for _ in range(max(1, round(len(sound) / size)))
+            number
+            for number, shape in enumerate(shapes_of(sounds))
+            for _ in range(max(1, round(shape[0] / size)))
         ]
         self._round: tuple[int, np.ndarray] | None = None
 

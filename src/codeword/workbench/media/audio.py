@@ -19,7 +19,8 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import any_file
 from codeword.workbench.data.audio import SUFFIXES, SoundFiles, save_wav
 from codeword.workbench.data.excerpts import Excerpts
-from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source, hold_out
+from codeword.workbench.data.kept import arrays_of
+from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,12 +77,10 @@ class Sounds(Medium):
 
     def source(self, data: str, config: TrainConfig) -> Source:
         """One sound in ten is held out."""
-        sounds = self.stream(data, config.stride)
-        kept, held = hold_out(list(sounds))
-        return Source.of(kept, held, sounds.skipped)
+        return Source.of_files(partial(self.stream, data, config.stride))
 
     def batches(self, training: Items, config: TrainConfig) -> Batches:
-        return Excerpts([sound for _, sound in training], config.size, config.batch, config.seed)
+        return Excerpts(arrays_of(training), config.size, config.batch, config.seed)
 
     def build(self, config: TrainConfig) -> AudioTokenizer:
         quantizer = from_spec(config.quantizer, features=config.features, dim=1)

@@ -14,6 +14,7 @@ from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import Skipped
+from codeword.workbench.data.kept import KeptItems, shapes_of
 from codeword.workbench.folders import file_names, whole_folder
 
 __all__ = ["Batches", "Figure", "Items", "Medium", "Panel", "Source", "Stream", "hold_out"]
@@ -76,9 +77,17 @@ class Source(NamedTuple):
     """Of the training data in a few digits: with other data a resumed run would not give the same bits."""
 
     @classmethod
+    def of_files(cls, stream: Callable[[Sequence[str] | None], Stream]) -> Source:
+        """That of the items of a stream, those of some names or all, one in ten of which is held out."""
+        items = KeptItems(stream)
+        kept, held = hold_out(list(range(len(items))))
+        return cls.of(items.part(kept), list(items.part(held)), items.skipped)
+
+    @classmethod
     def of(cls, training: Items, held_out: Items, skipped: Sequence[Skipped] = ()) -> Source:
-        """That of items in memory; names and sizes make the fingerprint."""
-        shapes = [(name, *item.shape) for name, item in training]
+        """That of items that are at hand; names and sizes make the fingerprint."""
+        names = training.names if isinstance(training, KeptItems) else [name for name, _ in training]
+        shapes = [(name, *shape) for name, shape in zip(names, shapes_of(training), strict=True)]
         fingerprint = hashlib.sha256(repr(shapes).encode()).hexdigest()
         return cls(training, held_out, list(skipped), fingerprint)
 

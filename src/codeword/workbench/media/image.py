@@ -27,7 +27,8 @@ from codeword.workbench.data import (
     to_tensor,
     training,
 )
-from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source, hold_out
+from codeword.workbench.data.kept import arrays_of, shapes_of
+from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source
 from codeword.workbench.media.jpeg import jpeg_within, psnr
 
 if TYPE_CHECKING:
@@ -73,13 +74,12 @@ class Images(Medium):
         """One picture in ten is held out; the built-in photographs have their own division."""
         if data == PHOTOS:
             return Source.of(training(), held_out())
-        pictures = PictureStream(data, config.stride)
-        kept, held = hold_out(list(pictures))
-        return Source.of(kept, held, pictures.skipped)
+        return Source.of_files(partial(PictureStream, data, config.stride))
 
     def batches(self, training: Items, config: TrainConfig) -> Batches:
-        images = [image for _, image in training]
-        return Crops(images, config.size, config.batch, config.seed, shuffle=config.shuffle_colours)
+        return Crops(
+            arrays_of(training), config.size, config.batch, config.seed, shuffle=config.shuffle_colours
+        )
 
     def build(self, config: TrainConfig) -> ImageTokenizer:
         quantizer = from_spec(config.quantizer, features=config.features, dim=1)
@@ -133,7 +133,7 @@ class Images(Medium):
         return figures.get("jpeg_bits_per_pixel", 0.0) > figures["bits_per_pixel"]
 
     def note(self, source: Source, config: TrainConfig) -> str | None:
-        small = sum(min(image.shape[:2]) < config.size for _, image in source.training)
+        small = sum(min(shape[:2]) < config.size for shape in shapes_of(source.training))
         if not small:
             return None
         return (
