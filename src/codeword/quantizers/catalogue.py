@@ -38,6 +38,7 @@ _CLASSES = (
     Patches,
 )
 
+MOST_PARTS = 1024  # of one composition; as many tokens as a position of a token file can have
 QUANTIZERS = Registry("quantizer", {cls.spec_name: cls for cls in _CLASSES})
 
 
@@ -141,6 +142,9 @@ def _split_options(cls: type[Composite], call: Call) -> tuple[Call, Call]:
 def _parts_of(call: Call, plain: Call) -> list[Call]:
     """The tree of each part."""
     form = f"{call.name}<number>x<codes>, {call.name}<number>x(<spec>) or {call.name}(<spec>|<spec>|...)"
+    if call.sizes and call.sizes[0] > MOST_PARTS:
+        got = f"{call.sizes[0]}"
+        raise located(CodewordError.of(f"at most {MOST_PARTS} parts", got, "ask for fewer"), call.place)
     if not call.inner and len(call.sizes) == 2 and call.sizes[0]:
         return [plain] * call.sizes[0]
     if len(call.inner) == 1 and len(call.sizes) == 1 and call.sizes[0]:

@@ -83,6 +83,12 @@ def build(
         return cls(*arguments, **settings)
     except CodewordError as error:
         raise located(error, call.place) from None
+    except (TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
+        # What a number of the wrong kind or size leads to, somewhere within: the spec may come from anywhere.
+        message = CodewordError.of(
+            f"options that {call.name} can have", f"{error}"[:200], "see its arguments"
+        )
+        raise located(message, call.place) from error
 
 
 def build_value(value: Any) -> Any:

@@ -16,17 +16,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from codeword.errors import CodewordError
 
 __all__ = ["Call", "parse", "point", "write"]
 
-_NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
+_NUMBER = re.compile(r"-?(\d{1,24}\.?\d{0,24}|\.\d{1,24})(e[+-]?\d{1,3})?")
 _WORD = re.compile(r"[a-z_]+")
-_SIZES = re.compile(r"\d+((x\d+)+|(-\d+)+)?")
+_SIZES = re.compile(r"\d{1,12}((x\d{1,12})+|(-\d{1,12})+)?")
 _OPTION = re.compile(r"[a-z_][a-z_0-9]*")  # beta1
 _SETTING = re.compile(rf"\s*{_OPTION.pattern}\s*=")
+_LONGEST, _DEEPEST = (
+    65536,
+    32,
+)  # characters, and parentheses in parentheses: specs come with checkpoints of strangers
 _CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
 
 
@@ -57,6 +62,7 @@ def parse(text: str) -> Call:
         >>> parse("vq16,codebook=ema(decay=0.9)").sizes
         (16,)
     """
+    _check_extent(text)
     return _Parser(text).whole()
 
 
@@ -93,6 +99,15 @@ def _write_value(value: Any) -> str:
         if value is constant:
             return word
     return repr(value)
+
+
+def _check_extent(text: Any) -> None:
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        got = f"{len(text)} characters" if isinstance(text, str) else f"a {type(text).__name__}"
+        raise CodewordError.of(f"a spec of at most {_LONGEST} characters", got, "write it like vq1024")
+    deepest = max(accumulate((character == "(") - (character == ")") for character in text), default=0)
+    if deepest > _DEEPEST:
+        raise CodewordError.of(f"at most {_DEEPEST} parentheses in each other", f"{deepest}", "write less")
 
 
 class _Parser:
