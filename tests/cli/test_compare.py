@@ -337,6 +337,40 @@ def test_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert stages[1]["figures"]["relative_error"] < stages[0]["figures"]["relative_error"]
 
 
+NETWORKS = """
+from torch import nn
+
+def patches(config):
+    patch, n = 3 * config.stride**2, config.features
+    return (
+        nn.Sequential(nn.PixelUnshuffle(config.stride), nn.Conv2d(patch, n, 1)),
+        nn.Sequential(nn.Conv2d(n, patch, 1), nn.PixelShuffle(config.stride)),
+    )
+"""
+
+
+def test_own_networks(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named in the words each time: what a file names is not imported."""
+    (tmp_path / "networks_to_compare.py").write_text(NETWORKS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    model = ["--model", "networks_to_compare:patches"]
+    words = ["compare", str(images), "--quantizers", "vq4", "--out", "out", *WORDS]
+    assert main([*words, *model]) == 0
+    assert f"codeword report out/vq4 {' '.join(model)}" in capsys.readouterr().out
+    monkeypatch.delitem(sys.modules, "networks_to_compare")
+    for refused in (words, ["report", "out/vq4"]):
+        assert main(refused) == 2
+        assert "networks_to_compare:patches" in capsys.readouterr().err
+        assert "networks_to_compare" not in sys.modules
+    assert main(["report", "out/vq4", *model]) == 0
+    assert "--model networks_to_compare:patches" in (tmp_path / "out/vq4/report.html").read_text("utf-8")
+    assert main([*words, *model]) == 0
+    assert "vq4 was done before" in capsys.readouterr().out
+
+
 def test_peak_memory_is_of_what_lives_at_once() -> None:
     def work() -> None:
         for _ in range(3):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.figures import put_json
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 
@@ -64,6 +64,7 @@ class Compare:
         stored = stored_values(self.out)
         if stored is not None:
             settings = TrainConfig.from_values(stored["settings"])
+            settings = dataclasses.replace(settings, model=None)  # what a file names is not imported
         else:
             settings = recipe_settings(self.recipe, kind_of_data(self.data))
             settings = dataclasses.replace(settings, quantizer=TrainConfig.quantizer)
@@ -132,17 +133,19 @@ class Compare:
         if comparison.figures():
             draw_comparison(self.out / "compare.png", comparison)
         if self.json:
-            sys.stdout.write(json.dumps(comparison.values()) + "\n")
+            put_json(comparison.values())
         if not comparison.figures():
             got, remedy = f"none of {len(comparison.outcomes)}", f"see why in {self.out / 'results.json'}"
             raise CodewordError.of("one quantizer at least that succeeds", got, remedy)
         say_outcomes(console, task, comparison)
-        data = f" --data {shlex.quote(self.data)}" if self.fit else ""
+        more = f" --data {shlex.quote(self.data)}" if self.fit else ""
+        model = self.settings.model
+        more += "" if model is None else f" --model {shlex.quote(model)}"
         lines = (
             f"\nFigures: {self.out / 'results.json'}. Curves: {self.out / 'compare.png'}.",
             "Each quantizer has a run of its own beside them. What to type next:",
             *(
-                f"  codeword report {shlex.quote(str(self.out / name))}{data}"
+                f"  codeword report {shlex.quote(str(self.out / name))}{more}"
                 for name in self._best(comparison)
             ),
         )

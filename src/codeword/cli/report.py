@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.figures import put_json
 
 __all__ = ["Report"]
 
@@ -29,22 +28,28 @@ class Report:
     """What to show and measure (default: what the run was trained on, of which the held-out part is measured)."""
     out: Path | None = None
     """The page to write (default: report.html in the run folder)."""
+    model: str | None = None
+    """Your own encoder and decoder, module:function, if the run was trained with them."""
     json: bool = False
-    """Write one JSON object and nothing else."""
+    """Print one JSON object and nothing else."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
 
     def run(self) -> int:
         """Write the page, and give the exit code."""
         from codeword.workbench.devices import pick_device
+        from codeword.workbench.networks import find_networks
         from codeword.workbench.report import write_report
+        from codeword.workbench.tokenise import open_tokenizer
 
         console = Console(quiet=self.json)
         out = self.out or self.run_folder / "report.html"
-        write_report(self.run_folder, out, self.data, pick_device(self.device), console.track)
+        networks = find_networks(self.model)
+        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), networks)
+        write_report(tokenizer, self.run_folder, out, self.data, console.track)
         size = out.stat().st_size
         if self.json:
-            sys.stdout.write(json.dumps({"path": str(out), "bytes": size}) + "\n")
+            put_json({"path": str(out), "bytes": size})
         else:
             console.say(f"{out} ({size} bytes): open it in a browser")
         return 0

@@ -16,12 +16,13 @@ from codeword.checkpoints import save
 from codeword.errors import CodewordError
 from codeword.fitting import fit
 from codeword.packages import load
-from codeword.tokenizers import VectorTokenizer
+from codeword.tokenizers import Networks, VectorTokenizer
 from codeword.workbench.comparison import Outcome
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
 from codeword.workbench.measures import coverage, figures_by_stage, use_of_batches
 from codeword.workbench.media import Items, Medium, Source, build, kind_of_data
+from codeword.workbench.networks import find_networks
 from codeword.workbench.processes import Alone, launched, start
 from codeword.workbench.run import Run
 from codeword.workbench.step_cost import cost_of_step
@@ -50,6 +51,8 @@ class Task:
     medium: Medium
     source: Source
     processes: Alone
+    networks: Networks | None = None
+    """The maker of the encoder and the decoder, where the settings name one."""
     by_fit: bool = False
     """Fit codebooks to the vectors by themselves, instead of training a network around each quantizer."""
 
@@ -72,13 +75,14 @@ def open_task(data: str, config: TrainConfig, device: str, *, by_fit: bool = Fal
     if by_fit and kind.kind != "vectors":
         raise CodewordError.of("vectors to fit codebooks to", kind.items, "leave out --fit, to train instead")
     medium = kind.of_data(data, config)
-    tokenizer = build(config, medium)
+    networks = find_networks(config.model)
+    tokenizer = build(config, medium, networks)
     source = medium.source(data, config)
     if device == "cpu" and not config.threads:
         batch = medium.batches(source.training, config).batch(0)
         threads = fastest_threads(medium.objective(tokenizer.train()), batch)
         config = dataclasses.replace(config, threads=threads)
-    return Task(data, config, medium, source, start(device, config.precision), by_fit)
+    return Task(data, config, medium, source, start(device, config.precision), networks, by_fit)
 
 
 def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> Outcome | None:
@@ -100,7 +104,7 @@ def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop)
 
 def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dict[str, Any] | None:
     config = dataclasses.replace(task.config, quantizer=spec)
-    build(config, task.medium)  # a spec that cannot be is named before anything is written
+    build(config, task.medium, task.networks)  # a spec that cannot be is named before anything is written
     run = Run(folder)
     with run.claimed():
         if not run.started:
@@ -108,7 +112,15 @@ def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> d
         elif run.settings() != (task.data, config):
             raise CodewordError.of(f"the run of {spec} in {folder}", "another run", "move it away")
         resume = run.has_checkpoint
-        trainer = Trainer(run, config, task.medium, task.source, processes=task.processes, resume=resume)
+        trainer = Trainer(
+            run,
+            config,
+            task.medium,
+            task.source,
+            processes=task.processes,
+            networks=task.networks,
+            resume=resume,
+        )
         tokenizer = trainer.fit(report, stop=stop)
         if not trainer.finished:
             return None

@@ -178,6 +178,10 @@ def _shared(config: TrainConfig) -> dict[str, Any]:
 def _check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
     for name in ("data", "method"):
         _check_value(name, stored.get(name), asked[name], folder)
+    model = stored["settings"].get("model")
+    if model is not None and asked["settings"]["model"] is None:
+        got, remedy = f"no --model; it calls it {model!r}", "say it again, if you know it and trust it"
+        raise CodewordError.of(f"the encoder and the decoder of {folder}", got, remedy)
     for name, value in asked["settings"].items():
         _check_value(name, stored["settings"].get(name), value, folder)
     if stored.get("fingerprint") != asked["fingerprint"]:

@@ -22,7 +22,7 @@ from codeword.workbench.report.exhibits import exhibits
 from codeword.workbench.report.facts import Facts, facts_of
 from codeword.workbench.report.patches import patches_of
 from codeword.workbench.run import Run
-from codeword.workbench.tokenise import ItemTokenizer, groups, open_tokenizer
+from codeword.workbench.tokenise import ItemTokenizer, groups
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,25 +36,24 @@ Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 def write_report(
+    tokenizer: ItemTokenizer,
     folder: Path,
     out: Path,
     data: str | None = None,
-    device: str = "cpu",
     track: Track = lambda items, what: items,
 ) -> None:
     """Write the page of a run.
 
     Args:
+        tokenizer: of the run.
         folder: the run.
         out: the file to write.
         data: what to show and measure; None: what the run was trained on, of which the held-out part is measured.
-        device: where to compute.
         track: what to hand items through on their way, with what is done: to show how far it is.
 
     Raises:
-        CodewordError: no tokenizer in the folder, no data, a package that is not installed, a full disk.
+        CodewordError: no data, or data of another kind, a package that is not installed, a full disk.
     """
-    tokenizer = open_tokenizer(folder, device)
     facts = facts_of(Run(folder), tokenizer.tokenizer)
     where, items, kind = _items(tokenizer, facts, data)
     evaluation = evaluate(tokenizer, track(items, "measuring"))
