@@ -55,7 +55,7 @@ class TrainConfig:
     warm_up: float = 0.02
     """The share of the steps over which the learning rate rises to its highest, 0 to 1."""
     weight_decay: float = 0.01
-    """AdamW's, of all weights."""
+    """AdamW's, of all weights but codes."""
     clip: float = 1.0
     """Gradients are shortened to this norm where they are longer; 0: never. On photographs they are of 0.05 to 0.3, and
     longer than 1 in a few of the first hundred steps only: what it catches is what would throw a run off."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from torch import Tensor
 from codeword.checkpoints import TrainingState, load_training, save
 from codeword.checkpoints import load as load_tokenizer
 from codeword.errors import CodewordError
-from codeword.functional import Usage
 from codeword.models import parameter_groups
 from codeword.tokenizers import Networks, Tokenizer
 from codeword.workbench.average import Average
@@ -23,39 +22,18 @@ from codeword.workbench.loading import batches_ahead
 from codeword.workbench.media import Medium, Source, build
 from codeword.workbench.optimizer import pack, unpack
 from codeword.workbench.processes import Alone
+from codeword.workbench.progress import Progress, Window
 from codeword.workbench.run import Run
 from codeword.workbench.schedule import learning_rate
 from codeword.workbench.threads import threads_of
 from codeword.workbench.tokenise import ItemTokenizer
-from codeword.workbench.usage_advice import advise, is_low, is_time
 
 __all__ = ["Progress", "Trainer"]
 
 LOGGED = 100  # lines of metrics in a run, at most, beside the evaluations
 EVALUATIONS = 8
-NOTHING = {"loss": 0.0, "error": 0.0, "count": 0, "vectors": 0}
 WEIGHTS = "weights."  # before the names of the weights in training, where a checkpoint's model is their mean
 SETTLED = 0.1  # of the time that a run may take, before it can go by time
-
-
-class Progress(NamedTuple):
-    """How a run stands; the numbers are means since the line before."""
-
-    step: int
-    steps: int
-    share: float
-    """Of the run that is done, by steps or by time: 0 to 1."""
-    loss: float
-    quality: float
-    """The first figure of the medium, on training batches."""
-    used: float
-    """Share of codes used, 0 to 1."""
-    held_out: float | None
-    """The same figure, from the latest evaluation on held-out items."""
-    milliseconds: float = 0.0
-    """Of a step, on the clock; not in the metrics, which are the same for a run that was stopped and resumed."""
-    note: str | None = None
-    """What the user should know; said once in a run."""
 
 
 class Trainer:
@@ -108,11 +86,11 @@ class Trainer:
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
         )
-        self.step, self.seconds, self.noted = 0, 0.0, False
-        self.sums = dict(NOTHING)
+        self.step, self.seconds = 0, 0.0
+        self.window = Window(self.tokenizer)
         self.lines: list[dict[str, Any]] = []
         state = self._resume() if resume else {}
-        self._logged = self.step, self.seconds
+        self.window.begin(self.step, self.seconds)
         self.objective, self.stepper = self.processes.prepare(
             medium.objective(self.tokenizer), self.optimizer
         )
@@ -146,9 +124,11 @@ class Trainer:
         with _repeatable(), threads_of(self.config.threads):
             stopped = any(self.processes.mean([stop()]))
             while self.share < 1 and not stopped:
-                loss, error = self._train_one(next(batches))
+                batch = next(batches)
+                loss, error = self._train_one(batch)
                 self.seconds = time.monotonic() - started
-                stopped = self._agree(loss, error, stop())
+                loss, error, stopped = self._agree(loss, error, stop())
+                self.window.add(loss, error, batch)
                 done = self.share >= 1
                 if self.step % evaluate_every == 0 or done:
                     self._evaluate()
@@ -195,11 +175,10 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.step)
         self.step += 1
-        self.sums["vectors"] += self.processes.count * self._vectors_of(batch)
         return loss.item(), error.item()
 
-    def _agree(self, loss: float, error: float, stop: bool) -> bool:
-        """Note a step, with the figures and the clock of all processes; whether one of them was asked to stop."""
+    def _agree(self, loss: float, error: float, stop: bool) -> tuple[float, float, bool]:
+        """The figures of all processes, and whether one of them was asked to stop; they share a clock, too."""
         loss, error, stops, self.seconds = self.processes.mean([loss, error, stop, self.seconds])
         if not math.isfinite(loss):
             raise CodewordError.of(
@@ -207,10 +186,7 @@ class Trainer:
                 f"{loss} at step {self.step - 1}",
                 "train again with a lower learning rate; the checkpoint before it is whole",
             )
-        self.sums["loss"] += loss
-        self.sums["error"] += error
-        self.sums["count"] += 1
-        return stops > 0
+        return loss, error, stops > 0
 
     def _evaluate(self) -> None:
         if self.source.held_out and self.processes.rank == 0:  # the others wait for it in their next step
@@ -225,49 +201,26 @@ class Trainer:
         """The key of the figure that training watches."""
         return self.medium.figures[0].key
 
-    def _vectors_of(self, batch: Tensor) -> int:
-        """How many vectors the quantizer gets for a batch."""
-        tokenizer = self.tokenizer
-        lengths = batch.shape[batch.ndim - len(tokenizer.grid) :]
-        return len(batch) * math.prod(-(-length // tokenizer.stride) for length in lengths)
-
-    def _note(self, usage: Usage) -> str | None:
-        """A warning, once in a run, if few codes were used since the line before."""
-        low = is_time(self.step, self.config.steps) and is_low(usage, int(self.sums["vectors"]))
-        if self.noted or not low:
-            return None
-        self.noted = True
-        advice = advise(self.tokenizer.quantizer)
-        return f"{_share_of_codes(usage):.0%} of codes used after {self.step} steps; try: {advice}"
-
     def _log(self) -> Progress:
-        count, held_out = self.sums["count"], f"held_out_{self.watched}"
-        quantizer = self.tokenizer.quantizer
-        usage = quantizer.usage()
-        step, seconds = self._logged
-        progress = Progress(
+        held_out = f"held_out_{self.watched}"
+        progress = self.window.close(
             self.step,
             self.config.steps,
             self.share,
-            self.sums["loss"] / count,
-            self.medium.quality(self.sums["error"] / count),
-            _share_of_codes(usage),
-            next((line[held_out] for line in reversed(self.lines) if held_out in line), None),
-            1000 * (self.seconds - seconds) / max(1, self.step - step),
-            self._note(usage),
+            self.seconds,
+            quality=self.medium.quality(self.window.error),
+            held_out=next((line[held_out] for line in reversed(self.lines) if held_out in line), None),
         )
         figures = {"loss": progress.loss, self.watched: progress.quality, "used": progress.used}
         self.lines.append({"step": self.step, **figures})
-        quantizer.reset_usage()
-        self.sums, self._logged = dict(NOTHING), (self.step, self.seconds)
         return progress
 
     def _save(self) -> None:
         if self.processes.rank:
             return
         tensors, groups = pack(self.optimizer)
-        values = {"step": self.step, "seconds": self.seconds, "sums": self.sums, "optimizer": groups}
-        values |= {"data": self.source.fingerprint, "processes": self.processes.state(), "noted": self.noted}
+        values = {"step": self.step, "seconds": self.seconds, "optimizer": groups, **self.window.state()}
+        values |= {"data": self.source.fingerprint, "processes": self.processes.state()}
         if self.average is not None:  # the mean is saved as the model
             tensors |= {WEIGHTS + name: value for name, value in self.tokenizer.state_dict().items()}
         self.run.write_metrics(self.lines)
@@ -288,14 +241,9 @@ class Trainer:
         moments = {name: value for name, value in state.tensors.items() if name not in weights}
         unpack(self.optimizer, moments, state.values["optimizer"])
         self.step, self.seconds = state.values["step"], state.values["seconds"]
-        self.sums, self.noted = NOTHING | state.values["sums"], state.values.get("noted", False)
+        self.window.load_state(state.values)
         self.lines = [line for line in self.run.metrics() if line["step"] <= self.step]
         return dict(state.values.get("processes", {}))
-
-
-def _share_of_codes(usage: Usage) -> float:
-    """The share of codes used, of all codebooks together; of a large grid, that of the levels of its places."""
-    return float(usage.used.sum() / (usage.used + usage.dead).sum())
 
 
 def _repeatable() -> Any:
