@@ -61,10 +61,8 @@ def evaluate(
         lines, found = [], tokenizer.reconstruct_many([item for _, item in named])
         for (name, item), (reconstruction, indices) in zip(named, found, strict=True):
             figures = medium.measure(item, reconstruction, tokenizer.bits_of(indices), brief=brief)
-            own = CodeUse(codebooks)
-            if number * medium.together < KEPT:
-                own.add(indices)
-            lines.append(Scores(name, figures, own.perplexity, own.used))
+            told = number * medium.together < KEPT  # what is not told of is not counted by itself
+            lines.append(Scores(name, figures, *(_use_of(indices, codebooks) if told else (0.0, 0))))
         return [indices for _, indices in found], lines
 
     use, first, count = CodeUse(codebooks), list[Scores](), 0
@@ -81,3 +79,10 @@ def evaluate(
     means = {key: value / count for key, value in sums.items()}
     total = Scores("all", means, use.perplexity, use.used)
     return Evaluation(first, total, tokenizer.tokenizer.codebook_sizes, count)
+
+
+def _use_of(indices: np.ndarray, codebooks: int) -> tuple[float, int]:
+    """Perplexity, and codes used, of one item."""
+    use = CodeUse(codebooks)
+    use.add(indices)
+    return use.perplexity, use.used
