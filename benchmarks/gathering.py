@@ -38,7 +38,7 @@ def digits(step: int, draw: torch.Generator) -> Tensor:
 
 
 def drifting(step: int, draw: torch.Generator) -> Tensor:
-    """A normal cloud whose mean moves by five standard deviations in all; step -1: at its end."""
+    """A normal cloud of which every feature moves by one standard deviation in all; step -1: at its end."""
     mean = 5 * (step if step >= 0 else STEPS) / STEPS / math.sqrt(64)
     rows = 256 if step >= 0 else 2000
     return torch.randn(rows, 64, generator=draw) @ mixing() + mean
