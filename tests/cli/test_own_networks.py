@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+import codeword
 from codeword import checkpoints
 from codeword.cli import main
 from codeword.errors import CodewordError
@@ -112,6 +113,13 @@ def test_resumed_to_the_same_bits(images: Path, tmp_path: Path) -> None:
         assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
 
 
+def test_not_on_a_cluster(images: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its workers have other working folders, where the module would be missing, or another one."""
+    words = ["encode", str(run_folder), str(images), "--out", "shards", "--engine", "ray", *WORDS]
+    assert main(words) == 2
+    assert "expected --engine process for --model" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["sounds", "vectors"])
 def test_other_kinds_of_data(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     draws = np.random.default_rng(0)
@@ -205,6 +213,16 @@ def test_the_seed_decides_them_and_nothing_else() -> None:
 
     assert torch.equal(weights(0, 1), weights(0, 2))
     assert not torch.equal(weights(0, 1), weights(1, 1))
+
+
+def test_as_a_folder_for_others(tmp_path: Path) -> None:
+    networks = find_networks(WORDS[1])
+    tokenizer = build(TrainConfig(model=WORDS[1]), Images(), networks).eval()
+    codeword.save_pretrained(tokenizer, tmp_path / "folder")
+    with pytest.raises(CodewordError, match="in Python networks="):
+        codeword.from_pretrained(tmp_path / "folder")
+    found = codeword.from_pretrained(tmp_path / "folder", networks=networks)
+    assert checkpoints.digest(found) == checkpoints.digest(tokenizer)
 
 
 def test_without_a_name_it_is_that_of_the_function() -> None:

@@ -17,6 +17,7 @@ from codeword.workbench.data.kept import KeptItems, arrays_of, shapes_of
 from codeword.workbench.data.vector_batches import VectorBatches, VectorRows
 from codeword.workbench.data.vectors import VectorStream
 from codeword.workbench.loading import batches_ahead
+from codeword.workbench.media.audio import Sounds
 from codeword.workbench.media.image import Images
 from codeword.workbench.run import Run
 from codeword.workbench.train import Trainer
@@ -91,6 +92,27 @@ def test_items_of_files_are_a_sequence(folder_of_pictures: Path) -> None:
         assert [name for name, _ in items[-2:]] == ["11.png", "12.png"]
         assert np.array_equal(arrays_of(items)[3], expected[3][1])
         assert shapes_of(items) == shapes_of(expected) == [image.shape for _, image in expected]
+
+
+def test_sounds_too(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    pytest.importorskip("soxr")
+    draws = np.random.default_rng(0)
+    for number in range(12):
+        soundfile.write(tmp_path / f"{number:02}.wav", 0.1 * draws.standard_normal(500 + 90 * number), 8000)
+    config = TrainConfig(stride=8, size=300, batch=5, sample_rate=8000)
+    medium = Sounds.of_data(str(tmp_path), config)
+    in_memory = medium.source(str(tmp_path), config)
+    stream = partial(medium.stream, str(tmp_path), config.stride)
+    files = KeptItems(stream, memory=0).part([n for n in range(12) if n != 6])
+    assert [name for name, _ in files] == [name for name, _ in in_memory.training]
+    assert in_memory.training.in_memory == 11
+    assert files.in_memory == 0
+    ahead = batches_ahead(medium.batches(files, config), 0, 4, workers=2)
+    for step, batch in enumerate(ahead):
+        assert torch.equal(batch, medium.batches(in_memory.training, config).batch(step))
+        assert batch.abs().max() > 0
+    assert step == 3
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -12,6 +12,7 @@ from codeword.checkpoints.checkpoint import WEIGHTS, load, save
 from codeword.checkpoints.config import CONFIG, Model
 from codeword.errors import CodewordError
 from codeword.packages import load as load_package
+from codeword.tokenizers.custom import Networks
 
 __all__ = ["from_pretrained", "push_to_hub", "save_pretrained"]
 
@@ -40,7 +41,9 @@ def save_pretrained(model: Model, folder: str | os.PathLike[str]) -> None:
     save(model, folder)
 
 
-def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None) -> Any:
+def from_pretrained(
+    name: str | os.PathLike[str], *, revision: str | None = None, networks: Networks | None = None
+) -> Any:
     """The quantizer or tokenizer of a folder, or of a repository of the Hugging Face Hub; in eval mode, on the CPU.
 
     Only safetensors, JSON and listed classes are read, so that loading runs nothing of what was downloaded.
@@ -49,6 +52,7 @@ def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None
         name: a folder that `save_pretrained` or a training run wrote; or, where there is no such folder, an
             `owner/name` of the Hub.
         revision: a branch, tag or commit of the Hub's repository.
+        networks: the maker of the encoder and the decoder of a tokenizer that was trained with your own.
 
     Raises:
         CodewordError: there is no checkpoint, or one of a newer version or with files that do not belong together;
@@ -58,7 +62,7 @@ def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None
         if revision is not None:
             remedy = "leave out revision, or pass the owner/name of a repository"
             raise CodewordError.of("a revision of a repository of the Hub", f"the folder {name}", remedy)
-        return load(name)
+        return load(name, networks)
     hub = load_package("huggingface_hub", "hub")
     try:
         folder = hub.snapshot_download(
@@ -69,7 +73,7 @@ def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None
         raise CodewordError.of(
             f"a folder {name}, or a repository of the Hub", _reason(error), remedy
         ) from error
-    return load(folder)
+    return load(folder, networks)
 
 
 def push_to_hub(
