@@ -17,7 +17,7 @@ import codeword
 from codeword import export
 from codeword.parts import PARTS
 from codeword.quantizers import QUANTIZERS
-from promises.cases import CASES, EXEMPT, every_case
+from promises.cases import CASES, EXEMPT, SLOW, Case, every_case
 
 # torch's own tracer instantiates autograd functions, against its own advice
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
@@ -36,10 +36,10 @@ def resized(x: torch.Tensor, quantizer, size: int) -> torch.Tensor:
     return x
 
 
-def compiled(quantizer):
+def compiled(quantizer, backend: str = "aot_eager"):
     torch._dynamo.reset()
     counters.clear()
-    counter = CompileCounterWithBackend("aot_eager")
+    counter = CompileCounterWithBackend(backend)
     return torch.compile(quantizer, backend=counter, fullgraph=True), counter
 
 
@@ -97,6 +97,29 @@ def test_eval_shares_one_graph(case):
             x = resized(case.x(step), quantizer, size)
             assert torch.equal(run(x).quantized, quantizer(x).quantized)
     assert_graphs(counter, 1)
+
+
+def left_to_the_slow_tests() -> list[Case]:
+    """One case of each quantizer of which the tests above leave every case to the slow ones."""
+    bound = [case for case in CASES if (case.name, "P6") not in EXEMPT]
+    quick = {type(case.build()) for case in bound if (case.name, "P6") not in SLOW}
+    first = {type(case.build()): case for case in reversed(bound)}
+    return [case for kind, case in first.items() if kind not in quick]
+
+
+@pytest.mark.parametrize("case", left_to_the_slow_tests(), ids=lambda case: case.name)
+def test_every_quantizer_is_one_graph(case):
+    """What Python there is, which is most that can go wrong; the slow tests go on to the operators below it."""
+    quantizer = case.trained()
+    eager = copy.deepcopy(quantizer)
+    for training in (True, False):
+        run, counter = compiled(quantizer.train(training), "eager")
+        eager.train(training)
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            for step, size in enumerate(SIZES[:3]):
+                x = resized(case.x(step), eager, size)
+                torch.testing.assert_close(run(x).quantized, eager(x).quantized)
+        assert_graphs(counter, 1)
 
 
 @pytest.mark.parametrize(
