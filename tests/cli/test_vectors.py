@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,10 @@ from codeword import checkpoints
 from codeword.cli import main
 from codeword.tokenizers import VectorTokenizer
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.data.vector_batches import VectorBatches
 from codeword.workbench.data.vectors import VectorStream
 from codeword.workbench.media import kind_of_data, medium_of_tokenizer
 from codeword.workbench.media.vectors import Vectors
-from codeword.workbench.train import Trainer
 
 from .conftest import Command
 
@@ -143,21 +145,23 @@ def test_training_learns_and_holds_out(place: Path, capsys: pytest.CaptureFixtur
     assert Path("learned/picture.png").stat().st_size > 10_000
 
 
-def test_a_stopped_run_goes_on_bit_for_bit(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_goes_on_bit_for_bit(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("codeword.cli.training.draw_run", lambda *arguments: None)
     parquet.write_table(pa.table({"v": list(DIGITS[:300])}), "some.parquet", row_group_size=77)
     assert main(["train", "some.parquet", "--out", "whole", *TINY]) == 0
-    train_one = Trainer._train_one
+    batch_of = VectorBatches.batch
 
-    def stop_at_five(self: Trainer) -> tuple[float, float]:
-        if self.step == 5:
-            self._save()
-            raise KeyboardInterrupt
-        return train_one(self)
+    def stop_in_step_five(self: VectorBatches, step: int) -> torch.Tensor:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C: the step is finished and saved
+        return batch_of(self, step)
 
     with monkeypatch.context() as stopped:
-        stopped.setattr(Trainer, "_train_one", stop_at_five)
+        stopped.setattr(VectorBatches, "batch", stop_in_step_five)
         assert main(["train", "some.parquet", "--out", "halves", *TINY]) == 130
+    assert "stopped at step 6 of 12" in capsys.readouterr().err
     assert main(["train", "some.parquet", "--out", "halves", "--resume"]) == 0
     weights = [Path(run, "model.safetensors").read_bytes() for run in ("whole", "halves")]
     assert weights[0] == weights[1]
