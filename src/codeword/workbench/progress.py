@@ -31,7 +31,8 @@ class Progress(NamedTuple):
     held_out: float | None
     """The same figure, from the latest evaluation on held-out items."""
     milliseconds: float = 0.0
-    """Of a step, on the clock; not in the metrics, which are the same for a run that was stopped and resumed."""
+    """Of a step, on the clock, evaluations and checkpoints included; not in the metrics, which are the same for a run
+    that was stopped and resumed."""
     note: str | None = None
     """What the user should know; said once in a run."""
 
