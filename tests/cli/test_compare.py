@@ -201,7 +201,7 @@ def test_killed_and_called_again(images: Path, tmp_path: Path, capsys: pytest.Ca
         str(tmp_path / "out"),
         *WORDS,
     ]
-    words += ["--steps", "120"]
+    words += ["--steps", "60"]
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "codeword", *words],
         cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -217,7 +217,7 @@ def test_killed_and_called_again(images: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(words) == 0
     assert "1 of 2: vq8 was done before" in capsys.readouterr().out
     assert (tmp_path / "out" / "vq8" / "model.safetensors").stat().st_mtime_ns == first
-    straight = tasked(images, steps=120)
+    straight = tasked(images, steps=60)
     assert compare_one(straight, "vq8,cosine", tmp_path / "straight", lambda progress: None, lambda: False)
     files = [tmp_path / "out" / folder_name("vq8,cosine"), tmp_path / "straight"]
     assert (

@@ -19,10 +19,12 @@ import torch
 from PIL import Image
 from sklearn.decomposition import PCA
 
+import codeword
 from codeword import checkpoints
 from codeword.cli import main
 from codeword.cli.parse import parse
 from codeword.cli.train import Train
+from codeword.tokenizers import VectorTokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import save_png, to_image, to_tensor, training
 from codeword.workbench.report.charts import Series, line_chart
@@ -310,17 +312,39 @@ def test_vectors_have_errors(tmp_path: Path) -> None:
     np.save(tmp_path / "vectors.npy", vectors)
     data, run = str(tmp_path / "vectors.npy"), str(tmp_path / "run")
     assert main(["compare", data, "--fit", "--quantizers", "rvq2x8", "--out", run, "--threads", "1"]) == 0
-    fitted = str(tmp_path / "run" / "rvq2x8")
-    assert main(["report", fitted]) == 2  # it does not say what it was fitted to
-    assert main(["report", fitted, "--data", data]) == 0
-    page = Page((tmp_path / "run" / "rvq2x8" / "report.html").read_text("utf-8"))
+    fitted = tmp_path / "run" / "rvq2x8"
+    assert main(["report", str(fitted)]) == 0
+    page = Page((fitted / "report.html").read_text("utf-8"))
+    assert "measured on 30 held-out vectors" in page.text["p"][0]
     assert page.text["th"][:4] == ["name", "relative error", "bits/vector", "cosine"]
+    name, error = page.text["td"][:2]
+    original = vectors[[int(name)]]
     model = checkpoints.load(fitted)
     with torch.no_grad():
-        decoded = model.decode(model.encode(torch.from_numpy(vectors[:1]))).numpy()
-    spread = float(model.scale) ** 2
-    assert page.text["td"][1] == f"{((decoded - vectors[:1]) ** 2).mean() / spread:.4f}"
-    assert "pre" not in page.text  # nothing was trained
+        decoded = model.decode(model.encode(torch.from_numpy(original))).numpy()
+    assert error == f"{((decoded - original) ** 2).mean() / float(model.scale) ** 2:.4f}"
+    (again,) = page.text["pre"]
+    assert (
+        main([*shlex.split(again.replace("NEW_FOLDER", str(tmp_path / "again")))[1:], "--threads", "1"]) == 0
+    )
+    weights = [folder / "rvq2x8" / "model.safetensors" for folder in (tmp_path / "run", tmp_path / "again")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_tokenizer_that_does_not_say_where_it_is_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vectors = np.random.default_rng(4).normal(size=(99, 6)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    run, data = str(tmp_path / "run"), str(tmp_path / "vectors.npy")
+    checkpoints.save(VectorTokenizer.around(codeword.fit(torch.from_numpy(vectors), "vq8")), run)
+    (tmp_path / "results.json").write_text("[]")  # of something else
+    assert main(["report", run]) == 2
+    assert "pass --data" in capsys.readouterr().err
+    assert main(["report", run, "--data", data]) == 0
+    page = Page((tmp_path / "run" / "report.html").read_text("utf-8"))
+    assert "which it may have learned from" in page.text["p"][0]
+    assert "pre" not in page.text
 
 
 PROBE = "<script>parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>"

@@ -138,9 +138,8 @@ class Compare:
             got, remedy = f"none of {len(comparison.outcomes)}", f"see why in {self.out / 'results.json'}"
             raise CodewordError.of("one quantizer at least that succeeds", got, remedy)
         say_outcomes(console, task, comparison)
-        more = f" --data {shlex.quote(self.data)}" if self.fit else ""
         model = self.settings.model
-        more += "" if model is None else f" --model {shlex.quote(model)}"
+        more = "" if model is None else f" --model {shlex.quote(model)}"
         lines = (
             f"\nFigures: {self.out / 'results.json'}. Curves: {self.out / 'compare.png'}.",
             "Each quantizer has a run of its own beside them. What to type next:",

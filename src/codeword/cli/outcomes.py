@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from codeword.cli.console import Console
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["say_outcomes"]
 
-MEASURED = (  # key, heading, how it is written
+RATES = (  # key, heading, how it is written
+    ("bits_per_position", "bits/position", "{:.2f}"),
+    ("entropy_bits_per_position", "entropy bits", "{:.2f}"),
+)
+COSTS = (
     ("used", "codes used", "{:.0%}"),
     ("perplexity", "perplexity", "{:.1f}"),
-    ("entropy_bits_per_position", "entropy bits", "{:.2f}"),
-    ("bits_per_position", "bits/position", "{:.2f}"),
     ("seconds", "seconds", "{:.0f}"),
     ("milliseconds_per_step", "ms/step", "{:.1f}"),
     ("peak_mib_of_step", "MiB/step", "{:.1f}"),
@@ -25,16 +28,20 @@ MEASURED = (  # key, heading, how it is written
 
 
 def say_outcomes(console: Console, task: Task, comparison: Comparison) -> None:
-    """The table, what failed, and what the numbers mean."""
+    """Two tables, because one would be wider than a terminal; what failed, and what the numbers mean."""
     outcomes = list(comparison.outcomes.values())
     done = [outcome for outcome in outcomes if outcome.failed is None]
     best = comparison.on_frontier()
     figures = [figure for figure in task.medium.figures if figure.key in done[0].measured["figures"]]
-    shown = [row for row in MEASURED if row[0] in done[0].measured]
-    headings = ("quantizer", *(figure.heading for figure in figures), *(row[1] for row in shown), "frontier")
-    rows = [_row(outcome, figures, shown, best) for outcome in outcomes]
+    headings = ("quantizer", *(figure.heading for figure in figures), *(row[1] for row in RATES), "frontier")
+    rows = [_row(outcome, figures, best) for outcome in outcomes]
     kind = "held-out" if task.source.held_out else "training"
     console.table(f"figures on {len(task.items)} {kind} {task.medium.items}", headings, rows)
+    console.say("")
+    costs = [row for row in COSTS if row[0] in done[0].measured]
+    rows = [(one.quantizer, *_numbers(one.measured, costs)) for one in done]
+    console.table("use of the codes, and what it took", ("quantizer", *(row[1] for row in costs)), rows)
+    console.say("")
     for outcome in outcomes:
         if outcome.failed is not None:
             console.say(f"{outcome.quantizer} failed: {outcome.failed}")
@@ -42,13 +49,17 @@ def say_outcomes(console: Console, task: Task, comparison: Comparison) -> None:
         console.say(line)
 
 
-def _row(outcome: Outcome, figures: list[Figure], shown: list[Any], best: set[str]) -> tuple[str, ...]:
+def _row(outcome: Outcome, figures: list[Figure], best: set[str]) -> tuple[str, ...]:
     if outcome.failed is not None:
-        return (outcome.quantizer, *["-"] * (len(figures) + len(shown)), "failed")
-    values = outcome.measured
-    numbers = [_said(values["figures"][figure.key], f"{{:.{figure.decimals}f}}") for figure in figures]
-    numbers += [_said(values.get(key), pattern) for key, _, pattern in shown]
-    return (outcome.quantizer, *numbers, "*" if outcome.quantizer in best else "")
+        return (outcome.quantizer, *["-"] * (len(figures) + len(RATES)), "failed")
+    values = outcome.measured["figures"]
+    numbers = [_said(values[figure.key], f"{{:.{figure.decimals}f}}") for figure in figures]
+    mark = "*" if outcome.quantizer in best else ""
+    return (outcome.quantizer, *numbers, *_numbers(outcome.measured, RATES), mark)
+
+
+def _numbers(values: dict[str, Any], columns: Sequence[tuple[str, str, str]]) -> list[str]:
+    return [_said(values.get(key), pattern) for key, _, pattern in columns]
 
 
 def _said(value: float | None, pattern: str) -> str:

@@ -144,7 +144,8 @@ def _fit(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dic
     rows = torch.from_numpy(_rows_to_fit(task.source.training)).to(task.processes.device)
     mean, scale = medium.facts.mean.to(rows), medium.scale
     started = time.monotonic()
-    with threads_of(config.threads):
+    with threads_of(config.threads), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # of the seeds that the codebooks keep
         tokenizer = VectorTokenizer.around(fit((rows - mean) / scale, spec, seed=config.seed))
     seconds = time.monotonic() - started
     tokenizer.standardize_(mean, scale)

@@ -15,7 +15,7 @@ from codeword.files import write_whole
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import Figure
 
-__all__ = ["Comparison", "Outcome", "folder_name", "frontier"]
+__all__ = ["Comparison", "Outcome", "folder_name", "frontier", "stored_values"]
 
 RESULTS, VERSION = "results.json", 1
 NAMED = ("quantizer", "folder", "failed", "on_frontier")  # of a result; the rest was measured

@@ -6,7 +6,9 @@ import dataclasses
 import shlex
 from typing import Any
 
+from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
+from codeword.workbench.comparison import stored_values
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import MEDIA
 from codeword.workbench.recipes import recipe_settings
@@ -21,7 +23,7 @@ class Facts:
 
     data: str | None
     config: TrainConfig | None
-    """None: it was not trained but fitted, or came from elsewhere."""
+    """What divides the data; None: nothing is known of it."""
     metrics: list[dict[str, Any]]
     settings: dict[str, Any]
     command: str | None
@@ -33,11 +35,30 @@ def facts_of(run: Run, tokenizer: Tokenizer) -> Facts:
     Raises:
         CodewordError: train.json is there and cannot be read.
     """
-    if not run.started:
-        return Facts(None, None, run.metrics(), {"kind": tokenizer.kind, **tokenizer.config()}, None)
-    data, config = run.settings()
-    settings = {"kind": tokenizer.kind, "data": data, **config.to_values()}
-    return Facts(data, config, run.metrics(), settings, command_of(data, config, tokenizer.kind))
+    if run.started:
+        data, config = run.settings()
+        settings = {"kind": tokenizer.kind, "data": data, **config.to_values()}
+        return Facts(data, config, run.metrics(), settings, command_of(data, config, tokenizer.kind))
+    settings = {"kind": tokenizer.kind, **tokenizer.config()}
+    return _of_comparison(run, settings) or Facts(None, None, [], settings, None)
+
+
+def _of_comparison(run: Run, settings: dict[str, Any]) -> Facts | None:
+    """Those of one that was fitted in a comparison, which is in the folder around it."""
+    folder = run.folder.resolve()
+    try:
+        values = stored_values(folder.parent)
+    except CodewordError:  # another program's file of that name
+        return None
+    if values is None or values["method"] != "fit":
+        return None
+    specs = [one["quantizer"] for one in values["results"] if one["folder"] == folder.name]
+    config, data = TrainConfig.from_values(values["settings"]), values["data"]
+    if not specs:
+        return None
+    seed = [] if config.seed == 0 else ["--seed", f"{config.seed}"]
+    words = ["codeword", "compare", data, "--fit", "--quantizers", specs[0], "--out", "NEW_FOLDER", *seed]
+    return Facts(data, config, [], settings | {"data": data, "seed": config.seed}, shlex.join(words))
 
 
 def command_of(data: str, config: TrainConfig, kind: str) -> str | None:
