@@ -35,6 +35,7 @@ class Overlapped(Parallel):
     Source: `MQ1d` of quantizer-pytorch.
 
     Example:
+        >>> import torch
         >>> from codeword import MemoryCodes
         >>> overlapped = Overlapped([MemoryCodes(8, 16) for _ in range(3)]).eval()
         >>> out = overlapped(torch.randn(2, 10, 8))
