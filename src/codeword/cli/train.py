@@ -36,7 +36,8 @@ class Train:
     resume: bool = False
     """Go on with the run in --out, with the settings it was started with."""
     recipe: str | None = None
-    """The settings to start from, by name: image_small for pictures. What is said beside it stands over it."""
+    """The settings to start from, by name: image_small for pictures, audio_8khz or audio_24khz for sounds, rqvae for
+    vectors. The first for a kind is its default; what is said beside it stands over it."""
     device: str = "auto"
     """Where to train: cpu, cuda, or auto (cuda if there is one)."""
     save_minutes: float = 0.5
