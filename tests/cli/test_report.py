@@ -347,6 +347,18 @@ def test_a_tokenizer_that_does_not_say_where_it_is_from(
     assert "pre" not in page.text
 
 
+def test_semantic_ids(tmp_path: Path) -> None:
+    """Of `codeword fit`: the words say what differs from its usual settings."""
+    vectors = np.random.default_rng(5).normal(size=(150, 4)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    run, data = str(tmp_path / "run"), str(tmp_path / "vectors.npy")
+    assert main(["fit", data, "--out", run, "--quantizer", "rvq2x8", "--beam", "2", "--dedupe"]) == 0
+    assert main(["report", run]) == 0
+    page = Page((tmp_path / "run" / "report.html").read_text("utf-8"))
+    words = shlex.split(page.text["pre"][0])
+    assert words == shlex.split(f"codeword fit '{data}' --out NEW_RUN --quantizer rvq2x8 --beam 2 --dedupe")
+
+
 PROBE = "<script>parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>"
 FRAME = """<!doctype html><body><iframe src="{page}" style="width:{width}px;height:900px;border:0"></iframe>
 <script>addEventListener('message', e => document.body.dataset.wide = e.data)</script></body>"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 from typing import Any
 
@@ -13,6 +14,8 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import MEDIA
 from codeword.workbench.recipes import recipe_settings
 from codeword.workbench.run import Run
+from codeword.workbench.semantic_ids import REPORT as FITTED
+from codeword.workbench.semantic_ids import FitConfig
 
 __all__ = ["Facts", "command_of", "facts_of"]
 
@@ -40,7 +43,18 @@ def facts_of(run: Run, tokenizer: Tokenizer) -> Facts:
         settings = {"kind": tokenizer.kind, "data": data, **config.to_values()}
         return Facts(data, config, run.metrics(), settings, command_of(data, config, tokenizer.kind))
     settings = {"kind": tokenizer.kind, **tokenizer.config()}
-    return _of_comparison(run, settings) or Facts(None, None, [], settings, None)
+    return _of_comparison(run, settings) or _of_fit(run, settings) or Facts(None, None, [], settings, None)
+
+
+def _of_fit(run: Run, settings: dict[str, Any]) -> Facts | None:
+    """Those of one that `codeword fit` wrote: nothing was held out."""
+    try:
+        values = json.loads((run.folder / FITTED).read_bytes())
+        data, config = str(values["data"]), FitConfig(**values["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    words = ["codeword", "fit", data, "--out", "NEW_RUN", *(_flags(config, FitConfig()) or [])]
+    return Facts(data, None, [], settings | {"data": data, **dataclasses.asdict(config)}, shlex.join(words))
 
 
 def _of_comparison(run: Run, settings: dict[str, Any]) -> Facts | None:
@@ -68,8 +82,13 @@ def command_of(data: str, config: TrainConfig, kind: str) -> str | None:
         >>> command_of("my photos", TrainConfig(steps=9, shuffle_colours=True), "image")
         "codeword train 'my photos' --out NEW_RUN --steps 9 --shuffle-colours"
     """
-    usual = recipe_settings(None, MEDIA[kind])
-    words = ["codeword", "train", data, "--out", "NEW_RUN"]
+    flags = _flags(config, recipe_settings(None, MEDIA[kind]))
+    return None if flags is None else shlex.join(["codeword", "train", data, "--out", "NEW_RUN", *flags])
+
+
+def _flags(config: Any, usual: Any) -> list[str] | None:
+    """The words for what differs between two objects of one dataclass; None: no words say it."""
+    words: list[str] = []
     for field in dataclasses.fields(config):
         value, flag = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
         if value == getattr(usual, field.name):
@@ -77,4 +96,4 @@ def command_of(data: str, config: TrainConfig, kind: str) -> str | None:
         if value is None or value is False:
             return None
         words += [flag] if value is True else [flag, f"{value}"]
-    return shlex.join(words)
+    return words

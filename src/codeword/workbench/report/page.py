@@ -94,7 +94,7 @@ def _items(tokenizer: ItemTokenizer, facts: Facts, data: str | None) -> tuple[st
             source = opened.of_data(facts.data, facts.config).source(facts.data, facts.config)
             if source.held_out:
                 return facts.data, source.held_out, f"held-out {medium.items}"
-        data = facts.data
+    data = facts.data if data is None else data
     if data is None:
         got, remedy = "a tokenizer that does not say what it was trained on", "pass --data"
         raise CodewordError.of("data to report on", got, remedy)
