@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from codeword import EMA, CodewordError, Grouped, Multiscale, VectorQuantizer, from_spec
+from codeword import (
+    EMA,
+    CodewordError,
+    Grouped,
+    Multiscale,
+    Rotation,
+    Sampled,
+    VectorQuantizer,
+    from_spec,
+)
 
 FEATURES = 5
 SIZES = ((1, 1), (2, 3), (4, 6))
@@ -206,3 +216,28 @@ def test_ranks_equal_one_process(ranks, shared):
 def test_errors(call, message):
     with pytest.raises(CodewordError, match=message):
         call()
+
+
+def test_the_estimator_of_the_parts_passes_the_gradient() -> None:
+    """The rotation trick at each place: J = (|q| / |x|) (I - (u + v)(u + v)' / (1 + u v) + 2 v u')."""
+    torch.manual_seed(0)
+    parts = [VectorQuantizer(3, 8, estimator=Rotation()) for _ in range(2)]
+    quantizer = Multiscale(parts, sizes=((1, 1), (2, 3)))
+    quantizer(torch.randn(20, 2, 3, 3))
+    x = torch.randn(4, 2, 3, 3, requires_grad=True)
+    out, towards = quantizer.eval()(x), torch.randn(4, 2, 3, 3)
+    (got,) = torch.autograd.grad((out.quantized * towards).sum(), x)
+    rows, q, g = (part.detach().double().numpy().reshape(-1, 3) for part in (x, out.quantized, towards))
+    for row, code, back, gradient in zip(rows, q, g, got.reshape(-1, 3).numpy(), strict=True):
+        u, v = row / np.linalg.norm(row), code / np.linalg.norm(code)
+        turn = np.eye(3) - np.outer(u + v, u + v) / (1 + u @ v) + 2 * np.outer(v, u)
+        expected = np.linalg.norm(code) / np.linalg.norm(row) * turn.T @ back
+        np.testing.assert_allclose(gradient, expected, atol=1e-4)
+
+
+def test_scales_of_one_part_draw_for_themselves() -> None:
+    torch.manual_seed(0)
+    part = VectorQuantizer(3, 64, estimator=Sampled(temperature=1e6))  # any code, whatever the row is
+    quantizer = Multiscale([part] * 2, sizes=((4, 4), (4, 4)))
+    first, second = quantizer(torch.randn(9, 4, 4, 3)).indices.unflatten(-1, (2, -1)).unbind(-2)
+    assert (first == second).float().mean() < 0.1

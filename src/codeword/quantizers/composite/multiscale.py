@@ -145,7 +145,23 @@ class Multiscale(Successive):
             super().init_(rows, valid)
 
     def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
-        return rows + q if self.trained_by_output else rows
+        if self.trained_by_output:
+            return rows + q
+        x, sums = (maps.view(-1, self.code_features) for maps in (rows, q))
+        # The sum at a place is of several codes; its estimator is one that needs no index.
+        index = indices.new_zeros(len(x), *indices.shape[2:])
+        places = repeated(valid, self.tokens[-1])
+        return self.parts[0].surrogate(x, index, sums, places).view_as(rows)
+
+    def seen(self, valid: Valid, number: int) -> Valid:
+        """The places of a scale; in each scale of a shared part numbers of their own are drawn for them."""
+        seen = super().seen(valid, number)
+        if not self.shared:
+            return seen
+        first, every = sum(self.tokens[:number]), sum(self.tokens)
+        places = torch.arange(first + 1, first + self.tokens[number] + 1, device=valid.ends.device)
+        ends = (valid.ends[:, None] - 1) * every + places
+        return seen._replace(ends=ends.flatten(), start=valid.start * every, before=valid.before * every)
 
     def cut(self, indices: Tensor, **choices: int) -> Tensor:
         return indices[:, : sum(self.tokens[: self.used(choices)])]
