@@ -266,6 +266,7 @@ def test_json_and_more_quantizers(images: Path, tmp_path: Path, capsys: pytest.C
     [
         (["--steps", "13"], "expected steps 12 to go on with"),
         (["--quantizer", "vq8"], "--quantizers"),
+        (["--quantizers"], "expected quantizers to compare, but got none"),
         (["--fit"], "expected vectors to fit codebooks to, but got pictures"),
         (["--recipe", "none"], "was done before"),  # the settings are those that it was started with
     ],

@@ -222,9 +222,10 @@ def test_the_same_page_twice(hostile: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_other_data(hostile: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "other.html"
-    assert main(["report", str(hostile), "--data", str(images), "--out", str(out)]) == 0
-    text = out.read_text("utf-8")
+    (tmp_path / "folder").mkdir()
+    words = ["report", str(hostile), "--data", str(images), "--out", str(tmp_path / "folder")]
+    assert main(words) == 0
+    text = (tmp_path / "folder" / "report.html").read_text("utf-8")
     assert "deep/b.png" in text
     assert HOSTILE not in text
     assert main(["report", str(hostile), "--data", str(tmp_path), "--out", str(tmp_path / "no.html")]) == 2

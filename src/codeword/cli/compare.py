@@ -79,6 +79,8 @@ class Compare:
 
         if self.settings.quantizer != TrainConfig.quantizer:
             raise CodewordError.of("--quantizers", "--quantizer", "name all of them behind --quantizers")
+        if not self.quantizers:
+            raise CodewordError.of("quantizers to compare", "none", "name them behind --quantizers")
         console, run = Console(quiet=self.json), Run(self.out)
         run.check_free()
         task = open_task(self.data, self.settings, pick_device(self.device), by_fit=self.fit)

@@ -27,7 +27,7 @@ class Report:
     data: str | None = None
     """What to show and measure (default: what the run was trained on, of which the held-out part is measured)."""
     out: Path | None = None
-    """The page to write (default: report.html in the run folder)."""
+    """The page to write, or the folder for report.html (default: the run folder)."""
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     json: bool = False
@@ -43,7 +43,8 @@ class Report:
         from codeword.workbench.tokenise import open_tokenizer
 
         console = Console(quiet=self.json)
-        out = self.out or self.run_folder / "report.html"
+        out = self.out or self.run_folder
+        out = out / "report.html" if out.is_dir() else out
         networks = find_networks(self.model)
         tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), networks)
         write_report(tokenizer, self.run_folder, out, self.data, console.track)
