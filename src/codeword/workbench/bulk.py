@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from codeword.checkpoints import stored_digest
 from codeword.errors import CodewordError
-from codeword.files import make_folder, write_whole
+from codeword.files import TEMPORARY, make_folder, write_whole
 from codeword.tokenizers import Tokenizer
 from codeword.tokens import Header, TokenWriter, shard_name
 from codeword.workbench.data import PHOTOS, Skipped, none_usable
@@ -184,7 +184,10 @@ def _note(folder: Path, names: Sequence[str], shard_rows: int, tokenizer: str) -
     }
     file = folder / FACTS
     if not file.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        # What an encoder left that was killed in its first moment is no file yet.
+        if folder.exists() and (
+            not folder.is_dir() or not all(file.match(TEMPORARY) for file in folder.iterdir())
+        ):
             remedy = "pass another --out: a name ending in .parquet for one file, or a new folder"
             raise CodewordError.of("a folder that is new or empty, or of this encoding", f"{folder}", remedy)
         make_folder(folder.parent)

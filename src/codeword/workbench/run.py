@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codeword.errors import CodewordError
-from codeword.files import make_folder, write_whole
+from codeword.files import TEMPORARY, make_folder, write_whole
 from codeword.workbench.config import TrainConfig
 
 __all__ = ["Run"]
@@ -47,6 +47,8 @@ class Run:
         handle = os.open(make_folder(self.folder), os.O_RDONLY)
         try:
             _lock(handle, self.folder)
+            for left in self.folder.glob(TEMPORARY):  # by one that was killed: nobody else writes here now
+                left.unlink(missing_ok=True)
             yield
         finally:
             os.close(handle)

@@ -1,0 +1,127 @@
+"""Several at once: threads that encode, and commands on one folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import codeword
+from codeword.cli import main
+from codeword.files import TEMPORARY
+from codeword.workbench.data import save_png
+
+TINY = "--steps 4 --batch 2 --size 16 --width 8 --features 4 --codes 16 --stride 4 --threads 1".split()  # noqa: SIM905
+SPECS = (
+    "vq64",
+    "rvq3x16",
+    "gvq2x16",
+    "fsq8-5-5-5",
+    "lfq8",
+    "vq64,cosine",
+    "vq64,code_features=3",
+    "memory16",
+)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_eight_threads_encode_as_one_does(spec):
+    torch.manual_seed(0)
+    quantizer = codeword.from_spec(spec, features=8)
+    quantizer(torch.randn(500, 8))
+    batches = [torch.randn(37 + number, 8) for number in range(64)]
+    alone = [quantizer.encode(batch) for batch in batches]
+    before = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(quantizer.encode, batches))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert all(torch.equal(value, before[name]) for name, value in quantizer.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures and a run."""
+    folder = tmp_path_factory.mktemp("together")
+    generator = np.random.default_rng(0)
+    for number in range(30):
+        save_png(folder / "pictures" / f"{number:02d}.png", generator.integers(0, 256, (20, 24, 3), np.uint8))
+    assert main(["train", str(folder / "pictures"), "--out", str(folder / "run"), *TINY]) == 0
+    return folder
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "codeword", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_two_encoders_share_a_folder(scene: Path) -> None:
+    """Both may make the same file; each is renamed into its place whole, with the same bytes."""
+    words = ["encode", "run", "pictures", "--shard-rows", "2", "--out"]
+    assert (
+        main(
+            [
+                "encode",
+                str(scene / "run"),
+                str(scene / "pictures"),
+                "--shard-rows",
+                "2",
+                "--out",
+                str(scene / "one"),
+            ]
+        )
+        == 0
+    )
+    both = [start(scene, *words, "both") for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert contents(scene / "both") == contents(scene / "one")
+
+
+def test_what_a_killed_encoder_left_is_no_obstacle(scene: Path) -> None:
+    """Killed before even the facts of the encoding were written."""
+    out = scene / "left"
+    out.mkdir()
+    (out / TEMPORARY.replace("*", "0123456789ab")).write_bytes(b"half")
+    assert main(["encode", str(scene / "run"), str(scene / "pictures"), "--out", str(out)]) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such lock")
+def test_two_commands_on_one_run(scene: Path) -> None:
+    """The second is refused while the first is at work, and the first is not harmed."""
+    words = ["train", "pictures", *TINY[2:], "--steps", "100000", "--out", "busy"]
+    first = start(scene, *words)
+    try:
+        deadline = time.monotonic() + 120
+        while not (scene / "busy" / "model.safetensors").exists():
+            assert time.monotonic() < deadline
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.1)
+        for again in (["train", "pictures", "--out", "busy", "--resume"], words):
+            second = start(scene, *again)
+            _, errors = second.communicate(timeout=300)
+            assert second.returncode == 2
+            assert "another codeword is at work" in errors or "which has train.json" in errors
+        first.send_signal(signal.SIGINT)
+        _, errors = first.communicate(timeout=300)
+        assert first.returncode == 130, errors
+    finally:
+        first.kill()
+    codeword.from_pretrained(scene / "busy")
