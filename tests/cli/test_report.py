@@ -209,6 +209,8 @@ def test_stages_end_with_the_whole(page: Page) -> None:
     assert headings[start + 1] == "bits per position"
     cells = page.text["td"]
     total = cells[cells.index("mean of all") + 1 :][:2]
+    assert cells[cells.index("mean of all") + 4].endswith("*")  # its JPEG is larger
+    assert any("no JPEG is that small" in text for text in page.text["p"])
     place = cells.index("6.0")  # bits of both stages
     assert cells[place - 1] == "2"
     assert cells[place + 1 : place + 3] == total

@@ -70,6 +70,7 @@ def write_report(
         kind=kind,
         evaluation=evaluation,
         listed=_rows(evaluation, tokenizer.medium),
+        starred=any(medium.starred(line.figures) for line in evaluation.items),
         headings=[figure.heading for figure in _present(evaluation, tokenizer.medium)],
         summary=_summary(tokenizer, evaluation, use),
         curves=_curves(facts, tokenizer.medium),
@@ -129,11 +130,12 @@ def _present(evaluation: Evaluation, medium: Medium) -> list[Figure]:
 def _rows(evaluation: Evaluation, medium: Medium) -> list[tuple[str, ...]]:
     """The table of figures: some items and the mean of all."""
     figures = _present(evaluation, medium)
-    lines = [*evaluation.items[:LISTED], evaluation.total._replace(name="mean of all")]
-    return [
-        (line.name, *(f"{line.figures[figure.key]:.{figure.decimals}f}" for figure in figures))
-        for line in lines
-    ]
+    rows = []
+    for line in (*evaluation.items[:LISTED], evaluation.total._replace(name="mean of all")):
+        cells = [f"{line.figures[figure.key]:.{figure.decimals}f}" for figure in figures]
+        cells[-1] += "*" if medium.starred(line.figures) else ""
+        rows.append((line.name, *cells))
+    return rows
 
 
 def _summary(tokenizer: ItemTokenizer, evaluation: Evaluation, use: CodeUse) -> list[tuple[str, str]]:
