@@ -70,7 +70,7 @@ def write_report(
         kind=kind,
         evaluation=evaluation,
         listed=_rows(evaluation, tokenizer.medium),
-        starred=any(medium.starred(line.figures) for line in evaluation.items),
+        starred=any(tokenizer.medium.starred(line.figures) for line in evaluation.items),
         headings=[figure.heading for figure in _present(evaluation, tokenizer.medium)],
         summary=_summary(tokenizer, evaluation, use),
         curves=_curves(facts, tokenizer.medium),
