@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
@@ -18,7 +20,10 @@ from codeword import checkpoints
 from codeword.checkpoints.config import config_of
 from codeword.checkpoints.state import digest_of, write_tensors
 from codeword.tokenizers import ImageTokenizer
+from codeword.tokens import Header, TokenWriter, read_tokens
+from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import read_image, save_png
+from codeword.workbench.run import Run
 from faults.mutate import bytes_changed, json_changed, text_changed
 
 __all__ = ["READERS", "signed"]
@@ -179,7 +184,38 @@ def image(draw: Random, folder: Path) -> None:
         save_png(folder / "again.png", array)
 
 
+@cache
+def token_file() -> bytes:
+    """A whole one, of twenty small pictures in a residual code."""
+    header = Header("c0de", (16, 300), trailing_shape=(2,))
+    with tempfile.TemporaryDirectory() as folder:
+        with TokenWriter(Path(folder) / "whole.parquet", header) as writer:
+            for number in range(20):
+                writer.write(f"deep/{number}.png", np.full((2, 3 + number % 2, 2), number % 16))
+        return (Path(folder) / "whole.parquet").read_bytes()
+
+
+def tokens(draw: Random, folder: Path) -> None:
+    """Bytes of a token file: what can be read of it all the same is what was written."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "tokens.parquet"
+    path.write_bytes(bytes_changed(token_file(), draw))
+    rows = list(read_tokens(path))
+    assert [name for name, _ in rows] == [f"deep/{number}.png" for number in range(20)]
+    assert all((grid == number % 16).all() for number, (_, grid) in enumerate(rows))
+
+
+def settings(draw: Random, folder: Path) -> None:
+    """The settings of a run, which resuming reads, and its metrics."""
+    folder.mkdir(exist_ok=True)
+    values = {"data": "photos", "processes": 1, **TrainConfig().to_values()}
+    (folder / "train.json").write_bytes(json_changed(values, draw).encode(errors="surrogatepass"))
+    run = Run(folder)
+    run.processes()
+    run.settings()[1].check()
+
+
 READERS: dict[str, Callable[[Random, Path], None]] = {
     reader.__name__: reader
-    for reader in (checkpoint, config, weights, spec, foreign_file, foreign_state, image)
+    for reader in (checkpoint, config, weights, spec, foreign_file, foreign_state, image, tokens, settings)
 }

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from codeword.errors import CodewordError
 from codeword.workbench.processes import PRECISIONS
@@ -88,9 +88,13 @@ class TrainConfig:
                 f"training settings of version {VERSION}", f"{version!r}", "upgrade codeword"
             )
         try:
-            return cls(**{**BEFORE, **settings})
+            config = cls(**{**BEFORE, **settings})
+            for name, kind in get_type_hints(cls).items():
+                if not _is_of(getattr(config, name), kind):
+                    raise TypeError(f"{name} {getattr(config, name)!r:.80}")
         except TypeError as error:
             raise CodewordError.of("the settings of a run", str(error), "train into a new folder") from error
+        return config
 
     def check(self) -> None:
         """Raise for values that nothing can be trained with, whatever the data is.
@@ -134,3 +138,11 @@ class TrainConfig:
         if self.schedule not in SCHEDULES:
             expected = f"a schedule among {', '.join(SCHEDULES)}"
             raise CodewordError.of(expected, repr(self.schedule), "pass one of these")
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value from a file is of the type that a setting is written with."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    kinds = get_args(kind) or (kind,)
+    return type(value) in kinds or (float in kinds and type(value) is int)

@@ -96,8 +96,9 @@ class Run:
     def _read(self) -> dict[str, Any]:
         try:
             values: dict[str, Any] = json.loads((self.folder / SETTINGS).read_bytes())
-            values["data"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if not isinstance(values["data"], str) or type(values.get("processes", 1)) is not int:
+                raise TypeError("other types than those that are written")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CodewordError.of(
                 "the folder of a training run",
                 f"{self.folder}, which has no readable {SETTINGS}",
@@ -106,9 +107,19 @@ class Run:
         return values
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The logged lines so far, in order."""
+        """The logged lines so far, in order.
+
+        Raises:
+            CodewordError: the file was changed since it was written.
+        """
         file = self.folder / METRICS
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        try:
+            return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        except (ValueError, RecursionError) as error:
+            remedy = "restore it from a copy, or remove it to go on without what was logged"
+            raise CodewordError.of(
+                "a line of JSON for each logged step", f"{file} with others", remedy
+            ) from error
 
     def write_metrics(self, lines: list[dict[str, Any]]) -> None:
         """Replace the logged lines."""
