@@ -143,7 +143,7 @@ def folder_name(spec: str) -> str:
 
     Example:
         >>> folder_name("vq1024,cosine"), folder_name("gvq2x(rvq4x256)")
-        ('vq1024_cosine', 'gvq2x_rvq4x256-dc4b88')
+        ('vq1024_cosine', 'gvq2x_rvq4x256-386482')
     """
     plain = spec.replace(",", "_")
     if re.fullmatch(r"[\w=.-]{1,100}", plain):
