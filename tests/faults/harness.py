@@ -7,7 +7,6 @@ prints one JSON object with what happened; anything that should not have happene
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -16,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -36,9 +36,12 @@ LATER = (  # what the commands import when they need it: once here, not in each 
     "pyarrow.parquet",
     "rich.progress",
     "tyro",
+    "codeword.cli.encode",
     "codeword.cli.training",
     "codeword.workbench.bulk",
     "codeword.workbench.drawing",
+    "codeword.workbench.media.image",
+    "codeword.workbench.tokenise",
 )
 Prepare = Callable[[], None]
 
@@ -58,9 +61,11 @@ def child(words: list[str], log: Path, prepare: Prepare = lambda: None) -> int:
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     code = 70
-    with contextlib.suppress(BaseException):
+    try:
         prepare()
         code = main(words)
+    except BaseException:  # the child may not go back into the harness, whatever it was
+        os.write(2, traceback.format_exc().encode())
     os._exit(code)
 
 
@@ -122,7 +127,7 @@ def killed(words: list[str], log: Path, draw: Random, whole_run: tuple[int, floa
     by_time = draw.random() < 0.5
     moment = {"after": draw.uniform(0, seconds)} if by_time else {"at": draw.randint(1, count)}
     code = to_the_end(words, log, Watch(log.with_name("operations"), **moment))  # type: ignore[arg-type]
-    assert code in (0, -signal.SIGKILL), log.read_text()
+    assert code in (0, -signal.SIGKILL), (code, log.read_text())
     return code == -signal.SIGKILL
 
 
