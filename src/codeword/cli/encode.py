@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from codeword.cli.figures import of_skipped, put_json
 from codeword.errors import CodewordError
 
 if TYPE_CHECKING:
-    from codeword.workbench.bulk import Done, Job, Shard, Total
+    from codeword.workbench.bulk import Done, Encoder, Shard, Total
 
 __all__ = ["Encode"]
 
@@ -55,56 +56,52 @@ class Encode:
 
     def run(self) -> int:
         """Encode, and give the exit code."""
-        from codeword.workbench.bulk import Job, encode_file
+        from codeword.workbench.bulk import Encoder, Job
         from codeword.workbench.devices import pick_device
         from codeword.workbench.processes import launched
 
         console, place = Console(quiet=self.json), launched()
         self._check(place.count)
-        # The machines of a cluster have devices of their own.
-        device = self.device if self.engine == "ray" else pick_device(self.device, place.local_rank)
-        job = Job(str(self.run_folder), self.data, device, self.model)
+        # The machines of a cluster have devices of their own; here their shards are only planned.
+        device = "cpu" if self.engine == "ray" else pick_device(self.device, place.local_rank)
+        encoder = Encoder(Job(str(self.run_folder), self.data, device, self.model))
         if self.out.suffix == ".parquet":
-            total = encode_file(job, self.out, lambda items: console.track(items, "encoding"))
-            self._report(console, total, str(self.out))
+            total = encoder.encode_file(self.out, lambda items: console.track(items, "encoding"))
+            self._report(console, total, encoder.items, str(self.out))
             return 0
-        return self._encode_folder(console, job, place.rank, place.count)
+        return self._encode_folder(console, encoder, place.rank, place.count)
 
-    def _encode_folder(self, console: Console, job: Job, rank: int, count: int) -> int:
-        from codeword.workbench.bulk import Total, add_up, plan
+    def _encode_folder(self, console: Console, encoder: Encoder, rank: int, count: int) -> int:
+        from codeword.workbench.bulk import Total
 
-        shards = plan(job, self.out, SHARD_ROWS if self.shard_rows is None else self.shard_rows)
+        shards = encoder.plan(self.out, SHARD_ROWS if self.shard_rows is None else self.shard_rows)
         mine = shards[rank::count]
         missing = [shard for shard in mine if not shard.path.exists()]
         share = f"process {rank + 1} of {count}: " if count > 1 else ""
         if len(missing) < len(mine):
             console.say(f"{share}{len(mine) - len(missing)} of {len(mine)} files are there already")
         if not missing:
-            self._put(Total("", 0, 0, 0, 0, []))
-        else:
-            alone = len(missing) == len(shards)
-            total = add_up(job, missing, self._done(console, job, missing), alone=alone)
-            self._report(console, total, f"{total.files} file{'s' * (total.files > 1)} in {self.out}", share)
+            self._put(Total(0, 0, 0, 0, []))
+            return 0
+        done = self._done(console, encoder, missing)
+        total = encoder.add_up(missing, done, alone=len(missing) == len(shards))
+        place = f"{total.files} file{'s' * (total.files > 1)} in {self.out}"
+        self._report(console, total, encoder.items, place, share)
         return 0
 
-    def _done(self, console: Console, job: Job, shards: list[Shard]) -> Iterable[Done]:
+    def _done(self, console: Console, encoder: Encoder, shards: list[Shard]) -> Iterable[Done]:
         """What becomes of the shards, one after the other."""
-        if self.engine == "ray":
-            from codeword.workbench.ray_engine import encode_with_ray
+        if self.engine == "process":
+            return map(encoder.encode, console.track(shards, "encoding"))
+        from codeword.workbench.ray_engine import encode_with_ray
 
-            done = encode_with_ray(job, shards, address=self.address, workers=self.workers)
-            return console.track(done, "encoding", len(shards))
-        from codeword.workbench.bulk import Encoder
+        job = dataclasses.replace(encoder.job, device=self.device)
+        done = encode_with_ray(job, shards, address=self.address, workers=self.workers)
+        return console.track(done, "encoding", len(shards))
 
-        encoder = Encoder(job)
-        return (encoder.encode(shard) for shard in console.track(shards, "encoding"))
-
-    def _report(self, console: Console, total: Total, place: str, share: str = "") -> None:
+    def _report(self, console: Console, total: Total, items: str, place: str, share: str = "") -> None:
         console.skipped(total.skipped)
-        console.say(
-            f"{share}{total.rows} {total.items}, {total.tokens} tokens: {place} ({total.bytes} bytes)"
-        )
-
+        console.say(f"{share}{total.rows} {items}, {total.tokens} tokens: {place} ({total.bytes} bytes)")
         self._put(total)
 
     def _put(self, total: Total) -> None:

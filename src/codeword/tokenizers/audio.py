@@ -80,6 +80,10 @@ class AudioTokenizer(Tokenizer):
         """The bits that the indices of a second of sound can tell."""
         return self.bits_per_position * self.sample_rate / self.stride
 
+    @property
+    def facts(self) -> dict[str, int]:
+        return {**super().facts, "sample_rate": self.sample_rate}
+
     def pad(self, sounds: Tensor) -> Tensor:
         """Extend at the end to a multiple of the stride, with silence."""
         if sounds.dim() != 3 or sounds.shape[1] != 1:

@@ -76,6 +76,11 @@ class Tokenizer(nn.Module):
         return sum(math.log2(size) for size in self.codebook_sizes)
 
     @property
+    def facts(self) -> dict[str, int]:
+        """What token files tell people about their grids."""
+        return {"stride": self.stride} if self.grid else {}
+
+    @property
     def channels(self) -> int:
         """What the encoder gives and the decoder takes at each position."""
         return self.quantizer.features

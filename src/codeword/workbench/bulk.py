@@ -19,7 +19,7 @@ from codeword.workbench.media import Stream
 from codeword.workbench.networks import find_networks
 from codeword.workbench.tokenise import open_tokenizer
 
-__all__ = ["Done", "Encoder", "Job", "Shard", "Total", "add_up", "encode_file", "plan"]
+__all__ = ["Done", "Encoder", "Job", "Shard", "Total"]
 
 FACTS = "encoding.json"
 VERSION = 2
@@ -44,8 +44,6 @@ class Done(NamedTuple):
 class Total(NamedTuple):
     """What became of all of them."""
 
-    items: str
-    """What the rows are: `pictures`."""
     files: int
     rows: int
     tokens: int
@@ -76,20 +74,25 @@ class Job:
 
 
 class Encoder:
-    """One worker: the tokenizer of a job, loaded once, that encodes shard after shard.
+    """The tokenizer of a job, loaded once, and everything that it writes.
 
     Raises:
         CodewordError: the run folder holds no tokenizer.
     """
 
     def __init__(self, job: Job) -> None:
-        self.data = job.data
+        self.job = job
         self.tokenizer = open_tokenizer(Path(job.run_folder), job.device, find_networks(job.model))
         self.header = header_of(self.tokenizer.tokenizer, job.run_folder)
 
+    @property
+    def items(self) -> str:
+        """What the rows are: `pictures`."""
+        return self.tokenizer.medium.items
+
     def stream(self, names: Sequence[str] | None = None) -> Stream:
         """The items of the job, or some of them."""
-        return self.tokenizer.medium.stream(self.data, self.tokenizer.tokenizer.stride, names)
+        return self.tokenizer.medium.stream(self.job.data, self.tokenizer.tokenizer.stride, names)
 
     def write(self, items: Iterable[tuple[str, Any]], path: Path) -> tuple[int, int]:
         """Write the token file of some items: its rows and tokens."""
@@ -99,6 +102,19 @@ class Encoder:
                 writer.write_many(names, indices)
                 tokens += indices.size
         return writer.count, tokens
+
+    def encode_file(self, path: Path, track: Callable[[Stream], Iterable[tuple[str, Any]]]) -> Total:
+        """Write all items of the job into one token file.
+
+        Args:
+            track: what to hand the items through on their way, to show how far it is.
+
+        Raises:
+            CodewordError: no item can be used; the place cannot be written to.
+        """
+        items = self.stream()
+        rows, tokens = self.write(track(items), path)
+        return Total(1, rows, tokens, path.stat().st_size, items.skipped)
 
     def encode(self, shard: Shard) -> Done:
         """Write the token file of a shard; items that cannot be used are left out.
@@ -110,66 +126,50 @@ class Encoder:
         rows, tokens = self.write(items, shard.path)
         return Done(rows, tokens, items.skipped)
 
+    def plan(self, folder: Path, shard_rows: int) -> list[Shard]:
+        """Divide the items into shards, by their names alone, and note in the folder what it is for.
 
-def encode_file(job: Job, path: Path, track: Callable[[Stream], Iterable[tuple[str, Any]]]) -> Total:
-    """Write all items of a job into one token file.
+        Raises:
+            CodewordError: the folder has something else in it, or shards of other items, of another tokenizer or of
+                another size.
+        """
+        if shard_rows < 1:
+            raise CodewordError.of(
+                "shard-rows of at least 1", f"{shard_rows}", "pass how many rows a file gets"
+            )
+        names = self.stream().names
+        _note(folder, names, shard_rows, self.header.tokenizer)
+        parts = [tuple(names[begin : begin + shard_rows]) for begin in range(0, len(names), shard_rows)]
+        paths = [folder / shard_name(number, len(parts)) for number in range(len(parts))]
+        return [Shard(number, *found) for number, found in enumerate(zip(parts, paths, strict=True))]
 
-    Args:
-        track: what to hand the items through on their way, to show how far it is.
+    def add_up(self, shards: list[Shard], done: Iterable[Done], *, alone: bool) -> Total:
+        """The sum over shards, when `done` has come to its end.
 
-    Raises:
-        CodewordError: no item can be used; the place cannot be written to.
-    """
-    encoder = Encoder(job)
-    items = encoder.stream()
-    rows, tokens = encoder.write(track(items), path)
-    return Total(encoder.tokenizer.medium.items, 1, rows, tokens, path.stat().st_size, items.skipped)
+        Args:
+            shards: those that were to be written.
+            done: what became of them, whoever wrote them.
+            alone: whether these are all shards of the job.
 
-
-def plan(job: Job, folder: Path, shard_rows: int) -> list[Shard]:
-    """Divide the items of a job into shards, by their names alone, and note in the folder what it is for.
-
-    Raises:
-        CodewordError: the folder has something else in it, or shards of other items, of another tokenizer or of
-            another size.
-    """
-    if shard_rows < 1:
-        raise CodewordError.of("shard-rows of at least 1", f"{shard_rows}", "pass how many rows a file gets")
-    names = Encoder(replace(job, device="cpu")).stream().names  # here, wherever the encoding will be
-    _note(folder, names, shard_rows, stored_digest(job.run_folder))
-    parts = [tuple(names[begin : begin + shard_rows]) for begin in range(0, len(names), shard_rows)]
-    return [Shard(number, part, folder / shard_name(number, len(parts))) for number, part in enumerate(parts)]
-
-
-def add_up(job: Job, shards: list[Shard], done: Iterable[Done], *, alone: bool) -> Total:
-    """The sum over shards, when `done` has come to its end.
-
-    Args:
-        job: what they are of.
-        shards: those that were to be written.
-        done: what became of them.
-        alone: whether these are all shards of the job.
-
-    Raises:
-        CodewordError: no item could be used; the folder is empty then, or gone.
-    """
-    items = Encoder(replace(job, device="cpu")).tokenizer.medium.items
-    files = rows = tokens = 0
-    skipped: list[Skipped] = []
-    for one in done:
-        files, rows, tokens = files + 1, rows + one.rows, tokens + one.tokens
-        skipped += one.skipped
-    if alone and not rows:
-        _clear(shards)
-        raise none_usable(skipped, job.data, items)
-    size = sum(shard.path.stat().st_size for shard in shards)
-    return Total(items, files, rows, tokens, size, skipped)
+        Raises:
+            CodewordError: no item could be used; the folder is empty then, or gone.
+        """
+        files = rows = tokens = 0
+        skipped: list[Skipped] = []
+        for one in done:
+            files, rows, tokens = files + 1, rows + one.rows, tokens + one.tokens
+            skipped += one.skipped
+        if alone and not rows:
+            _clear(shards)
+            raise none_usable(skipped, self.job.data, self.items)
+        size = sum(shard.path.stat().st_size for shard in shards)
+        return Total(files, rows, tokens, size, skipped)
 
 
 def header_of(tokenizer: Tokenizer, run_folder: str) -> Header:
     """What the token files of a run's tokenizer say about themselves."""
     sizes, trailing = tokenizer.codebook_sizes, tokenizer.trailing_shape
-    return Header(stored_digest(run_folder), sizes, tokenizer.kind, trailing)
+    return Header(stored_digest(run_folder), sizes, tokenizer.kind, trailing, tokenizer.facts)
 
 
 def _note(folder: Path, names: Sequence[str], shard_rows: int, tokenizer: str) -> None:
