@@ -34,8 +34,9 @@ def mean_and_covariance(rows: Tensor, valid: Valid) -> tuple[Tensor, Tensor]:
 
 
 def variance(codes: Tensor) -> Tensor:
-    """The variance (D,) of codes (K, D), never zero."""
-    return codes.var(0, correction=0).clamp_min(1e-20)
+    """The variance (D,) of codes (K, D), never zero, nor below what rounding makes of codes that are all alike."""
+    rounding = (torch.finfo(codes.dtype).eps * codes.detach().abs().amax(0)).square()
+    return codes.var(0, correction=0).clamp_min(1e-20).maximum(rounding)
 
 
 def _summed(tensor: Tensor, valid: Valid) -> Tensor:
