@@ -11,7 +11,9 @@ from codeword.checkpoints.state import _KINDS, _in_safetensors
 def test_the_bytes_are_those_of_the_library() -> None:
     tensors = {
         f"{number}.{dtype}".replace("torch.", ""): torch.arange(shape.numel()).reshape(shape).to(dtype)
-        for number, shape in enumerate([torch.Size([]), torch.Size([0, 3]), torch.Size([2, 3]), torch.Size([5])])
+        for number, shape in enumerate(
+            [torch.Size([]), torch.Size([0, 3]), torch.Size([2, 3]), torch.Size([5])]
+        )
         for dtype in _KINDS
     }
     tensors['name with "quotes", ü and \n'] = torch.randn(3)
