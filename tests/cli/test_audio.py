@@ -130,8 +130,8 @@ def test_evaluate(sounds: Path, run_folder: Path, capsys: pytest.CaptureFixture[
 
 def test_resuming_ends_with_the_same_bits(tmp_path: Path, sounds: Path, run_folder: Path) -> None:
     from codeword.workbench.media import kind_of_data
-    from codeword.workbench.run import Run
-    from codeword.workbench.train import Trainer
+    from codeword.workbench.training.run import Run
+    from codeword.workbench.training.train import Trainer
 
     data, config = Run(run_folder).settings()
     medium = kind_of_data(data).of_data(data, config)

@@ -18,8 +18,8 @@ import torch
 from codeword.cli import main
 from codeword.errors import CodewordError
 from codeword.tokens import read_tokens
-from codeword.workbench import ray_engine
 from codeword.workbench.data import save_png
+from codeword.workbench.tokenising import ray_engine
 
 from .conftest import environment
 

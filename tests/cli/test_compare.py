@@ -24,14 +24,14 @@ from scipy import stats
 
 from codeword import checkpoints
 from codeword.cli import main
-from codeword.workbench.compare import Task, compare_one, open_task
-from codeword.workbench.comparison import folder_name, frontier
+from codeword.workbench.comparing.compare import Task, compare_one, open_task
+from codeword.workbench.comparing.comparison import folder_name, frontier
+from codeword.workbench.comparing.step_cost import peak_bytes
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import to_tensor
 from codeword.workbench.media import build
 from codeword.workbench.media.image import Images
-from codeword.workbench.run import Run
-from codeword.workbench.step_cost import peak_bytes
+from codeword.workbench.training.run import Run
 
 from .conftest import environment
 

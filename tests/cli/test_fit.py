@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from codeword import checkpoints
 from codeword.cli import main
 from codeword.tokens import read_tokens
-from codeword.workbench.catalogue_ids import number_equals
+from codeword.workbench.semantic_ids.catalogue_ids import number_equals
 
 DIGITS = load_digits().data.astype(np.float32)
 QUICK = ["--tries", "1", "--steps", "10"]

@@ -22,7 +22,7 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import build
 from codeword.workbench.media.image import Images
 from codeword.workbench.networks import find_networks, networks_of
-from codeword.workbench.tokenise import open_tokenizer
+from codeword.workbench.tokenising.tokenise import open_tokenizer
 
 from .conftest import TINY
 
@@ -91,8 +91,8 @@ def test_train_to_export(images: Path, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_resumed_to_the_same_bits(images: Path, tmp_path: Path) -> None:
     from codeword.workbench.media import Source
-    from codeword.workbench.run import Run
-    from codeword.workbench.train import Trainer
+    from codeword.workbench.training.run import Run
+    from codeword.workbench.training.train import Trainer
 
     networks, pictures = find_networks(WORDS[1]), list(Images().stream(str(images), 4))
     config = TrainConfig(

@@ -31,7 +31,7 @@ from codeword.workbench.report.charts import Series, line_chart
 from codeword.workbench.report.codes import components
 from codeword.workbench.report.facts import command_of
 from codeword.workbench.report.patches import patches_of, tiles
-from codeword.workbench.run import Run
+from codeword.workbench.training.run import Run
 
 HOSTILE = '<img src=x onerror="alert(1)">&amp;'  # as far as a file name may go
 WORDS = ["--steps", "8", "--batch", "4", "--threads", "1", "--width", "8", "--features", "4"]
@@ -189,7 +189,7 @@ def test_the_words_train_it_again(page: Page, hostile: Path) -> None:
 def test_commands_say_what_differs(kind: str, tmp_path: Path) -> None:
     """Of each kind, over the recipe that `train` would take."""
     from codeword.workbench.media import MEDIA
-    from codeword.workbench.recipes import recipe_settings
+    from codeword.workbench.training.recipes import recipe_settings
 
     usual = recipe_settings(None, MEDIA[kind])
     config = TrainConfig(

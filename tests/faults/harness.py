@@ -38,10 +38,10 @@ LATER = (  # what the commands import when they need it: once here, not in each 
     "tyro",
     "codeword.cli.encode",
     "codeword.cli.training",
-    "codeword.workbench.bulk",
+    "codeword.workbench.tokenising.bulk",
     "codeword.workbench.drawing",
     "codeword.workbench.media.image",
-    "codeword.workbench.tokenise",
+    "codeword.workbench.tokenising.tokenise",
 )
 Prepare = Callable[[], None]
 

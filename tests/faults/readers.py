@@ -23,7 +23,7 @@ from codeword.tokenizers import ImageTokenizer
 from codeword.tokens import Header, TokenWriter, read_tokens
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import read_image, save_png
-from codeword.workbench.run import Run
+from codeword.workbench.training.run import Run
 from faults.mutate import bytes_changed, json_changed, text_changed
 
 __all__ = ["READERS", "signed"]

@@ -12,9 +12,9 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
 from codeword.workbench.media import Source
 from codeword.workbench.media.image import Images
-from codeword.workbench.run import Run
-from codeword.workbench.tokenise import ItemTokenizer
-from codeword.workbench.train import Progress, Trainer
+from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Progress, Trainer
 
 Named = list[tuple[str, np.ndarray]]
 DECAY = 0.8

@@ -21,7 +21,7 @@ from codeword.workbench.evaluate import evaluate
 from codeword.workbench.media import build
 from codeword.workbench.media.image import Images
 from codeword.workbench.media.jpeg import jpeg_within, psnr
-from codeword.workbench.tokenise import ItemTokenizer
+from codeword.workbench.tokenising.tokenise import ItemTokenizer
 
 Named = list[tuple[str, np.ndarray]]
 

@@ -16,11 +16,11 @@ from codeword.workbench.data import PictureStream, kept, save_png, training
 from codeword.workbench.data.kept import KeptItems, arrays_of, shapes_of
 from codeword.workbench.data.vector_batches import VectorBatches, VectorRows
 from codeword.workbench.data.vectors import VectorStream
-from codeword.workbench.loading import batches_ahead
 from codeword.workbench.media.audio import Sounds
 from codeword.workbench.media.image import Images
-from codeword.workbench.run import Run
-from codeword.workbench.train import Trainer
+from codeword.workbench.training.loading import batches_ahead
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Trainer
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from codeword.workbench.devices import pick_device
 from codeword.workbench.media import Source
 from codeword.workbench.media.image import Images
 from codeword.workbench.processes import Accelerated, Alone, Launched, launched, start
-from codeword.workbench.run import Run
-from codeword.workbench.train import Trainer
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Trainer
 
 Named = list[tuple[str, np.ndarray]]
 

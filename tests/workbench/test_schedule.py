@@ -14,9 +14,9 @@ from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import Source
 from codeword.workbench.media.image import Images
-from codeword.workbench.run import Run
-from codeword.workbench.schedule import learning_rate
-from codeword.workbench.train import Trainer
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.schedule import learning_rate
+from codeword.workbench.training.train import Trainer
 
 Named = list[tuple[str, np.ndarray]]
 STEPS = 37

@@ -15,7 +15,7 @@ from codeword.workbench.audio import MelLoss
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import build
 from codeword.workbench.media.audio import Sounds, strides_of
-from codeword.workbench.recipes import audio_8khz
+from codeword.workbench.training.recipes import audio_8khz
 
 CONFIG = TrainConfig(quantizer="rvq2x8", features=4, width=4, stride=10, blocks=1, size=105, sample_rate=8000)
 

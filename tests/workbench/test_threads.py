@@ -12,8 +12,8 @@ from codeword.workbench import threads
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import Source, build
 from codeword.workbench.media.image import Images
-from codeword.workbench.run import Run
-from codeword.workbench.train import Trainer
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Trainer
 
 
 def test_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import Source, build
 from codeword.workbench.media.image import Images
-from codeword.workbench.run import Run
-from codeword.workbench.train import Progress, Trainer
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Progress, Trainer
 
 Named = list[tuple[str, np.ndarray]]
 

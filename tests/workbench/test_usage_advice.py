@@ -14,9 +14,9 @@ from codeword.functional import Usage, usage
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import Source
 from codeword.workbench.media.image import Images
-from codeword.workbench.run import Run
-from codeword.workbench.train import Progress, Trainer
-from codeword.workbench.usage_advice import advise, is_low
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Progress, Trainer
+from codeword.workbench.training.usage_advice import advise, is_low
 
 Named = list[tuple[str, np.ndarray]]
 COLLAPSES = "vq64,codebook=gradient(init=none,revival=none),penalties=(codebook,commitment)"

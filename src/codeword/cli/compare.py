@@ -18,8 +18,8 @@ from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 
 if TYPE_CHECKING:
-    from codeword.workbench.compare import Task
-    from codeword.workbench.comparison import Comparison
+    from codeword.workbench.comparing.compare import Task
+    from codeword.workbench.comparing.comparison import Comparison
 
 __all__ = ["Compare"]
 
@@ -57,9 +57,9 @@ class Compare:
         Raises:
             CodewordError: no such recipe, or one for another kind of data.
         """
-        from codeword.workbench.comparison import stored_values
+        from codeword.workbench.comparing.comparison import stored_values
         from codeword.workbench.media import kind_of_data
-        from codeword.workbench.recipes import recipe_settings
+        from codeword.workbench.training.recipes import recipe_settings
 
         stored = stored_values(self.out)
         if stored is not None:
@@ -72,10 +72,10 @@ class Compare:
 
     def run(self) -> int:
         """Compare, and give the exit code."""
-        from codeword.workbench.compare import open_task
-        from codeword.workbench.comparison import Comparison
+        from codeword.workbench.comparing.compare import open_task
+        from codeword.workbench.comparing.comparison import Comparison
         from codeword.workbench.devices import pick_device
-        from codeword.workbench.run import Run
+        from codeword.workbench.training.run import Run
 
         if self.settings.quantizer != TrainConfig.quantizer:
             raise CodewordError.of("--quantizers", "--quantizer", "name all of them behind --quantizers")
@@ -95,8 +95,8 @@ class Compare:
     def _go_through(self, console: Console, task: Task, comparison: Comparison) -> int:
         """Do what is not done yet; 0, or the exit code if it was stopped."""
         from codeword.cli.training import stop_signals
-        from codeword.workbench.compare import compare_one
-        from codeword.workbench.comparison import folder_name
+        from codeword.workbench.comparing.compare import compare_one
+        from codeword.workbench.comparing.comparison import folder_name
 
         source, items = task.source, task.medium.items
         console.say(f"{len(source.training)} {items} to learn from, {len(source.held_out)} held out")
@@ -130,7 +130,7 @@ class Compare:
 
     def _conclude(self, console: Console, task: Task, comparison: Comparison) -> int:
         from codeword.cli.outcomes import say_outcomes
-        from codeword.workbench.frontier import draw_comparison
+        from codeword.workbench.comparing.frontier import draw_comparison
 
         if comparison.figures():
             draw_comparison(self.out / "compare.png", comparison)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from codeword.workbench.data import Skipped
     from codeword.workbench.evaluate import Evaluation, Scores
     from codeword.workbench.media import Figure, Medium
-    from codeword.workbench.train import Progress
+    from codeword.workbench.training.train import Progress
 
 __all__ = ["Console"]
 
@@ -79,7 +79,7 @@ class Console:
 
     def scores(self, evaluation: Evaluation, medium: Medium, kind: str) -> None:
         """The table of an evaluation."""
-        from codeword.workbench.code_use import say_codes
+        from codeword.workbench.tokenising.code_use import say_codes
 
         figures = [figure for figure in medium.figures if figure.key in evaluation.total.figures]
         headings = ("name", *(figure.heading for figure in figures), "perplexity", "codes used")

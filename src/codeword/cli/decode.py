@@ -39,10 +39,10 @@ class Decode:
         """Decode, and give the exit code."""
         from codeword.checkpoints import stored_digest
         from codeword.tokens import read_tokens
-        from codeword.workbench.catalogue_ids import without_numbers
         from codeword.workbench.devices import pick_device
         from codeword.workbench.networks import find_networks
-        from codeword.workbench.tokenise import open_tokenizer
+        from codeword.workbench.semantic_ids.catalogue_ids import without_numbers
+        from codeword.workbench.tokenising.tokenise import open_tokenizer
 
         console = Console(quiet=self.json)
         tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codeword.cli.console import Console
-from codeword.workbench import recipes
+from codeword.workbench.training import recipes
 
 __all__ = ["Demo"]
 
@@ -31,7 +31,7 @@ class Demo:
     def run(self) -> int:
         """Train, and give the exit code."""
         from codeword.cli.training import prepare, train_to_the_end
-        from codeword.workbench.run import Run
+        from codeword.workbench.training.run import Run
 
         console = Console()
         run = Run(self.out or _free_folder())

@@ -15,7 +15,7 @@ from codeword.cli.figures import of_skipped, put_json
 from codeword.errors import CodewordError
 
 if TYPE_CHECKING:
-    from codeword.workbench.bulk import Done, Encoder, Shard, Total
+    from codeword.workbench.tokenising.bulk import Done, Encoder, Shard, Total
 
 __all__ = ["Encode"]
 
@@ -56,9 +56,9 @@ class Encode:
 
     def run(self) -> int:
         """Encode, and give the exit code."""
-        from codeword.workbench.bulk import Encoder, Job
         from codeword.workbench.devices import pick_device
         from codeword.workbench.processes import launched
+        from codeword.workbench.tokenising.bulk import Encoder, Job
 
         console, place = Console(quiet=self.json), launched()
         self._check(place.count)
@@ -72,7 +72,7 @@ class Encode:
         return self._encode_folder(console, encoder, place.rank, place.count)
 
     def _encode_folder(self, console: Console, encoder: Encoder, rank: int, count: int) -> int:
-        from codeword.workbench.bulk import Total
+        from codeword.workbench.tokenising.bulk import Total
 
         shards = encoder.plan(self.out, SHARD_ROWS if self.shard_rows is None else self.shard_rows)
         mine = shards[rank::count]
@@ -93,7 +93,7 @@ class Encode:
         """What becomes of the shards, one after the other."""
         if self.engine == "process":
             return map(encoder.encode, console.track(shards, "encoding"))
-        from codeword.workbench.ray_engine import encode_with_ray
+        from codeword.workbench.tokenising.ray_engine import encode_with_ray
 
         job = dataclasses.replace(encoder.job, device=self.device)
         done = encode_with_ray(job, shards, address=self.address, workers=self.workers)

@@ -34,7 +34,7 @@ class Evaluate:
         from codeword.workbench.devices import pick_device
         from codeword.workbench.evaluate import evaluate
         from codeword.workbench.networks import find_networks
-        from codeword.workbench.tokenise import open_tokenizer
+        from codeword.workbench.tokenising.tokenise import open_tokenizer
 
         console = Console(quiet=self.json)
         tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))

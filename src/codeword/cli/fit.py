@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.workbench.semantic_ids import IDS, FitConfig
+from codeword.workbench.semantic_ids.semantic_ids import IDS, FitConfig
 
 if TYPE_CHECKING:
     from codeword.workbench.data.vectors import Block, VectorStream
@@ -47,8 +47,8 @@ class Fit:
     def run(self) -> int:
         """Fit, and give the exit code."""
         from codeword.workbench.data.vectors import VectorStream
-        from codeword.workbench.run import Run
-        from codeword.workbench.semantic_ids import fit_vectors, write_fit
+        from codeword.workbench.semantic_ids.semantic_ids import fit_vectors, write_fit
+        from codeword.workbench.training.run import Run
 
         console, run = Console(quiet=self.json), Run(self.out)
         run.check_free()

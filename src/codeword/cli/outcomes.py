@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from codeword.cli.console import Console
 
 if TYPE_CHECKING:
-    from codeword.workbench.compare import Task
-    from codeword.workbench.comparison import Comparison, Outcome
+    from codeword.workbench.comparing.compare import Task
+    from codeword.workbench.comparing.comparison import Comparison, Outcome
     from codeword.workbench.media import Figure
 
 __all__ = ["say_outcomes"]

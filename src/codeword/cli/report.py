@@ -40,7 +40,7 @@ class Report:
         from codeword.workbench.devices import pick_device
         from codeword.workbench.networks import find_networks
         from codeword.workbench.report import write_report
-        from codeword.workbench.tokenise import open_tokenizer
+        from codeword.workbench.tokenising.tokenise import open_tokenizer
 
         console = Console(quiet=self.json)
         out = self.out or self.run_folder

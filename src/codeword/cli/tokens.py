@@ -15,7 +15,7 @@ from codeword.cli.console import Console
 
 if TYPE_CHECKING:
     from codeword.tokens import TokenFile, TokenFolder
-    from codeword.workbench.token_stats import Inside, TokenStats
+    from codeword.workbench.tokenising.token_stats import Inside, TokenStats
 
 __all__ = ["Tokens"]
 
@@ -40,7 +40,7 @@ class Info:
 
     def run(self) -> int:
         """Look, and give the exit code."""
-        from codeword.workbench.token_stats import look_into
+        from codeword.workbench.tokenising.token_stats import look_into
 
         console, tokens = _opened(self.tokens, quiet=self.json)
         inside = look_into(tokens, console.track(tokens.batches(), "reading"))
@@ -65,7 +65,7 @@ class Stats:
 
     def run(self) -> int:
         """Measure, and give the exit code."""
-        from codeword.workbench.token_stats import measure
+        from codeword.workbench.tokenising.token_stats import measure
 
         console, tokens = _opened(self.tokens, quiet=self.json)
         stats = measure(tokens.header, console.track(tokens.batches(), "measuring"))
@@ -94,8 +94,8 @@ class Pack:
 
     def run(self) -> int:
         """Write, and give the exit code."""
-        from codeword.workbench.folders import whole_folder
-        from codeword.workbench.token_exports import pack_json_lines, pack_npy
+        from codeword.workbench.tokenising.folders import whole_folder
+        from codeword.workbench.tokenising.token_exports import pack_json_lines, pack_npy
 
         console, tokens = _opened(self.tokens, quiet=self.json)
         if self.format == "jsonl":
@@ -144,7 +144,7 @@ def _said(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _facts(path: str, inside: Inside) -> list[tuple[str, str]]:
-    from codeword.workbench.code_use import say_codes
+    from codeword.workbench.tokenising.code_use import say_codes
 
     lists = "one token" if not inside.trailing_shape else f"tokens of shape {inside.trailing_shape}"
     return [

@@ -59,8 +59,8 @@ class Train:
             CodewordError: no such recipe, or one for another kind of data.
         """
         from codeword.workbench.media import kind_of_data
-        from codeword.workbench.recipes import recipe_settings
-        from codeword.workbench.run import Run
+        from codeword.workbench.training.recipes import recipe_settings
+        from codeword.workbench.training.run import Run
 
         stored = Run(self.out).settings()[1] if self.resume else None
         if stored is not None:  # what a file names is not imported: the words have to say it
@@ -72,7 +72,7 @@ class Train:
         """Train, and give the exit code."""
         from codeword.cli.training import prepare, train_to_the_end
         from codeword.workbench.processes import launched
-        from codeword.workbench.run import Run
+        from codeword.workbench.training.run import Run
 
         place, run, config = launched(), Run(self.out), self._config()
         first = place.rank == 0
@@ -112,7 +112,7 @@ class Train:
         if self.workers < 0:
             raise CodewordError.of("workers of at least 0", f"{self.workers}", "pass how many read files")
         if self.tracker is not None:
-            from codeword.workbench.tracking import check_tracker
+            from codeword.workbench.training.tracking import check_tracker
 
             check_tracker(self.tracker)
 

@@ -22,10 +22,10 @@ from codeword.workbench.evaluate import Evaluation, evaluate
 from codeword.workbench.media import Medium, Source, build, kind_of_data
 from codeword.workbench.networks import find_networks
 from codeword.workbench.processes import Alone, start
-from codeword.workbench.run import Run
 from codeword.workbench.threads import fastest_threads
-from codeword.workbench.tokenise import ItemTokenizer
-from codeword.workbench.train import Progress, Trainer
+from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Progress, Trainer
 
 __all__ = ["Prepared", "prepare", "stop_signals", "train_to_the_end"]
 
@@ -90,7 +90,7 @@ def train_to_the_end(
         save_minutes: between checkpoints.
         workers: processes that make batches ahead.
         json: put one JSON object at the end.
-        tracker: who gets the figures beside the run folder, as `codeword.workbench.tracking` knows them.
+        tracker: who gets the figures beside the run folder, as `codeword.workbench.training.tracking` knows them.
     """
     trainer = Trainer(
         run,
@@ -133,7 +133,7 @@ def _reports(
     with ExitStack() as stack:
         reports = [stack.enter_context(console.progress(trainer.medium.figures[0]))]
         if tracker is not None:
-            from codeword.workbench.tracking import tracking
+            from codeword.workbench.training.tracking import tracking
 
             reports.append(stack.enter_context(tracking(tracker, run, trainer)))
 

@@ -9,7 +9,7 @@ from typing import Any
 from codeword.files import write_whole
 from codeword.packages import load
 from codeword.workbench.media import Figure, Items
-from codeword.workbench.tokenise import ItemTokenizer
+from codeword.workbench.tokenising.tokenise import ItemTokenizer
 
 __all__ = ["draw_run"]
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from codeword.errors import CodewordError
-from codeword.workbench.code_use import CodeUse
 from codeword.workbench.threads import in_order
-from codeword.workbench.tokenise import ItemTokenizer, groups
+from codeword.workbench.tokenising.code_use import CodeUse
+from codeword.workbench.tokenising.tokenise import ItemTokenizer, groups
 
 __all__ = ["Evaluation", "Scores", "evaluate"]
 

@@ -9,8 +9,8 @@ import torch
 
 from codeword.quantizers import Quantizer
 from codeword.quantizers.composite import Composite, Residual
-from codeword.workbench.code_use import CodeUse
 from codeword.workbench.report.charts import area_chart, map_chart
+from codeword.workbench.tokenising.code_use import CodeUse
 
 if TYPE_CHECKING:
     import numpy as np

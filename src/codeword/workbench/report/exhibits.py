@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from codeword.packages import load
 from codeword.workbench.media import Figure, Items, Panel
-from codeword.workbench.tokenise import ItemTokenizer
+from codeword.workbench.tokenising.tokenise import ItemTokenizer
 
 __all__ = ["Exhibit", "View", "data_address", "exhibits"]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
-from codeword.workbench.comparison import stored_values
+from codeword.workbench.comparing.comparison import stored_values
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.media import MEDIA
-from codeword.workbench.recipes import recipe_settings
-from codeword.workbench.run import Run
-from codeword.workbench.semantic_ids import REPORT as FITTED
-from codeword.workbench.semantic_ids import FitConfig
+from codeword.workbench.semantic_ids.semantic_ids import REPORT as FITTED
+from codeword.workbench.semantic_ids.semantic_ids import FitConfig
+from codeword.workbench.training.recipes import recipe_settings
+from codeword.workbench.training.run import Run
 
 __all__ = ["Facts", "command_of", "facts_of"]
 

@@ -12,17 +12,17 @@ from codeword.errors import CodewordError
 from codeword.files import write_whole
 from codeword.packages import load
 from codeword.version import __version__
-from codeword.workbench.code_use import CodeUse, say_codes
+from codeword.workbench.comparing.measures import StagePoint, figures_by_stage
 from codeword.workbench.evaluate import Evaluation, evaluate
-from codeword.workbench.measures import StagePoint, figures_by_stage
 from codeword.workbench.media import Figure, Items, Medium, kind_of_data
 from codeword.workbench.report.charts import Series, line_chart
 from codeword.workbench.report.codes import BANDS, codebooks
 from codeword.workbench.report.exhibits import exhibits
 from codeword.workbench.report.facts import Facts, facts_of
 from codeword.workbench.report.patches import patches_of
-from codeword.workbench.run import Run
-from codeword.workbench.tokenise import ItemTokenizer, groups
+from codeword.workbench.tokenising.code_use import CodeUse, say_codes
+from codeword.workbench.tokenising.tokenise import ItemTokenizer, groups
+from codeword.workbench.training.run import Run
 
 if TYPE_CHECKING:
     import numpy as np

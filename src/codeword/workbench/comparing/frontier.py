@@ -9,9 +9,9 @@ from typing import Any
 
 from codeword.files import write_whole
 from codeword.packages import load
-from codeword.workbench.comparison import Comparison, Outcome
-from codeword.workbench.measures import PLACES
-from codeword.workbench.run import Run
+from codeword.workbench.comparing.comparison import Comparison, Outcome
+from codeword.workbench.comparing.measures import PLACES
+from codeword.workbench.training.run import Run
 
 __all__ = ["draw_comparison"]
 

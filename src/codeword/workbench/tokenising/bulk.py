@@ -17,7 +17,7 @@ from codeword.tokens import Header, TokenWriter, shard_name
 from codeword.workbench.data import PHOTOS, Skipped, none_usable
 from codeword.workbench.media import Stream
 from codeword.workbench.networks import find_networks
-from codeword.workbench.tokenise import open_tokenizer
+from codeword.workbench.tokenising.tokenise import open_tokenizer
 
 __all__ = ["Done", "Encoder", "Job", "Shard", "Total"]
 

@@ -9,9 +9,9 @@ import torch
 
 from codeword.quantizers import Residual
 from codeword.tokenizers import Tokenizer
-from codeword.workbench.code_use import CodeUse
 from codeword.workbench.media import Batches, Items
-from codeword.workbench.tokenise import ItemTokenizer
+from codeword.workbench.tokenising.code_use import CodeUse
+from codeword.workbench.tokenising.tokenise import ItemTokenizer
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,8 @@ import numpy as np
 from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.tokens import Header, TokenFile, TokenFolder
-from codeword.workbench.code_use import CodeUse
-from codeword.workbench.entropy_coder import EntropyCoder
+from codeword.workbench.tokenising.code_use import CodeUse
+from codeword.workbench.tokenising.entropy_coder import EntropyCoder
 
 __all__ = ["CodebookStats", "Inside", "TokenStats", "look_into", "measure"]
 

@@ -22,9 +22,9 @@ from codeword.quantizers.composite import Residual
 from codeword.quantizers.composite.beam import codes_of
 from codeword.tokenizers import VectorTokenizer
 from codeword.tokens import Header, TokenWriter
-from codeword.workbench.catalogue_ids import balance_, number_equals
 from codeword.workbench.data.vector_batches import Survey, survey
 from codeword.workbench.data.vectors import Block, VectorStream
+from codeword.workbench.semantic_ids.catalogue_ids import balance_, number_equals
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,8 @@ from typing import Any
 from codeword.errors import CodewordError
 from codeword.files import TEMPORARY
 from codeword.packages import load
-from codeword.workbench.bulk import Done, Encoder, Job, Shard
 from codeword.workbench.data import Skipped
+from codeword.workbench.tokenising.bulk import Done, Encoder, Job, Shard
 
 __all__ = ["encode_with_ray"]
 

@@ -17,18 +17,18 @@ from codeword.errors import CodewordError
 from codeword.fitting import fit
 from codeword.packages import load
 from codeword.tokenizers import Networks, VectorTokenizer
-from codeword.workbench.comparison import Outcome
+from codeword.workbench.comparing.comparison import Outcome
+from codeword.workbench.comparing.measures import coverage, figures_by_stage, use_of_batches
+from codeword.workbench.comparing.step_cost import cost_of_step
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
-from codeword.workbench.measures import coverage, figures_by_stage, use_of_batches
 from codeword.workbench.media import Items, Medium, Source, build, kind_of_data
 from codeword.workbench.networks import find_networks
 from codeword.workbench.processes import Alone, launched, start
-from codeword.workbench.run import Run
-from codeword.workbench.step_cost import cost_of_step
 from codeword.workbench.threads import fastest_threads, threads_of
-from codeword.workbench.tokenise import ItemTokenizer
-from codeword.workbench.train import Progress, Trainer
+from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Progress, Trainer
 
 if TYPE_CHECKING:
     import numpy as np

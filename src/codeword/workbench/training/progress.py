@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codeword.functional import Usage
 from codeword.tokenizers import Tokenizer
-from codeword.workbench.usage_advice import advise, is_low, is_time
+from codeword.workbench.training.usage_advice import advise, is_low, is_time
 
 __all__ = ["Progress", "Window"]
 

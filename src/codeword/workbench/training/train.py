@@ -15,18 +15,18 @@ from codeword.checkpoints import load as load_tokenizer
 from codeword.errors import CodewordError
 from codeword.models import parameter_groups
 from codeword.tokenizers import Networks, Tokenizer
-from codeword.workbench.average import Average
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
-from codeword.workbench.loading import batches_ahead
 from codeword.workbench.media import Medium, Source, build
-from codeword.workbench.optimizer import pack, unpack
 from codeword.workbench.processes import Alone
-from codeword.workbench.progress import Progress, Window
-from codeword.workbench.run import Run
-from codeword.workbench.schedule import learning_rate
 from codeword.workbench.threads import threads_of
-from codeword.workbench.tokenise import ItemTokenizer
+from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.training.average import Average
+from codeword.workbench.training.loading import batches_ahead
+from codeword.workbench.training.optimizer import pack, unpack
+from codeword.workbench.training.progress import Progress, Window
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.schedule import learning_rate
 
 __all__ = ["Progress", "Trainer"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from codeword.errors import CodewordError
 from codeword.packages import load
-from codeword.workbench.run import Run
-from codeword.workbench.train import Progress, Trainer
+from codeword.workbench.training.run import Run
+from codeword.workbench.training.train import Progress, Trainer
 
 __all__ = ["TRACKERS", "check_tracker", "tracking"]
 

@@ -1,0 +1,1 @@
+"""Several quantizers side by side, and which of them nobody beats."""

@@ -1,0 +1,1 @@
+"""The tokens of vectors as names of items."""
