@@ -13,9 +13,9 @@ from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import PictureStream, save_png
 from codeword.workbench.devices import pick_device
+from codeword.workbench.folders import file_names, whole_folder
 from codeword.workbench.media.base import hold_out
 from codeword.workbench.media.image import Images
-from codeword.workbench.tokenising.folders import file_names, whole_folder
 
 Named = list[tuple[str, np.ndarray]]
 

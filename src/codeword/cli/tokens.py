@@ -94,7 +94,7 @@ class Pack:
 
     def run(self) -> int:
         """Write, and give the exit code."""
-        from codeword.workbench.tokenising.folders import whole_folder
+        from codeword.workbench.folders import whole_folder
         from codeword.workbench.tokenising.token_exports import pack_json_lines, pack_npy
 
         console, tokens = _opened(self.tokens, quiet=self.json)

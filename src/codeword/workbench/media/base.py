@@ -15,7 +15,7 @@ from codeword.tokenizers import Tokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import Skipped
 from codeword.workbench.data.kept import KeptItems, shapes_of
-from codeword.workbench.tokenising.folders import file_names, whole_folder
+from codeword.workbench.folders import file_names, whole_folder
 
 __all__ = ["Batches", "Figure", "Items", "Medium", "Panel", "Source", "Stream", "hold_out"]
 

@@ -21,8 +21,8 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import any_file
 from codeword.workbench.data.vector_batches import Survey, VectorBatches, VectorRows, survey
 from codeword.workbench.data.vectors import VECTOR_SUFFIXES, VectorStream, place_of
+from codeword.workbench.folders import whole_folder
 from codeword.workbench.media.base import Figure, Medium, Panel, Source
-from codeword.workbench.tokenising.folders import whole_folder
 
 if TYPE_CHECKING:
     import numpy as np
