@@ -38,6 +38,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         'whole'
     """
     path = Path(path)
+    if not path.name:
+        raise CodewordError.of("the name of a file", f"{str(path)!r}, a folder", "add a name to it")
     # A short name of its own: that of `path` with something added could be too long for the file system.
     temporary = path.with_name(TEMPORARY.replace("*", secrets.token_hex(6)))
     made: list[Path] = []

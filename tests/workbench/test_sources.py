@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codeword.errors import CodewordError
+from codeword.files import write_whole
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import PictureStream, save_png
 from codeword.workbench.devices import pick_device
 from codeword.workbench.folders import file_names, whole_folder
+from codeword.workbench.media import kind_of_data
 from codeword.workbench.media.base import hold_out
 from codeword.workbench.media.image import Images
 
@@ -86,3 +88,18 @@ def test_names_never_meet(names: list[str]) -> None:
 def test_devices_that_are_not_there(name: str) -> None:
     with pytest.raises(CodewordError, match="expected the device"):
         pick_device(name)
+
+
+def test_what_lies_beside_pictures_does_not_change_their_kind(tmp_path: Path, pictures: Named) -> None:
+    np.save(tmp_path / "notes.npy", np.zeros((3, 2)))
+    assert kind_of_data(str(tmp_path)).kind == "vectors"
+    save_png(tmp_path / "one.png", pictures[0][1])
+    assert kind_of_data(str(tmp_path)).kind == "image"
+    (tmp_path / "one.wav").write_bytes(b"")
+    with pytest.raises(CodewordError, match="pictures and sounds; name a folder that has one of them"):
+        kind_of_data(str(tmp_path))
+
+
+def test_a_file_without_a_name() -> None:
+    with pytest.raises(CodewordError, match="expected the name of a file, but got '.', a folder"):
+        write_whole(".", b"")

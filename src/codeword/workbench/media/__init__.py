@@ -35,14 +35,17 @@ MEDIA: dict[str, type[Medium]] = {medium.kind: medium for medium in (Images, Sou
 def kind_of_data(data: str) -> type[Medium]:
     """The kind of what lies at a path; pictures where nothing does, which is named when they are opened.
 
+    Tables and arrays beside pictures or sounds are taken for what somebody wrote about them.
+
     Raises:
-        CodewordError: there are files of several kinds.
+        CodewordError: there are pictures and sounds.
 
     Example:
         >>> kind_of_data("photos").items
         'pictures'
     """
     found = [medium for medium in MEDIA.values() if medium.holds(data)]
+    found = [medium for medium in found if medium is not Vectors] or found
     if len(found) > 1:
         several = " and ".join(medium.items for medium in found)
         raise CodewordError.of(f"one kind of data at {data}", several, "name a folder that has one of them")
