@@ -5,7 +5,7 @@ STAMP := .venv/installed
 BENCH := .venv-bench/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint slow bench docs clean
+.PHONY: demo test lint slow soak bench docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -40,6 +40,9 @@ lint: $(STAMP)
 
 slow: $(STAMP)  ## the tests that take minutes
 	$(PYTEST) -m slow
+
+soak: $(STAMP)  ## faults by the thousand, killed commands, long runs: hours
+	$(PYTEST) tests/faults -m soak
 
 bench: .venv-bench/installed  ## speed, side by side with the peers
 	$(BENCH)/python -m benchmarks

@@ -67,7 +67,7 @@ def test_only_our_own_errors_come_out(reader, tmp_path):
     assert refused > count // 4, (refused, taken)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("reader", READERS)
 def test_only_our_own_errors_come_out_long(reader, tmp_path):
     fuzz(reader, range(10_000, 25_000), tmp_path)

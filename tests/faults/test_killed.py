@@ -36,7 +36,7 @@ def test_killed_three_times(what, tmp_path):
 
 
 @posix
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("what", ["train", "encode"])
 def test_killed_thirty_times(what, tmp_path):
     assert scene(what, 1, 30, tmp_path)["kills"] == 30

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("steps", [600, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [600, pytest.param(20_000, marks=pytest.mark.soak)])
 def test_codes_stay_in_use_and_memory_and_time_stay(steps):
     """The figures of 600 steps are coarse: memory still settles, and one slow step weighs more."""
     result = subprocess.run(

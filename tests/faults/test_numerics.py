@@ -57,14 +57,14 @@ def test_combined_parts_survive(choice, batches):
     survive(case, batches)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @settings(max_examples=7000, **{**QUIET, "derandomize": False})
 @given(LISTED, st.lists(BATCHES, min_size=1, max_size=4))
 def test_listed_cases_survive_long(case, batches):
     survive(case, batches)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @settings(max_examples=3000, **{**QUIET, "derandomize": False})
 @given(COMBINED, st.lists(BATCHES, min_size=1, max_size=4))
 def test_combined_parts_survive_long(choice, batches):
