@@ -67,6 +67,7 @@ def convert(
         CodewordError: an unknown library, option or key, a missing key, another shape: the message names it.
 
     Example:
+        >>> import torch
         >>> codes = torch.randn(16, 4)
         >>> vq = convert({"quantize.embedding.weight": codes}, library="taming")
         >>> bool((vq.decode(torch.tensor([[3]]))[0, :, 0] == codes[3]).all())
