@@ -3,7 +3,8 @@
     python -m benchmarks.methods --pictures cifar10-small --table methods-table.md
 
 The whole of it takes hours; each figure is kept in the results file (methods.json beside this one) as soon as it is
-there, and a second call goes on where the first one stopped. Pictures are read from the folders `train` and `test`; without them there are only clouds.
+there, and a second call goes on where the first one stopped. Pictures are read from the folders `train` and `test`;
+without them there are only clouds.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--results", type=Path, default=Path(__file__).with_suffix(".json"), help="kept and gone on with")
+    results = Path(__file__).with_suffix(".json")
+    parser.add_argument("--results", type=Path, default=results, help="kept and gone on with")
     parser.add_argument("--pictures", type=Path, help="a folder with train and test")
     parser.add_argument("--table", type=Path, help="where to write the tables; printed otherwise")
     parser.add_argument("--methods", nargs="+", choices=list(BUILDERS), default=list(BUILDERS))
