@@ -89,8 +89,10 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     with Image.open(tmp_path / "codeword-demo" / "picture.png") as picture:
         picture.load()
     first = checkpoints.digest(checkpoints.load(tmp_path / "codeword-demo"))
-    assert main(["demo", "--steps", "2"]) == 0
-    assert "codeword encode codeword-demo-2 photos" in capsys.readouterr().out
+    assert main(["demo", "--steps", "2", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["path"], again["steps"]) == ("codeword-demo-2", 2)
+    assert again["evaluation"]["items"] == 5
     assert checkpoints.digest(checkpoints.load(tmp_path / "codeword-demo")) == first
 
 

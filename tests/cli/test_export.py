@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from codeword.cli import main
 
 
 def test_onnx_of_a_run(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", str(run_folder), "--out", str(tmp_path / "model.onnx")]) == 0
+    capsys.readouterr()
+    assert main(["export", str(run_folder), "--out", str(tmp_path / "model.onnx"), "--json"]) == 0
     encode, decode = (tmp_path / f"model-{part}.onnx" for part in ("encode", "decode"))
-    assert all(str(file) in capsys.readouterr().out for file in (encode,))
+    written = [{"path": str(file), "bytes": file.stat().st_size} for file in (encode, decode)]
+    assert json.loads(capsys.readouterr().out) == {"files": written}
     tokenizer = load(run_folder)
     images = torch.rand(2, 3, 29, 33) * 2 - 1
     (tokens,) = onnxruntime.InferenceSession(encode).run(["tokens"], {"pixels": images.numpy()})

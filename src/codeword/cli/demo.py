@@ -27,19 +27,21 @@ class Demo:
     """Training steps."""
     minutes: float = recipes.demo().minutes or 0.0
     """The longest that training may take."""
+    json: bool = False
+    """Print one JSON object at the end and nothing else: the figures on held-out photographs."""
 
     def run(self) -> int:
         """Train, and give the exit code."""
         from codeword.cli.training import prepare, train_to_the_end
         from codeword.workbench.training.run import Run
 
-        console = Console()
+        console = Console(quiet=self.json)
         run = Run(self.out or _free_folder())
         run.check_free()
         prepared = prepare(console, "photos", recipes.demo(self.steps, self.minutes), "cpu")
         with run.claimed():
             run.create("photos", prepared.config)
-            return train_to_the_end(console, run, prepared, resume=False)
+            return train_to_the_end(console, run, prepared, resume=False, json=self.json)
 
 
 def _free_folder() -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.figures import put_json
 
 __all__ = ["Export"]
 
@@ -17,7 +18,8 @@ class Export:
     """Write a tokenizer as ONNX graphs, or as programs of torch.export: one to encode, one to decode.
 
     For --out model.onnx they are model-encode.onnx (pixels to tokens) and model-decode.onnx (tokens to pixels).
-    Pixels are float32 (batch, 3, height, width) from -1 to 1, of any size.
+    Pixels are float32 (batch, 3, height, width) from -1 to 1, of any size; sounds (batch, 1, samples), vectors
+    (batch, size).
     """
 
     run_folder: Positional[Path]
@@ -28,6 +30,8 @@ class Export:
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     opset: int = 18
     """The ONNX operator set, 18 to 23."""
+    json: bool = False
+    """Print one JSON object and nothing else: the files that were written."""
 
     def run(self) -> int:
         """Export, and give the exit code."""
@@ -35,8 +39,11 @@ class Export:
         from codeword.export import save
         from codeword.workbench.networks import find_networks
 
-        console = Console()
+        console = Console(quiet=self.json)
         model = load(self.run_folder, find_networks(self.model))
-        for file in save(model, self.out, opset=self.opset):
-            console.say(f"{file} ({file.stat().st_size} bytes)")
+        files = {str(file): file.stat().st_size for file in save(model, self.out, opset=self.opset)}
+        for file, size in files.items():
+            console.say(f"{file} ({size} bytes)")
+        if self.json:
+            put_json({"files": [{"path": file, "bytes": size} for file, size in files.items()]})
         return 0
