@@ -59,7 +59,7 @@ class LanguageModel(nn.Module):
 def train_tokenizer(digits: torch.Tensor) -> Tokenizer:
     model = Tokenizer()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    for step in range(TOKENIZER_STEPS):
+    for _ in range(TOKENIZER_STEPS):
         batch = digits[torch.randint(len(digits), (64,))]
         out = model.quantizer(model.encoder(batch))
         error = F.mse_loss(model.decoder(out.quantized), batch)
