@@ -223,6 +223,10 @@ def test_random_projection():
         (lambda: BSQ(4, 4, group=17), "group from 1 to 16, but got 17"),
         (lambda: Bitcodes(4, 0), "bits of at least 1, but got 0"),
         (lambda: Bitcodes(4, 4, temperature=-1.0), "temperature above 0, but got -1.0"),
+        (
+            lambda: Bitcodes(4, 4).from_bits(torch.full((2, 4), 0.7)),
+            "bits that are 0 or 1, but got fractions",
+        ),
         (lambda: Bitcodes(4, 4).decode(torch.zeros(2, 3).long()), r"bits \(..., 4\), but got shape \(2, 3\)"),
         (lambda: Bitcodes(4, 2).decode(torch.tensor([[0, -1]])), "-1 for some"),
         (lambda: Bitcodes(4, 2).from_bits(torch.tensor([[0.0, 2.0]])), "but got 2"),

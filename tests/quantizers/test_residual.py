@@ -213,6 +213,7 @@ def test_beams_against_brute_force(beam):
     assert rvq.encode(x, beam=beam).tolist() == [list(path) for path in expected]
     assert torch.equal(rvq.encode(x, beam=1), rvq.encode(x))
     assert torch.equal(rvq.eval()(x, beam=beam).indices, rvq.encode(x, beam=beam))
+    assert rvq.encode(x[:0], beam=beam).shape == (0, 3)
 
 
 def test_beams_help_on_digits():

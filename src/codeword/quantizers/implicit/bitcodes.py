@@ -103,7 +103,10 @@ class Bitcodes(OfCodebook):
         Raises:
             CodewordError: values other than 0 and 1 (-1 where masked), or another number of bits.
         """
-        return self.decode(bits if bits.dtype == torch.int64 else bits.to(torch.int64), dtype)
+        whole = bits.to(torch.int64)
+        if not torch.compiler.is_compiling() and bool((whole != bits).any()):
+            raise CodewordError.of("bits that are 0 or 1", "fractions", "round probabilities to bits first")
+        return self.decode(whole, dtype)
 
     def check_indices(self, indices: Tensor) -> None:
         check_digits(indices, self.bits)
