@@ -1,4 +1,4 @@
-"""Every Python block of the documents runs."""
+"""Every Python block of the documents runs, links lead somewhere, and the methods pages forget nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import runpy
 from pathlib import Path
 
 import pytest
+
+import codeword
+from codeword.parts import PARTS
+from codeword.quantizers.catalogue import QUANTIZERS
+from codeword.quantizers.methods import METHODS
+from codeword.quantizers.spec.describe import build_value
+from codeword.quantizers.spec.grammar import parse
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -33,3 +40,28 @@ def test_python_block_runs(block, tmp_path, capsys, monkeypatch):
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+METHOD_PAGES = [
+    path for path in sorted((ROOT / "docs" / "methods").glob("*.md")) if path.name != "measured.md"
+]
+SPANS = sorted({span for path in METHOD_PAGES for span in re.findall(r"`([^`\n]+)`", path.read_text())})
+
+
+def test_methods_pages_introduce_everything_there_is():
+    lines = [line for path in METHOD_PAGES for line in path.read_text().splitlines() if line[:1] in "#|"]
+    introduced = set(re.findall(r"`(\w+)`", "\n".join(lines)))
+    classes = {registry[name].__name__ for registry in (PARTS, QUANTIZERS) for name in registry}
+    assert not (classes | set(METHODS)) - introduced
+
+
+@pytest.mark.parametrize(
+    "spec", [span for span in SPANS if re.match(rf"({'|'.join(QUANTIZERS)})[\d,(x]", span)]
+)
+def test_specs_of_the_methods_pages_build(spec):
+    codeword.from_spec(spec, features=16, dim=1)
+
+
+@pytest.mark.parametrize("part", [span for span in SPANS if re.match(rf"({'|'.join(PARTS)})\(", span)])
+def test_parts_of_the_methods_pages_build(part):
+    build_value(parse(f"vq,part={part}").settings[0][1])
