@@ -6,6 +6,7 @@ Threads that wait for each other wait for other programs too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,19 @@ import torch
 from ranks import Ranks
 
 torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "gpu":
+        config.option.doctestmodules = False  # no doctest has a mark, and all of codeword would be imported
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m gpu`, files without such a test are not opened: what they import may be missing where the GPU is."""
+    if config.option.markexpr != "gpu":
+        return None
+    files = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return None if any("pytest.mark.gpu" in file.read_text() for file in files) else True
 
 
 @pytest.fixture(scope="session")
