@@ -55,6 +55,12 @@ def test_methods_pages_introduce_everything_there_is():
     assert not (classes | set(METHODS)) - introduced
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_named_methods_are_what_their_page_says(name):
+    page = (ROOT / "docs" / "methods" / "named.md").read_text()
+    assert f"{name}: {METHODS[name](64, 1024).spec}\n" in page
+
+
 @pytest.mark.parametrize(
     "spec", [span for span in SPANS if re.match(rf"({'|'.join(QUANTIZERS)})[\d,(x]", span)]
 )

@@ -67,7 +67,9 @@ class Tanh(Bound):
 
 @dataclass(frozen=True)
 class Sigmoid(Bound):
-    """As Tanh with 2 sigmoid(1.6 z) - 1 in its stead: normal inputs then fill the levels about evenly.
+    """As Tanh with 2 sigmoid(1.6 z) - 1 in its stead, which spreads standard normal inputs evenly between the bounds.
+
+    The outermost levels are half as wide as the others, and get half as many of them.
 
     Source: iFSQ (arXiv:2601.17124).
     """
