@@ -85,6 +85,7 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     said = capsys.readouterr().out
     for word in ("step 3/3", "PSNR", "codes used", "bits/pixel", "JPEG", "coffee.png", "perplexity"):
         assert word in said
+    assert "codeword report codeword-demo\n" in said
     assert "codeword encode codeword-demo photos --out tokens.parquet" in said
     with Image.open(tmp_path / "codeword-demo" / "picture.png") as picture:
         picture.load()

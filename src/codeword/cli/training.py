@@ -176,6 +176,7 @@ def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) 
         f"{medium.drawn}, and the curve of training.",
         "The tokenizer is config.json and model.safetensors; metrics.jsonl has the figures.",
         "\nWhat to type next:",
+        f"  codeword report {folder}{model}",
         f"  codeword encode {folder} {shlex.quote(prepared.data)} --out tokens.parquet{model}",
         f"  codeword decode {folder} tokens.parquet --out decoded{model}",
     )
