@@ -13,7 +13,7 @@ from codeword.quantizers import Quantizer
 from codeword.tokenizers.base import Tokenizer
 from codeword.tokenizers.blocks import Decoder, Encoder
 
-__all__ = ["ImageTokenizer"]
+__all__ = ["ImageTokenizer", "check_stride"]
 
 
 class ImageTokenizer(Tokenizer):
@@ -39,7 +39,7 @@ class ImageTokenizer(Tokenizer):
         CodewordError: for a stride that is no power of two, a quantizer that cannot serve, an image that is
             smaller than the stride or has no three channels.
 
-    Example:
+    Examples:
         >>> import torch, codeword
         >>> from codeword.tokenizers import ImageTokenizer
         >>> tokenizer = ImageTokenizer(codeword.VectorQuantizer(8, 16, dim=1), width=16, stride=4).eval()
@@ -53,10 +53,7 @@ class ImageTokenizer(Tokenizer):
     grid = ("height", "width")
 
     def __init__(self, quantizer: Quantizer, *, width: int = 64, stride: int = 4, blocks: int = 2) -> None:
-        if stride < 2 or stride & (stride - 1):
-            raise CodewordError.of(
-                "a stride that is a power of two from 2", f"{stride}", "pass stride=4 or 8"
-            )
+        check_stride(stride)
         if width < 1 or blocks < 0:
             raise CodewordError.of(
                 "width of at least 1 and blocks of at least 0",
@@ -93,3 +90,9 @@ class ImageTokenizer(Tokenizer):
 
     def options(self) -> dict[str, Any]:
         return {"width": self.width, "stride": self.stride, "blocks": self.blocks}
+
+
+def check_stride(stride: int) -> None:
+    """Raise unless strided convolutions that halve each side can make it."""
+    if stride < 2 or stride & (stride - 1):
+        raise CodewordError.of("a stride that is a power of two from 2", f"{stride}", "pass stride=4 or 8")

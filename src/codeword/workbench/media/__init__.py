@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import torch
 
@@ -33,14 +34,14 @@ MEDIA: dict[str, type[Medium]] = {medium.kind: medium for medium in (Images, Sou
 
 
 def kind_of_data(data: str) -> type[Medium]:
-    """The kind of what lies at a path; pictures where nothing does, which is named when they are opened.
+    """The kind of what lies at a path; of a file without a known suffix: pictures.
 
     Tables and arrays beside pictures or sounds are taken for what somebody wrote about them.
 
     Raises:
-        CodewordError: there are pictures and sounds.
+        CodewordError: there is nothing of any kind, or there are pictures and sounds.
 
-    Example:
+    Examples:
         >>> kind_of_data("photos").items
         'pictures'
     """
@@ -49,6 +50,11 @@ def kind_of_data(data: str) -> type[Medium]:
     if len(found) > 1:
         several = " and ".join(medium.items for medium in found)
         raise CodewordError.of(f"one kind of data at {data}", several, "name a folder that has one of them")
+    if not found and not Path(data).is_file():
+        got, remedy = "nothing there", "check the path"
+        if Path(data).exists():
+            got, remedy = "none", "name a folder of files such as .jpg, .png, .wav, .flac, .npy or .parquet"
+        raise CodewordError.of(f"pictures, sounds or vectors at {data}", got, remedy)
     return found[0] if found else Images
 
 
@@ -69,7 +75,7 @@ def build(config: TrainConfig, medium: Medium, networks: Networks | None = None)
     Raises:
         CodewordError: settings that cannot be trained with.
 
-    Example:
+    Examples:
         >>> build(TrainConfig(size=50), Images())
         Traceback (most recent call last):
         codeword.errors.CodewordError: expected a size divisible by the stride 8, but got 50; use 48 or 56

@@ -185,7 +185,7 @@ def strides_of(stride: int) -> tuple[int, ...]:
     Raises:
         CodewordError: less than 2, or a multiple of a prime number above 8.
 
-    Example:
+    Examples:
         >>> strides_of(40), strides_of(320), strides_of(6)
         ((5, 8), (5, 8, 8), (6,))
     """

@@ -211,7 +211,7 @@ class Medium(ABC):
 def hold_out(items: list[Item]) -> tuple[list[Item], list[Item]]:
     """Take one item in ten out, evenly spread, at least one and at most 64; an only item is not taken.
 
-    Example:
+    Examples:
         >>> kept, held = hold_out(list(range(20)))
         >>> held, len(kept)
         ([5, 15], 18)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from codeword.errors import CodewordError
 from codeword.quantizers import from_spec
 from codeword.tokenizers import ImageTokenizer, Tokenizer
+from codeword.tokenizers.image import check_stride
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import (
     IMAGE_SUFFIXES,
@@ -143,7 +144,8 @@ class Images(Medium):
 
     def check(self, config: TrainConfig) -> None:
         super().check(config)
-        if config.stride > 0 and config.size % config.stride:
+        check_stride(config.stride)
+        if config.size % config.stride:
             below = config.size // config.stride * config.stride
             choices = [str(size) for size in (below, below + config.stride) if size]
             expected = f"a size divisible by the stride {config.stride}"

@@ -32,7 +32,7 @@ def jpeg_within(image: np.ndarray, size: float) -> tuple[Jpeg, bool]:
         image: uint8 (height, width, 3).
         size: bytes.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> jpeg, fits = jpeg_within(np.zeros((64, 64, 3), dtype=np.uint8), 700)
         >>> fits, jpeg.quality, jpeg.size <= 700
@@ -63,7 +63,7 @@ def _decompress(content: bytes) -> np.ndarray:
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Peak signal-to-noise ratio of uint8 pictures in dB: 10 log10(255^2 / mean squared error), inf if equal.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> round(psnr(np.zeros((2, 2), np.uint8), np.full((2, 2), 10, np.uint8)), 2)
         28.13
