@@ -48,7 +48,7 @@ bench: .venv-bench/installed  ## speed, side by side with the peers
 	$(BENCH)/python -m benchmarks
 
 docs: .venv/docs  ## the site, into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean:
 	rm -rf .venv .venv-bench build dist site

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import quantiles
@@ -65,3 +66,8 @@ def test_constructors_take_few_parameters(cls):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(SOURCES[0].parent)))
 def test_every_file_says_what_it_is(path):
     assert ast.get_docstring(tree(path))
+
+
+def test_docstrings_have_sections_that_the_site_knows():
+    """A section "Example" would be a note to the site, and its prompts quotations of quotations."""
+    assert [path.name for path in SOURCES if re.search(r"^ +Example:$", path.read_text(), re.M)] == []

@@ -16,7 +16,7 @@ R = TypeVar("R")
 class CodewordError(ValueError):
     """Input that cannot be used. The message says what was expected, what came and what to do.
 
-    Example:
+    Examples:
         >>> raise CodewordError.of("features of size 64 on axis -1", "size 32", "pass features=32")
         Traceback (most recent call last):
         codeword.errors.CodewordError: expected features of size 64 on axis -1, but got size 32; pass features=32
@@ -39,7 +39,7 @@ def deprecated(instead: str, gone_in: str) -> Callable[[Callable[P, R]], Callabl
         instead: what to do instead, as a sentence without its first capital and full stop.
         gone_in: the version of codeword without it.
 
-    Example:
+    Examples:
         >>> @deprecated("call nearest instead", gone_in="2.0")
         ... def closest(x: int) -> int:
         ...     return x

@@ -29,7 +29,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         CodewordError: the place cannot be written to: a full disk, a folder or a device of that name, no
             permission.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with replacing(f"{folder}/deep/note.txt") as stream:

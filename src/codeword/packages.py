@@ -16,7 +16,7 @@ def load(module: str, extra: str) -> Any:
     Raises:
         CodewordError: the package is not installed; the message has the pip line that brings it.
 
-    Example:
+    Examples:
         >>> load("json", "tokens").loads("[1]")
         [1]
         >>> load("no_such_package.part", "tokens")

@@ -12,7 +12,7 @@ __all__ = ["Registry"]
 class Registry:
     """A closed table of names and classes. What is not listed can be neither written nor read back.
 
-    Example:
+    Examples:
         >>> shapes = Registry("shape", {"text": str, "number": int})
         >>> shapes["text"], shapes.name_of(3)
         (<class 'str'>, 'number')

@@ -50,7 +50,7 @@ def save(model: Model, folder: str | os.PathLike[str], training: TrainingState |
         CodewordError: the folder holds a model of another config, the class is not listed, the disk is full, or
             weights are NaN or infinite: an earlier checkpoint is worth more.
 
-    Example:
+    Examples:
         >>> import codeword, tempfile
         >>> from codeword.tokenizers import ImageTokenizer
         >>> model = ImageTokenizer(codeword.VectorQuantizer(8, 16, dim=1), width=16)

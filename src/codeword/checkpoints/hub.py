@@ -30,7 +30,7 @@ def save_pretrained(model: Model, folder: str | os.PathLike[str]) -> None:
     Raises:
         CodewordError: the folder holds another model, the class has no spec, the disk is full.
 
-    Example:
+    Examples:
         >>> import codeword, tempfile
         >>> vq = codeword.VectorQuantizer(8, 16)
         >>> with tempfile.TemporaryDirectory() as folder:

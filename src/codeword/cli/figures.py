@@ -18,7 +18,7 @@ __all__ = ["of_evaluation", "of_skipped", "put_json"]
 def put_json(values: Mapping[str, Any]) -> None:
     """Write values as one line; numbers that JSON does not have, such as an endless PSNR, are null.
 
-    Example:
+    Examples:
         >>> put_json({"psnr": math.inf, "items": 2})
         {"psnr": null, "items": 2}
     """

@@ -75,7 +75,7 @@ def install(*names: str, force: bool = False) -> None:
         CodewordError: no name, a name without a facade, or one whose real package can be imported; then nothing is
             installed.
 
-    Example:
+    Examples:
         >>> import torch
         >>> install("bitcodes_pytorch")
         >>> from bitcodes_pytorch import to_decimal

@@ -17,7 +17,7 @@ class EmbeddingView:
     Args:
         codes: gives the live codes (K, D).
 
-    Example:
+    Examples:
         >>> codes = torch.nn.Parameter(torch.zeros(4, 2))
         >>> view = EmbeddingView(lambda: codes)
         >>> view.weight.data.fill_(1.0)[0], view(torch.tensor([3])).shape

@@ -39,7 +39,7 @@ def export_state_dict(module: nn.Module) -> dict[str, Tensor]:
     Raises:
         CodewordError: there is no facade in the module.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from codeword.compat.torchtools.vq import VectorQuantize
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), VectorQuantize(8, k=16, ema_loss=True))

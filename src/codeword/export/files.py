@@ -42,7 +42,7 @@ def save(
     Raises:
         CodewordError: another ending, a model that cannot be exported, a place that cannot be written to.
 
-    Example:
+    Examples:
         >>> import codeword, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     [file.name for file in save(codeword.VectorQuantizer(8, 16), f"{folder}/vq.pt2")]

@@ -44,7 +44,7 @@ def onnx_model(
         CodewordError: as `program`; an opset outside that range, an operation that ONNX has none for, over 2 GiB of
             weights, or the extra `export` is not installed.
 
-    Example:
+    Examples:
         >>> import codeword
         >>> graph = onnx_model(codeword.VectorQuantizer(8, 16), "decode").graph
         >>> graph.input[0].name, graph.output[0].name

@@ -34,7 +34,7 @@ def program(model: Model, part: Part = "encode", example: Tensor | None = None) 
         CodewordError: a model of another kind, a part that it does not have, or one that cannot be traced (a part of
             your own that looks at values, for instance); the message has the reason.
 
-    Example:
+    Examples:
         >>> import codeword
         >>> vq = codeword.VectorQuantizer(8, 16).eval()
         >>> encode = program(vq, "encode").module()

@@ -35,7 +35,7 @@ def balance(quantizer: Residual, vectors: Tensor, indices: Tensor) -> Tensor:
     Source: the uniform semantic mapping of LC-Rec, Zheng et al. 2024 (arXiv:2311.09049), for each prefix by itself;
     Cuturi 2013 (arXiv:1306.0895).
 
-    Example:
+    Examples:
         >>> from codeword import collisions, fit
         >>> vectors = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
         >>> quantizer = fit(vectors, "rvq2x16")

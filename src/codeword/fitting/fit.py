@@ -67,7 +67,7 @@ def fit(
     residual vector quantization"; `codeword.functional.progressive_kmeans`; Babenko and Lempitsky 2014, "Additive
     quantization".
 
-    Example:
+    Examples:
         >>> vectors = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
         >>> quantizer = fit(vectors, "rvq2x16", beam=4)
         >>> quantizer.encode(vectors, beam=4).shape

@@ -99,7 +99,7 @@ def collisions(indices: Tensor, trailing: int = 1) -> Collisions:
         indices: (..., Q) of a quantizer with `trailing` axes of its own; 0 axes for one index a vector. Masked
             vectors (-1 throughout) are left out.
 
-    Example:
+    Examples:
         >>> collisions(torch.tensor([[0, 1], [0, 1], [2, 3], [-1, -1]]))
         Collisions(vectors=3, distinct=2, share=0.666..., largest=2)
     """

@@ -29,7 +29,7 @@ def bit_entropy(logits: Tensor, valid: Valid, group: int) -> tuple[Tensor, Tenso
 
     Source: Zhao et al. 2024, BSQ, equations 11 and 12 (arXiv:2406.07548).
 
-    Example:
+    Examples:
         >>> sure = torch.tensor([[9e9, 9e9], [-9e9, -9e9]])
         >>> each, together = bit_entropy(sure, Valid.of(torch.tensor([True, True])), group=2)
         >>> float(each), float(together.exp())

@@ -47,7 +47,7 @@ def to_bits(indices: Tensor, width: int) -> Tensor:
     Raises:
         CodewordError: an index does not fit into `width` bits, or `width` not into an int64.
 
-    Example:
+    Examples:
         >>> to_bits(torch.tensor([11, 2]), 4)
         tensor([[1, 0, 1, 1],
                 [0, 0, 1, 0]])
@@ -71,7 +71,7 @@ def to_indices(bits: Tensor) -> Tensor:
     Raises:
         CodewordError: other values than these, or more than 63 bits.
 
-    Example:
+    Examples:
         >>> to_indices(torch.tensor([[1, 0, 1, 1], [0, 0, 1, 0]]))
         tensor([11,  2])
     """
@@ -90,7 +90,7 @@ def regroup_bits(bits: Tensor, positions: int) -> Tensor:
     Raises:
         CodewordError: N is not a multiple of `positions`.
 
-    Example:
+    Examples:
         >>> bits = to_bits(torch.tensor([1, 2, 3, 0]), 2)
         >>> to_indices(regroup_bits(bits, 2))
         tensor([ 6, 12])
@@ -110,7 +110,7 @@ def ungroup_bits(bits: Tensor, positions: int) -> Tensor:
     Raises:
         CodewordError: the number of bits is not a multiple of `positions`.
 
-    Example:
+    Examples:
         >>> bits = to_bits(torch.tensor([6, 12]), 4)
         >>> to_indices(ungroup_bits(bits, 2))
         tensor([1, 2, 3, 0])
@@ -136,7 +136,7 @@ def pack_bits(bits: Tensor) -> Tensor:
     Raises:
         CodewordError: other values than 0 and 1.
 
-    Example:
+    Examples:
         >>> pack_bits(torch.tensor([1, 0, 0, 0, 0, 0, 0, 1, 1]))
         tensor([129, 128], dtype=torch.uint8)
     """
@@ -159,7 +159,7 @@ def unpack_bits(data: Tensor, count: int) -> Tensor:
     Raises:
         CodewordError: data that are no bytes, or too few of them.
 
-    Example:
+    Examples:
         >>> unpack_bits(torch.tensor([129, 128], dtype=torch.uint8), 9)
         tensor([1, 0, 0, 0, 0, 0, 0, 1, 1])
     """
@@ -186,7 +186,7 @@ def join_indices(indices: Tensor, sizes: Sequence[int]) -> Tensor:
     Raises:
         CodewordError: the product has more than 2^63 codes, or an index is out of range.
 
-    Example:
+    Examples:
         >>> join_indices(torch.tensor([[1, 2], [3, 0]]), (4, 5))
         tensor([ 7, 15])
     """
@@ -208,7 +208,7 @@ def split_indices(index: Tensor, sizes: Sequence[int]) -> Tensor:
     Raises:
         CodewordError: the product has more than 2^63 codes, or the index is out of its range.
 
-    Example:
+    Examples:
         >>> split_indices(torch.tensor([7, 15]), (4, 5))
         tensor([[1, 2],
                 [3, 0]])
@@ -233,7 +233,7 @@ def relayout(indices: Tensor, source: IndexLayout, target: IndexLayout) -> Tenso
     Raises:
         CodewordError: an unknown order, or fewer than three axes.
 
-    Example:
+    Examples:
         >>> relayout(torch.zeros(2, 50, 8), "bnq", "qbn").shape
         torch.Size([8, 2, 50])
     """

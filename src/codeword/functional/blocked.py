@@ -26,7 +26,7 @@ def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others:
         width: how many pairs a row has, K.
         others: tensors (N, ...) that are cut like the rows.
 
-    Example:
+    Examples:
         >>> rows = torch.ones(5, 2)
         >>> torch.cat(over_blocks(lambda block: 2 * block, rows, 7)).shape
         torch.Size([5, 2])

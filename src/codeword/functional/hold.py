@@ -22,7 +22,7 @@ def hold(value: Tensor) -> Tensor:
     was written to: gradients are wrong, and nothing says so (torch 2.13; pull request 197039 there is about it).
     What an operator that it does not know has returned, it keeps.
 
-    Example:
+    Examples:
         >>> step = torch.tensor(3)
         >>> hold(step) is step, int(torch.ops.codeword.hold(step))
         (True, 3)

@@ -37,7 +37,7 @@ def lloyd(rows: Tensor, codes: Tensor, *, steps: int = 10, weights: Tensor | Non
     Returns:
         the codes after the last step, like `codes` (float32 or wider).
 
-    Example:
+    Examples:
         >>> rows = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
         >>> lloyd(rows, torch.tensor([[0.0], [1.0]]), steps=4).flatten().tolist()
         [0.5, 10.5]
@@ -80,7 +80,7 @@ def kmeans(
     Raises:
         CodewordError: fewer rows than codes, or batches that can be read only once.
 
-    Example:
+    Examples:
         >>> batches = [torch.tensor([[0.0], [1.0]]), torch.tensor([[10.0], [11.0]])]
         >>> kmeans(batches, 2, start="k-means++").flatten().sort().values.tolist()
         [0.5, 10.5]

@@ -19,10 +19,11 @@ def squared_error(rows: Tensor, targets: Tensor, valid: Valid) -> Tensor:
     passes over the data, forward and backward; this makes three.
 
     Args:
-        rows, targets: (N, D), finite.
+        rows: (N, D), finite.
+        targets: (N, D), finite.
         valid: which rows count.
 
-    Example:
+    Examples:
         >>> rows, targets = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.zeros(2, 2)
         >>> squared_error(rows, targets, Valid.of(torch.tensor([True, False])))
         tensor(2.5000)

@@ -60,7 +60,7 @@ def nearest(
         CodewordError: shapes, dtypes or devices that do not fit, an unknown metric, no codes, or k outside 1
             ... K.
 
-    Example:
+    Examples:
         >>> codes = torch.tensor([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]])
         >>> nearest(torch.tensor([[0.9, 1.2], [4.0, 4.5]]), codes)
         tensor([1, 2])

@@ -41,7 +41,7 @@ def progressive_kmeans(
     Source: the progressive dimensions of Faiss's residual quantizer; Liu et al. 2015, "Improved residual vector
     quantization for high-dimensional approximate nearest neighbor search" (arXiv:1509.05195).
 
-    Example:
+    Examples:
         >>> rows = torch.tensor([[0.0, 0.0], [1.0, 0.0], [10.0, 0.0], [11.0, 0.0]])
         >>> progressive_kmeans(rows, 2)[:, 0].sort().values.round().tolist()
         [0.0, 10.0]

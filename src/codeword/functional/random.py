@@ -44,11 +44,11 @@ def new_seed() -> Tensor:
 class Draws(NamedTuple):
     """All the draws of one step.
 
-    Args:
+    Attributes:
         seed: int64 scalar tensor.
         step: int64 scalar tensor on the same device.
 
-    Example:
+    Examples:
         >>> draws = Draws(torch.tensor(7), torch.tensor(0))
         >>> bool((draws.uniform(Stream.NOISE, 5) == draws.uniform(Stream.NOISE, 5)).all())
         True

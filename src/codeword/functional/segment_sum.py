@@ -32,7 +32,7 @@ def segment_sum(
     Raises:
         CodewordError: shapes or dtypes that do not fit.
 
-    Example:
+    Examples:
         >>> rows = torch.tensor([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]])
         >>> counts, sums = segment_sum(rows, torch.tensor([2, 0, 2]), 3)
         >>> counts.tolist(), sums.tolist()

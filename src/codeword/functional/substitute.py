@@ -19,7 +19,7 @@ def substitute(value: Tensor, surrogate: Tensor) -> Tensor:
         value: (...), gets no gradient.
         surrogate: the same shape, gets the gradient of the output unchanged.
 
-    Example:
+    Examples:
         >>> x = torch.tensor([0.3, 1.7], requires_grad=True)
         >>> y = substitute(x.round(), x)
         >>> y.square().sum().backward()

@@ -50,7 +50,7 @@ def usage_of_hits(hits: Tensor, revived: Tensor | None = None) -> Usage:
 class UsageCounter:
     """Counts indices batch by batch, so that usage is that of a whole data set.
 
-    Example:
+    Examples:
         >>> counter = UsageCounter(4)
         >>> counter.add(torch.tensor([0, 0, 1]))
         >>> counter.add(torch.tensor([1, -1]))  # -1: masked, not counted
@@ -89,7 +89,7 @@ def usage(indices: Tensor, codebook_size: int) -> Usage:
         indices: integers of any shape; -1 is left out.
         codebook_size: K.
 
-    Example:
+    Examples:
         >>> used = usage(torch.tensor([0, 1, 2, 3]), codebook_size=8)
         >>> used.perplexity, used.used, used.entropy
         (tensor(4.), tensor(4), tensor(2.))

@@ -18,7 +18,7 @@ def in_range(rows: Tensor, dtype: torch.dtype) -> Tensor:
     That is 7e12 in float32. The squares of as many such rows still have a finite sum, so that no mean, no distance
     and no codebook overflows; one row of 1e30 would leave NaN in all of them for good.
 
-    Example:
+    Examples:
         >>> in_range(torch.tensor([[3.0], [1e30], [torch.nan]]), torch.float32)
         tensor([ True, False, False])
     """
@@ -39,7 +39,7 @@ class Valid(NamedTuple):
         shared: whether other ranks hold rows too.
         before: int64 scalar, the valid rows of earlier batches that are learned from together with this one.
 
-    Example:
+    Examples:
         >>> valid = Valid.of(torch.tensor([True, False, True]))
         >>> valid.take(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([1]))
         tensor([[3.]])

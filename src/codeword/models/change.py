@@ -23,7 +23,7 @@ def disabled(model: nn.Module) -> Iterator[None]:
 
     Projections in and out stay. Indices are -1 and the loss is 0. What was off before stays off afterwards.
 
-    Example:
+    Examples:
         >>> vq = VectorQuantizer(8, 16)
         >>> x = torch.randn(5, 8)
         >>> with disabled(vq):
@@ -101,7 +101,7 @@ def resize(quantizer: VectorQuantizer, codebook_size: int) -> VectorQuantizer:
     Raises:
         CodewordError: a codebook whose transform belongs to its size.
 
-    Example:
+    Examples:
         >>> vq = VectorQuantizer(8, 16)
         >>> out = vq(torch.randn(100, 8))
         >>> resize(vq, 24).codebook.codes.shape

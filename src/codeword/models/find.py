@@ -13,7 +13,7 @@ __all__ = ["codebook_parameters", "find_codebooks", "find_quantizers"]
 def find_quantizers(model: nn.Module) -> dict[str, Quantizer]:
     """The quantizers of a model by the names of their places, those inside others too.
 
-    Example:
+    Examples:
         >>> from codeword import VectorQuantizer
         >>> model = nn.Sequential(nn.Linear(4, 8), VectorQuantizer(8, 16))
         >>> list(find_quantizers(model))

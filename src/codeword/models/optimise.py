@@ -23,7 +23,7 @@ def parameter_groups(
         learning_rate: of all else.
         codebook_learning_rate: None: ten times that.
 
-    Example:
+    Examples:
         >>> from codeword import VectorQuantizer
         >>> from codeword.parts import CodebookLoss, Gradient
         >>> vq = VectorQuantizer(8, 16, codebook=Gradient(), penalties=(CodebookLoss(),))

@@ -31,7 +31,7 @@ def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
         model: or a quantizer.
         enabled: False: do nothing, for the last micro-batch in a loop.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from codeword import VectorQuantizer
         >>> vq = VectorQuantizer(8, 16)
@@ -67,7 +67,7 @@ def finish_sharding(model: nn.Module) -> None:
     Args:
         model: after `fully_shard`.
 
-    Example:
+    Examples:
         >>> from codeword import VectorQuantizer
         >>> model = nn.Sequential(nn.Linear(4, 8), VectorQuantizer(8, 16))
         >>> finish_sharding(model)  # here there is nothing to do

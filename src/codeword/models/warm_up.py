@@ -50,7 +50,7 @@ def warm_up(
     Raises:
         CodewordError: a model without codebooks, an iterator as loader, or a codebook that no batch reaches.
 
-    Example:
+    Examples:
         >>> import codeword
         >>> vq = codeword.VectorQuantizer(4, 8)
         >>> warm_up(vq, [torch.randn(100, 4) for _ in range(3)], batches=2)

@@ -60,7 +60,7 @@ class Seeded(nn.Module):
 class Chance(Seeded):
     """What a quantizer draws beside what its codebook draws.
 
-    Example:
+    Examples:
         >>> chance = Chance()
         >>> chance.advance_()
         >>> int(chance.draws().step)

@@ -24,7 +24,7 @@ class Grid(nn.Module):
         joined: whether the digits of a code are one index; otherwise they are an index each.
         ascending: whether the first place is the least significant one, not the most.
 
-    Example:
+    Examples:
         >>> grid = Grid((3, 2))
         >>> grid.join(torch.tensor([[2, 1]])), grid.split(torch.tensor([5]))
         (tensor([5]), tensor([[2, 1]]))

@@ -59,7 +59,7 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
         CodewordError: a spec that cannot be read, a name that is not listed, an option that does not exist; the
             last line points at the character.
 
-    Example:
+    Examples:
         >>> vq = from_spec("vq16,codebook=ema(decay=0.95)", features=8, dim=1)
         >>> vq.codebook_size, vq.spec
         (16, 'vq16,codebook=ema(decay=0.95)')

@@ -41,7 +41,7 @@ class MemoryCodes(OfCodebook):
 
     Source: memory codes of NWT, Mama et al. 2021 (arXiv:2106.04283); `MQ1d` of quantizer-pytorch.
 
-    Example:
+    Examples:
         >>> memory = MemoryCodes(8, 16).eval()
         >>> out = memory(torch.randn(2, 10, 8))
         >>> out.indices.shape

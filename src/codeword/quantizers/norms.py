@@ -22,7 +22,7 @@ class UnitFeatures(nn.Module):
     Args:
         dim: the axis of the features.
 
-    Example:
+    Examples:
         >>> UnitFeatures()(torch.tensor([[3.0, 4.0]]))
         tensor([[0.6000, 0.8000]])
     """
@@ -45,7 +45,7 @@ class MaxNormFeatures(nn.Module):
         limit: the radius, above 0; 10 in vqtorch.
         dim: the axis of the features.
 
-    Example:
+    Examples:
         >>> MaxNormFeatures(1.0)(torch.tensor([[3.0, 4.0], [0.3, 0.4]]))
         tensor([[0.6000, 0.8000],
                 [0.3000, 0.4000]])

@@ -34,7 +34,7 @@ class RandomProjection(OfCodebook):
 
     Source: Chiu et al. 2022, BEST-RQ (arXiv:2202.01855).
 
-    Example:
+    Examples:
         >>> labels = RandomProjection(80, 8192).encode(torch.randn(2, 100, 80))
         >>> labels.shape
         torch.Size([2, 100])

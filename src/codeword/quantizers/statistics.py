@@ -21,7 +21,7 @@ Kept: TypeAlias = "Tensor | tuple[Kept, ...] | None"
 def exchange(statistics: Statistics) -> Statistics:
     """The sum over all ranks of every tensor of a tree, in one collective.
 
-    Example:
+    Examples:
         >>> exchange((torch.ones(2), None, (torch.zeros(1),)))
         (tensor([1., 1.]), None, (tensor([0.]),))
     """

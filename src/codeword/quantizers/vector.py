@@ -39,7 +39,7 @@ class VectorQuantizer(OfCodebook):
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937).
 
-    Example:
+    Examples:
         >>> vq = VectorQuantizer(features=8, codebook_size=16)
         >>> out = vq(torch.randn(4, 10, 8))
         >>> out.quantized.shape, out.indices.shape, out.loss.shape

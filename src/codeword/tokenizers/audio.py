@@ -43,7 +43,7 @@ class AudioTokenizer(Tokenizer):
         CodewordError: numbers that are too small, a quantizer that cannot serve, a sound that is shorter than a step
             or has not one channel.
 
-    Example:
+    Examples:
         >>> import torch, codeword
         >>> from codeword.tokenizers import AudioTokenizer
         >>> quantizer = codeword.from_spec("rvq3x64", features=8, dim=1)

@@ -38,7 +38,7 @@ def install(tokenizer: Tokenizer, networks: Networks, settings: Mapping[str, Any
     Raises:
         CodewordError: they are no two modules, or do not take or give what the tokenizer needs.
 
-    Example:
+    Examples:
         >>> import codeword
         >>> from codeword.tokenizers import ImageTokenizer
         >>> def patches(settings):

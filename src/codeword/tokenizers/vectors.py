@@ -40,7 +40,7 @@ class VectorTokenizer(Tokenizer):
     Raises:
         CodewordError: a quantizer that cannot serve or has no beam; no network and a size that is not its features.
 
-    Example:
+    Examples:
         >>> import torch, codeword
         >>> vectors = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
         >>> tokenizer = VectorTokenizer.around(codeword.fit(vectors, "rvq2x16"))

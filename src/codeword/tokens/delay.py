@@ -27,7 +27,7 @@ def delay_pattern(tokens: Any, pad: int) -> Any:
     Raises:
         CodewordError: another shape, no whole numbers, `pad` among the tokens or beyond their type.
 
-    Example:
+    Examples:
         >>> delay_pattern([[1, 2, 3], [4, 5, 6], [7, 8, 9]], pad=99)
         array([[ 1,  2,  3, 99, 99],
                [99,  4,  5,  6, 99],
@@ -56,7 +56,7 @@ def undo_delay_pattern(delayed: Any) -> Any:
     Raises:
         CodewordError: no whole numbers (..., stages, steps + stages - 1) with a step at least.
 
-    Example:
+    Examples:
         >>> undo_delay_pattern([[1, 2, 3, 99, 99], [99, 4, 5, 6, 99], [99, 99, 7, 8, 9]])
         array([[1, 2, 3],
                [4, 5, 6],

@@ -21,7 +21,7 @@ class TokenDigest:
     Args:
         header: the header as stored, `Header.to_bytes()`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> digest = TokenDigest(b"{}")
         >>> digest.add("one.png", np.zeros((2, 3), "uint8"))

@@ -21,7 +21,7 @@ Track = Callable[[list[str]], Iterable[str]]
 def shard_name(number: int, count: int) -> str:
     """The name of a file of a folder: how many there are to be is in it, so that a missing one is missed.
 
-    Example:
+    Examples:
         >>> shard_name(3, 20)
         'tokens-00003-of-00020.parquet'
     """
@@ -76,7 +76,7 @@ def read_tokens(path: str | Path, track: Track = iter) -> TokenFile | TokenFolde
     Raises:
         CodewordError: as for `TokenFile` and `TokenFolder`.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from codeword.tokens import write_tokens
         >>> with tempfile.TemporaryDirectory() as folder:

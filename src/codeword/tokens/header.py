@@ -44,7 +44,7 @@ class Header:
     Raises:
         CodewordError: a field has the wrong type, or lies outside of the limits of the format.
 
-    Example:
+    Examples:
         >>> Header(tokenizer="c0de", codebook_sizes=(1024,)).token_type
         'uint16'
         >>> Header(tokenizer="c0de", codebook_sizes=(256, 256), trailing_shape=(2,)).token_type

@@ -43,7 +43,7 @@ class TokenWriter:
     Raises:
         CodewordError: the place cannot be written to, the disk is full, or pyarrow is missing.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from codeword.tokens import read_tokens
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ class TokenWriter:
         Raises:
             CodewordError: as `write`; none of the items is added then.
 
-        Example:
+        Examples:
             >>> import tempfile
             >>> from codeword.tokens import read_tokens
             >>> with tempfile.TemporaryDirectory() as folder:
@@ -195,7 +195,7 @@ def write_tokens(path: str | Path, header: Header, items: Iterable[tuple[str, An
     Raises:
         CodewordError: as for `TokenWriter`.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_tokens(f"{folder}/tokens.parquet", Header("c0de", (16,)), [("one.png", [[1, 2, 3]])])

@@ -102,7 +102,7 @@ class TrainConfig:
         Raises:
             CodewordError: the message says which.
 
-        Example:
+        Examples:
             >>> TrainConfig(steps=0).check()
             Traceback (most recent call last):
             codeword.errors.CodewordError: expected steps of at least 1, but got 0; raise steps

@@ -19,7 +19,7 @@ def pick_device(name: str, number: int = 0) -> str:
     Raises:
         CodewordError: an unknown name, or a device that is not there.
 
-    Example:
+    Examples:
         >>> pick_device("cpu")
         'cpu'
         >>> pick_device("gpu")

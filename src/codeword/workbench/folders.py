@@ -41,7 +41,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 def file_names(names: Iterable[str], suffix: str) -> list[str]:
     """File names for items: the ending becomes `suffix`, or is kept before it where two would get one name.
 
-    Example:
+    Examples:
         >>> file_names(["a/one.jpg", "two.png", "two.jpg"], ".png")
         ['a/one.png', 'two.png', 'two.jpg.png']
     """

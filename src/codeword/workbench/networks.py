@@ -37,7 +37,7 @@ def networks_of(
         function: what makes them.
         name: what files call it; None: module:name, as it was defined.
 
-    Example:
+    Examples:
         >>> def build(config):
         ...     return nn.PixelUnshuffle(config.stride), nn.PixelShuffle(config.stride)
         >>> networks_of(build, "mine:build").name
@@ -58,7 +58,7 @@ def find_networks(name: str | None) -> Networks | None:
     Raises:
         CodewordError: no such module, no such function in it.
 
-    Example:
+    Examples:
         >>> find_networks("nowhere")
         Traceback (most recent call last):
         codeword.errors.CodewordError: expected a function as module:function, but got 'nowhere'; \

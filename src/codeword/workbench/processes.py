@@ -35,7 +35,7 @@ class Launched:
 def launched() -> Launched:
     """What the launcher says: torchrun in the variables RANK, WORLD_SIZE and LOCAL_RANK, MPI in its own.
 
-    Example:
+    Examples:
         >>> launched()
         Launched(rank=0, count=1, local_rank=0)
     """

@@ -54,7 +54,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
     Each item is worked on by one thread alone, so a result does not depend on how many there are. Only a few results
     are held at a time.
 
-    Example:
+    Examples:
         >>> list(in_order(str.upper, ["a", "b", "c"]))
         ['A', 'B', 'C']
     """

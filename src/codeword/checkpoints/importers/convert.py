@@ -66,7 +66,7 @@ def convert(
     Raises:
         CodewordError: an unknown library, option or key, a missing key, another shape: the message names it.
 
-    Example:
+    Examples:
         >>> import torch
         >>> codes = torch.randn(16, 4)
         >>> vq = convert({"quantize.embedding.weight": codes}, library="taming")

@@ -99,7 +99,7 @@ class KeyTable:
     Args:
         rows: see `renamed`, `joined`, `dropped`, `kept`, `made`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> table = KeyTable([renamed("embed", "codes", lambda t: t[0], lambda t: t[None])])
         >>> table = table.under("layers.0.", "quantizers.0.") + KeyTable([kept("seed")])

@@ -29,7 +29,7 @@ class Bitcodes(Facade):
     Returns (forward):
         y like x, and its bits (..., num_bits), int64.
 
-    Example:
+    Examples:
         >>> bitcodes = Bitcodes(features=8, num_bits=4, temperature=10).eval()
         >>> y, bits = bitcodes(torch.randn(1, 6, 8))
         >>> y.shape, bits.shape, bool((bitcodes.from_bits(bits) == y).all())

@@ -16,7 +16,7 @@ def to_decimal(bits: Tensor) -> Tensor:
     Raises:
         CodewordError: other values than 0 and 1, or more than 63 bits.
 
-    Example:
+    Examples:
         >>> import torch
         >>> to_decimal(torch.tensor([[[0, 0, 0, 0], [1, 0, 1, 1]]]))
         tensor([[ 0, 11]])
@@ -30,7 +30,7 @@ def to_bits(indices: Tensor, num_bits: int) -> Tensor:
     Raises:
         CodewordError: a number that is negative or does not fit.
 
-    Example:
+    Examples:
         >>> import torch
         >>> to_bits(torch.tensor([0, 11]), num_bits=4)
         tensor([[0, 0, 0, 0],

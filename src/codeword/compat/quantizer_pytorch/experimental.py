@@ -31,7 +31,7 @@ class MQ1d(Facade):
         quantized [batch_size, channels, length] and info: `indices` [batch_size, 1, length, num_overlaps] and
         `perplexity`, a list of one tensor (1,) for each overlap. Without info where `with_info=False`.
 
-    Example:
+    Examples:
         >>> quantizer = MQ1d(channels=8, codebook_size=16, num_overlaps=2, temperature=1.0).eval()
         >>> x_quantized, info = quantizer(torch.randn(1, 8, 20))
         >>> info["indices"].shape
@@ -84,7 +84,7 @@ class QBit1d(Facade):
         quantized [batch_size, channels, length] and info: `indices` [batch_size, num_layers, length / num_bits] and
         `bits` [batch_size, num_layers, length]. Without info where `with_info=False`.
 
-    Example:
+    Examples:
         >>> quantizer = QBit1d(channels=8, num_bits=4, num_layers=2, temperature=1.0).eval()
         >>> x_quantized, info = quantizer(torch.randn(1, 8, 20))
         >>> info["indices"].shape, info["bits"].shape

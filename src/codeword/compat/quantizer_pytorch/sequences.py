@@ -31,7 +31,7 @@ class Quantizer1d(Stages):
         `rule="budget"`, or a state of the newest version, also `budget` [num_residuals num_groups, codebook_size].
         Without info where `with_info=False`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> quantizer = Quantizer1d(channels=32, num_groups=1, codebook_size=64, num_residuals=2).eval()
         >>> x_quantized, info = quantizer(torch.randn(1, 32, 80))
@@ -74,7 +74,7 @@ class QuantizerChannelwise1d(Stages):
         as `Quantizer1d`, with `indices` [batch_size, channels, length / split_size], and of more than one stage
         [batch_size, channels, length / split_size, num_residuals].
 
-    Example:
+    Examples:
         >>> import torch
         >>> quantizer = QuantizerChannelwise1d(channels=32, split_size=4, num_groups=1, codebook_size=64).eval()
         >>> x_quantized, info = quantizer(torch.randn(1, 32, 80))
@@ -134,7 +134,7 @@ class QuantizerBlock1d(Stages):
     Returns (forward):
         as `Quantizer1d`, with `indices` [batch_size, num_groups length / split_size, num_residuals], group by group.
 
-    Example:
+    Examples:
         >>> import torch
         >>> quantizer = QuantizerBlock1d(channels=32, split_size=4, num_groups=2, codebook_size=64, num_residuals=2)
         >>> x_quantized, info = quantizer.eval()(torch.randn(1, 32, 40))

@@ -18,7 +18,7 @@ class VectorQuantize(VectorQuantizeLayer):
         quantized like x, and (vq_loss, commit_loss), scalars that you weigh: about 0.25 commit_loss, and vq_loss
         where the codes learn by gradient. `encode` gives the indices.
 
-    Example:
+    Examples:
         >>> import torch
         >>> vquantizer = VectorQuantize(8, k=32, ema_loss=True)
         >>> qe, (vq_loss, commit_loss) = vquantizer(torch.randn(1, 16, 16, 8))
@@ -44,7 +44,7 @@ class Binarize(nn.Module):
     Args:
         threshold: what a number must exceed.
 
-    Example:
+    Examples:
         >>> import torch
         >>> Binarize(threshold=0)(torch.tensor([-1.0, 0.0, 2.0]))
         tensor([0., 0., 1.])

@@ -26,7 +26,7 @@ class RandomProjectionQuantizer(Facade):
         norm: whether vectors are normalised first.
         options: those of `VectorQuantize`.
 
-    Example:
+    Examples:
         >>> quantizer = RandomProjectionQuantizer(dim=16, num_codebooks=4, codebook_dim=8, codebook_size=32)
         >>> quantizer(torch.randn(1, 10, 16)).shape
         torch.Size([1, 10, 4])

@@ -54,7 +54,7 @@ class ResidualVQ(Layer):
         quantized like x, indices (..., stages), -1 for those left out, and one loss for each stage (stages,), 0 in
         eval; with `return_all_codes` also the codes (stages, ..., codebook_dim).
 
-    Example:
+    Examples:
         >>> vq = ResidualVQ(dim=8, num_quantizers=4, codebook_size=16)
         >>> quantized, indices, losses, codes = vq(torch.randn(1, 10, 8), return_all_codes=True)
         >>> indices.shape, losses.shape, codes.shape
@@ -123,7 +123,7 @@ class GroupedResidualVQ(Layer):
         quantized like x, indices (groups, ..., stages), losses (groups, stages), 0 in eval; with `return_all_codes`
         also a tuple of the codes (stages, ..., features) of each group.
 
-    Example:
+    Examples:
         >>> vq = GroupedResidualVQ(dim=8, groups=2, num_quantizers=4, codebook_size=16)
         >>> quantized, indices, losses = vq(torch.randn(1, 10, 8))
         >>> indices.shape, losses.shape

@@ -72,7 +72,7 @@ class FSQ(_Grid):
     Returns (forward):
         quantized like z, and indices.
 
-    Example:
+    Examples:
         >>> import torch
         >>> fsq = FSQ(levels=[8, 5, 5, 5])
         >>> xhat, indices = fsq(torch.randn(1, 10, 4))
@@ -123,7 +123,7 @@ class ResidualFSQ(Layer):
     Returns (forward):
         quantized like x, indices (..., stages); with `return_all_codes` also the codes (stages, ..., levels).
 
-    Example:
+    Examples:
         >>> import torch
         >>> fsq = ResidualFSQ(dim=16, levels=[8, 5, 5, 3], num_quantizers=4).eval()
         >>> quantized, indices = fsq(torch.randn(1, 10, 16))
@@ -200,7 +200,7 @@ class LFQ(_Grid):
         num_codebooks, keep_num_codebooks_dim, channel_first: as for `FSQ`; channel_first None: with four axes or more.
         others: refused by name.
 
-    Example:
+    Examples:
         >>> import torch
         >>> lfq = LFQ(codebook_size=16, dim=4, entropy_loss_weight=0.1, diversity_gamma=1.0)
         >>> quantized, indices, loss = lfq(torch.randn(1, 4, 3, 3), inv_temperature=100.0)

@@ -29,7 +29,7 @@ class SimVQ(Layer):
         commitment_weight: of both.
         others: refused by name.
 
-    Example:
+    Examples:
         >>> sim_vq = SimVQ(dim=8, codebook_size=16, rotation_trick=True)
         >>> x = torch.randn(1, 10, 8)
         >>> quantized, indices, loss = sim_vq(x)
@@ -67,7 +67,7 @@ class ResidualSimVQ(Layer):
         num_quantizers: how many stages.
         quantize_dropout, quantize_dropout_cutoff_index: as for `ResidualVQ`.
 
-    Example:
+    Examples:
         >>> sim_vq = ResidualSimVQ(dim=8, num_quantizers=4, codebook_size=16)
         >>> quantized, indices, losses = sim_vq(torch.randn(1, 10, 8))
         >>> indices.shape, losses.shape

@@ -32,7 +32,7 @@ class VectorQuantize(Layer):
         quantized like x, indices of x's shape without features (and with heads behind, if there are several), and
         the loss, a scalar: 0 in eval.
 
-    Example:
+    Examples:
         >>> vq = VectorQuantize(dim=8, codebook_size=16, decay=0.8, commitment_weight=1.0)
         >>> quantized, indices, loss = vq(torch.randn(1, 10, 8))
         >>> quantized.shape, indices.shape, loss.shape

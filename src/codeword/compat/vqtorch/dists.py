@@ -60,7 +60,7 @@ def euclidean_cdist_topk(
         topk: how many; -1 for all.
         half_precision: rounds both sides to half, as the original does; the search is exact for these.
 
-    Example:
+    Examples:
         >>> import torch
         >>> found = euclidean_cdist_topk(torch.zeros(1, 2, 3), torch.eye(3) * torch.arange(1.0, 4.0))
         >>> found["q"].shape, found["d"][0, 0]

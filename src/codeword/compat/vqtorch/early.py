@@ -49,7 +49,7 @@ class VectorQuantize(Layer):
         z_q like z, and misc: `loss`, `q` (..., groups, 1), `d` (..., groups), `z_orig`, `z` and `z_q` like z, and
         `lunif` (None). Batch first, the other axes in the input's order.
 
-    Example:
+    Examples:
         >>> vq = VectorQuantize(feature_size=256, num_codes=512, dist="cosine", groups=4)
         >>> z_q, misc = vq(torch.randn(2, 256, 3, 4))
         >>> z_q.shape, misc["q"].shape, misc["loss"].shape

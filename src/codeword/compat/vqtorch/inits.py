@@ -32,7 +32,7 @@ def codebook_warmup(
     Raises:
         CodewordError: another method, a model without VQ layers, or a loader that cannot be iterated again.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from codeword.compat.vqtorch import VectorQuantize
         >>> vq = VectorQuantize(4, num_codes=8)

@@ -18,7 +18,7 @@ def entropy(x: Tensor, dim: int = -1, eps: float = 1e-8, keepdim: bool = False) 
         eps: is added to each.
         keepdim: whether the axis stays, with size 1.
 
-    Example:
+    Examples:
         >>> import torch
         >>> entropy(torch.tensor([1.0, 1.0, 1.0, 1.0]))
         tensor(1.3863)

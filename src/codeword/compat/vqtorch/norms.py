@@ -35,7 +35,7 @@ def max_norm(
 ) -> Tensor:
     """Vectors with a length of at most `max_norm`.
 
-    Example:
+    Examples:
         >>> max_norm(torch.tensor([30.0, 40.0]))
         tensor([6., 8.])
     """
@@ -64,7 +64,7 @@ class MaxNormConstraint(nn.Module):
 def match_norm(x: Tensor, y: Tensor, dim: int = -1, eps: float = 1e-8) -> Tensor:
     """x with the lengths of y along an axis.
 
-    Example:
+    Examples:
         >>> match_norm(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 10.0]]))
         tensor([[6., 8.]])
     """

@@ -38,7 +38,7 @@ class no_vq:
     Raises:
         CodewordError: without modules: say which.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from codeword.compat.vqtorch import VectorQuant
         >>> model, x = nn.Sequential(VectorQuant(8, 16)), torch.randn(2, 8, 5)

@@ -31,7 +31,10 @@ class InPlaceSGD(Update):
         learning_rate: of the mean over rows and features, so large: a code with the mean share of the rows moves
             2 rate / (K D) of the way to their mean, before momentum.
         momentum: 0 to below 1.
-        init, revival, sync, decay: as for `Gradient`.
+        init: as for `Gradient`.
+        revival: as for `Gradient`.
+        sync: as for `Gradient`.
+        decay: as for `Gradient`.
 
     Source: the alternated optimisation of Huh et al. 2023 (arXiv:2305.08842), with the rates of its example.
     """
@@ -66,8 +69,12 @@ class InPlaceAdam(Update):
 
     Args:
         learning_rate: in units of the features.
-        beta1, beta2: decays of the two moments.
-        init, revival, sync, decay: as for `Gradient`.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        init: as for `Gradient`.
+        revival: as for `Gradient`.
+        sync: as for `Gradient`.
+        decay: as for `Gradient`.
 
     Source: Kingma and Ba 2015 (arXiv:1412.6980), algorithm 1.
     """

@@ -28,7 +28,10 @@ class MeanEMA(Update):
 
     Args:
         decay: g, 0 < g < 1. None: from the load, as for `EMA`.
-        init, revival, sync, gathers_first: as for `EMA`.
+        init: as for `EMA`.
+        revival: as for `EMA`.
+        sync: as for `EMA`.
+        gathers_first: as for `EMA`.
 
     Source: the budgeted vector quantization of quantizer-pytorch.
     """

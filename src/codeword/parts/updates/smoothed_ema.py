@@ -33,7 +33,10 @@ class SmoothedEMA(Update):
         decay: g, 0 < g < 1. None: from the load, as for `EMA`.
         smoothing: e.
         patience: steps without a row after which a code rests, until a row chooses it; None: it never does.
-        init, revival, sync, gathers_first: as for `EMA`.
+        init: as for `EMA`.
+        revival: as for `EMA`.
+        sync: as for `EMA`.
+        gathers_first: as for `EMA`.
 
     Source: pytorch-tools; van den Oord et al. 2017, appendix A.1 (arXiv:1711.00937), with Laplace smoothing.
     """

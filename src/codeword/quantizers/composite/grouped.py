@@ -40,7 +40,7 @@ class Grouped(Parallel):
     Source: Jegou et al. 2011, "Product quantization for nearest neighbor search"; in codecs HiFi-Codec
     (arXiv:2305.02765).
 
-    Example:
+    Examples:
         >>> from codeword import VectorQuantizer
         >>> grouped = Grouped([VectorQuantizer(4, 16) for _ in range(2)])
         >>> out = grouped(torch.randn(2, 10, 8))

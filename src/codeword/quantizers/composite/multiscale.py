@@ -49,7 +49,7 @@ class Multiscale(Successive):
 
     Source: Tian et al. 2024, VAR, algorithms 1 and 2 (arXiv:2404.02905).
 
-    Example:
+    Examples:
         >>> from codeword import VectorQuantizer
         >>> var = Multiscale([VectorQuantizer(8, 16)] * 3, sizes=((1, 1), (2, 2), (4, 4)), dim=1)
         >>> out = var(torch.randn(3, 8, 4, 4))

@@ -34,7 +34,7 @@ class Overlapped(Parallel):
 
     Source: `MQ1d` of quantizer-pytorch.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from codeword import MemoryCodes
         >>> overlapped = Overlapped([MemoryCodes(8, 16) for _ in range(3)]).eval()

@@ -52,7 +52,7 @@ class Residual(Successive):
     Source: Zeghidour et al. 2021, SoundStream, with its quantizer dropout (arXiv:2107.03312); Lee et al. 2022
     (arXiv:2203.01941); beam search Babenko and Lempitsky 2014.
 
-    Example:
+    Examples:
         >>> from codeword import VectorQuantizer
         >>> rvq = Residual([VectorQuantizer(8, 16) for _ in range(4)])
         >>> out = rvq(torch.randn(2, 10, 8))

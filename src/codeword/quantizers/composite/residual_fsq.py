@@ -45,7 +45,7 @@ class ResidualFSQ(Residual):
     Source: in this form vector-quantize-pytorch's ResidualFSQ, for which the same indices come out; with other scales
     Parker et al. 2024 (arXiv:2411.19842), section 3.2.
 
-    Example:
+    Examples:
         >>> import torch
         >>> rfsq = ResidualFSQ(4, (8, 5, 5, 5), 3)
         >>> out = rfsq(torch.randn(2, 10, 4))

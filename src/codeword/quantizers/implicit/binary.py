@@ -21,7 +21,7 @@ class Binarize(Implicit):
         threshold: what a number must exceed to become 1.
         dim: the axis of the features.
 
-    Example:
+    Examples:
         >>> import torch
         >>> binarize = Binarize(3, threshold=0.5)
         >>> x = torch.tensor([[0.4, 0.5, 0.6]], requires_grad=True)

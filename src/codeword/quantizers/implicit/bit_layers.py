@@ -32,7 +32,7 @@ class BitLayers(Bitcodes):
 
     Source: `QBit1d` of quantizer-pytorch; Jang et al. 2016 (arXiv:1611.01144) for the gradient.
 
-    Example:
+    Examples:
         >>> layers = BitLayers(features=8, bits=4).eval()
         >>> out = layers(torch.randn(1, 6, 8))
         >>> out.indices.shape

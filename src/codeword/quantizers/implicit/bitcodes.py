@@ -41,7 +41,7 @@ class Bitcodes(OfCodebook):
 
     Source: bitcodes-pytorch; Jang et al. 2016 (arXiv:1611.01144) for the gradient.
 
-    Example:
+    Examples:
         >>> bitcodes = Bitcodes(features=8, bits=4, temperature=10.0).eval()
         >>> out = bitcodes(torch.randn(1, 6, 8))
         >>> out.indices.shape

@@ -100,7 +100,7 @@ class LFQ(_Signs):
 
     Source: Yu et al. 2023, MAGVIT-v2 (arXiv:2310.05737).
 
-    Example:
+    Examples:
         >>> import torch
         >>> lfq = LFQ(18, 18)
         >>> out = lfq(torch.randn(2, 10, 18))
@@ -132,7 +132,7 @@ class BSQ(_Signs):
 
     Source: Zhao et al. 2024 (arXiv:2406.07548).
 
-    Example:
+    Examples:
         >>> import torch
         >>> bsq = BSQ(4, 4)
         >>> bsq(torch.tensor([[3.0, -0.1, 0.0, 2.0]])).quantized

@@ -41,7 +41,7 @@ class FSQ(Implicit):
 
     Source: Mentzer et al. 2023 (arXiv:2309.15505).
 
-    Example:
+    Examples:
         >>> fsq = FSQ(4, (8, 5, 5, 5))
         >>> fsq.codebook_size
         1000

@@ -27,7 +27,7 @@ class Patches(Layout):
     Raises:
         CodewordError: sizes that do not fit together, or a picture that is refused.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from codeword import VectorQuantizer
         >>> quantizer = Patches(VectorQuantizer(12, 64), channels=3, size=(2, 2)).eval()

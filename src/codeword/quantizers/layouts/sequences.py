@@ -30,7 +30,7 @@ class Channelwise(Layout):
     Raises:
         CodewordError: sizes that do not fit together, or a length that is refused.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from codeword import VectorQuantizer
         >>> quantizer = Channelwise(VectorQuantizer(4, 1024), channels=32, split=4).eval()
@@ -92,7 +92,7 @@ class Blockwise(Layout):
     Raises:
         CodewordError: sizes that do not fit together, or a length that is refused.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from codeword import VectorQuantizer
         >>> quantizer = Blockwise(VectorQuantizer(32, 1024), channels=32, split=4, groups=4).eval()

@@ -58,7 +58,7 @@ def parse(text: str) -> Call:
     Raises:
         CodewordError: with a pointer at the character where it stops making sense.
 
-    Example:
+    Examples:
         >>> parse("vq16,codebook=ema(decay=0.9)").sizes
         (16,)
     """
@@ -69,7 +69,7 @@ def parse(text: str) -> Call:
 def write(call: Call) -> str:
     """The text of a tree: the inverse of `parse`.
 
-    Example:
+    Examples:
         >>> write(parse("vq16, codebook = ema( 0.9 )"))
         'vq16,codebook=ema(0.9)'
     """

@@ -27,7 +27,7 @@ def spec_in_full(quantizer: Quantizer) -> str:
     Raises:
         CodewordError: a quantizer of a class that has no name in specs, here or further in.
 
-    Example:
+    Examples:
         >>> from codeword import from_spec
         >>> spec_in_full(from_spec("fsq8-5-5", features=3))
         'fsq8-5-5,bound=tanh(...),noise=0.0'

@@ -31,7 +31,7 @@ def si_sdr(reference: Tensor, estimate: Tensor, floor: float = 0.0) -> Tensor:
     Raises:
         CodewordError: the shapes differ.
 
-    Example:
+    Examples:
         >>> import torch
         >>> reference = torch.tensor([1.0, -1.0, 1.0, -1.0])
         >>> round(si_sdr(reference, torch.tensor([3.0, -1.0, 1.0, -3.0])).item(), 2)
@@ -53,7 +53,7 @@ def relative_error(reference: Tensor, estimate: Tensor) -> Tensor:
     10 log10((|e - s|^2 + f) / (|s|^2 + f)) with mean powers and a floor f of -60 dB, so that silence has an error too
     and quiet sounds do not outweigh all others.
 
-    Example:
+    Examples:
         >>> import torch
         >>> round(relative_error(torch.ones(4), torch.full((4,), 0.9)).item(), 2)
         -20.0

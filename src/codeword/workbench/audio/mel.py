@@ -28,7 +28,7 @@ def mel_bank(sample_rate: int, window: int, bands: int) -> Tensor:
     Returns:
         (bands, window // 2 + 1), float32.
 
-    Example:
+    Examples:
         >>> mel_bank(8000, 256, 40).shape
         torch.Size([40, 129])
     """
@@ -51,7 +51,7 @@ class MelDistance(nn.Module):
         seconds: of a window.
         bands: how many; fewer where the window is too short to tell them apart.
 
-    Example:
+    Examples:
         >>> import torch
         >>> sound = torch.sin(torch.arange(4000) * 0.3)
         >>> distance = MelDistance(8000)

@@ -141,7 +141,7 @@ def stored_values(folder: Path) -> dict[str, Any] | None:
 def folder_name(spec: str) -> str:
     """A name for the run of a spec: the spec itself, as far as a name may have its characters.
 
-    Example:
+    Examples:
         >>> folder_name("vq1024,cosine"), folder_name("gvq2x(rvq4x256)")
         ('vq1024_cosine', 'gvq2x_rvq4x256-386482')
     """
@@ -155,7 +155,7 @@ def folder_name(spec: str) -> str:
 def frontier(points: Mapping[str, tuple[float, float]]) -> set[str]:
     """The names of the points (cost, quality) that no other dominates: none is as good at less, or better at no more.
 
-    Example:
+    Examples:
         >>> sorted(frontier({"a": (1, 5), "b": (2, 7), "c": (2, 6), "d": (3, 7)}))
         ['a', 'b']
     """

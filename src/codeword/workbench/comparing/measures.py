@@ -60,7 +60,7 @@ def coverage(counts: np.ndarray, size: int) -> list[float]:
         counts: of the codes that occur.
         size: how many codes there are.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> coverage(np.array([30, 10]), 4)[12:26:13]
         [0.72, 1.0]

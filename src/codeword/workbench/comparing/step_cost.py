@@ -54,7 +54,7 @@ def peak_bytes(work: Callable[[], object], device: str) -> int:
 
     On CUDA it is what torch's allocator counts; on the CPU the profiler's record of each tensor made and freed.
 
-    Example:
+    Examples:
         >>> peak_bytes(lambda: torch.zeros(1000) + torch.zeros(1000), "cpu")
         12000
     """

@@ -44,7 +44,7 @@ class _Frame(NamedTuple):
 def line_chart(title: str, series: Sequence[Series], x_name: str, y_name: str) -> str:
     """Lines over a common axis; what is not finite is left out.
 
-    Example:
+    Examples:
         >>> '<polyline class="line s0"' in line_chart("loss", [Series("a", [(0, 1), (1, 2)])], "step", "loss")
         True
     """
@@ -142,7 +142,7 @@ def _write(svg: xml.Element, x: float, y: float, text: str, anchor: str) -> None
 def _ticks(low: float, high: float, least: float = 0.0) -> list[float]:
     """Round numbers within a range, three to six of them, or fewer where they are to be `least` apart.
 
-    Example:
+    Examples:
         >>> _ticks(0, 87), _ticks(13.2, 14.1)
         ([0, 20, 40, 60, 80], [13.2, 13.4, 13.6, 13.8, 14.0])
     """

@@ -61,7 +61,7 @@ def codebooks(quantizer: Quantizer, use: CodeUse) -> tuple[list[Codebook], int]:
 def components(vectors: np.ndarray) -> tuple[np.ndarray, float]:
     """Vectors (N, D) on their first two principal components, and the share of the variance that these keep.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> places, kept = components(np.array([[0.0, 0, 0], [4, 0, 0], [2, 1, 0], [2, -1, 0]]))
         >>> np.abs(places).round(6).tolist(), round(kept, 6)

@@ -66,7 +66,7 @@ def exhibits(tokenizer: ItemTokenizer, items: Items) -> list[Exhibit]:
 def say_figure(figure: Figure, value: float) -> str:
     """A figure with its unit.
 
-    Example:
+    Examples:
         >>> say_figure(Figure("psnr", "PSNR dB", 2), 23.456)
         'PSNR dB 23.46'
     """
@@ -76,7 +76,7 @@ def say_figure(figure: Figure, value: float) -> str:
 def data_address(content: bytes, kind: str) -> str:
     """The address of something that is in the page itself.
 
-    Example:
+    Examples:
         >>> data_address(b"abc", "text/plain")
         'data:text/plain;base64,YWJj'
     """

@@ -78,7 +78,7 @@ def _of_comparison(run: Run, settings: dict[str, Any]) -> Facts | None:
 def command_of(data: str, config: TrainConfig, kind: str) -> str | None:
     """The words that train such a run: what differs from the recipe of the kind; None: no words say it.
 
-    Example:
+    Examples:
         >>> command_of("my photos", TrainConfig(steps=9, shuffle_colours=True), "image")
         "codeword train 'my photos' --out NEW_RUN --steps 9 --shuffle-colours"
     """

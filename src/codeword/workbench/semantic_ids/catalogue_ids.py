@@ -26,7 +26,7 @@ GROUPED = 2**11  # vectors that are balanced at once
 def number_equals(rows: Tensor) -> Tensor:
     """The number of each row among those that are equal to it, in their order, from 0.
 
-    Example:
+    Examples:
         >>> number_equals(torch.tensor([[1, 2], [3, 4], [1, 2], [1, 2]]))
         tensor([0, 0, 1, 2])
     """

@@ -31,7 +31,7 @@ class CodeUse:
     Args:
         codebooks: how many tokens a position has.
 
-    Example:
+    Examples:
         >>> use = CodeUse(codebooks=2)
         >>> use.add(np.array([[0, 7], [1, 7], [2, 7], [3, 7]]))
         >>> use.perplexity, use.used
@@ -73,7 +73,7 @@ class CodeUse:
 def say_codes(codebook_sizes: Sequence[int]) -> str:
     """How many codes there are, in words.
 
-    Example:
+    Examples:
         >>> say_codes((1024,)), say_codes((256,) * 4), say_codes((9, 4)), say_codes((2**40,))
         ('1024 codes', '4 x 256 codes', '9, 4 codes', '2^40 codes')
     """

@@ -30,7 +30,7 @@ class EntropyCoder:
     Raises:
         CodewordError: constriction is missing.
 
-    Example:
+    Examples:
         >>> coder = EntropyCoder(1024)
         >>> coder.add(np.full(100_000, 7))
         >>> coder.finish() < 1000  # plain, these would be 200,000

@@ -61,7 +61,8 @@ def encode_with_ray(
     The machines of a cluster see the run, the pictures and the output under the same paths.
 
     Args:
-        job, shards: what to encode; `job.device` is auto, cpu or cuda: Ray gives each worker one of its own.
+        job: what to encode; `job.device` is auto, cpu or cuda: Ray gives each worker one of its own.
+        shards: the parts of it that are not there yet.
         address: of a cluster, as `ray.init` takes it; None: one of this machine, for as long as it is needed.
         workers: how many at once; None: one for each core, or for each GPU with `job.device` cuda.
 

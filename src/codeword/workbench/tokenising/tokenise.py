@@ -101,7 +101,7 @@ class ItemTokenizer:
 def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """The items in lists of `size`, the last of which may be shorter.
 
-    Example:
+    Examples:
         >>> list(groups("abcde", 2))
         [['a', 'b'], ['c', 'd'], ['e']]
     """

@@ -28,7 +28,7 @@ class Average:
 
     Source: Polyak and Juditsky 1992; the form with a rising decay is that of TensorFlow's ExponentialMovingAverage.
 
-    Example:
+    Examples:
         >>> import codeword
         >>> from codeword.tokenizers import ImageTokenizer
         >>> tokenizer = ImageTokenizer(codeword.VectorQuantizer(4, 8, dim=1), width=4)

@@ -57,7 +57,7 @@ def demo(steps: int = 4500, minutes: float = 3.2) -> TrainConfig:
         steps: training steps.
         minutes: the longest that training may take, on a slower machine.
 
-    Example:
+    Examples:
         >>> demo().quantizer
         'vq1024'
     """

@@ -24,7 +24,7 @@ def learning_rate(config: TrainConfig, step: int, share: float) -> float:
         step: how many steps were made.
         share: of the run that is done, by steps or by time: 0 to 1.
 
-    Example:
+    Examples:
         >>> config = TrainConfig(steps=100, learning_rate=1.0, warm_up=0.1, schedule="linear")
         >>> [round(learning_rate(config, step, step / 100), 3) for step in (0, 4, 9, 50, 100)]
         [0.1, 0.48, 0.91, 0.5, 0.0]

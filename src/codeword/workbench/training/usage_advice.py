@@ -21,7 +21,7 @@ LOW = 0.25  # of the codes that could have been used
 def is_time(step: int, steps: int) -> bool:
     """Whether enough was trained to judge by: the first codes have met an encoder that has learned something.
 
-    Example:
+    Examples:
         >>> is_time(499, 100_000), is_time(500, 100_000), is_time(200, 2000), is_time(199, 300)
         (False, True, True, False)
     """
@@ -38,7 +38,7 @@ def is_low(usage: Usage, rows: int) -> bool:
         usage: of the rows, fields of shape (codebooks, ...) or ().
         rows: how many vectors were quantized.
 
-    Example:
+    Examples:
         >>> from codeword.functional import usage
         >>> is_low(usage(torch.arange(100), codebook_size=1024), rows=100)
         False
@@ -55,7 +55,7 @@ def is_low(usage: Usage, rows: int) -> bool:
 def advise(quantizer: Quantizer) -> str:
     """What to try with a quantizer whose codes are not used, in a few words.
 
-    Example:
+    Examples:
         >>> from codeword import from_spec
         >>> advise(from_spec("vq64,codebook=ema(revival=none)", features=4))
         'leave out revival=none, so that dead codes move to where vectors are'

@@ -45,7 +45,7 @@ class VectorQuant(vq.VectorQuant):
     Returns (forward):
         z_q like z, and info as in vqtorch, with `perplexity` (of the batch) and `active_ratio` (percent, a float).
 
-    Example:
+    Examples:
         >>> layer = VectorQuant(32, num_codes=64, use_learnable_gamma=True, gamma_policy="personalize")
         >>> z_q, info = layer(torch.randn(2, 32, 7, 7))
         >>> z_q.shape, info["q"].shape, info["active_ratio"] > 0

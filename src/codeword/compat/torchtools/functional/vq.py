@@ -21,7 +21,7 @@ class vector_quantize:
             x: (N, F).
             codebook: (K, F).
 
-        Example:
+        Examples:
             >>> import torch
             >>> codes = torch.tensor([[0.0], [1.0]])
             >>> vector_quantize.apply(torch.tensor([[0.2], [0.8], [0.9]]), codes)
@@ -41,7 +41,7 @@ class binarize:
     def apply(x: Tensor, threshold: float = 0.5) -> Tensor:
         """Zeros and ones of x's shape and dtype.
 
-        Example:
+        Examples:
             >>> import torch
             >>> binarize.apply(torch.tensor([0.4, 0.5, 0.6]))
             tensor([0., 0., 1.])

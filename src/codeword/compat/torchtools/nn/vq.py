@@ -25,7 +25,7 @@ class VectorQuantize(VectorQuantizeLayer):
     Returns (forward):
         quantized like x, (vq_loss, commit_loss), scalars that you weigh, and the indices, x's shape without `dim`.
 
-    Example:
+    Examples:
         >>> vq = VectorQuantize(8, k=32)
         >>> q, (vq_loss, commit_loss), indices = vq(torch.randn(2, 8, 4, 5), dim=1)
         >>> q.shape, indices.shape, bool((vq.idx2vq(indices, dim=1) == q).all())
@@ -55,7 +55,7 @@ class FSQ(Facade):
     Returns (forward):
         the quantized numbers like x, and the indices, x's shape without `dim`, the first number least significant.
 
-    Example:
+    Examples:
         >>> fsq = FSQ([8, 5, 5, 5])
         >>> q, indices = fsq(torch.randn(2, 7, 4))
         >>> q.shape, indices.shape, bool((fsq.idx_to_vq(indices) == q).all())

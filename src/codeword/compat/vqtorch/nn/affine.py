@@ -33,7 +33,7 @@ class AffineTransform(nn.Module):
 
     Source: Huh et al. 2023 (arXiv:2305.08842), section 3.1, as in vqtorch.
 
-    Example:
+    Examples:
         >>> transform = AffineTransform(4, lr_scale=2.0)
         >>> bool((transform(torch.ones(8, 4)) == 1).all())
         True

@@ -63,7 +63,7 @@ class GroupVectorQuant(Several):
         share: whether all have the same codes; otherwise indices of a group follow those of the groups before it.
         options: as for `VectorQuant`; `reduction` is "none" unless you say otherwise.
 
-    Example:
+    Examples:
         >>> import torch
         >>> vq = GroupVectorQuant(feature_size=32, num_codes=64, groups=4, share=False)
         >>> z_q, info = vq(torch.randn(2, 32, 5, 5))

@@ -47,7 +47,7 @@ class MaxVecPool2d(_VecPool2d):
     Args:
         args, options: `kernel_size=3, stride=2, padding=2, dilation=1`.
 
-    Example:
+    Examples:
         >>> MaxVecPool2d(2, 2, 0)(torch.tensor([[[[3.0, 0.0]] * 2, [[4.0, 1.0]] * 2]])).flatten()
         tensor([3., 4.])
     """

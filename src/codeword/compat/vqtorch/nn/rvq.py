@@ -28,7 +28,7 @@ class ResidualVectorQuant(Several):
     Returns (forward):
         as `VectorQuant`, with `z_res` (..., groups + 1, features), what is left before each stage and after the last.
 
-    Example:
+    Examples:
         >>> vq = ResidualVectorQuant(feature_size=32, num_codes=64, groups=4)
         >>> z_q, info = vq(torch.randn(2, 32, 5, 5))
         >>> info["q"].shape, info["z_res"].shape

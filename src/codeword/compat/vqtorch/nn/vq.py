@@ -45,7 +45,7 @@ class VectorQuant(Layer):
         z_q like z, and info: `z` and `z_q` (..., groups, features of a group), `d` (the distance) and `q` (the
         index) (..., groups), `loss`, `perplexity` (None). Batch first, the other axes in the input's order.
 
-    Example:
+    Examples:
         >>> vq = VectorQuant(feature_size=32, num_codes=64, beta=0.98, kmeans_init=True, dim=-1)
         >>> z_q, info = vq(torch.randn(2, 100, 32))
         >>> z_q.shape, info["q"].shape, info["loss"].shape

@@ -79,7 +79,7 @@ class ReplaceLRU:
 def lru_replacement(vq_module: nn.Module, rho: float = 1e-4, timeout: int = 100) -> nn.Module:
     """Let a layer replace codes that are not used; see `ReplaceLRU`.
 
-    Example:
+    Examples:
         >>> from codeword.compat.vqtorch.nn import VectorQuant
         >>> vq = lru_replacement(VectorQuant(8, 16), timeout=20)
         >>> vq._counts[:2]
