@@ -18,6 +18,7 @@ import codeword
 from codeword.cli import main
 from codeword.files import TEMPORARY
 from codeword.workbench.data import save_png
+from codeword.workbench.training.run import Run
 
 TINY = "--steps 4 --batch 2 --size 16 --width 8 --features 4 --codes 16 --stride 4 --threads 1".split()  # noqa: SIM905
 SPECS = (
@@ -101,6 +102,39 @@ def test_what_a_killed_encoder_left_is_no_obstacle(scene: Path) -> None:
     out.mkdir()
     (out / TEMPORARY.replace("*", "0123456789ab")).write_bytes(b"half")
     assert main(["encode", str(scene / "run"), str(scene / "pictures"), "--out", str(out)]) == 0
+
+
+@pytest.fixture
+def fit_words(tmp_path: Path) -> list[str]:
+    np.save(tmp_path / "vectors.npy", np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32))
+    return ["fit", str(tmp_path / "vectors.npy"), "--quantizer", "vq8", "--out", str(tmp_path / "run")]
+
+
+def test_what_a_killed_fit_left_is_no_obstacle(fit_words: list[str], tmp_path: Path) -> None:
+    """Killed between its config and its weights; a config of another program is no such thing."""
+    config, weights = tmp_path / "run" / "config.json", tmp_path / "run" / "model.safetensors"
+    assert main(fit_words) == 0
+    whole = contents(config.parent)
+    weights.unlink()
+    assert main(fit_words) == 0
+    assert contents(config.parent) == whole
+    weights.unlink()
+    config.write_text("{}")
+    assert main(fit_words) == 2
+    assert config.read_text() == "{}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such lock")
+def test_fit_where_another_is_at_work(fit_words, tmp_path, capsys):
+    """Refused before it works for hours; and a folder in which nothing came about goes again."""
+    with Run(tmp_path / "run").claimed():
+        assert main(fit_words) == 2
+        assert "another codeword is at work" in capsys.readouterr().err
+        assert (tmp_path / "run").is_dir()
+    assert not (tmp_path / "run").exists()
+    assert main([*fit_words, "--beam", "0"]) == 2
+    assert not (tmp_path / "run").exists()
+    assert main(fit_words) == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such lock")

@@ -58,8 +58,9 @@ class Fit:
         def track(blocks: Iterable[Block], what: str) -> Iterator[Block]:
             return console.track(blocks, what, total=vectors.block_count)
 
-        fitted = fit_vectors(vectors, self.settings, track)
         with run.claimed():
+            run.check_free()  # another may have ended since
+            fitted = fit_vectors(vectors, self.settings, track)
             report = write_fit(run.folder, vectors, self.settings, fitted, track)
         if self.json:
             sys.stdout.write(json.dumps({"path": str(self.out), **report}) + "\n")

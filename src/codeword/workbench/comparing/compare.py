@@ -149,7 +149,8 @@ def _fit(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dic
         tokenizer = VectorTokenizer.around(fit((rows - mean) / scale, spec, seed=config.seed))
     seconds = time.monotonic() - started
     tokenizer.standardize_(mean, scale)
-    save(tokenizer, folder)
+    with Run(folder).claimed():
+        save(tokenizer, folder)
     return _measure(task, ItemTokenizer(tokenizer)) | {"seconds": seconds, "fitted_to": len(rows)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from codeword.errors import CodewordError
 from codeword.workbench.data.vector_batches import VectorBatches
 from codeword.workbench.media import Batches
 
-__all__ = ["batches_ahead"]
+__all__ = ["batches_ahead", "losing_workers"]
 
 
 class _Steps(Dataset[Any]):
@@ -55,6 +56,26 @@ def batches_ahead(batches: Batches, begin: int, end: int, workers: int) -> Itera
         generator=torch.Generator().manual_seed(0),  # else torch's own one would be drawn from
     )
     return map(_checked, loader)
+
+
+@contextmanager
+def losing_workers() -> Iterator[None]:
+    """Say in a line that a worker died in the block, or what it raised.
+
+    torch raises it from a handler of signals, so anywhere in the block, not just where a batch is wanted.
+
+    Raises:
+        CodewordError: instead of what torch raises.
+    """
+    try:
+        yield
+    except Exception as error:  # a worker's own error comes back in its own class
+        lines = str(error).strip().splitlines()
+        if not lines or "DataLoader worker" not in str(error):
+            raise
+        expected = "workers that live as long as the training"
+        remedy = "go on with --resume, with fewer --workers if memory ran out; the last checkpoint is whole"
+        raise CodewordError.of(expected, lines[-1][:200], remedy) from error
 
 
 def _checked(batch: Tensor | CodewordError) -> Tensor:

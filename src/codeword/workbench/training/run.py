@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from codeword.checkpoints.checkpoint import WEIGHTS
+from codeword.checkpoints.config import CONFIG, parse_config
 from codeword.errors import CodewordError
 from codeword.files import TEMPORARY, make_folder, write_whole
 from codeword.workbench.config import TrainConfig
@@ -35,35 +37,50 @@ class Run:
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is something to resume; a run that stopped at its very start has only settings."""
-        return (self.folder / "model.safetensors").exists()
+        return (self.folder / WEIGHTS).exists()
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Keep the folder to this process, so that two runs never mix in it, until it ends, however it does.
 
+        A folder that was made for this, and in which nothing was written, goes again.
+
         Raises:
             CodewordError: another process is training there.
         """
+        new = not self.folder.exists()
         handle = os.open(make_folder(self.folder), os.O_RDONLY)
         try:
             _lock(handle, self.folder)
             for left in self.folder.glob(TEMPORARY):  # by one that was killed: nobody else writes here now
                 left.unlink(missing_ok=True)
-            yield
+            try:
+                yield
+            finally:
+                if new:
+                    with suppress(OSError):  # what there is in it stays
+                        self.folder.rmdir()
         finally:
             os.close(handle)
 
     def check_free(self) -> None:
         """Raise a CodewordError if the folder has a run, or a tokenizer, already."""
-        taken = [
-            name for name in (SETTINGS, "config.json", "model.safetensors") if (self.folder / name).exists()
-        ]
-        if taken:
+        taken = [name for name in (SETTINGS, CONFIG, WEIGHTS) if (self.folder / name).exists()]
+        if taken and not (taken == [CONFIG] and self._was_killed()):
+            more = ", or --resume to go on with that run" if self.started else ""
             raise CodewordError.of(
                 "a folder without a run in it",
                 f"{self.folder}, which has {taken[0]}",
-                "pass another --out, or --resume to go on with that run",
+                f"pass another --out{more}",
             )
+
+    def _was_killed(self) -> bool:
+        """Whether config.json, which is all there is, is of a process that was killed before it wrote the weights."""
+        try:
+            parse_config((self.folder / CONFIG).read_bytes())
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return False  # of another program
+        return True
 
     def create(self, data: str, config: TrainConfig, processes: int = 1) -> None:
         """Write down what a new run is made of, and how many processes make it.
@@ -133,6 +150,8 @@ def _lock(handle: int, folder: Path) -> None:
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(handle), os.stat(folder)):
+            raise OSError("another folder of that name")
     except OSError as error:
         raise CodewordError.of(
             "a run folder that nobody trains into",
