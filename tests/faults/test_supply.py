@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 OPTIONAL = {
     "accelerate",
     "faiss",
@@ -114,18 +115,20 @@ def test_the_guards_do_guard():
     assert "RuntimeError: socket." in called.stderr
 
 
-def test_two_packages_are_required():
+def required() -> dict[str, str]:
+    """The packages that codeword depends on, each with the lowest version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {requirement.partition(">")[0] for requirement in project["dependencies"]}
-    assert names == {"torch", "safetensors"}
+    return dict(requirement.split(">=") for requirement in project["dependencies"])
+
+
+def test_two_packages_are_required():
+    assert set(required()) == {"torch", "safetensors"}
 
 
 @pytest.mark.slow
 def test_wheel_and_sdist_install_into_an_empty_environment(tmp_path):
     """Built from the sources, and from the sdist; what is installed imports and runs, with the torch that is here."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path / "wheel", ROOT], check=True)
-    (wheel,) = (tmp_path / "wheel").glob("codeword-*.whl")
+    wheel = build_wheel(tmp_path / "wheel")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert all(name.startswith(("codeword/", "codeword-")) for name in names)
@@ -145,15 +148,35 @@ def test_wheel_and_sdist_install_into_an_empty_environment(tmp_path):
         check_install(package, tmp_path / f"environment {number}")
 
 
-def check_install(package: Path, folder: Path) -> None:
-    """Install without dependencies into a new environment that sees the torch of this one, and train a little."""
+@pytest.mark.soak
+@pytest.mark.parametrize("torch", [f"torch=={required()['torch']}.*", "torch"], ids=["lowest", "newest"])
+def test_lowest_and_newest_torch(torch, tmp_path):
+    """From the registry, with all that depends on it: gigabytes, since the usual torch for Linux brings CUDA along."""
+    found = [*PIP, "install", "--dry-run", "--ignore-installed", "--no-deps", torch]
+    if subprocess.run(found, capture_output=True, check=False).returncode:
+        pytest.skip(f"no registry within reach has {torch}")
+    check_install(build_wheel(tmp_path), tmp_path / "environment", torch)
+
+
+def build_wheel(folder: Path) -> Path:
+    subprocess.run([*PIP, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
+    (wheel,) = folder.glob("codeword-*.whl")
+    return wheel
+
+
+def check_install(package: Path, folder: Path, torch: str | None = None) -> None:
+    """Install into a new environment, and train a little there.
+
+    Without a torch to install it sees the one of this environment, and is installed without dependencies.
+    """
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", package], check=True)
-    here = sysconfig.get_path("purelib")
-    (place,) = folder.glob("lib/python*/site-packages")
-    # After its own packages, and without the editable codeword that a .pth file there would put in front.
-    (place / "torch_of_the_tests.pth").write_text(f"{here}\n")
+    packages = ["--no-deps", package] if torch is None else [torch, package]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    if torch is None:
+        (place,) = folder.glob("lib/python*/site-packages")
+        # After its own packages, and without the editable codeword that a .pth file there would put in front.
+        (place / "torch_of_the_tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     code = (
         textwrap.dedent(WORK).format(guard="")
         + "\nassert 'environment' in codeword.__file__, codeword.__file__\n"
