@@ -55,15 +55,15 @@ def ready() -> None:
 
 
 def play(asked: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A scene in this process."""
+    """A scene in this process; its own files are in the folder, what all share beside it."""
     draw, times = Random(asked["seed"]), asked["times"]
-    command = COMMANDS[asked["command"]](folder)
+    command = COMMANDS[asked["command"]](folder.parent)
     if asked["scene"] == "kill":
         return kill(command, draw, times, folder)
     if asked["scene"] == "lose a worker":
         return lose_a_worker(command, draw, times, folder)
     kind = {"disk": room.Disk, "limit": room.Limit}[asked["scene"]]
-    return fill(command, draw, times, folder, kind(folder / "room"))
+    return fill(command, draw, times, kind(folder / "room"))
 
 
 def answer(asked: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from codeword.cli import main
 
-__all__ = ["Child", "Ended", "KillAt", "count_operations", "run"]
+__all__ = ["LIMIT", "Child", "Ended", "KillAt", "count_operations", "run"]
 
 LIMIT = 300.0  # seconds; a command that is not done by then says where each of its threads stands, and ends
 OPERATIONS = ("fsync", "replace", "unlink")

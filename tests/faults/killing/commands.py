@@ -16,10 +16,10 @@ TINY = "--batch 2 --size 16 --width 8 --features 4 --stride 4 --threads 1".split
 
 
 class Command:
-    """A command with data of its own.
+    """A command and its data.
 
     Args:
-        folder: for the data.
+        folder: for the data, which are there once for all scenes.
     """
 
     name = ""
@@ -28,6 +28,7 @@ class Command:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.straight = folder / f"straight {self.name}"
 
     def words(self, out: Path) -> list[str]:
         """What to type, given what there is already."""
@@ -55,28 +56,17 @@ class Command:
 class Train(Command):
     """A checkpoint after each step."""
 
-    name, steps = "train", "30"
+    name, steps = "train", 30
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.pictures = make_pictures(folder / "pictures")
 
     def words(self, out: Path) -> list[str]:
-        often = ["--save-minutes", "0.000001"]
+        words = ["train", str(self.pictures), "--save-minutes", "0.000001", "--out", str(out)]
         if (out / "train.json").exists():
-            return ["train", str(self.pictures), *often, "--out", str(out), "--resume"]
-        return [
-            "train",
-            str(self.pictures),
-            *TINY,
-            *often,
-            "--codes",
-            "16",
-            "--steps",
-            self.steps,
-            "--out",
-            str(out),
-        ]
+            return [*words, "--resume"]
+        return [*words, *TINY, "--codes", "16", "--steps", str(self.steps)]
 
     def check(self, out: Path, whole: dict[str, str]) -> int:
         return check_run(out)
@@ -93,9 +83,10 @@ class Encode(Command):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.pictures, self.run = make_pictures(folder / "pictures"), folder / "tokenizer"
-        words = ["train", str(self.pictures), *TINY, "--codes", "16", "--steps", "2", "--out", str(self.run)]
-        ended = run(words)
-        assert ended.code == 0, ended
+        if not self.run.exists():
+            words = ["train", str(self.pictures), *TINY, "--codes", "16", "--steps", "2"]
+            ended = run([*words, "--out", str(self.run)])
+            assert ended.code == 0, ended
 
     def words(self, out: Path) -> list[str]:
         return ["encode", str(self.run), str(self.pictures), "--shard-rows", "2", "--out", str(out)]

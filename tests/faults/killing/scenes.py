@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -10,16 +11,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
-from faults.killing.children import Child, Ended, KillAt, count_operations, run
+from codeword.workbench.training.run import Run
+from faults.killing.children import LIMIT, Child, Ended, KillAt, count_operations, run
 from faults.killing.commands import Command, Train
 from faults.killing.folders import check_same, contents, leftovers, stamps
 from faults.killing.room import Refused, Room
 
 __all__ = ["fill", "kill", "lose_a_worker"]
 
-PATIENCE = 60.0  # seconds for a command to notice that a worker is gone; torch looks every five
+PATIENCE = 30.0  # seconds for a command to notice that a worker is gone; torch looks every five
+
+
+class Straight(NamedTuple):
+    """A run that nobody broke."""
+
+    operations: int
+    """On files, twice each: before and after."""
+    seconds: float
+
+
+def unbroken(command: Command) -> tuple[Straight, dict[str, str]]:
+    """What all others are compared with: made once for all scenes; with the contents of its folder."""
+    notes = command.straight.with_suffix(".json")
+    if not notes.exists():
+        operations, ended = count_operations(command.words(command.straight), command.prepare)
+        notes.write_text(json.dumps(Straight(operations, ended.seconds)))
+    return Straight(*json.loads(notes.read_text())), contents(command.straight)
 
 
 def kill(command: Command, draw: Random, kills: int, folder: Path) -> dict[str, Any]:
@@ -27,8 +46,7 @@ def kill(command: Command, draw: Random, kills: int, folder: Path) -> dict[str, 
 
     Half of the moments are operations on files, the others times.
     """
-    operations, straight = count_operations(command.words(folder / "straight"), command.prepare)
-    whole = contents(folder / "straight")
+    straight, whole = unbroken(command)
     seen: list[int] = []
     runs = 0
     while len(seen) < kills:
@@ -36,7 +54,7 @@ def kill(command: Command, draw: Random, kills: int, folder: Path) -> dict[str, 
         out, before = folder / f"run {runs}", dict[Path, int]()
         while True:
             last = len(seen) == kills
-            moment = {} if last else _moment(draw, operations, straight.seconds)
+            moment = {} if last else _moment(draw, straight)
             ended = _run(command, out, moment)
             with telling(f"run {runs}, kill {len(seen) + 1}, {moment}", ended):
                 assert ended.killed or ended.code == 0, "neither killed nor done"
@@ -48,16 +66,13 @@ def kill(command: Command, draw: Random, kills: int, folder: Path) -> dict[str, 
                     check_same(contents(out), whole)
                     break
             before = after
-    facts = {"runs": runs, "operations": operations, "seconds": round(straight.seconds, 2)}
-    return {"kills": len(seen), "seen": seen, **facts}
+    return {"kills": len(seen), "seen": seen, "runs": runs, **straight._asdict()}
 
 
-def fill(command: Command, draw: Random, rooms: int, folder: Path, room: Room) -> dict[str, Any]:
+def fill(command: Command, draw: Random, rooms: int, room: Room) -> dict[str, Any]:
     """Let the room run out: the command says so in one line, and goes on when there is room again."""
-    ended = run(command.words(folder / "straight"), command.prepare)
-    assert ended.code == 0, ended
-    whole, needed = contents(folder / "straight"), room.needed(folder / "straight")
-    seen = []
+    _, whole = unbroken(command)
+    needed, seen = room.needed(command.straight), []
     for number in range(rooms):
         size, out = draw.randrange(room.least, needed), room.place / f"out {number}"
         narrow = room.narrow(size)
@@ -78,15 +93,12 @@ def fill(command: Command, draw: Random, rooms: int, folder: Path, room: Room) -
 
 def lose_a_worker(command: Train, draw: Random, times: int, folder: Path) -> dict[str, Any]:
     """Kill one of two processes that make batches: the command says so at once, and goes on with --resume."""
-    straight = run(command.words(folder / "straight"))
-    assert straight.code == 0, straight
-    whole = contents(folder / "straight")
+    _, whole = unbroken(command)
     waited, seen = [], []
     for number in range(times):
         out = folder / f"run {number}"
         child = Child([*command.words(out), "--workers", "2"])
-        workers = _workers(child, out)
-        time.sleep(draw.uniform(0, straight.seconds / 4))
+        workers = _workers(child, out, steps=draw.randint(0, Train.steps // 2))
         os.kill(draw.choice(workers), signal.SIGKILL)
         begun = time.monotonic()
         ended = child.end(kill_after=begun - child.begun + PATIENCE)
@@ -115,10 +127,10 @@ def _run(command: Command, out: Path, moment: dict[str, Any]) -> Ended:
     return run(command.words(out), lambda: (command.prepare(), watch()), moment.get("after"))
 
 
-def _moment(draw: Random, operations: int, seconds: float) -> dict[str, Any]:
+def _moment(draw: Random, straight: Straight) -> dict[str, Any]:
     if draw.random() < 0.5:
-        return {"after": draw.uniform(0, seconds)}
-    return {"at": draw.randint(1, operations)}
+        return {"after": draw.uniform(0, straight.seconds)}
+    return {"at": draw.randint(1, straight.operations)}
 
 
 def _check_said(ended: Ended, why: str, *, goes_on: bool = False) -> None:
@@ -129,14 +141,14 @@ def _check_said(ended: Ended, why: str, *, goes_on: bool = False) -> None:
     assert (ended.code, len(last)) in [(2, 1), *([(0, 0)] if goes_on else [])], "not one line and exit code 2"
 
 
-def _workers(child: Child, out: Path) -> list[int]:
-    """The numbers of the worker processes, as soon as there are two and a checkpoint."""
-    deadline = time.monotonic() + PATIENCE
+def _workers(child: Child, out: Path, steps: int) -> list[int]:
+    """The numbers of the worker processes, as soon as there are two, and a checkpoint after so many steps."""
+    deadline = time.monotonic() + LIMIT
     while True:
-        found = _children(child.number)
-        if len(found) == 2 and (out / "model.safetensors").exists():
+        found, logged = _children(child.number), len(Run(out).metrics())
+        if len(found) == 2 and logged >= steps and Run(out).has_checkpoint:
             return found
-        assert time.monotonic() < deadline, f"workers: {found}"
+        assert time.monotonic() < deadline, f"workers: {found}, steps: {logged}"
         time.sleep(0.02)
 
 
