@@ -79,9 +79,7 @@ class Disk(Room):
         user, group = os.geteuid(), os.getegid()
         self._call("unshare", NEW_MOUNTS | (NEW_USER if user else 0))
         if user:
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-            Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+            _become_root(user, group)
         self._mount(b"/", None, RECURSIVE | PRIVATE, None)
         self._mount(bytes(place), b"tmpfs", 0, f"size={PLENTY}")
 
@@ -105,3 +103,13 @@ class Disk(Room):
             raise Refused(f"{name}: not on this system")
         if getattr(self._system, name)(*arguments):
             raise Refused(f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+def _become_root(user: int, group: int) -> None:
+    """In the new world of users, which lets nobody else in."""
+    try:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    except OSError as error:
+        raise Refused(f"{error}") from error

@@ -56,7 +56,7 @@ def kill(command: Command, draw: Random, kills: int, folder: Path) -> dict[str, 
             last = len(seen) == kills
             moment = {} if last else _moment(draw, straight)
             ended = _run(command, out, moment)
-            with telling(f"run {runs}, kill {len(seen) + 1}, {moment}", ended):
+            with _telling(f"run {runs}, kill {len(seen) + 1}, {moment}", ended):
                 assert ended.killed or ended.code == 0, "neither killed nor done"
                 after = stamps(command.finished(out))
                 assert before.items() <= after.items(), "what was finished was done again"
@@ -77,7 +77,7 @@ def fill(command: Command, draw: Random, rooms: int, room: Room) -> dict[str, An
         size, out = draw.randrange(room.least, needed), room.place / f"out {number}"
         narrow = room.narrow(size)
         ended = run(command.words(out), lambda narrow=narrow: (narrow(), command.prepare()))
-        with telling(f"room {number} of {size} bytes", ended):
+        with _telling(f"room {number} of {size} bytes", ended):
             _check_said(ended, room.said, goes_on=command.goes_on)
             assert not leftovers(out), "half a file was left"
             seen.append(command.check(out, whole))
@@ -103,7 +103,7 @@ def lose_a_worker(command: Train, draw: Random, times: int, folder: Path) -> dic
         begun = time.monotonic()
         ended = child.end(kill_after=begun - child.begun + PATIENCE)
         waited.append(round(time.monotonic() - begun, 1))
-        with telling(f"worker {number}", ended):
+        with _telling(f"worker {number}", ended):
             _check_said(ended, "DataLoader worker")
             seen.append(command.check(out, whole))
             again = run([*command.words(out), "--workers", "2"])
@@ -113,7 +113,7 @@ def lose_a_worker(command: Train, draw: Random, times: int, folder: Path) -> dic
 
 
 @contextmanager
-def telling(when: str, ended: Ended) -> Iterator[None]:
+def _telling(when: str, ended: Ended) -> Iterator[None]:
     """Say on stderr what has happened, and with an error all that is known."""
     sys.stderr.write(f"{when}: {ended.code} after {ended.seconds:.1f} s\n")
     try:
