@@ -15,9 +15,11 @@ import pytest
 import torch
 
 import codeword
+from codeword import CodewordError
 from codeword.cli import main
 from codeword.files import TEMPORARY
 from codeword.workbench.data import save_png
+from codeword.workbench.training.loading import batches_ahead, losing_workers
 from codeword.workbench.training.run import Run
 
 TINY = "--steps 4 --batch 2 --size 16 --width 8 --features 4 --codes 16 --stride 4 --threads 1".split()  # noqa: SIM905
@@ -102,6 +104,24 @@ def test_what_a_killed_encoder_left_is_no_obstacle(scene: Path) -> None:
     out.mkdir()
     (out / TEMPORARY.replace("*", "0123456789ab")).write_bytes(b"half")
     assert main(["encode", str(scene / "run"), str(scene / "pictures"), "--out", str(out)]) == 0
+
+
+class Broken:
+    """Batches that cannot be made."""
+
+    def batch(self, step: int) -> torch.Tensor:
+        raise MemoryError("no room for a batch")
+
+
+def test_an_unforeseen_error_of_a_worker_is_one_line() -> None:
+    with (
+        pytest.raises(CodewordError, match="but got MemoryError: no room for a batch; go on") as raised,
+        losing_workers(),
+    ):
+        next(batches_ahead(Broken(), 0, 3, workers=1))
+    assert "\n" not in str(raised.value)
+    with pytest.raises(MemoryError), losing_workers():  # no worker's
+        next(batches_ahead(Broken(), 0, 3, workers=0))
 
 
 @pytest.fixture
