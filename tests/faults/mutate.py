@@ -6,7 +6,7 @@ import json
 from random import Random
 from typing import Any
 
-__all__ = ["bytes_changed", "json_changed", "text_changed"]
+__all__ = ["ODD", "bytes_changed", "json_changed", "text_changed"]
 
 ODD: list[Any] = [
     *(None, True, False, 0, 1, -1, 2, 3, 2**31, 2**63, -(2**63), 10**12, 10**30, 0.5, -0.0, 1e308),

@@ -21,10 +21,12 @@ from codeword.checkpoints.config import config_of
 from codeword.checkpoints.state import digest_of, write_tensors
 from codeword.tokenizers import ImageTokenizer
 from codeword.tokens import Header, TokenWriter, read_tokens
+from codeword.workbench.comparing.comparison import folder_name, stored_values
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import read_image, save_png
 from codeword.workbench.training.run import Run
-from faults.mutate import bytes_changed, json_changed, text_changed
+from faults.mutate import ODD, bytes_changed, json_changed, text_changed
+from faults.sounds_and_vectors import columns, npy, npz, safetensors, sound
 
 __all__ = ["READERS", "signed"]
 
@@ -37,12 +39,20 @@ def tokenizer() -> ImageTokenizer:
     return model
 
 
+@cache
+def saved() -> dict[str, bytes]:
+    """The files of a checkpoint, by name."""
+    state = checkpoints.TrainingState({"m": torch.zeros(3)}, {"step": 1})
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints.save(tokenizer(), folder, state)
+        return {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
+
+
 def checkpoint(draw: Random, folder: Path) -> None:
     """Bytes of the config, the weights or the training state."""
-    state = checkpoints.TrainingState({"m": torch.zeros(3)}, {"step": 1})
-    checkpoints.save(tokenizer(), folder, state)
-    file = draw.choice(sorted(folder.iterdir()))
-    file.write_bytes(bytes_changed(file.read_bytes(), draw))
+    spoilt = draw.choice(sorted(saved()))
+    for name, content in saved().items():
+        (folder / name).write_bytes(bytes_changed(content, draw) if name == spoilt else content)
     draw.choice([checkpoints.load, checkpoints.load_training, checkpoints.stored_digest])(folder)
 
 
@@ -206,7 +216,7 @@ def tokens(draw: Random, folder: Path) -> None:
 
 
 def settings(draw: Random, folder: Path) -> None:
-    """The settings of a run, which resuming reads, and its metrics."""
+    """The settings of a run, which resuming reads."""
     folder.mkdir(exist_ok=True)
     values = {"data": "photos", "processes": 1, **TrainConfig().to_values()}
     (folder / "train.json").write_bytes(json_changed(values, draw).encode(errors="surrogatepass"))
@@ -215,7 +225,26 @@ def settings(draw: Random, folder: Path) -> None:
     run.settings()[1].check()
 
 
+def records(draw: Random, folder: Path) -> None:
+    """What was logged in a run, and what a comparison found."""
+    lines = [json_changed({"step": 3, "loss": 0.5}, draw) for _ in range(draw.randint(1, 2))]
+    (folder / "metrics.jsonl").write_bytes("\n".join(lines).encode(errors="surrogatepass"))
+    result = {
+        "quantizer": "vq16",
+        "folder": "vq16",
+        "failed": None,
+        draw.choice(["folder", "x"]): draw.choice(ODD),
+    }
+    values = {"version": 1, "data": "photos", "method": "fit", "settings": {}, "results": [result]}
+    (folder / "results.json").write_bytes(json_changed(values, draw).encode(errors="surrogatepass"))
+    for line in Run(folder).metrics() if draw.random() < 0.5 else ():
+        assert type(line["step"]) is int
+    for found in (stored_values(folder) or {"results": []})["results"]:
+        assert found["folder"] == folder_name(found["quantizer"])
+
+
+MODELS = (checkpoint, config, weights, spec, foreign_file, foreign_state)
+DATA = (image, sound, npy, npz, columns, safetensors, tokens)
 READERS: dict[str, Callable[[Random, Path], None]] = {
-    reader.__name__: reader
-    for reader in (checkpoint, config, weights, spec, foreign_file, foreign_state, image, tokens, settings)
+    reader.__name__: reader for reader in (*MODELS, *DATA, settings, records)
 }

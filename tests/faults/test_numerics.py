@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
 
 import codeword
@@ -57,20 +57,34 @@ def test_combined_parts_survive(choice, batches):
     survive(case, batches)
 
 
-@pytest.mark.soak
-@settings(max_examples=7000, **{**QUIET, "derandomize": False})
-@given(LISTED, st.lists(BATCHES, min_size=1, max_size=4))
-def test_listed_cases_survive_long(case, batches):
-    survive(case, batches)
+PARTS = pytest.mark.parametrize("part", range(10))  # of the long form, each with draws of its own
+DRAWN = {**QUIET, "derandomize": False}
 
 
 @pytest.mark.soak
-@settings(max_examples=3000, **{**QUIET, "derandomize": False})
-@given(COMBINED, st.lists(BATCHES, min_size=1, max_size=4))
-def test_combined_parts_survive_long(choice, batches):
-    case = combined(choice)
-    assume(case is not None)
-    survive(case, batches)
+@PARTS
+def test_listed_cases_survive_long(part):
+    @seed(part)
+    @settings(max_examples=700, **DRAWN)
+    @given(LISTED, st.lists(BATCHES, min_size=1, max_size=4))
+    def listed(case, batches):
+        survive(case, batches)
+
+    listed()
+
+
+@pytest.mark.soak
+@PARTS
+def test_combined_parts_survive_long(part):
+    @seed(part)
+    @settings(max_examples=300, **DRAWN)
+    @given(COMBINED, st.lists(BATCHES, min_size=1, max_size=4))
+    def together(choice, batches):
+        case = combined(choice)
+        assume(case is not None)
+        survive(case, batches)
+
+    together()
 
 
 @pytest.mark.parametrize("poison", ["nan", "inf", "1e30"])

@@ -26,7 +26,7 @@ def check_name(name: str) -> None:
         CodewordError: the name is empty, too long, absolute, has an empty part, `.` or `..`, a backslash, a
             drive letter, a control character, or cannot be written as UTF-8.
 
-    Example:
+    Examples:
         >>> check_name("cats/one.png")
         >>> check_name("../one.png")
         Traceback (most recent call last):
@@ -53,6 +53,8 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def _fault(name: str) -> str | None:
+    if len(name) > LONGEST_NAME:  # before anything that takes as long as the name
+        return f"more than {LONGEST_NAME} bytes"
     try:
         encoded = name.encode()
     except UnicodeEncodeError:

@@ -131,8 +131,11 @@ def stored_values(folder: Path) -> dict[str, Any] | None:
         values: dict[str, Any] = json.loads(file.read_bytes())
         if values["version"] != VERSION:
             raise ValueError(f"version {values['version']!r}")
-        values["results"], values["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        values["data"], values["method"], values["settings"]
+        for result in values["results"]:
+            if result["folder"] != folder_name(result["quantizer"]):
+                raise ValueError(f"the folder {result['folder']!r:.80} for {result['quantizer']!r:.80}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         got, remedy = f"{file} ({error})", "pass another --out, or compare with the codeword that wrote it"
         raise CodewordError.of("the results of a comparison", got, remedy) from error
     return values

@@ -13,7 +13,7 @@ from codeword.errors import CodewordError
 from codeword.files import write_whole
 from codeword.packages import load
 from codeword.tokens import check_name
-from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
+from codeword.workbench.data.files import Skipped, check_unpacked, find_files, none_usable, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["SUFFIXES", "SoundFiles", "find_sounds", "is_silent", "read_sound", "save_wav"]
 
 SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
-BLOCK = 1 << 20  # frames read at once: what a broken header says about the length is not believed
+BLOCK = 1 << 20  # samples read at once: what a broken header says about the length is not believed
+PACKED = 1000  # times smaller than its samples is a file at most; the thriftiest speech (Opus, 6 kbit/s): 256
 LOUDEST = 4.0
 """Of samples as floats: some programs go a little over full scale, 1.0; more is another scale."""
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what is written where the length was not known yet
@@ -91,7 +92,7 @@ class SoundFiles:
 def find_sounds(folder: str | Path) -> list[Path]:
     """All sound files in a folder and the folders in it, as `find_files`; or one sound file, whatever its suffix.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_wav(f"{folder}/birds/one.wav", np.zeros(8), 8000)
@@ -123,7 +124,7 @@ def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
         CodewordError: the file is missing, empty, broken, cut off, no sound, or has samples that are no finite numbers
             or far above full scale; or soundfile or soxr is missing.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_wav(f"{folder}/a.wav", np.sin(np.arange(16000) * 0.1), 16000)
@@ -149,7 +150,7 @@ def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
     Raises:
         CodewordError: another shape, numbers that are not finite, or the file cannot be written.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_wav(f"{folder}/a.wav", np.array([0.5, -0.25]), 8000)
@@ -175,7 +176,10 @@ def _read(path: Path, sample_rate: int) -> np.ndarray:
         with open(path, "rb") as file:
             _check_whole(file)
         with soundfile.SoundFile(path) as sound:
-            samples, rate = _mono(sound), sound.samplerate
+            rate = sound.samplerate
+            count = sound.frames * max(sound.channels, sample_rate // rate)  # decoded, or of the result
+            check_unpacked(path, 4 * count, PACKED)
+            samples = _mono(sound)
     except CodewordError:
         raise
     except FileNotFoundError as error:
@@ -187,16 +191,19 @@ def _read(path: Path, sample_rate: int) -> np.ndarray:
         got = f"one that cannot be read ({reason:.200})"
         raise CodewordError.of("a whole sound", got, "save it again with another program") from error
     _check_samples(samples)
-    return samples if rate == sample_rate else load("soxr", "audio").resample(samples, rate, sample_rate)
+    if rate != sample_rate:
+        samples = load("soxr", "audio").resample(samples, rate, sample_rate)
+        _check_any(samples)
+    return samples
 
 
 def _mono(sound: Any) -> np.ndarray:
     """All samples, the mean of the channels."""
     np = load("numpy", "audio")
-    blocks = []
-    while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+    blocks, size = [np.zeros(0, np.float32)], max(1, BLOCK // sound.channels)
+    while len(block := sound.read(size, dtype="float32", always_2d=True)):
         blocks.append(block.mean(axis=1))
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    samples = np.concatenate(blocks)
     if len(samples) < sound.frames:
         got = f"one that ends after {len(samples)} of {sound.frames}"
         raise CodewordError.of("a whole sound", got, "get it again: it was cut off")
@@ -205,8 +212,7 @@ def _mono(sound: Any) -> np.ndarray:
 
 def _check_samples(samples: np.ndarray) -> None:
     np = load("numpy", "audio")
-    if not len(samples):
-        raise CodewordError.of("a sound", "an empty one", "leave it out")
+    _check_any(samples)
     if not np.isfinite(samples).all():
         remedy = "save it again from its source"
         raise CodewordError.of("samples that are finite numbers", "NaN or infinity", remedy)
@@ -214,6 +220,11 @@ def _check_samples(samples: np.ndarray) -> None:
     if loudest > LOUDEST:
         expected, remedy = "samples of -1 to 1, full scale", "divide them by what is full scale"
         raise CodewordError.of(expected, f"up to {loudest:g}", remedy)
+
+
+def _check_any(samples: np.ndarray) -> None:
+    if not len(samples):
+        raise CodewordError.of("a sound", "an empty one", "leave it out")
 
 
 def _check_whole(file: BinaryIO) -> None:

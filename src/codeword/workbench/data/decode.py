@@ -49,7 +49,7 @@ def read_image(path: str | Path) -> np.ndarray:
             sample with no one rendering in 8 bits (floating point, 32-bit integers, CIE Lab); or Pillow is
             missing.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> from codeword.workbench.data import save_png
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -71,6 +71,7 @@ def _read(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(path) as image:
+                _check_pixels(image)
                 _check_still(image)
                 return _samples(_upright(image))
     except CodewordError:
@@ -85,6 +86,12 @@ def _read(path: Path) -> np.ndarray:
         reason = (str(error).splitlines() or [type(error).__name__])[0].replace(str(path), path.name)
         got = f"one that cannot be read ({reason:.200})"
         raise CodewordError.of("a whole picture", got, "save it again with another program") from error
+
+
+def _check_pixels(image: Any) -> None:
+    """Raise for a program that would draw a picture: Pillow has Ghostscript run it."""
+    if image.format == "EPS":
+        raise CodewordError.of("a picture of pixels", "PostScript, a program", "save it as a PNG")
 
 
 def _check_still(image: Any) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from codeword.errors import CodewordError
 
-__all__ = ["Skipped", "any_file", "find_files", "none_usable", "shown"]
+__all__ = ["Skipped", "any_file", "check_unpacked", "find_files", "none_usable", "shown"]
+
+LITTLE = 2**28  # bytes, which any file may unpack to
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,20 @@ def any_file(data: str | Path, suffixes: Sequence[str]) -> bool:
     path = Path(data)
     found = iter([path]) if path.is_file() else _walk(path, lambda error: None)
     return any(path.suffix.lower() in suffixes for path in found)
+
+
+def check_unpacked(path: Path, size: int, times: int) -> None:
+    """Raise for a file of which so many bytes would come that nobody made it to be read: a decompression bomb.
+
+    Args:
+        path: the file.
+        size: bytes, unpacked.
+        times: how many times its own size a file of this kind may hold.
+    """
+    packed = path.stat().st_size
+    if size > max(LITTLE, times * packed):
+        expected = f"a file of {packed} bytes that unpacks to at most {times} times as many"
+        raise CodewordError.of(expected, f"{size}", "unpack it first, if you trust it")
 
 
 def none_usable(skipped: list[Skipped], data: str | Path, items: str) -> CodewordError:

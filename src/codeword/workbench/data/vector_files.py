@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from codeword.errors import CodewordError
 from codeword.packages import load
+from codeword.workbench.data.files import check_unpacked
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Part", "VectorFile", "as_float32", "choose", "open_numpy", "open_safetensors"]
+__all__ = ["PACKED", "Part", "VectorFile", "as_float32", "choose", "open_numpy", "open_safetensors"]
+
+NPY = ".npy"
+PACKED = 100  # times smaller than its numbers is a file at most; vectors hardly ever shrink to a tenth
 
 
 class Part(NamedTuple):
@@ -43,7 +49,7 @@ class VectorFile(ABC):
 
     def __init__(self, path: Path, rows: int, features: int) -> None:
         self.path, self.rows, self.features = path, rows, features
-        if not rows or not features:
+        if rows < 1 or features < 1:
             raise CodewordError.of(f"vectors in {path}", f"{rows} of {features} numbers", "leave it out")
 
     @abstractmethod
@@ -97,10 +103,10 @@ class _Npz(_Array):
 
     def facts(self) -> tuple[tuple[int, ...], str]:
         np = load("numpy", "tokens")
-        with np.load(self.path, allow_pickle=False) as arrays:
-            self.column = choose(arrays.files, self.column, self.path, "arrays")
-        # The header alone: the array may be large.
-        with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.column}.npy") as stream:
+        with zipfile.ZipFile(self.path) as archive:
+            names = [name.removesuffix(NPY) for name in archive.namelist() if name.endswith(NPY)]
+        self.column = choose(names, self.column, self.path, "arrays")
+        with self._member() as stream:  # the header alone: the array may be large
             version = np.lib.format.read_magic(stream)
             read = (
                 np.lib.format.read_array_header_1_0
@@ -108,16 +114,22 @@ class _Npz(_Array):
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = read(stream)
+        check_unpacked(self.path, math.prod(shape) * dtype.itemsize, PACKED)
         return shape, str(dtype)
 
     def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
-        with load("numpy", "tokens").load(self.path, allow_pickle=False) as arrays:
-            self.array = arrays[self.column]
+        with self._member() as stream:
+            self.array = load("numpy", "tokens").lib.format.read_array(stream, allow_pickle=False)
         yield from super().parts(begin, end, size)
         del self.array
 
     def read(self, begin: int, end: int) -> np.ndarray:
         return as_float32(self.array[begin:end])
+
+    @contextmanager
+    def _member(self) -> Iterator[IO[bytes]]:
+        with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.column}{NPY}") as stream:
+            yield stream
 
 
 class _Safetensors(_Array):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeword.errors import CodewordError
 from codeword.packages import load
-from codeword.workbench.data.vector_files import Part, VectorFile, as_float32, choose
+from codeword.workbench.data.files import check_unpacked
+from codeword.workbench.data.vector_files import PACKED, Part, VectorFile, as_float32, choose
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,12 +33,13 @@ class _Table(VectorFile):
         self.name_column = next((name for name in schema.names if name.lower() in NAMES), None)
         self.named = self.name_column is not None
         self.columns = _columns(schema, column, self.name_column, path)
+        _check_size(parquet, {*self.columns, self.name_column}, path)
         self.lists = _is_list(schema.field(self.columns[0]).type)
         features = self._first_width(parquet) if self.lists else len(self.columns)
         super().__init__(path, parquet.metadata.num_rows, features)
 
     def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
-        parquet = load("pyarrow.parquet", "tokens").ParquetFile(self.path)
+        parquet = self._open()
         wanted = [*self.columns, *filter(None, [self.name_column])]
         first = 0
         for group in range(parquet.num_row_groups):
@@ -54,8 +56,13 @@ class _Table(VectorFile):
             first = last
 
     def names(self) -> list[str | None]:
-        table = load("pyarrow.parquet", "tokens").read_table(self.path, columns=[self.name_column])
-        return _as_names(table.column(0))
+        batches = self._open().iter_batches(columns=[self.name_column], use_threads=False)
+        return [name for batch in batches for name in _as_names(batch.column(0))]
+
+    def _open(self) -> Any:
+        # Names stay in dictionaries: a long one that all rows have would be copied for each.
+        names = None if self.name_column is None else [self.name_column]
+        return load("pyarrow.parquet", "tokens").ParquetFile(self.path, read_dictionary=names)
 
     def _part(self, batch: Any) -> Part:
         names = None if self.name_column is None else _as_names(batch.column(self.name_column))
@@ -95,8 +102,30 @@ def _columns(schema: Any, column: str | None, names: str | None, path: Path) -> 
     return lists or numbers
 
 
+def _check_size(parquet: Any, columns: Collection[str | None], path: Path) -> None:
+    """Raise for a footer that contradicts itself, and for one of so many numbers that no memory would do."""
+    groups = [parquet.metadata.row_group(number) for number in range(parquet.num_row_groups)]
+    leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+    lists = tuple(f"{column}." for column in columns)
+    wanted = [number for number, leaf in enumerate(leaves) if leaf in columns or leaf.startswith(lists)]
+    chunks = [(group, group.column(number)) for group in groups for number in wanted]
+    rows = [group.num_rows for group in groups]
+    if sum(rows) != parquet.metadata.num_rows or min(rows, default=0) < 0:
+        raise ValueError("the rows of its groups are not those of the file")
+    if any(chunk.num_values < group.num_rows for group, chunk in chunks):
+        raise ValueError("it has less values than rows")
+    numbers = sum(chunk.num_values for _, chunk in chunks)
+    pages = sum(chunk.total_uncompressed_size for _, chunk in chunks)
+    check_unpacked(path, max(4 * numbers, pages), PACKED)
+
+
 def _as_names(column: Any) -> list[str | None]:
-    return [None if name is None else str(name) for name in column.to_pylist()]
+    """The strings of a column; equal ones are one object where it is coded by a dictionary."""
+    words = column.dictionary.to_pylist() if hasattr(column, "dictionary") else column.to_pylist()
+    names = [None if word is None else str(word) for word in words]
+    if not hasattr(column, "dictionary"):
+        return names
+    return [None if place is None else names[place] for place in column.indices.to_pylist()]
 
 
 def _is_list(kind: Any) -> bool:

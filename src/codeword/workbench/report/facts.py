@@ -51,7 +51,7 @@ def _of_fit(run: Run, settings: dict[str, Any]) -> Facts | None:
     try:
         values = json.loads((run.folder / FITTED).read_bytes())
         data, config = str(values["data"]), FitConfig(**values["settings"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     words = ["codeword", "fit", data, "--out", "NEW_RUN", *(_flags(config, FitConfig()) or [])]
     return Facts(data, None, [], settings | {"data": data, **dataclasses.asdict(config)}, shlex.join(words))

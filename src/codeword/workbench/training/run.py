@@ -131,8 +131,11 @@ class Run:
         """
         file = self.folder / METRICS
         try:
-            return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-        except (ValueError, RecursionError) as error:
+            lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+            if not all(type(line["step"]) is int for line in lines):
+                raise TypeError("steps of another kind")
+            return lines
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             remedy = "restore it from a copy, or remove it to go on without what was logged"
             raise CodewordError.of(
                 "a line of JSON for each logged step", f"{file} with others", remedy
