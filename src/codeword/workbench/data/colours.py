@@ -19,7 +19,7 @@ def shuffle_colours(images: Tensor, seed: int, step: int) -> Tensor:
         images: (batch, 3, height, width).
         seed, step: all that the draw depends on.
 
-    Example:
+    Examples:
         >>> images = torch.arange(3.0).reshape(1, 3, 1, 1).expand(4, 3, 1, 1)
         >>> shuffle_colours(images, seed=0, step=1)[:, :, 0, 0].sum(1)
         tensor([3., 3., 3., 3.])

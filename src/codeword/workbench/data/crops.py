@@ -39,7 +39,7 @@ class Crops:
     Raises:
         CodewordError: no pictures, something else than pictures among them, or a number that is too small.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> crops = Crops([np.zeros((40, 30, 3), "uint8")], size=16, batch=4, seed=0)
         >>> crops.batch(step=0).shape

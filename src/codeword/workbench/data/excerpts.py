@@ -37,7 +37,7 @@ class Excerpts:
     Raises:
         CodewordError: no sounds, something else than sounds among them, or a number that is too small.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> excerpts = Excerpts([np.zeros(900, np.float32)], size=400, batch=4, seed=0)
         >>> excerpts.batch(step=0).shape

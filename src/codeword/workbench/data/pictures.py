@@ -43,7 +43,7 @@ class PictureStream:
         CodewordError: there is no such folder, or no picture in it; at the end of an iteration over all: all were
             bad.
 
-    Example:
+    Examples:
         >>> for name, image in PictureStream("photos"):
         ...     print(name, image.shape)
         ...     break

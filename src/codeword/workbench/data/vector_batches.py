@@ -143,7 +143,7 @@ class VectorBatches:
     Raises:
         CodewordError: no rows, or a batch or a seed that is too small.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/ten.npy", np.arange(10.0)[:, None])
