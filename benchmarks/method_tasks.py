@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from benchmarks.peers import PEERS
 from codeword import VectorQuantizer, methods
 from codeword.functional import usage
 
-__all__ = ["BUILDERS", "CLOUDS", "SCALES", "autoencoder", "fit", "load_pictures"]
+__all__ = ["BUILDERS", "CLOUDS", "SCALES", "autoencoder", "cost", "fit", "load_pictures"]
 
 Build = Callable[..., nn.Module]
 BUILDERS: dict[str, Build] = {
@@ -60,7 +61,6 @@ def fit(method: str, cloud: str, scale: float, seed: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(1000 + seed)
     vq = BUILDERS[method](FEATURES, CODES)
     optimizer = torch.optim.Adam(vq.parameters(), 0.01) if list(vq.parameters()) else None
-    start = time.process_time()
     for step in range(STEPS):
         x = scale * CLOUDS[cloud](step, ROWS, generator)
         out = vq(x)
@@ -69,7 +69,6 @@ def fit(method: str, cloud: str, scale: float, seed: int) -> dict[str, float]:
             (F.mse_loss(out.quantized, x) + out.loss).backward()
             codeword.reset_moments(optimizer, vq)
             optimizer.step()
-    spent = time.process_time() - start
     x = scale * CLOUDS[cloud](STEPS, 8192, generator)
     with torch.no_grad():
         out = vq.eval()(x)
@@ -78,8 +77,23 @@ def fit(method: str, cloud: str, scale: float, seed: int) -> dict[str, float]:
         "error": float((out.quantized - x).square().mean() / (x - x.mean(0)).square().mean()),
         "used": float(used.used) / CODES,
         "perplexity": float(used.perplexity),
-        "milliseconds": 1e3 * spent / STEPS,
     }
+
+
+def cost(
+    method: str, rows: int = 4096, features: int = 32, codes: int = 1024, steps: int = 30
+) -> dict[str, float]:
+    """The median time of the processor in a training step of the quantizer alone, at the size of the autoencoder's."""
+    torch.manual_seed(0)
+    vq = BUILDERS[method](features, codes)
+    times = []
+    for _ in range(steps):
+        x = torch.randn(rows, features, requires_grad=True)
+        start = time.process_time()
+        out = vq(x)
+        (out.quantized.square().mean() + out.loss).backward()
+        times.append(time.process_time() - start)
+    return {"milliseconds": 1e3 * statistics.median(times)}
 
 
 class Residual(nn.Module):
@@ -126,7 +140,6 @@ def autoencoder(
     model = Autoencoder(BUILDERS[method](features, codes, dim=1))
     optimizer = torch.optim.AdamW(codeword.parameter_groups(model, 5e-4))
     generator = torch.Generator().manual_seed(seed + 10)
-    start = time.process_time()
     for _ in range(steps):
         x = train[torch.randint(len(train), (64,), generator=generator)].float() / 127.5 - 1
         decoded, out = model(x)
@@ -134,7 +147,6 @@ def autoencoder(
         (F.mse_loss(decoded, x) + out.loss).backward()
         codeword.reset_moments(optimizer, model)
         optimizer.step()
-    spent = time.process_time() - start
     with torch.no_grad():
         x = test.float() / 127.5 - 1
         decoded, out = model.eval()(x)
@@ -144,7 +156,6 @@ def autoencoder(
         "psnr": float(-10 * error.mean().log10()),
         "used": float(used.used) / codes,
         "perplexity": float(used.perplexity),
-        "milliseconds": 1e3 * spent / steps,
     }
 
 
