@@ -125,6 +125,9 @@ def read(path: Path, column: str, draw: Random) -> None:
     """What is left of a file of vectors as items, looked through, and as rows to train on."""
     stream = VectorStream(f"{draw.choice([path, path.parent])}{column}")
     assert len(stream) * stream.features * 4 <= MOST
+    assert draw.random() < 0.5 or len(stream.names) == len(
+        stream
+    )  # before anything else was read, or after it
     for block in stream.blocks(draw.choice([None, 7])):
         assert block.rows.shape == (len(block.names), stream.features)
         assert np.isfinite(block.rows).all()

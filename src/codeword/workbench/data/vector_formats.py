@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from codeword.errors import CodewordError
 from codeword.workbench.data.vector_files import Part, VectorFile, open_numpy, open_safetensors
 from codeword.workbench.data.vector_tables import open_parquet
 
-__all__ = ["VECTOR_SUFFIXES", "open_vectors", "parts_of"]
+__all__ = ["VECTOR_SUFFIXES", "names_of", "open_vectors", "parts_of"]
 
 OPENERS = {
     ".npy": open_numpy,
@@ -43,6 +43,15 @@ def parts_of(file: VectorFile, begin: int, end: int, size: int) -> Iterator[Part
             begin += len(part.rows)
         if begin < end:
             raise ValueError(f"it says that it has {file.rows} vectors, and has less")
+
+
+def names_of(file: VectorFile) -> Sequence[str | None]:
+    """`file.names`; faults of the file are named."""
+    with _naming(file.path):
+        names = file.names()
+        if len(names) != file.rows:
+            raise ValueError(f"it has {len(names)} names for {file.rows} vectors")
+        return names
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
 from codeword.workbench.data.vector_files import Part, VectorFile
-from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, open_vectors, parts_of
+from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, names_of, open_vectors, parts_of
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class VectorStream:
     Raises:
         CodewordError: there is no file of vectors; at the end of an iteration over all: all rows were bad.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/two.npy", np.array([[1.0, 2.0], [3.0, np.nan]]))
@@ -123,7 +123,7 @@ class VectorStream:
             return RowNumbers(self._starts, [self._prefix(file) for file in self._files])
         found: list[str] = []
         for file in self._files:
-            own = file.names() if file.named else (f"{self._prefix(file)}{n}" for n in range(file.rows))
+            own = names_of(file) if file.named else (f"{self._prefix(file)}{n}" for n in range(file.rows))
             found += [name or "" for name in own]
         check_once(found, self.data)
         return found
@@ -226,7 +226,7 @@ class VectorStream:
 def place_of(data: str | Path) -> tuple[Path, str | None]:
     """The path and the name of the array or column in it, if there is one.
 
-    Example:
+    Examples:
         >>> place_of("deep/items.parquet::embedding")[1]
         'embedding'
     """
