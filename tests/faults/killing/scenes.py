@@ -104,7 +104,7 @@ def lose_a_worker(command: Train, draw: Random, times: int, folder: Path) -> dic
         ended = child.end(kill_after=begun - child.begun + PATIENCE)
         waited.append(round(time.monotonic() - begun, 1))
         with _telling(f"worker {number}", ended):
-            _check_said(ended, "DataLoader worker")
+            _check_said(ended, "workers that live")
             seen.append(command.check(out, whole))
             again = run([*command.words(out), "--workers", "2"])
             assert again.code == 0, again

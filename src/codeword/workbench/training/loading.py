@@ -15,7 +15,7 @@ from codeword.errors import CodewordError
 from codeword.workbench.data.vector_batches import VectorBatches
 from codeword.workbench.media import Batches
 
-__all__ = ["batches_ahead", "losing_workers"]
+__all__ = ["batches_ahead"]
 
 
 class _Steps(Dataset[Any]):
@@ -41,7 +41,8 @@ def batches_ahead(batches: Batches, begin: int, end: int, workers: int) -> Itera
         workers: processes that read files and cut batches out of them, two steps ahead each; 0: this one does it.
 
     Raises:
-        CodewordError: fewer than 0 workers; workers for vectors, which are read in order and far ahead.
+        CodewordError: fewer than 0 workers; workers for vectors, which are read in order and far ahead; later, a
+            worker that fails or dies.
     """
     if workers < 0:
         raise CodewordError.of("workers of at least 0", f"{workers}", "pass how many processes read files")
@@ -55,27 +56,35 @@ def batches_ahead(batches: Batches, begin: int, end: int, workers: int) -> Itera
         worker_init_fn=_leave_signals_alone,
         generator=torch.Generator().manual_seed(0),  # else torch's own one would be drawn from
     )
-    return map(_checked, loader)
+    return map(_checked, _by_workers(loader) if workers else loader)
+
+
+def _by_workers(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What workers make; a CodewordError when one of them fails or dies, which is found when its batch is wanted.
+
+    torch would have a signal say that one died: as an error in the midst of anything, of a save or of another error.
+    """
+    with _same_handler("SIGCHLD"):
+        made = iter(loader)
+    try:
+        yield from made
+    except (
+        Exception
+    ) as error:  # torch's words for a worker that died, those of a broken pipe, or its own error
+        said = str(error).strip()
+        got = said.splitlines()[-1][:200] if "Original Traceback" in said else "one that died"
+        remedy = "go on with --resume, with fewer --workers if memory ran out; the last checkpoint is whole"
+        raise CodewordError.of("workers that live as long as the training", got, remedy) from error
 
 
 @contextmanager
-def losing_workers() -> Iterator[None]:
-    """Say in a line that a worker died in the block, or what it raised.
-
-    torch raises it from a handler of signals, so anywhere in the block, not just where a batch is wanted.
-
-    Raises:
-        CodewordError: instead of what torch raises.
-    """
-    try:
-        yield
-    except Exception as error:  # a worker's own error comes back in its own class
-        lines = str(error).strip().splitlines()
-        if not lines or "DataLoader worker" not in str(error):
-            raise
-        expected = "workers that live as long as the training"
-        remedy = "go on with --resume, with fewer --workers if memory ran out; the last checkpoint is whole"
-        raise CodewordError.of(expected, lines[-1][:200], remedy) from error
+def _same_handler(name: str) -> Iterator[None]:
+    """Put back what answered a signal before the block."""
+    number = getattr(signal, name, None)  # Windows has few
+    before = None if number is None else signal.getsignal(number)
+    yield
+    if number is not None and signal.getsignal(number) is not before:
+        signal.signal(number, before)
 
 
 def _checked(batch: Tensor | CodewordError) -> Tensor:

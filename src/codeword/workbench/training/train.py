@@ -22,7 +22,7 @@ from codeword.workbench.processes import Alone
 from codeword.workbench.threads import threads_of
 from codeword.workbench.tokenising.tokenise import ItemTokenizer
 from codeword.workbench.training.average import Average
-from codeword.workbench.training.loading import batches_ahead, losing_workers
+from codeword.workbench.training.loading import batches_ahead
 from codeword.workbench.training.optimizer import pack, unpack
 from codeword.workbench.training.progress import Progress, Window
 from codeword.workbench.training.run import Run
@@ -121,7 +121,7 @@ class Trainer:
         log_every = max(1, self.config.steps // LOGGED)
         evaluate_every = max(1, self.config.steps // EVALUATIONS)
         batches = batches_ahead(self.batches, self.step, self.config.steps, workers)
-        with _repeatable(), threads_of(self.config.threads), losing_workers():
+        with _repeatable(), threads_of(self.config.threads):
             stopped = any(self.processes.mean([stop()]))
             while self.share < 1 and not stopped:
                 batch = next(batches)
