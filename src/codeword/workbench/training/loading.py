@@ -68,9 +68,8 @@ def _by_workers(loader: DataLoader[Any]) -> Iterator[Any]:
         made = iter(loader)
     try:
         yield from made
-    except (
-        Exception
-    ) as error:  # torch's words for a worker that died, those of a broken pipe, or its own error
+    except Exception as error:
+        # torch's words for a worker that died, those of a broken pipe, or its own error
         said = str(error).strip()
         got = said.splitlines()[-1][:200] if "Original Traceback" in said else "one that died"
         remedy = "go on with --resume, with fewer --workers if memory ran out; the last checkpoint is whole"
