@@ -5,7 +5,7 @@ STAMP := .venv/installed
 BENCH := .venv-bench/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint slow soak bench docs clean
+.PHONY: demo test lint slow soak bench figures docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -47,7 +47,10 @@ soak: $(STAMP)  ## faults by the thousand, killed commands, long runs: hours
 bench: .venv-bench/installed  ## speed, side by side with the peers
 	$(BENCH)/python -m benchmarks
 
-docs: .venv/docs  ## the site, into site/
+figures: $(STAMP)  ## every picture of the documents, the demo's among them: minutes on a free machine
+	$(BIN)/python -m benchmarks.figures
+
+docs: .venv/docs  ## the site, into site/, with executed notebooks (not with EXECUTE_NOTEBOOKS=false)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean:
