@@ -19,8 +19,10 @@ import codeword
 from codeword import CodewordError, checkpoints
 from codeword.checkpoints.config import config_of
 from codeword.workbench.data import read_image
+from codeword.workbench.data.parquet_footer import held_by
 from codeword.workbench.data.vectors import VectorStream
 from faults.readers import FOREIGN, READERS, signed, tokenizer
+from faults.sounds_and_vectors import parquet_files
 
 # Cases: how many in the short form and in the long one, 106,000 in all. Those that cost most are fewest.
 MODELS = {"checkpoint": (250, 5000), "config": (200, 5000), "weights": (60, 3000), "spec": (250, 8000)}
@@ -125,6 +127,20 @@ def test_networks_that_a_config_names_are_not_imported(tmp_path, monkeypatch):
     with pytest.raises(CodewordError, match="they call it 'payload:make'"):
         checkpoints.load(tmp_path / "run")
     assert "payload" not in sys.modules
+
+
+def test_a_footer_says_what_arrow_reads_in_it(tmp_path):
+    for content, _ in parquet_files():
+        (tmp_path / "whole.parquet").write_bytes(content)
+        facts = parquet.ParquetFile(tmp_path / "whole.parquet").metadata
+        groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
+        for columns in ({0}, {facts.num_columns - 1}, set(range(facts.num_columns))):
+            chunks = [group.column(number) for group in groups for number in columns]
+            wanted = (
+                sum(one.num_values for one in chunks),
+                sum(one.total_uncompressed_size for one in chunks),
+            )
+            assert held_by(tmp_path / "whole.parquet", columns) == wanted
 
 
 def test_rows_that_are_named_outside_are_left_out(tmp_path):

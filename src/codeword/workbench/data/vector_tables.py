@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.workbench.data.files import check_unpacked
+from codeword.workbench.data.parquet_footer import held_by
 from codeword.workbench.data.vector_files import PACKED, Part, VectorFile, as_float32, choose
 
 if TYPE_CHECKING:
@@ -103,20 +104,12 @@ def _columns(schema: Any, column: str | None, names: str | None, path: Path) -> 
 
 
 def _check_size(parquet: Any, columns: Collection[str | None], path: Path) -> None:
-    """Raise for a footer that contradicts itself, and for one of so many numbers that no memory would do."""
-    groups = [parquet.metadata.row_group(number) for number in range(parquet.num_row_groups)]
+    """Raise for a file of so many numbers that no memory would do, and for a footer that contradicts itself."""
     leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
     lists = tuple(f"{column}." for column in columns)
-    wanted = [number for number, leaf in enumerate(leaves) if leaf in columns or leaf.startswith(lists)]
-    chunks = [(group, group.column(number)) for group in groups for number in wanted]
-    rows = [group.num_rows for group in groups]
-    if sum(rows) != parquet.metadata.num_rows or min(rows, default=0) < 0:
-        raise ValueError("the rows of its groups are not those of the file")
-    if any(chunk.num_values < group.num_rows for group, chunk in chunks):
-        raise ValueError("it has less values than rows")
-    numbers = sum(chunk.num_values for _, chunk in chunks)
-    pages = sum(chunk.total_uncompressed_size for _, chunk in chunks)
-    check_unpacked(path, max(4 * numbers, pages), PACKED)
+    wanted = {number for number, leaf in enumerate(leaves) if leaf in columns or leaf.startswith(lists)}
+    held = held_by(path, wanted)
+    check_unpacked(path, max(4 * held.values, held.unpacked), PACKED)
 
 
 def _as_names(column: Any) -> list[str | None]:
