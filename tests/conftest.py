@@ -19,6 +19,8 @@ torch.set_num_threads(1)
 def pytest_configure(config: pytest.Config) -> None:
     if torch.__version__ < "2.13":  # torch.export.load says so about its own buffer, once in a process
         config.addinivalue_line("filterwarnings", "ignore:The given buffer is not writable:UserWarning")
+    if torch.__version__ < "2.11":  # said in 2.9 of set_float32_matmul_precision, which later ones keep
+        config.addinivalue_line("filterwarnings", "ignore:Please use the new API settings:UserWarning")
     if config.option.markexpr == "gpu":
         config.option.doctestmodules = False  # no doctest has a mark, and all of codeword would be imported
 

@@ -65,7 +65,8 @@ def peak_bytes(work: Callable[[], object], device: str) -> int:
         return int(torch.cuda.max_memory_allocated(device)) - before
     from torch.profiler import ProfilerActivity, profile
 
-    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+    # Events are kept for one cycle or for all: there is one, but torch 2.11 warns unless it is told.
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as record:
         work()
     events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
     now = peak = 0
