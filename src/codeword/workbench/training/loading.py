@@ -64,9 +64,9 @@ def _by_workers(loader: DataLoader[Any]) -> Iterator[Any]:
 
     torch would have a signal say that one died: as an error in the midst of anything, of a save or of another error.
     """
-    with _same_handler("SIGCHLD"):
-        made = iter(loader)
     try:
+        with _same_handler("SIGCHLD"):
+            made = iter(loader)
         yield from made
     except Exception as error:
         # torch's words for a worker that died, those of a broken pipe, or its own error
@@ -81,9 +81,11 @@ def _same_handler(name: str) -> Iterator[None]:
     """Put back what answered a signal before the block."""
     number = getattr(signal, name, None)  # Windows has few
     before = None if number is None else signal.getsignal(number)
-    yield
-    if number is not None and signal.getsignal(number) is not before:
-        signal.signal(number, before)
+    try:
+        yield
+    finally:
+        if number is not None and signal.getsignal(number) is not before:
+            signal.signal(number, before)
 
 
 def _checked(batch: Tensor | CodewordError) -> Tensor:
