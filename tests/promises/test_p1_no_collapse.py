@@ -56,3 +56,16 @@ def test_codes_that_start_far_away_are_revived():
     for _ in range(10):
         vq(torch.randn(1000, FEATURES))
     assert vq.usage().used >= 63
+
+
+def test_more_codes_than_rows_follow_an_encoder_that_opens_up():
+    torch.manual_seed(0)
+    vq = VectorQuantizer(FEATURES, 1024)
+    for step in range(300):
+        vq(min(1.0, 0.01 + step / 50) * torch.randn(128, FEATURES))
+    x = torch.randn(8192, FEATURES)
+    out = vq.eval()(x)
+    assert (
+        out.quantized - x
+    ).square().mean() <= 0.26  # what as many codes leave that are drawn from the same cloud
+    assert usage(out.indices, 1024).used >= 970

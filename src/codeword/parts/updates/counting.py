@@ -27,9 +27,10 @@ def check_rule(rule: Update, decay: float | None = None) -> None:
 def decay_of(decay: float | None, load: Tensor) -> Tensor:
     """The decay g of a step whose valid rows per code are `load`: the given one, or one from the load.
 
-    None stands for g = 1 - load / 25 within 0.8 to 0.999.
+    None stands for g = 1 - load / 25 within 0.8 to 0.98: the last 25 rows, of 50 steps at most, for where codes are
+    more than rows it matters more that dead ones are found soon.
     """
-    return (1 - load / 25).clamp(0.8, 0.999) if decay is None else torch.full_like(load, decay)
+    return (1 - load / 25).clamp(0.8, 0.98) if decay is None else torch.full_like(load, decay)
 
 
 def running(counts: Tensor, hits: Tensor, decay: float | None) -> tuple[Tensor, Tensor]:

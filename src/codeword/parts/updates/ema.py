@@ -27,9 +27,10 @@ class EMA(Update):
     Counts and sums start consistent (S = N c), and a code that no row chose stays exactly where it is.
 
     Args:
-        decay: g, 0 < g < 1. None: from the load, g = 1 - N / (25 K) within 0.8 to 0.999 for N valid rows and K
+        decay: g, 0 < g < 1. None: from the load, g = 1 - N / (25 K) within 0.8 to 0.98 for N valid rows and K
             codes, so that a code is the mean of about its last twenty-five rows: enough to lie still on still
-            data, and few enough to follow an encoder that moves.
+            data, and few enough to follow an encoder that moves. Of those of the last fifty steps where rows are
+            few, or codes that an encoder left behind would be found dead too late.
         init: where the first codes come from, on the first training batch; None keeps the normal start.
         revival: when a code is dead and is moved to a row of the batch; None: never.
         sync: whether ranks learn one codebook together. False: each its own.
