@@ -27,7 +27,7 @@ SUFFIXES = (
 def find_images(folder: str | Path) -> list[Path]:
     """All picture files in a folder and the folders in it, as `find_files`; or one picture file, whatever its suffix.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_png(f"{folder}/cats/one.png", np.zeros((2, 3, 3), "uint8"))
@@ -47,7 +47,7 @@ def save_png(path: str | Path, image: np.ndarray) -> None:
     Raises:
         CodewordError: another shape or type, or the file cannot be written.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_png(f"{folder}/black.png", np.zeros((2, 3, 3), "uint8"))
@@ -81,7 +81,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
     Raises:
         CodewordError: another shape or type.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> to_tensor(np.full((1, 1, 3), 255, "uint8")).flatten()
         tensor([1., 1., 1.])
@@ -103,7 +103,7 @@ def to_image(tensor: Tensor) -> np.ndarray:
     Raises:
         CodewordError: another shape, or a NaN, which has no colour.
 
-    Example:
+    Examples:
         >>> import torch
         >>> to_image(torch.tensor([-1.0, 0.25, 1.5]).reshape(3, 1, 1)).tolist()
         [[[0, 159, 255]]]

@@ -35,7 +35,7 @@ class KeptItems(Sequence[tuple[str, Any]]):
         stream: of the items with these names, in this order; None: of all.
         memory: bytes of the items that stay.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> from codeword.workbench.data import PictureStream, save_png
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def arrays_of(items: Sequence[tuple[str, Any]]) -> Sequence[Any]:
 def shapes_of(arrays: Sequence[Any]) -> list[tuple[int, ...]]:
     """The shapes of arrays, or of named items, without reading any.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> shapes_of([np.zeros((2, 3))])
         [(2, 3)]

@@ -41,7 +41,7 @@ def training() -> list[tuple[str, np.ndarray]]:
     Raises:
         CodewordError: scikit-image is not installed, or has no such photograph.
 
-    Example:
+    Examples:
         >>> [(name, image.shape) for name, image in training()][:2]
         [('astronaut.png', (512, 512, 3)), ('brick.png', (512, 512, 3))]
     """
@@ -54,7 +54,7 @@ def held_out() -> list[tuple[str, np.ndarray]]:
     Raises:
         CodewordError: scikit-image is not installed, or has no such photograph.
 
-    Example:
+    Examples:
         >>> [name for name, image in held_out()]
         ['camera.png', 'chelsea.png', 'coffee.png', 'gravel.png', 'rocket.jpg']
     """
