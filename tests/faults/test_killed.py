@@ -17,10 +17,8 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the scenes fork")
 
 COMMANDS = ["train", "encode", "compare", "compare --fit", "fit"]
-START, EACH = (
-    600,
-    300,
-)  # seconds at most for a scene, and more for each time that it happens; mostly it takes a tenth
+# Seconds at most for a scene, and more for each time that it happens; mostly it takes a tenth.
+START, EACH = 600, 300
 
 
 class Stage:
