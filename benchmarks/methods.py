@@ -57,51 +57,64 @@ def work(options: argparse.Namespace) -> dict[str, Figures]:
     return results
 
 
-def mean(results: dict[str, Figures], key: str, figure: str, form: str) -> str:
-    """The mean over the seeds, with their standard deviation where there are several."""
+def mean(results: dict[str, Figures], key: str, figure: str, form: str, *, spread: bool = False) -> str:
+    """The mean over the seeds, and their standard deviation where there are several."""
     values = [figures[figure] for name, figures in results.items() if name.rsplit("/", 1)[0] == key]
     if not values:
         return ""
-    spread = (
-        f" ± {statistics.stdev(values):{form}}" if len(values) > 1 and figure in ("psnr", "error") else ""
-    )
-    return f"{statistics.mean(values):{form}}{spread}"
+    deviation = f" ± {statistics.stdev(values):{form}}" if spread and len(values) > 1 else ""
+    return f"{statistics.mean(values):{form}}{deviation}"
 
 
 def table(results: dict[str, Figures], methods: list[str], steps: int) -> str:
     """Three Markdown tables: pictures, clouds, scales."""
-    pictures = {
-        "PSNR, dB": ("psnr", ".2f"),
-        "codes used": ("used", ".1%"),
-        "perplexity": ("perplexity", ".0f"),
-    }
-    lines = ["## Autoencoder", "", *header(["method", *pictures, "ms"])]
+    return "\n\n".join(
+        [
+            "## Autoencoder\n\n" + pictures_table(results, methods, f"pictures-{steps}"),
+            "## Clouds: error over variance (codes used)\n\n" + clouds_table(results, methods),
+            "## Normal cloud at other scales: error over variance\n\n" + scales_table(results, methods),
+            machine("torch") + "\n",
+        ]
+    )
+
+
+def pictures_table(results: dict[str, Figures], methods: list[str], kind: str) -> str:
+    """The best first."""
+    rows = []
     for method in methods:
-        cells = [mean(results, f"pictures-{steps}/{method}", *how) for how in pictures.values()]
-        lines.append(row([method, *cells, mean(results, f"cost/{method}", "milliseconds", ".1f")]))
-    lines += [
-        "",
-        "## Clouds: error over variance (codes used)",
-        "",
-        *header(["method", *CLOUDS]),
-    ]
+        key = f"{kind}/{method}"
+        psnr = mean(results, key, "psnr", ".2f", spread=True)
+        used, perplexity = mean(results, key, "used", ".1%"), mean(results, key, "perplexity", ".0f")
+        rows.append([method, psnr, used, perplexity, mean(results, f"cost/{method}", "milliseconds", ".1f")])
+    rows = sorted((row for row in rows if row[1]), key=lambda row: row[1], reverse=True)
+    return markdown([["method", "PSNR, dB", "codes used", "perplexity", "ms"], *rows])
+
+
+def clouds_table(results: dict[str, Figures], methods: list[str]) -> str:
+    rows = [["method", *(cloud.replace("_", " ") for cloud in CLOUDS)]]
     for method in methods:
         keys = [f"cloud/{method}/{cloud}" for cloud in CLOUDS]
-        cells = [f"{mean(results, k, 'error', '.3f')} ({mean(results, k, 'used', '.0%')})" for k in keys]
-        lines.append(row([method, *cells]))
+        pairs = [
+            (mean(results, k, "error", ".3f", spread=True), mean(results, k, "used", ".0%")) for k in keys
+        ]
+        rows.append([method, *(f"{error} ({used})" if error else "" for error, used in pairs)])
+    return markdown(rows)
+
+
+def scales_table(results: dict[str, Figures], methods: list[str]) -> str:
     scales = [f"{scale:g}" for scale in SCALES]
-    lines += ["", "## Normal cloud at other scales: error over variance", "", *header(["method", *scales])]
-    for method in methods:
-        lines.append(row([method, *(mean(results, f"scale/{method}/{s}", "error", ".3f") for s in scales)]))
-    return "\n".join([*lines, "", machine("torch")]) + "\n"
+    rows = [
+        [method, *(mean(results, f"scale/{method}/{scale}", "error", ".3g") for scale in scales)]
+        for method in methods
+    ]
+    return markdown([["method", *scales], *rows])
 
 
-def header(names: list[str]) -> list[str]:
-    return [row(names), row(["---"] * len(names))]
-
-
-def row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def markdown(rows: list[list[str]]) -> str:
+    """Without the methods that nothing is known of."""
+    known = [cells for cells in rows[1:] if any(cells[1:])]
+    lines = [f"| {' | '.join(cells)} |" for cells in [rows[0], ["---"] * len(rows[0]), *known]]
+    return "\n".join(lines)
 
 
 def main() -> None:
