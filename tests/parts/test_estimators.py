@@ -159,7 +159,7 @@ def weights(
 @pytest.mark.parametrize("metric", [Euclidean(), Cosine(), Dot()], ids=str)
 @pytest.mark.parametrize("estimator", [Gumbel(0.7, 0.5), ReinMax(1.3, 0.5)], ids=["gumbel", "reinmax"])
 def test_relaxed_gradients(estimator, metric, pairs, towards, monkeypatch):
-    monkeypatch.setattr(blocked, "PAIRS", pairs)
+    monkeypatch.setattr(blocked, "CACHED_PAIRS", pairs)
     vq = trained(estimator, metric=metric)
     x, _, by_rows, by_codes = gradients(vq, towards)
     codes = vq.codebook.codes.detach().numpy()
@@ -195,7 +195,7 @@ def test_relaxed_gradients(estimator, metric, pairs, towards, monkeypatch):
     ("estimator", "sharpness"), [(Sampled(0.5), 2.0), (ReinMax(1.0, 2.0), 2.0), (Gumbel(3.0, 2.0), 2.0)]
 )
 def test_draws_follow_the_softmax(estimator, sharpness, monkeypatch):
-    monkeypatch.setattr(blocked, "PAIRS", 1000 * 5)
+    monkeypatch.setattr(blocked, "CACHED_PAIRS", 1000 * 5)
     generator = torch.Generator().manual_seed(0)
     codes, row = torch.randn(5, 3, generator=generator), torch.randn(1, 3, generator=generator)
     rows = row.expand(40_000, 3)
@@ -222,7 +222,7 @@ def test_draws_are_of_training_alone_and_cold_ones_are_nearest():
 
 
 def test_a_block_is_not_kept_between_forward_and_backward(monkeypatch):
-    monkeypatch.setattr(blocked, "PAIRS", 4096)
+    monkeypatch.setattr(blocked, "CACHED_PAIRS", 4096)
     held = []
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:

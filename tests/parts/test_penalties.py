@@ -103,7 +103,7 @@ EXACT = [
 @pytest.mark.parametrize("pairs", [2**22, 5 * CODES], ids=["one-block", "blocks"])
 @pytest.mark.parametrize(("penalty", "exact"), EXACT, ids=[str(p) for p, _ in EXACT])
 def test_value_and_gradients(penalty, exact, pairs, monkeypatch):
-    monkeypatch.setattr(blocked, "PAIRS", pairs)
+    monkeypatch.setattr(blocked, "CACHED_PAIRS", pairs)
     rows, codes = parts()
     value = penalty(choice(rows, codes))
     x, c = rows.detach().numpy(), codes.detach().numpy()

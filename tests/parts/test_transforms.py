@@ -241,3 +241,15 @@ def test_revival_through_a_transform_lands_on_rows(transform):
 
 def test_default_codebook_has_no_transform():
     assert VectorQuantizer(FEATURES, CODES, codebook=EMA()).codebook.transform is None
+
+
+def test_a_vanishing_alpha_does_not_send_revived_codes_away():
+    """Measured before: at a hundredth of the scale alpha passed 1e-12, and codes went to 5e12 and on to inf."""
+    module, codes = built(LearnedSpread())
+    module.init_(codes, data(), Valid.of(torch.ones(300, dtype=torch.bool)))
+    module.network[-1].bias.data.fill_(-1000.0)
+    with torch.no_grad():
+        assert float(module.alpha(codes).max()) == 0
+        placed = module.inverse(data(1), codes)
+    lowest, highest = codes.aminmax(dim=0)
+    assert bool(((placed >= lowest) & (placed <= highest)).all())

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 __all__ = ["over_blocks"]
 
 PAIRS = 2**22  # of a row and a code at once: 16 MiB in float32 for each tensor of that size
+CACHED_PAIRS = 2**18  # on a processor a block stays in its cache: 2 to 5 times as fast as going to memory
 
 
 def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others: Tensor) -> list[Any]:
@@ -33,7 +34,7 @@ def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others:
     """
     if torch.compiler.is_exporting():  # a program for any number of rows has one block; it takes no gradients
         return [function(rows, *others)]
-    size = max(1, PAIRS // width)
+    size = max(1, _pairs(rows) // width)
     if len(rows) <= size:
         blocks = [(rows, *others)]
     else:
@@ -41,3 +42,9 @@ def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others:
     if not torch.is_grad_enabled():
         return [function(*block) for block in blocks]
     return [checkpoint(function, *block, use_reentrant=False, preserve_rng_state=False) for block in blocks]
+
+
+def _pairs(rows: Tensor) -> int:
+    """A compiled graph holds every block, so it gets few, as does a device that is slow to start."""
+    in_cache = rows.device.type == "cpu" and not torch.compiler.is_compiling()
+    return CACHED_PAIRS if in_cache else PAIRS

@@ -61,8 +61,10 @@ class _LearnedSpread(TransformModule):
         return self.rows.mean + self.alpha(codes) * _standard(codes, codes.detach())
 
     def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
+        """Within the range of the codes: beyond it a vanishing alpha would send code after code ever further out."""
         away = (places - self.rows.mean) / self.alpha(codes).clamp_min(1e-20)
-        return away * variance(codes).sqrt() + codes.mean(0)
+        lowest, highest = codes.aminmax(dim=0)
+        return (away * variance(codes).sqrt() + codes.mean(0)).clamp(lowest, highest)
 
     def alpha(self, codes: Tensor) -> Tensor:
         spread = self.rows.variance.sqrt()
