@@ -198,7 +198,7 @@ def stochastic_vq(
 
 
 def gumbel(features: int, codebook_size: int, *, dim: int = -1, temperature: float = 1.0) -> VectorQuantizer:
-    """Codes drawn by Gumbel noise, gradients of the softmax with the same noise; codes learn from the task alone.
+    """Codes drawn by Gumbel noise, gradients of the softmax with the same noise; codes learn from task and loss.
 
     Source: Jang et al. 2017 (arXiv:1611.01144); for codes Baevski et al. 2019 (arXiv:1910.05453).
     When: a categorical latent is the point. Works through all N x K pairs, so keep the codebook small.
