@@ -21,7 +21,7 @@ __all__ = ["MemoryCodes"]
 class MemoryCodes(OfCodebook):
     """Each vector attends to the codes: the one with the best key is chosen, and its value is the output.
 
-    With the codes c_k, keys W_K c_k and values W_V c_k, all of them learned::
+    With the codes c_k, keys W_K c_k and values W_V c_k, all of them learned:
 
         k = argmax_k x . (W_K c_k) / sqrt(features)        q = W_V c_k
 

@@ -1,7 +1,7 @@
 """Methods of the literature by name: each a choice of parts, and what is known of it.
 
 Every one takes `features`, `codebook_size` and `dim` as `VectorQuantizer` does and returns one. Reported results are
-the papers' own, on their own models and data; docs/methods/measured.md compares all of them on equal terms.
+the papers' own, on their own models and data; `docs/methods/measured.md` compares all of them on equal terms.
 """
 
 from __future__ import annotations

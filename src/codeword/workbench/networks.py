@@ -23,7 +23,7 @@ def networks_of(
     """Networks of your own for a run: of a function from its settings to an encoder and a decoder.
 
     The encoder maps a batch of the medium to features, the decoder features to a batch. With n = config.features and
-    s = config.stride::
+    s = config.stride:
 
         pictures    (batch, 3, height, width), -1 to 1    (batch, n, height / s, width / s)
         sounds      (batch, 1, samples), -1 to 1          (batch, n, samples / s)

@@ -19,7 +19,7 @@ __all__ = ["Directional"]
 class Directional(Estimator):
     """The quantization error as a length times a direction, of which only the length is differentiated (DiVeQ).
 
-    With u the unit vector from x to its code, held constant::
+    With u the unit vector from x to its code, held constant:
 
         s = x + |c - x| u        ds/dx = I - u u^T        ds/dc = u u^T
 

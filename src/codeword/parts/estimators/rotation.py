@@ -17,7 +17,7 @@ __all__ = ["Rotation"]
 class Rotation(Estimator):
     """The gradient turns with the input: dq/dx = l R, where R rotates x onto the direction of its code.
 
-    With x^ = x / |x|, c^ = c / |c| and r the unit vector between them, all held constant::
+    With x^ = x / |x|, c^ = c / |c| and r the unit vector between them, all held constant:
 
         R = I - 2 r r^T + 2 c^ x^^T        l = |c| / |x|
 

@@ -19,7 +19,7 @@ _STEPS = 30  # of the iteration below: singular values of 1e-5 of the norm grow 
 
 @dataclass(frozen=True)
 class Wasserstein(Penalty):
-    """The squared 2-Wasserstein distance of two normal distributions, with the moments of the rows and of the codes::
+    """The squared 2-Wasserstein distance of two normal distributions, with the moments of the rows and of the codes:
 
         |m_x - m_c|^2 + tr(S_x + S_c - 2 (S_x^1/2 S_c S_x^1/2)^1/2)
 

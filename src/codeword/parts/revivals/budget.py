@@ -17,7 +17,7 @@ __all__ = ["Budget"]
 class Budget(Revival):
     """Every code has a share of a budget of K that follows its use; below `share` it is dead and gets 1 anew.
 
-    With n_k the rows of a step and N their sum::
+    With n_k the rows of a step and N their sum:
 
         B_k <- d B_k + (1 - d) K n_k / N, then scaled so that sum B = K
 

@@ -52,7 +52,7 @@ class _Gamma(TransformModule):
 class CodeGamma(Transform):
     """q = c_k + gamma(c_k), a shift for each code: a small network for each feature, over mean, value and variance.
 
-    With m_f and v_f the mean and variance of feature f over the codebook, and weights and biases a feature::
+    With m_f and v_f the mean and variance of feature f over the codebook, and weights and biases a feature:
 
         gamma_f(c) = w3 relu(w1 m_f + w2 c_f + b1) + w4 relu(w1 c_f + w2 v_f + b1) + b2
 

@@ -15,7 +15,7 @@ __all__ = ["SpaceFilling"]
 
 @dataclass(frozen=True)
 class SpaceFilling(Transform):
-    """c'_k = (1 - t_k) c_k + t_k c_(k+1), with t_k uniform over 0 to 1 and drawn anew in each training step.
+    """Codes `(1 - t_k) c_k + t_k c_(k+1)`, with t_k uniform over 0 to 1 and drawn anew in each training step.
 
     The codes are corners of a closed curve (the last one is followed by the first), and rows are quantized to points
     of it. Both ends of a segment learn from each of its rows, so no code is left behind and none needs revival. In

@@ -20,7 +20,7 @@ __all__ = ["EMA"]
 class EMA(Update):
     """Each code is the running mean of the rows that chose it. The default.
 
-    With n_k the rows that chose code k in a step, and s_k their sum::
+    With n_k the rows that chose code k in a step, and s_k their sum:
 
         N_k <- g N_k + (1 - g) n_k        S_k <- g S_k + (1 - g) s_k        c_k <- S_k / N_k
 

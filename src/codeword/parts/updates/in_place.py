@@ -21,7 +21,7 @@ class InPlaceSGD(Update):
     """At each step the codes take one step of SGD on the quantization error, before they are gathered.
 
     The gradient of the mean of (c - x)^2 over N rows and D features is known from counts and sums alone, so ranks
-    agree by the same exchange as for `EMA`::
+    agree by the same exchange as for `EMA`:
 
         g_k = 2 (n_k c_k - s_k) / (N D)        v_k <- momentum v_k + g_k        c_k <- c_k - rate v_k
 

@@ -19,7 +19,7 @@ __all__ = ["MeanEMA"]
 class MeanEMA(Update):
     """At each step a code moves a fixed part of the way to the mean of the rows that chose it, however many they are.
 
-    With n_k the rows that chose code k in a step, and s_k their sum::
+    With n_k the rows that chose code k in a step, and s_k their sum:
 
         c_k <- g c_k + (1 - g) s_k / n_k        where n_k > 0
 

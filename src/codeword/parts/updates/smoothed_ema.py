@@ -21,7 +21,7 @@ __all__ = ["SmoothedEMA"]
 class SmoothedEMA(Update):
     """`EMA` as the older libraries have it: the smoothed counts are kept, and smoothed again at the next step.
 
-    With n_k the rows that chose code k in a step, s_k their sum, and N the sum of all N_k::
+    With n_k the rows that chose code k in a step, s_k their sum, and N the sum of all N_k:
 
         N_k <- g N_k + (1 - g) n_k      N_k <- (N_k + e) / (N + K e) N      S_k <- g S_k + (1 - g) s_k
 

@@ -22,7 +22,7 @@ __all__ = ["Multiscale"]
 
 
 class Multiscale(Successive):
-    """A map f (height, width), or a sequence, as coarse to fine token maps, over scales k = 1 ... K::
+    """A map f (height, width), or a sequence, as coarse to fine token maps, over scales k = 1 ... K:
 
         q_k = Q_k(shrink_k(f - g_1 - ... - g_(k-1)))        g_k = grow_k(q_k)        f ~ g_1 + ... + g_K
 

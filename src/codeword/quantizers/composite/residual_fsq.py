@@ -21,7 +21,7 @@ class ResidualFSQ(Residual):
     """Stages of FSQ, each with the grid of the first shrunk to one cell of the stage before.
 
     Stages of a plain `Residual` of FSQ all span -1 to 1, so that from the second on nearly all numbers of a vector
-    meet the middle level. Here stage m = 0, 1, ... spans -L^-m to L^-m, in each number with its own L::
+    meet the middle level. Here stage m = 0, 1, ... spans -L^-m to L^-m, in each number with its own L:
 
         x' = c tanh(x / c), c = L / (L - 1)        what the first stage and half a cell around it cover
         q_m = L^-m s(L^m (x' - q_0 - ... - q_(m-1)))

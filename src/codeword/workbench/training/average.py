@@ -15,7 +15,7 @@ __all__ = ["Average"]
 class Average:
     """The exponential moving average of the weights of a tokenizer that is being trained.
 
-    After n steps, with g = min(decay, (1 + n) / (10 + n)), so that the first steps are soon forgotten::
+    After n steps, with g = min(decay, (1 + n) / (10 + n)), so that the first steps are soon forgotten:
 
         mean <- g mean + (1 - g) weights
 

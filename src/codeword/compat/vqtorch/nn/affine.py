@@ -17,7 +17,7 @@ class AffineTransform(nn.Module):
     """c' = scale c + bias, for each of `num_groups` blocks of neighbouring codes.
 
     Learned, the scale is 1 + lr_scale s and the bias lr_scale b, with s and b 0 at the start. With running statistics
-    they give the codes the moments that the inputs have had lately::
+    they give the codes the moments that the inputs have had lately:
 
         scale = sqrt(var_z / (var_c + 1e-8))        bias = mean_z - scale mean_c
 
