@@ -137,6 +137,16 @@ def logits_of(metric, x: np.ndarray, c: np.ndarray) -> np.ndarray:
     return x @ c.T
 
 
+def scale_of(estimator, metric, x: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """(N, 1): what scores are multiplied by, over the squared distance of the nearest code where it is relative."""
+    if not estimator.relative:
+        return np.full((len(x), 1), estimator.scale)
+    nearest = c[logits_of(metric, x, c).argmax(1)]
+    if isinstance(metric, Cosine):
+        x, nearest = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (x, nearest))
+    return estimator.scale / ((x - nearest) ** 2).sum(1, keepdims=True)
+
+
 def weights(
     estimator, vq: VectorQuantizer, logits: np.ndarray, indices: np.ndarray
 ) -> list[tuple[float, np.ndarray]]:
@@ -157,14 +167,18 @@ def weights(
 
 @pytest.mark.parametrize("pairs", [2**22, 3 * CODES], ids=["one-block", "blocks"])
 @pytest.mark.parametrize("metric", [Euclidean(), Cosine(), Dot()], ids=str)
-@pytest.mark.parametrize("estimator", [Gumbel(0.7, 0.5), ReinMax(1.3, 0.5)], ids=["gumbel", "reinmax"])
+@pytest.mark.parametrize(
+    "estimator",
+    [Gumbel(0.7, 0.5), ReinMax(1.3, 0.5), Gumbel(0.7, 1.5, relative=True), ReinMax(1.3, 1.5, relative=True)],
+    ids=["gumbel", "reinmax", "gumbel-relative", "reinmax-relative"],
+)
 def test_relaxed_gradients(estimator, metric, pairs, towards, monkeypatch):
     monkeypatch.setattr(blocked, "CACHED_PAIRS", pairs)
     vq = trained(estimator, metric=metric)
     x, _, by_rows, by_codes = gradients(vq, towards)
     codes = vq.codebook.codes.detach().numpy()
     indices = vq.encode(data()).numpy()
-    scale = estimator.scale
+    scale = scale_of(estimator, metric, x, codes)
 
     def surrogate_slope(x: np.ndarray, codes_in_logits: np.ndarray) -> float:
         """d of sum(towards * surrogate) along the change of the logits from those at the start, to first order."""
@@ -205,6 +219,21 @@ def test_draws_follow_the_softmax(estimator, sharpness, monkeypatch):
     share = np.bincount(drawn.numpy(), minlength=5) / len(rows)
     exact = softmax(sharpness * logits_of(Euclidean(), row.double().numpy(), codes.double().numpy()))[0]
     np.testing.assert_allclose(share, exact, atol=4 * 0.5 / np.sqrt(len(rows)))
+
+
+@pytest.mark.parametrize("metric", [Euclidean(), Dot()], ids=str)
+def test_relative_draws_do_not_see_the_unit(metric):
+    generator = torch.Generator().manual_seed(0)
+    codes, rows = torch.randn(5, 3, generator=generator), torch.randn(1000, 3, generator=generator)
+    rows[:5] = codes
+    draws, valid = Draws(torch.tensor(5), torch.tensor(9)), Valid.of(torch.ones(len(rows), dtype=torch.bool))
+    estimator = Sampled(1.0, relative=True)
+    drawn = estimator.select(rows, codes, metric, valid, draws)
+    assert 0.2 < float((drawn != metric.look_up(rows, codes)).float().mean()) < 0.8
+    for unit in (2.0**-40, 2.0**40):
+        assert torch.equal(estimator.select(unit * rows, unit * codes, metric, valid, draws), drawn)
+    if metric == Euclidean():
+        assert drawn[:5].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_draws_are_of_training_alone_and_cold_ones_are_nearest():

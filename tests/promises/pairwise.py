@@ -77,7 +77,7 @@ AXES: dict[str, list[Any]] = {
         Directional(),
         Sampled(0.5),
         Gumbel(),
-        ReinMax(),
+        ReinMax(scale=10.0, relative=True),
     ],
     "init": [KMeans(steps=2), Sample(), Normal(), Uniform(0.5)],
     "revival": [None, Relative(0.3), Stale(1), Below(1.0), Budget(0.5, 0.7), Split(0.5)],

@@ -79,6 +79,8 @@ PARTS_CASES |= {
     "gumbel": vq(estimator=Gumbel()),
     "gumbel-gradient": vq(codebook=Gradient(), estimator=Gumbel(0.5, scale=2.0), penalties=()),
     "reinmax": vq(estimator=ReinMax(1.5)),
+    "sampled-relative": vq(estimator=Sampled(0.1, relative=True)),
+    "gumbel-relative": vq(estimator=Gumbel(scale=10.0, relative=True)),
     "stale": vq(77, codebook=EMA(revival=Stale(1))),
     "below": vq(31, codebook=EMA(revival=Below(1.0, at_most=4))),
     "budget": vq(31, codebook=EMA(revival=Budget(0.8, decay=0.5, at_most=5))),

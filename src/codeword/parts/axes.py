@@ -44,6 +44,10 @@ class Metric(ABC):
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
         """(N, K), larger is nearer, differentiable; what does not depend on the code may be left out."""
 
+    def compared(self, vectors: Tensor) -> Tensor:
+        """Rows or codes (N, D) as they are compared: what distances are between."""
+        return vectors
+
     def prepare(self, rows: Tensor) -> Tensor:
         """The rows (N, D) that are quantized instead; doing it twice is the same as once."""
         return rows

@@ -78,10 +78,10 @@ def vq_vae_ema(features: int, codebook_size: int, *, dim: int = -1) -> VectorQua
 
 
 def vq_ste_pp(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
-    """VQ-STE++: affine codes, synchronised updates, replacement of stale codes, codebook loss 0.95, commitment 0.05.
+    """VQ-STE++: affine codes, synchronised updates, replacement of stale codes, codebook loss 9.5, commitment 0.5.
 
-    Source: Huh et al. 2023 (arXiv:2305.08842), with the settings of its code. Reported there: better than a plain
-    VQ-VAE by each of its parts; collapsed in the comparison of arXiv:2609.26774.
+    Source: Huh et al. 2023 (arXiv:2305.08842), with the settings of its code, whose examples multiply its loss by 10.
+    Reported there: better than a plain VQ-VAE by each of its parts; collapsed in the comparison of arXiv:2609.26774.
     When: you come from vqtorch and want its training. The layer it describes as in place is `in_place`.
     """
     return VectorQuantizer(
@@ -90,7 +90,7 @@ def vq_ste_pp(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuan
         dim=dim,
         codebook=Gradient(transform=Affine(rate=2.0), revival=Stale(20)),
         estimator=StraightThrough(sync=0.2),
-        penalties=(CodebookLoss(0.95), Commitment(0.05)),
+        penalties=(CodebookLoss(9.5), Commitment(0.5)),
     )
 
 
@@ -189,28 +189,25 @@ def sf_diveq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuant
 def stochastic_vq(
     features: int, codebook_size: int, *, dim: int = -1, temperature: float = 0.1
 ) -> VectorQuantizer:
-    """Moving averages, with codes drawn in training: P(k | x) ~ exp(-|x - c_k|^2 / temperature).
+    """Moving averages, with codes drawn in training: P(k | x) ~ exp(-|x - c_k|^2 / (temperature |x - c_near|^2)).
 
-    Source: the stochastic codes of RQ-VAE, Lee et al. 2022 (arXiv:2203.01941).
+    Source: the stochastic codes of RQ-VAE, Lee et al. 2022 (arXiv:2203.01941), whose temperature is in the unit of
+    the data; relative to the nearest code it is our own.
     When: a model that reads the codes should see varied ones. Lower the temperature with `codeword.anneal`.
     """
-    return VectorQuantizer(features, codebook_size, dim=dim, estimator=Sampled(temperature))
+    return VectorQuantizer(features, codebook_size, dim=dim, estimator=Sampled(temperature, relative=True))
 
 
 def gumbel(features: int, codebook_size: int, *, dim: int = -1, temperature: float = 1.0) -> VectorQuantizer:
-    """Codes drawn by Gumbel noise, gradients of the softmax with the same noise; codes learn from task and loss.
+    """Moving averages, with codes drawn by Gumbel noise, and gradients of the softmax with the same noise.
 
-    Source: Jang et al. 2017 (arXiv:1611.01144); for codes Baevski et al. 2019 (arXiv:1910.05453).
+    Source: Jang et al. 2017 (arXiv:1611.01144); for codes Baevski et al. 2019 (arXiv:1910.05453), which learns
+    logits. Logits of ten times the relative distance, and codes that follow their rows, are our own: with -|x - c|^2
+    as logits and codes learned by gradient all codes but a few die in an autoencoder.
     When: a categorical latent is the point. Works through all N x K pairs, so keep the codebook small.
     """
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        codebook=Gradient(),
-        estimator=Gumbel(temperature),
-        penalties=(CodebookLoss(), Commitment(0.25)),
-    )
+    estimator = Gumbel(temperature, scale=10.0, relative=True)
+    return VectorQuantizer(features, codebook_size, dim=dim, estimator=estimator)
 
 
 def reinmax(features: int, codebook_size: int, *, dim: int = -1, temperature: float = 1.0) -> VectorQuantizer:
@@ -219,14 +216,8 @@ def reinmax(features: int, codebook_size: int, *, dim: int = -1, temperature: fl
     Source: Liu et al. 2023 (arXiv:2304.08612).
     When: as for `gumbel`; it is the more accurate of the two for categorical latents.
     """
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        codebook=Gradient(),
-        estimator=ReinMax(temperature),
-        penalties=(CodebookLoss(), Commitment(0.25)),
-    )
+    estimator = ReinMax(temperature, scale=10.0, relative=True)
+    return VectorQuantizer(features, codebook_size, dim=dim, estimator=estimator)
 
 
 def wasserstein_vq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:

@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.functional import Draws, Stream, Valid, over_blocks
 from codeword.parts.axes import Choice, Estimator, Metric, positions
 from codeword.parts.checks import at_least
-from codeword.parts.estimators.sampled import draw
+from codeword.parts.estimators.sampled import Logits, draw
 
 __all__ = ["Gumbel", "ReinMax"]
 
@@ -19,7 +19,7 @@ __all__ = ["Gumbel", "ReinMax"]
 class Gumbel(Estimator):
     """In training the code is drawn, and gradients are those of a softmax with the same Gumbel noise.
 
-    With logits a_k = scale score_k and Gumbel noise g_k::
+    With logits a_k = scale score_k and Gumbel noise g_k:
 
         k = argmax_k (a_k + g_k)        ds = d sum_k softmax((a + g) / temperature)_k c_k
 
@@ -29,18 +29,25 @@ class Gumbel(Estimator):
     Args:
         temperature: of the relaxation, above 0. High: smooth and biased; low: sharp and noisy. See `codeword.anneal`.
         scale: of the logits, above 0. The score is -|x - c_k|^2, the cosine, or the product, as the metric says.
+        relative: whether the logits of each row are over the squared distance of its nearest code, held constant, so
+            that the unit of the data does not matter (our own).
 
     Source: Jang et al. 2017 (arXiv:1611.01144); Maddison et al. 2017 (arXiv:1611.00712).
     """
 
     temperature: float = 1.0
     scale: float = 1.0
+    relative: bool = False
 
     alone = True
 
     def __post_init__(self) -> None:
         at_least("temperature of Gumbel", self.temperature, 1e-12)
         at_least("scale of Gumbel", self.scale, 1e-12)
+
+    @property
+    def logits(self) -> Logits:
+        return Logits(self.scale, self.relative)
 
     @property
     def trains_codes(self) -> bool:
@@ -64,7 +71,7 @@ class Gumbel(Estimator):
 
     def _noisy(self, rows: Tensor, codes: Tensor, metric: Metric, place: Tensor, draws: Draws) -> Tensor:
         uniform = draws.uniform_at(Stream.GUMBEL, place, len(codes)).to(rows.dtype)
-        return self.scale * metric.scores(rows, codes) - (-uniform.log()).log()
+        return self.logits(rows, codes, metric) - (-uniform.log()).log()
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class ReinMax(Estimator):
     """In training the code is drawn, and gradients are second-order accurate in the logits.
 
     With logits a_k = scale score_k, p = softmax(a), D the one-hot drawn code and
-    p1 = (softmax(a / temperature) + D) / 2::
+    p1 = (softmax(a / temperature) + D) / 2:
 
         k ~ p        ds = sum_k c_k (2 J(p1) - J(p) / 2) da,    J(p) = diag(p) - p p^T
 
@@ -81,12 +88,15 @@ class ReinMax(Estimator):
     Args:
         temperature: 1 or more.
         scale: of the logits, above 0. The score is -|x - c_k|^2, the cosine, or the product, as the metric says.
+        relative: whether the logits of each row are over the squared distance of its nearest code, held constant, so
+            that the unit of the data does not matter (our own).
 
     Source: Liu et al. 2023 (arXiv:2304.08612), algorithm 2.
     """
 
     temperature: float = 1.0
     scale: float = 1.0
+    relative: bool = False
 
     alone = True
 
@@ -95,18 +105,22 @@ class ReinMax(Estimator):
         at_least("scale of ReinMax", self.scale, 1e-12)
 
     @property
+    def logits(self) -> Logits:
+        return Logits(self.scale, self.relative)
+
+    @property
     def trains_codes(self) -> bool:
         return True
 
     def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws) -> Tensor:
-        return draw(rows, codes, metric, valid, draws, self.scale)
+        return draw(rows, codes, metric, valid, draws, self.logits)
 
     def surrogate(self, choice: Choice) -> Tensor:
         codes = choice.codes()
         numbers = torch.arange(len(codes), device=codes.device)
 
         def second_order(block: Tensor, index: Tensor) -> Tensor:
-            logits = self.scale * choice.metric.scores(block, codes)
+            logits = self.logits(block, codes, choice.metric)
             drawn = (index[:, None] == numbers).to(logits.dtype)  # one_hot waits for the device
             middle = ((logits / self.temperature).softmax(-1) + drawn).detach() / 2
             offset = middle.clamp_min(torch.finfo(middle.dtype).tiny).log() - logits.detach()

@@ -1,4 +1,4 @@
-"""Codes drawn from a softmax over the scores."""
+"""Codes drawn from a softmax over the scores, and what such a softmax is of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,33 @@ from codeword.functional import Draws, Stream, Valid, over_blocks
 from codeword.parts.axes import Choice, Estimator, Metric, positions
 from codeword.parts.checks import at_least
 
-__all__ = ["Sampled", "draw"]
+__all__ = ["Logits", "Sampled", "draw"]
+
+
+@dataclass(frozen=True)
+class Logits:
+    """a_k = scale score_k of each row and code; with `relative`, over the squared distance of the nearest code.
+
+    Relative ones do not see the unit of the data: with scale 10 a code at 1.1 times the squared distance of the nearest
+    is e^-1 as likely, whatever that distance is, and a row that lies on a code has that code.
+    """
+
+    scale: float
+    relative: bool
+
+    def __call__(self, rows: Tensor, codes: Tensor, metric: Metric) -> Tensor:
+        """(N, K), differentiable in rows and codes; the distance that they are relative to is held constant."""
+        scores = metric.scores(rows, codes)
+        if not self.relative:
+            return self.scale * scores
+        with torch.no_grad():
+            best, nearest = scores.max(-1, keepdim=True)
+            error = metric.compared(rows) - metric.compared(codes[nearest[:, 0]])
+            least = torch.finfo(scores.dtype).eps * (
+                best - scores.amin(-1, keepdim=True)
+            )  # of a row on its code
+            distance = error.square().sum(-1, keepdim=True).clamp_min(least)
+        return self.scale * (scores - best) / torch.where(distance > 0, distance, 1)
 
 
 @dataclass(frozen=True)
@@ -23,27 +49,30 @@ class Sampled(Estimator):
 
     Args:
         temperature: above 0; towards 0 the nearest code is all but certain.
+        relative: whether the temperature of each row is times the squared distance of its nearest code, so that the
+            unit of the data does not matter (our own).
 
     Source: the stochastic sampling of RQ-VAE, Lee et al. 2022 (arXiv:2203.01941), section 3.1.
     """
 
     temperature: float = 1.0
+    relative: bool = False
 
     def __post_init__(self) -> None:
         at_least("temperature of Sampled", self.temperature, 1e-12)
 
     def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws) -> Tensor:
-        return draw(rows, codes, metric, valid, draws, 1 / self.temperature)
+        return draw(rows, codes, metric, valid, draws, Logits(1 / self.temperature, self.relative))
 
     def surrogate(self, choice: Choice) -> Tensor:
         return choice.rows
 
 
-def draw(rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws, sharpness: float) -> Tensor:
-    """Indices (N,) drawn by P(k | x) ~ exp(sharpness score_k), one uniform number for each row."""
+def draw(rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws, logits: Logits) -> Tensor:
+    """Indices (N,) drawn by the softmax of the logits, one uniform number for each row."""
 
     def invert(block: Tensor, uniform: Tensor) -> Tensor:
-        share = (sharpness * metric.scores(block, codes)).softmax(-1).cumsum(-1)
+        share = logits(block, codes, metric).softmax(-1).cumsum(-1)
         found = torch.searchsorted(share, uniform * share[:, -1:], right=True)
         return found[:, 0].clamp_max(len(codes) - 1)
 

@@ -46,7 +46,10 @@ class Cosine(Metric):
         return nearest(rows, codes, metric="cosine")
 
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
-        return F.normalize(rows, dim=-1) @ F.normalize(codes, dim=-1).T
+        return self.compared(rows) @ self.compared(codes).T
+
+    def compared(self, vectors: Tensor) -> Tensor:
+        return F.normalize(vectors, dim=-1)
 
     def prepare(self, rows: Tensor) -> Tensor:
         return F.normalize(rows, dim=-1) if self.unit else rows
