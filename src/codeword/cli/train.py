@@ -49,7 +49,7 @@ class Train:
     json: bool = False
     """Print one JSON object at the end, with the figures of the evaluation, and nothing else."""
     codes: int | None = None
-    """Number of codes: the short form of --quantizer vq<codes>."""
+    """Number of codes: the short form of `--quantizer vq<codes>`."""
     settings: TrainConfig = field(default_factory=TrainConfig)
 
     def over_settings(self) -> Train:
