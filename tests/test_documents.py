@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
 from pathlib import Path
@@ -54,6 +55,21 @@ def test_methods_pages_introduce_everything_there_is():
     classes = {registry[name].__name__ for registry in (PARTS, QUANTIZERS) for name in registry}
     missing = (classes | set(METHODS)) - introduced
     assert not missing
+
+
+SHOWN = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in codeword.__all__ if not name.startswith("_")])
+def test_the_reference_shows_every_public_name(name):
+    """By a line of its own, or with its package, in which a module of the same name would hide it."""
+    thing = getattr(codeword, name)
+    module = getattr(thing, "__module__", None) or thing.__name__
+    packages = [importlib.import_module(path) for path in SHOWN if f"{module}.".startswith(f"{path}.")]
+    listed = [package for package in packages if f"{package.__name__}.{name}" != module]
+    assert (
+        f"{module}.{name}" in SHOWN or any(name in package.__all__ for package in listed) or module in SHOWN
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
