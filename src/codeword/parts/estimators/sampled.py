@@ -33,10 +33,9 @@ class Logits:
         with torch.no_grad():
             best, nearest = scores.max(-1, keepdim=True)
             error = metric.compared(rows) - metric.compared(codes[nearest[:, 0]])
-            least = torch.finfo(scores.dtype).eps * (
-                best - scores.amin(-1, keepdim=True)
-            )  # of a row on its code
-            distance = error.square().sum(-1, keepdim=True).clamp_min(least)
+            # A row that lies on its code: no less than the rounding of the scores, so that gradients stay finite.
+            rounding = torch.finfo(scores.dtype).eps * (best - scores.amin(-1, keepdim=True))
+            distance = error.square().sum(-1, keepdim=True).clamp_min(rounding)
         return self.scale * (scores - best) / torch.where(distance > 0, distance, 1)
 
 
