@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from quantizer_pytorch.quantizer import BVQ
 from torch import Tensor, nn
-from vector_quantize_pytorch import ResidualVQ, VectorQuantize
 
 from codeword import Quantizer, Residual, VectorQuantizer
 
@@ -43,7 +41,11 @@ def _codeword(module: Quantizer) -> Layer:
     return Layer(module, call)
 
 
-def _vector_quantize_pytorch(module: nn.Module) -> Layer:
+def _vector_quantize_pytorch(kind: str, features: int, codebook_size: int, **options: int) -> Layer:
+    import vector_quantize_pytorch  # here, since a GPU may be where not all peers are
+
+    module = getattr(vector_quantize_pytorch, kind)(dim=features, codebook_size=codebook_size, **options)
+
     def call(x: Tensor) -> tuple[Tensor, Tensor]:
         out, _, loss = module(x[None])
         return out[0], loss.sum()
@@ -52,6 +54,8 @@ def _vector_quantize_pytorch(module: nn.Module) -> Layer:
 
 
 def _quantizer_pytorch(features: int, codebook_size: int) -> Layer:
+    from quantizer_pytorch.quantizer import BVQ
+
     module = BVQ(features, num_heads=1, codebook_size=codebook_size)
 
     def call(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,7 +68,7 @@ def _quantizer_pytorch(features: int, codebook_size: int) -> Layer:
 LAYERS: dict[str, Callable[[int, int], Layer]] = {
     "codeword": lambda features, size: _codeword(VectorQuantizer(features, size)),
     "vector-quantize-pytorch": lambda features, size: _vector_quantize_pytorch(
-        VectorQuantize(dim=features, codebook_size=size)
+        "VectorQuantize", features, size
     ),
     "quantizer-pytorch": _quantizer_pytorch,
 }
@@ -73,6 +77,6 @@ RESIDUAL: dict[str, Callable[[int, int], Layer]] = {  # eight stages
         Residual([VectorQuantizer(features, size) for _ in range(STAGES)])
     ),
     "vector-quantize-pytorch": lambda features, size: _vector_quantize_pytorch(
-        ResidualVQ(dim=features, codebook_size=size, num_quantizers=STAGES)
+        "ResidualVQ", features, size, num_quantizers=STAGES
     ),
 }

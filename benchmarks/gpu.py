@@ -1,0 +1,305 @@
+"""How close to what the chip can do? Search, training steps and k-means on a GPU, beside their floors and the peers.
+
+    PYTHONPATH=src python -m benchmarks.gpu --json benchmarks/results/gpu.json
+
+Nothing has to be installed but torch and safetensors; a peer that is not there has no figure. A search is checked
+against float64 on the CPU, then timed, as all is, with events over several input sets. The floors are what this chip
+was measured to do in a large product and a large copy, just before. With `--device cpu --share 4096` the same runs on a
+4,096th of the rows and codes, to see that it runs; such figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.layers import LAYERS, RESIDUAL, STAGES, Layer
+from benchmarks.measure import machine
+from codeword.functional import kmeans, nearest
+
+SETS, ROUNDS = 3, 9
+CHECKED = 1024  # rows that are compared with float64
+AT_ONCE = 2**15  # rows of the bare product
+Run = Callable[[Tensor, Tensor], object]
+
+
+@dataclass
+class Line:
+    """A row of the table: times in ms, memory in MiB."""
+
+    what: str
+    shape: tuple[int, int, int]
+    ours: float
+    peer: str
+    theirs: float | None
+    wanted: float
+    """How many times faster than the peer."""
+    operations: float
+    """The floor by operations over rate."""
+    bytes: float
+    """The floor by bytes over bandwidth."""
+    right: float | None = None
+    """Share of our indices that float64 agrees with."""
+    theirs_right: float | None = None
+    extra: float | None = None
+    """Memory that a step takes at its peak."""
+    theirs_extra: float | None = None
+
+
+class Chip:
+    """A device, its clock, and what it was measured to do."""
+
+    def __init__(self, device: str, share: int) -> None:
+        self.device, self.share = torch.device(device), share
+        size = 8192 if self.cuda else 512
+        self.rate = {}  # operations in a ms
+        for dtype in (torch.float32, torch.bfloat16, torch.float16):
+            a = torch.randn(size, size, device=self.device).to(dtype)
+            self.rate[dtype] = 2 * size**3 / self.time(lambda x, y: x @ y, [(a, a)])
+        a = torch.empty(2**30 if self.cuda else 2**24, dtype=torch.uint8, device=self.device)
+        self.bandwidth = 2 * len(a) / self.time(lambda x, y: x.copy_(y), [(a, a.clone())])  # bytes in a ms
+
+    @property
+    def cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    def time(self, run: Run, sets: list[tuple[Tensor, Tensor]]) -> float:
+        """Median, in ms, after a round over all sets that warms up."""
+        times = []
+        for number in range(len(sets) + ROUNDS):
+            pair = sets[number % len(sets)]
+            if self.cuda:
+                start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                start.record()
+                run(*pair)
+                end.record()
+                torch.cuda.synchronize()
+                times.append(start.elapsed_time(end))
+            else:
+                begun = time.perf_counter()
+                run(*pair)
+                times.append(1e3 * (time.perf_counter() - begun))
+        return statistics.median(times[len(sets) :])
+
+    def extra(self, run: Callable[[], object]) -> float | None:
+        """MiB that a call takes at its peak; None where that is not known."""
+        if not self.cuda:
+            return None
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        torch.cuda.synchronize()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+    def sets(self, n: int, k: int, d: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+        """Rows and codes of a normal cloud about 1, not 0: where expanded distances cancel."""
+        rows, codes = max(n // self.share, CHECKED), max(k // self.share, 16)
+        return [
+            tuple((torch.randn(size, d, device=self.device) + 1).to(dtype) for size in (rows, codes))
+            for _ in range(SETS)
+        ]
+
+
+def right(found: Tensor, rows: Tensor, codes: Tensor) -> float:
+    """The share of indices whose code is no farther than the nearest, in float64 on the CPU."""
+    x, c = rows[:CHECKED].cpu().double(), codes.cpu().double()
+    chosen = (x - c[found[:CHECKED].cpu().long()]).square().sum(-1)
+    least = torch.cdist(x, c, compute_mode="donot_use_mm_for_euclid_dist").min(-1).values.square()
+    return float((chosen <= least * (1 + 1e-12)).double().mean())
+
+
+def product(rows: Tensor, codes: Tensor) -> None:
+    block = rows.new_empty(min(AT_ONCE, len(rows)), len(codes))
+    for part in rows.split(AT_ONCE):
+        torch.mm(part, codes.T, out=block[: len(part)])
+
+
+def flash_assign(rows: Tensor, codes: Tensor) -> Tensor:
+    from flash_kmeans.assign_euclid_triton import euclid_assign_triton
+
+    return euclid_assign_triton(rows[None], codes[None], rows.float().square().sum(-1)[None])[0]
+
+
+def flash_kmeans(rows: Tensor, codes: Tensor) -> Tensor:
+    from flash_kmeans import batch_kmeans_Euclid
+
+    return batch_kmeans_Euclid(rows[None], len(codes), max_iters=10, tol=-1.0, init_centroids=codes[None])[1]
+
+
+PEERS: dict[str, Run] = {"product": product, "flash-kmeans": flash_assign}
+
+
+def known(chip: Chip, run: Run, sets: list[tuple[Tensor, Tensor]]) -> float | None:
+    """The time of a peer, if it is here and takes such tensors."""
+    try:
+        return chip.time(run, sets)
+    except (ImportError, AssertionError, RuntimeError) as error:
+        print(f"  {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", flush=True)
+        return None
+
+
+def search(chip: Chip, n: int, k: int, d: int, dtype: torch.dtype, peer: str, wanted: float) -> Line:
+    sets = chip.sets(n, k, d, dtype)
+    theirs = known(chip, PEERS[peer], sets)
+    size = torch.finfo(dtype).bits // 8
+    agreed = theirs is not None and peer != "product"
+    return Line(
+        f"search, {str(dtype).removeprefix('torch.')}",
+        (len(sets[0][0]), len(sets[0][1]), d),
+        chip.time(nearest, sets),
+        peer,
+        theirs,
+        wanted,
+        operations=2 * len(sets[0][0]) * len(sets[0][1]) * d / chip.rate[dtype],
+        bytes=(sum(tensor.numel() for tensor in sets[0]) * size + 8 * len(sets[0][0])) / chip.bandwidth,
+        right=right(nearest(*sets[0]), *sets[0]),
+        theirs_right=right(PEERS[peer](*sets[0]), *sets[0]) if agreed else None,  # type: ignore[arg-type]
+    )
+
+
+def step(
+    chip: Chip,
+    what: str,
+    layers: dict[str, Callable[[int, int], Layer]],
+    n: int,
+    k: int,
+    d: int,
+    wanted: float,
+) -> Line:
+    """A training step against vector-quantize-pytorch; a stack searches every stage."""
+    stages = STAGES if layers is RESIDUAL else 1
+    rows = chip.sets(n, k, d, torch.float32)
+    codes = len(rows[0][1])
+    figures: dict[str, tuple[float | None, float | None]] = {}
+    for name in ("codeword", "vector-quantize-pytorch"):
+        figures[name] = None, None
+        if name not in layers:
+            continue
+        try:
+            layer = layers[name](d, codes)
+            layer.module.to(chip.device)
+            took = chip.time(lambda x, _, layer=layer: layer.train_step(x), rows)
+            figures[name] = took, chip.extra(partial(layer.train_step, rows[0][0]))
+        except (ImportError, torch.OutOfMemoryError) as error:
+            print(f"  {name}: {type(error).__name__}", flush=True)
+    (ours, extra), (theirs, theirs_extra) = figures.values()
+    assert ours is not None, "our own step did not run"
+    count = len(rows[0][0])
+    shape = count, codes, d
+    operations = stages * 2 * count * codes * d / chip.rate[torch.float32]
+    # Rows, output and gradient once, and in each stage what is left of the rows.
+    moved = (3 + stages) * 4 * count * d / chip.bandwidth
+    peer = "vector-quantize-pytorch"
+    return Line(
+        what, shape, ours, peer, theirs, wanted, operations, moved, extra=extra, theirs_extra=theirs_extra
+    )
+
+
+def clustering(chip: Chip, n: int, k: int, d: int, wanted: float) -> Line:
+    sets = chip.sets(n, k, d, torch.float16)
+    count, codes = len(sets[0][0]), len(sets[0][1])
+    return Line(
+        "k-means, 10 steps, float16",
+        (count, codes, d),
+        chip.time(lambda rows, codes: kmeans(rows, len(codes), steps=10, start=codes), sets),
+        "flash-kmeans",
+        known(chip, flash_kmeans, sets),
+        wanted,
+        operations=10 * 2 * count * codes * d / chip.rate[torch.float16],
+        bytes=10 * 2 * count * d / chip.bandwidth,
+    )
+
+
+def cases(chip: Chip) -> Iterator[Callable[[], Line]]:
+    single, half, brain = torch.float32, torch.float16, torch.bfloat16
+    yield partial(search, chip, 2**20, 8192, 64, single, "product", 2.0)
+    yield partial(search, chip, 2**18, 65536, 256, single, "product", 2.0)
+    for k in (1024, 4096, 16384):
+        for dtype in (half, brain):
+            yield partial(search, chip, 2**20, k, 128, dtype, "flash-kmeans", 1.0)
+    for d in (8, 16, 32):
+        yield partial(search, chip, 2**20, 4096, d, half, "flash-kmeans", 1.5)
+    yield partial(search, chip, 2**20, 8192, 128, single, "flash-kmeans", 1.0)
+    yield partial(search, chip, 2**18, 65536, 256, brain, "product", 0.6)
+    yield partial(step, chip, "training step", LAYERS, 2**17, 8192, 64, 15.0)
+    yield partial(step, chip, "training step, 8 stages", RESIDUAL, 2**17, 1024, 128, 8.0)
+    yield partial(clustering, chip, 2**22, 4096, 64, 1.0)
+    alone = {"codeword": LAYERS["codeword"]}  # no peer holds so many distances
+    yield partial(step, chip, "training step, the largest", alone, 2**18, 2**20, 256, 0.0)
+
+
+def show(line: Line) -> str:
+    def number(value: float | None, form: str) -> str:
+        return "" if value is None else f"{value:{form}}"
+
+    ratio = None if line.theirs is None else line.theirs / line.ours
+    cells = [
+        line.what,
+        str(line.shape),
+        number(line.ours, ".3f"),
+        line.peer,
+        number(line.theirs, ".3f"),
+        number(ratio, ".2f") + f" (wanted {line.wanted:g})",
+        f"{line.operations:.3f}, {line.bytes:.3f}",
+        f"{number(line.right, '.4%')} {number(line.theirs_right, '.4%')}".strip(),
+        f"{number(line.extra, '.0f')} {number(line.theirs_extra, '.0f')}".strip(),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--share", type=int, default=1, help="divide rows and codes by this")
+    parser.add_argument("--json", type=Path, help="where the figures go, with the machine")
+    parser.add_argument("--only", default="", help="cases whose name begins so")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    chip = Chip(options.device, options.share)
+    name = torch.cuda.get_device_name() if chip.cuda else "CPU"
+    rates = {str(dtype): rate / 1e9 for dtype, rate in chip.rate.items()}
+    print(f"{name}; {machine('torch')}; teraoperations/s: {rates}; GB/s: {chip.bandwidth / 1e6:.0f}\n")
+    heads = [
+        "what",
+        "shape",
+        "ms",
+        "peer",
+        "its ms",
+        "times faster",
+        "floors ms",
+        "right (peer)",
+        "MiB (peer)",
+    ]
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}", flush=True)
+    lines = []
+    for case in cases(chip):
+        what = case.args[1] if case.func is step else case.func.__name__  # type: ignore[attr-defined]
+        if not what.startswith(options.only):
+            continue
+        lines.append(case())
+        print(show(lines[-1]), flush=True)
+        if options.json:
+            told = {
+                "device": name,
+                "machine": machine("torch"),
+                "rates": rates,
+                "bandwidth": chip.bandwidth / 1e6,
+            }
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps(told | {"lines": [asdict(line) for line in lines]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
