@@ -149,7 +149,7 @@ class Multiscale(Successive):
             return rows + q
         x, sums = (maps.view(-1, self.code_features) for maps in (rows, q))
         # The sum at a place is of several codes; its estimator is one that needs no index.
-        index = indices.new_zeros(len(x), *indices.shape[2:])
+        index = indices.new_zeros(x.shape[0], *indices.shape[2:])  # len() would fix the size of a program
         places = repeated(valid, self.tokens[-1])
         return self.parts[0].surrogate(x, index, sums, places).view_as(rows)
 
