@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_gpu_benchmark_on_the_cpu(tmp_path):
     out = tmp_path / "results" / "gpu.json"
-    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--share", "4096"]
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--divide", "4096"]
     environment = {**os.environ, "PYTHONPATH": "src", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [*command, "--json", str(out)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

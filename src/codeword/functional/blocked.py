@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 __all__ = ["over_blocks"]
 
 PAIRS = 2**22  # of a row and a code at once: 16 MiB in float32 for each tensor of that size
-CACHED_PAIRS = 2**18  # on a processor a block stays in its cache: 2 to 5 times as fast as going to memory
+CACHED_PAIRS = 2**18  # on a processor a block stays in its cache: up to 5 times as fast as going to memory
 
 
 def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others: Tensor) -> list[Any]:

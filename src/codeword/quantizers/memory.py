@@ -104,7 +104,7 @@ class MemoryCodes(OfCodebook):
             return q
 
         def relaxed(block: Tensor) -> Tensor:
-            logits = gumbel.scale * Dot().scores(block, keys.detach())
+            logits = gumbel.logits(block, keys.detach(), Dot())
             return (logits / gumbel.temperature).softmax(-1) @ values
 
         return torch.cat(over_blocks(relaxed, rows, len(keys))) + q
