@@ -13,44 +13,53 @@ from codeword.functional.bits import (
     unpack_bits,
 )
 from codeword.functional.blocked import over_blocks
-from codeword.functional.hold import hold
+from codeword.functional.clone_for_backward import clone_for_backward
+from codeword.functional.constant import constant
 from codeword.functional.kmeans import kmeans, lloyd
-from codeword.functional.losses import squared_error
-from codeword.functional.nearest import nearest
+from codeword.functional.losses import squared_error, sum_of
+from codeword.functional.moments import moments, scatter, with_ridge
+from codeword.functional.nearest import Prepared, nearest, prepare, search
 from codeword.functional.progressive import progressive_kmeans
-from codeword.functional.random import Draws, Stream, new_seed
+from codeword.functional.random import Key, Purpose
 from codeword.functional.segment_sum import segment_sum
-from codeword.functional.substitute import substitute
-from codeword.functional.usage import Usage, UsageCounter, usage, usage_of_hits
+from codeword.functional.replace_gradient import replace_gradient
+from codeword.functional.usage import Usage, UsageCounter, usage, usage_of_counts
 from codeword.functional.valid import Valid, in_range
 
 __all__ = [
-    "Draws",
-    "Stream",
+    "Key",
+    "Prepared",
+    "Purpose",
     "Usage",
     "UsageCounter",
     "Valid",
     "bit_entropy",
-    "hold",
+    "clone_for_backward",
+    "constant",
     "in_range",
     "join_indices",
     "kmeans",
     "lloyd",
+    "moments",
     "nearest",
-    "new_seed",
     "over_blocks",
     "pack_bits",
+    "prepare",
     "progressive_kmeans",
     "regroup_bits",
     "relayout",
+    "replace_gradient",
+    "scatter",
+    "search",
     "segment_sum",
     "split_indices",
     "squared_error",
-    "substitute",
+    "sum_of",
     "to_bits",
     "to_indices",
     "ungroup_bits",
     "unpack_bits",
     "usage",
-    "usage_of_hits",
+    "usage_of_counts",
+    "with_ridge",
 ]

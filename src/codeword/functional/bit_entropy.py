@@ -35,7 +35,7 @@ def bit_entropy(logits: Tensor, valid: Valid, group: int) -> tuple[Tensor, Tenso
         >>> float(each), float(together.exp())
         (0.0, 2.0)
     """
-    weights = valid.mask.to(logits.dtype) / valid.held.clamp_min(1)
+    weights = valid.weights(logits.dtype)
     each = (F.softplus(logits) - logits * logits.sigmoid()).sum(-1) @ weights
     together = [_entropy_of_mean(part, weights) for part in logits.split(group, 1)]
     return each, torch.stack(together).sum()

@@ -1,4 +1,4 @@
-"""Random draws that are a function of (seed, step, stream, number), in integer tensor arithmetic.
+"""Random draws that are a function of (key, purpose, number), in integer tensor arithmetic.
 
 There is no generator state: a copy, a resumed run, a compiled graph and every rank draw the same. The hash is the
 32-bit finaliser of C. Wellons' "hash prospector" (multipliers 0x21f0aaad and 0x735a2d97), computed in int64,
@@ -14,109 +14,113 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Draws", "Stream", "new_seed"]
+__all__ = ["Key", "Purpose"]
 
 _MASK = 0xFFFFFFFF
-_GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio: spreads neighbouring streams apart
+_GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio: spreads neighbouring numbers apart
+_STEP = 6364136223846793005  # a multiplier with a full period modulo 2^62
+_STATE = 2**62 - 1
 
 
-class Stream(IntEnum):
-    """What a draw is for. Two uses in one step never share numbers."""
+class Purpose(IntEnum):
+    """What a draw is for. Two purposes in one step never share numbers."""
 
-    CODES = 0
     NOISE = 1
     SAMPLE = 2
-    START = 3
+    INIT = 3
     REVIVAL = 4
     SELECT = 5
     GUMBEL = 6
     DIRECTION = 7
     SEGMENT = 8
-    STAGES = 9
+    DROPOUT = 9
     MERGE = 10
 
 
-def new_seed() -> Tensor:
-    """A seed from torch's own generator, so that `torch.manual_seed` decides: int64 scalar, 0 <= seed < 2^62."""
-    return torch.randint(2**62, (), dtype=torch.int64)
-
-
-class Draws(NamedTuple):
+class Key(NamedTuple):
     """All the draws of one step.
 
     Attributes:
-        seed: int64 scalar tensor.
-        step: int64 scalar tensor on the same device.
+        state: int64 scalar tensor, odd, 0 < state < 2^62.
+        tag: what has been folded in.
 
     Examples:
-        >>> draws = Draws(torch.tensor(7), torch.tensor(0))
-        >>> bool((draws.uniform(Stream.NOISE, 5) == draws.uniform(Stream.NOISE, 5)).all())
+        >>> key = Key(torch.tensor(7))
+        >>> bool((key.uniform(Purpose.NOISE, 5) == key.uniform(Purpose.NOISE, 5)).all())
         True
+        >>> bool((key.uniform(Purpose.NOISE, 5) == key.fold_in(1).uniform(Purpose.NOISE, 5)).any())
+        False
     """
 
-    seed: Tensor
-    step: Tensor
+    state: Tensor
+    tag: int = 0
 
-    def bits(self, stream: Stream, count: int) -> Tensor:
-        """`count` hashed integers, int64, uniform over 0 <= h < 2^32."""
-        return self._bits_at(stream, torch.arange(count, device=self.seed.device))
+    def fold_in(self, number: int) -> Key:
+        """The key of one of several users of this key: each draws numbers of its own. It costs no operator."""
+        return Key(self.state, _mix_number((self.tag + _GOLDEN * (number + 1)) & _MASK))
 
-    def _bits_at(self, stream: Stream, number: Tensor) -> Tensor:
-        """The hashed integer of each number, 0 <= number < 2^32."""
-        key = _mix(self.seed & _MASK)
-        for word in (self.seed >> 32, self.step & _MASK, self.step >> 32, torch.full_like(self.seed, stream)):
-            key = _mix((key + (word & _MASK) + _GOLDEN) & _MASK)
-        return _keyed(number, key)
+    def following(self) -> Tensor:
+        """The state of the next step: state <- a state mod 2^62, a multiplicative congruential generator."""
+        return (self.state * _STEP) & _STATE
 
-    def uniform_at(self, stream: Stream, positions: Tensor, count: int) -> Tensor:
+    def uniform_at(self, purpose: Purpose, positions: Tensor, count: int) -> Tensor:
         """`count` float32 numbers, 0 < u < 1, for each position: (N,) int64 to (N, count).
 
         What a position draws depends on nothing else, so rows may be masked, cut in blocks or spread over ranks.
         """
-        key = self._bits_at(stream, positions & _MASK)[:, None]
-        return _as_uniform(_keyed(torch.arange(count, device=positions.device), key))
+        each = self._bits(purpose, positions & _MASK)[:, None]
+        numbers = torch.arange(count, dtype=torch.int64, device=positions.device)
+        return _as_uniform(_mix((_mix(numbers ^ each) + each) & _MASK))
 
-    def normal_at(self, stream: Stream, positions: Tensor, count: int) -> Tensor:
+    def normal_at(self, purpose: Purpose, positions: Tensor, count: int) -> Tensor:
         """`count` standard normal float32 numbers for each position: (N,) int64 to (N, count)."""
-        return _box_muller(*self.uniform_at(stream, positions, 2 * count).chunk(2, -1))
+        return _box_muller(*self.uniform_at(purpose, positions, 2 * count).chunk(2, -1))
 
-    def uniform(self, stream: Stream, count: int) -> Tensor:
-        """`count` float32 numbers, 0 < u < 1."""
-        return _as_uniform(self.bits(stream, count))
+    def uniform(self, purpose: Purpose, *shape: int) -> Tensor:
+        """float32 numbers, 0 < u < 1, of a shape."""
+        numbers = torch.arange(math.prod(shape), dtype=torch.int64, device=self.state.device)
+        return _as_uniform(self._bits(purpose, numbers)).view(shape)
 
-    def normal(self, stream: Stream, *shape: int) -> Tensor:
-        """Standard normal float32 numbers (Box-Muller)."""
-        count = math.prod(shape)
-        return _box_muller(*self.uniform(stream, 2 * count).view(2, *shape))
+    def normal(self, purpose: Purpose, *shape: int) -> Tensor:
+        """Standard normal float32 numbers (Box-Muller), of a shape."""
+        return _box_muller(*self.uniform(purpose, 2, *shape))
 
-    def strata(self, stream: Stream, total: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Draw `count` of the positions 0 <= p < total: one from each of `count` equal stretches.
+    def strata(self, purpose: Purpose, total: Tensor, count: int, sets: int = 1) -> tuple[Tensor, Tensor]:
+        """Draw `count` of the positions 0 <= p < total, `sets` times: one from each of `count` equal stretches.
 
-        All are different while there are enough (count <= total), and every position is about as likely as any
-        other. When there are too few, the first `total` draws are all the positions in order, and the rest repeat
-        them.
+        Draw i is floor((i + f_i) total / count), with f_i the fraction of u + i (sqrt(5) - 1) / 2 and one u for the key:
+        every position is as likely as any other, and neighbouring stretches share no pattern. All draws of a set are
+        different while there are enough (count <= total); otherwise they are all the positions, some repeatedly.
 
         Args:
-            total: int64 scalar tensor, below 2^31; 0 is taken as 1.
+            purpose: what the draw is for.
+            total: int64 scalar tensor, below 2^31; 0 gives position 0.
+            count: how many positions a set has, below 2^31.
+            sets: how many sets are drawn, each with fractions of its own.
 
         Returns:
-            positions (count,) int64, and (count,) bool: False where a draw repeats.
+            positions (sets, count) int64 in ascending order, and bool of that shape: False where a draw repeats the
+            one before.
         """
-        total = total.clamp_min(1)
-        stretches = total.clamp_max(count)
-        number = torch.arange(count, device=total.device)
-        first = number * total // stretches
-        width = (number + 1) * total // stretches - first
-        positions = first + ((self.bits(stream, count) * width) >> 32)
-        return positions % total, number < stretches
+        bits = 32 - count.bit_length()  # of a fraction: the product below stays within 63 bits
+        device = total.device
+        numbers = torch.arange(sets * (count + 1), dtype=torch.int64, device=device).view(sets, count + 1)
+        starts = torch.arange(-1 << bits, count << bits, 1 << bits, dtype=torch.int64, device=device)
+        fraction = ((numbers * _GOLDEN + self._word(purpose)) & _MASK) >> (32 - bits)
+        positions = (starts + fraction) * total // (count << bits)  # the first is one before the draws
+        return positions[:, 1:], positions[:, 1:] != positions[:, :-1]
 
+    def _bits(self, purpose: Purpose, numbers: Tensor) -> Tensor:
+        """The hashed integer of each number, 0 <= number < 2^32: uniform over 0 <= h < 2^32."""
+        return _mix((_mix(numbers ^ self._word(purpose)) + (self.state & _MASK)) & _MASK)
 
-def _keyed(number: Tensor, key: Tensor) -> Tensor:
-    return _mix((_mix(number ^ key) + key) & _MASK)
+    def _word(self, purpose: Purpose) -> Tensor:
+        """The upper bits of the state, which are the random ones, with tag and purpose: 0 <= word < 2^32."""
+        return (self.state >> 30) ^ _mix_number((self.tag ^ (purpose * _GOLDEN)) & _MASK)
 
 
 def _as_uniform(bits: Tensor) -> Tensor:
-    return ((bits >> 9).float() + 0.5) * 2.0**-23
+    return ((bits >> 9).to(torch.float32) + 0.5) * 2.0**-23
 
 
 def _box_muller(radius: Tensor, angle: Tensor) -> Tensor:
@@ -128,5 +132,14 @@ def _mix(h: Tensor) -> Tensor:
     h = h ^ (h >> 16)
     h = (h * 0x21F0AAAD) & _MASK
     h = h ^ (h >> 15)
+    h = (h * 0x735A2D97) & _MASK
+    return h ^ (h >> 15)
+
+
+def _mix_number(h: int) -> int:
+    """As `_mix`, for a Python number."""
+    h ^= h >> 16
+    h = (h * 0x21F0AAAD) & _MASK
+    h ^= h >> 15
     h = (h * 0x735A2D97) & _MASK
     return h ^ (h >> 15)

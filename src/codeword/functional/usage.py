@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 
-__all__ = ["Usage", "UsageCounter", "usage", "usage_of_hits"]
+__all__ = ["Usage", "UsageCounter", "usage", "usage_of_counts"]
 
 
 class Usage(NamedTuple):
@@ -31,17 +32,17 @@ class Usage(NamedTuple):
     revived: Tensor
 
 
-def usage_of_hits(hits: Tensor, revived: Tensor | None = None) -> Usage:
-    """Summarise the hits (..., K) of each code: every field has shape (...)."""
-    total = hits.sum(-1)
-    share = hits.double() / total.clamp_min(1)[..., None]
-    entropy = -torch.special.xlogy(share, share).sum(-1).div(torch.log(torch.tensor(2.0))).float() + 0.0
-    used = (hits > 0).sum(-1)
+def usage_of_counts(counts: Tensor, revived: Tensor | None = None) -> Usage:
+    """Summarise the counts (..., K) of each code: every field has shape (...)."""
+    total = counts.sum(-1)
+    share = counts.to(torch.float64) / total.clamp_min(1)[..., None]
+    entropy = -torch.special.xlogy(share, share).sum(-1).div(math.log(2)).to(torch.float32) + 0.0
+    used = (counts > 0).sum(-1)
     perplexity = torch.where(total > 0, 2**entropy, 0.0)
     return Usage(
         perplexity,
         used,
-        hits.shape[-1] - used,
+        counts.shape[-1] - used,
         entropy,
         torch.zeros_like(used) if revived is None else revived,
     )
@@ -60,7 +61,7 @@ class UsageCounter:
 
     def __init__(self, codebook_size: int) -> None:
         self.codebook_size = codebook_size
-        self.hits = torch.zeros(codebook_size, dtype=torch.int64)
+        self.counts = torch.zeros(codebook_size, dtype=torch.int64)
 
     def add(self, indices: Tensor) -> None:
         """Count indices of any shape; -1 (masked) is left out.
@@ -75,11 +76,11 @@ class UsageCounter:
                 f"{int(flat.min())} to {int(flat.max())}",
                 "pass the codebook size that the indices were made with",
             )
-        self.hits += torch.bincount(flat + 1, minlength=self.codebook_size + 1)[1:]
+        self.counts += torch.bincount(flat + 1, minlength=self.codebook_size + 1)[1:]
 
     def usage(self) -> Usage:
         """The summary of all that was added."""
-        return usage_of_hits(self.hits)
+        return usage_of_counts(self.counts)
 
 
 def usage(indices: Tensor, codebook_size: int) -> Usage:

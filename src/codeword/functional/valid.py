@@ -32,12 +32,10 @@ class Valid(NamedTuple):
 
     Attributes:
         mask: (N,) bool, True for a valid row.
-        ends: (N,) int64, the number of valid rows up to and including each row.
-        held: int64 scalar, the valid rows on this rank.
-        start: int64 scalar, the valid rows on earlier ranks.
+        count: int64 scalar, the valid rows on this rank.
         total: int64 scalar, the valid rows on all ranks.
-        shared: whether other ranks hold rows too.
-        before: int64 scalar, the valid rows of earlier batches that are learned from together with this one.
+        offset: int64 scalar, the valid rows on earlier ranks; None: no other rank holds rows.
+        before: int64 scalar, the valid rows of earlier batches that are learned from together with this one; None: 0.
 
     Examples:
         >>> valid = Valid.of(torch.tensor([True, False, True]))
@@ -46,12 +44,10 @@ class Valid(NamedTuple):
     """
 
     mask: Tensor
-    ends: Tensor
-    held: Tensor
-    start: Tensor
+    count: Tensor
     total: Tensor
-    shared: bool
-    before: Tensor
+    offset: Tensor | None = None
+    before: Tensor | None = None
 
     @classmethod
     def of(
@@ -60,37 +56,82 @@ class Valid(NamedTuple):
         """Count this rank's valid rows and, with `sync`, every other rank's: one collective.
 
         Args:
-            before: see above; None: 0.
-            signature: of who asks; ranks of which it is not 0 compare theirs.
+            mask: (N,) bool.
+            sync: whether other ranks hold rows too.
+            before: as the attribute.
+            signature: of the caller; ranks of which it is not 0 compare theirs.
 
         Raises:
             CodewordError: signatures that differ.
         """
-        ends = mask.cumsum(0)
-        held = mask.sum()
-        before = torch.zeros_like(held) if before is None else before
+        count = mask.sum()
         if not (sync and distributed.is_shared()):
-            return cls(mask, ends, held, torch.zeros_like(held), held, False, before)
-        counts = distributed.gather_scalars(held, signature)
-        start = counts[: distributed.rank()].sum()
-        return cls(mask, ends, held, start, counts.sum(), True, before)
+            return cls(mask, count, count, None, before)
+        counts = distributed.gather_scalars(count, signature)
+        return cls(mask, count, counts.sum(), counts[: distributed.rank()].sum(), before)
 
-    def numbers(self) -> Tensor:
-        """The number (N,) of each row: how many valid rows there are up to it, of all ranks and earlier batches."""
-        return self.before + self.start + self.ends
+    @property
+    def shared(self) -> bool:
+        """Whether other ranks hold rows too."""
+        return self.offset is not None
+
+    def repeated(self, times: int) -> Valid:
+        """For rows that each stand `times` in a row: `times` as many rows, in the same order on all ranks."""
+        if times == 1:
+            return self
+        mask = self.mask[:, None].expand(-1, times).reshape(-1)
+        counts = (None if count is None else count * times for count in self[1:])
+        return Valid(mask, *counts)  # type: ignore[arg-type]
+
+    def among(self, mask: Tensor) -> Valid:
+        """The valid rows among some, to weigh losses; what is drawn for a row stays the same."""
+        both = self.mask & mask
+        return self._replace(mask=both, count=both.sum())
+
+    def weights(self, dtype: torch.dtype) -> Tensor:
+        """1 / count (N,) for each valid row of this rank and 0 for the others: weights of a mean over rows."""
+        return self.mask.to(dtype) / self.count.clamp_min(1)
+
+    def ends(self) -> Tensor:
+        """How many valid rows (N,) there are up to each row, with those of earlier ranks and batches."""
+        ends = self.mask.cumsum(0)
+        for shift in (self.offset, self.before):
+            ends = ends if shift is None else ends + shift
+        return ends
+
+    def positions(self) -> Tensor:
+        """The position (N,) of each valid row among those of all ranks and earlier batches; its draws have this number.
+
+        Of another row: that of the valid row before it, or 0.
+        """
+        return (self.ends() - 1).clamp_min(0)
 
     def bound(self) -> int:
         """An upper bound of `total` as a number, equal on all ranks. Shared, it waits for the device."""
         return int(self.total) if self.shared else self.mask.shape[0]
 
     def take(self, rows: Tensor, positions: Tensor) -> Tensor:
-        """The rows (R, D) at positions (R,) among all valid ones; zeros for what another rank holds."""
-        if not rows.shape[0]:
-            return rows.new_zeros(positions.shape[0], rows.shape[1])
-        local = positions - self.start
-        owned = (local >= 0) & (local < self.held)
-        index = torch.searchsorted(self.ends, local + 1).clamp(0, rows.shape[0] - 1)
-        return torch.where(owned[:, None], rows[index], 0.0)
+        """The rows at positions among all valid ones; zeros for what another rank holds.
+
+        Args:
+            rows: (N, D), or (G, N, D).
+            positions: (R,), or (G, R): 0 <= position < total.
+
+        Returns:
+            (R, D), or (G, R, D).
+        """
+        if not rows.shape[-2]:
+            return rows.new_zeros((*positions.shape, rows.shape[-1]))
+        local = positions if self.offset is None else positions - self.offset
+        index = torch.searchsorted(self.mask.cumsum(0), local + 1).clamp(0, rows.shape[-2] - 1)
+        if rows.ndim == 2:
+            taken = rows[index]
+        else:
+            taken = rows[torch.arange(len(rows), device=rows.device)[:, None], index]
+        if self.offset is None:
+            return taken
+        owned = (local >= 0) & (local < self.count)
+        return torch.where(owned[..., None], taken, 0.0)
 
     def collect(self, rows: Tensor, positions: Tensor) -> Tensor:
         """As `take`, with what the other ranks hold: one collective."""

@@ -20,7 +20,7 @@ from codeword.parts.penalties import (
     UnitAlpha,
     Wasserstein,
 )
-from codeword.parts.revivals import Below, Budget, Relative, Split, Stale
+from codeword.parts.revivals import BelowBudget, BelowCount, BelowShare, Split, Stale
 from codeword.parts.transforms import (
     Affine,
     CodeGamma,
@@ -39,8 +39,9 @@ __all__ = [
     "EMA",
     "PARTS",
     "Affine",
-    "Below",
-    "Budget",
+    "BelowBudget",
+    "BelowCount",
+    "BelowShare",
     "Cell",
     "CodeGamma",
     "Codebook",
@@ -70,7 +71,6 @@ __all__ = [
     "Normal",
     "Orthogonality",
     "ReinMax",
-    "Relative",
     "Rotation",
     "RunningAffine",
     "Sample",
@@ -103,10 +103,10 @@ PARTS = Registry(
         "sample": Sample,
         "normal": Normal,
         "uniform": Uniform,
-        "relative": Relative,
+        "below_share": BelowShare,
         "stale": Stale,
-        "below": Below,
-        "budget": Budget,
+        "below_count": BelowCount,
+        "below_budget": BelowBudget,
         "split": Split,
         "euclidean": Euclidean,
         "cosine": Cosine,

@@ -6,20 +6,22 @@ A frozen dataclass is hashable and comparable, and its repr is its config.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from codeword.errors import CodewordError
-from codeword.functional import Draws, Valid
+from codeword.functional import Key, Valid
 from codeword.parts.checks import check_whole
 
+if TYPE_CHECKING:
+    from codeword.parts.codebook import Codebook
+
 __all__ = [
-    "Choice",
     "Estimator",
     "Init",
+    "Lookup",
     "Metric",
     "Penalty",
     "Revival",
@@ -30,25 +32,34 @@ __all__ = [
     "require",
 ]
 
-State = dict[str, Tensor]  # what a rule remembers of each code, by name: every tensor is (K, ...)
+State = dict[str, Tensor]  # what an update rule remembers of each code, by name: every tensor is (..., K, ...)
 
 
 class Metric(ABC):
     """What near means."""
 
     @abstractmethod
-    def look_up(self, rows: Tensor, codes: Tensor) -> Tensor:
-        """Indices (N,) int64 of the nearest codes (K, D) to rows (N, D), the lowest index winning ties."""
+    def assign(self, rows: Tensor, prepared: Any) -> Tensor:
+        """Indices (N,) int64 of the nearest codes to rows (N, D), the lowest index winning ties.
+
+        Args:
+            rows: (N, D).
+            prepared: what `prepare` made of the codes.
+        """
 
     @abstractmethod
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
         """(N, K), larger is nearer, differentiable; what does not depend on the code may be left out."""
 
+    def prepare(self, codes: Tensor) -> Any:
+        """What the search needs of codes (K, D). It is kept while the codes do not change."""
+        return codes
+
     def compared(self, vectors: Tensor) -> Tensor:
         """Rows or codes (N, D) as they are compared: what distances are between."""
         return vectors
 
-    def prepare(self, rows: Tensor) -> Tensor:
+    def input(self, rows: Tensor) -> Tensor:
         """The rows (N, D) that are quantized instead; doing it twice is the same as once."""
         return rows
 
@@ -58,18 +69,17 @@ class Metric(ABC):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What a forward has chosen: all that estimators and penalties may look at.
+class Lookup:
+    """The codes that were looked up for some rows: all that estimators and penalties may see.
 
     Attributes:
         rows: (N, D), with gradient.
-        indices: (N,) of the codes chosen.
-        q: (N, D), the codes chosen; with gradient where the codebook learns by gradient.
+        indices: (N,) of the codes.
+        q: (N, D), the codes; with gradient where the codebook learns by gradient.
         valid: which rows count.
         metric: what near means.
-        draws: the random numbers of this step.
-        read: gives all codes (K, D) that were searched, with gradient as in `q`.
-        alpha: gives the learned standard deviations (K, D or 1, D) of the codebook's transform, if it has any.
+        key: the random numbers of this step.
+        codebook: the codebook that the codes are from.
     """
 
     rows: Tensor
@@ -77,28 +87,19 @@ class Choice:
     q: Tensor
     valid: Valid
     metric: Metric
-    draws: Draws
-    read: Callable[[], Tensor]
-    alpha: Callable[[], Tensor | None]
+    key: Key
+    codebook: Codebook
 
     def codes(self) -> Tensor:
-        """All codes (K, D) that were searched."""
-        return self.read()
-
-    def positions(self) -> Tensor:
-        """The position (N,) of each row among the valid rows of all ranks: what its draws are numbered by."""
-        return positions(self.valid)
-
-
-def positions(valid: Valid) -> Tensor:
-    """The position (N,) of each valid row among those of all ranks; of another row, that of the one before."""
-    return (valid.numbers() - 1).clamp_min(0)
+        """All codes (K, D) that were searched, with gradient as in `q`: a copy, which the next step leaves alone."""
+        searched = self.codebook.searched()
+        return searched.clone() if searched is self.codebook.codes else searched
 
 
 class Estimator(ABC):
-    """How gradients pass the look-up."""
+    """How gradients pass the lookup."""
 
-    alone = False  # whether it is about one look-up, and means nothing for the sum of several codes
+    single_lookup_only = False  # whether it means nothing for the sum of several codes
 
     @property
     def trains_codes(self) -> bool:
@@ -106,17 +107,27 @@ class Estimator(ABC):
         return False
 
     @property
-    def wasted_without(self) -> bool:
+    def requires_gradient_codes(self) -> bool:
         """Whether it makes no sense where codes do not learn by gradient."""
         return False
 
-    @abstractmethod
-    def surrogate(self, choice: Choice) -> Tensor:
-        """The function (N, D) of rows and their codes whose gradient stands in for that of the look-up."""
+    @property
+    def draws(self) -> bool:
+        """Whether training draws codes instead of taking the nearest."""
+        return type(self).select is not Estimator.select
 
-    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws) -> Tensor:
-        """The indices (N,) that a training forward takes."""
-        return metric.look_up(rows, codes)
+    @property
+    def random(self) -> bool:
+        """Whether its numbers depend on the key of the step."""
+        return self.draws
+
+    @abstractmethod
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        """The function (N, D) of rows and their codes whose gradient stands in for that of the lookup."""
+
+    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key) -> Tensor:
+        """The indices (N,) that a training forward takes, where it `draws` them."""
+        raise NotImplementedError
 
 
 class Penalty(ABC):
@@ -126,10 +137,11 @@ class Penalty(ABC):
     trains_rows = True  # whether the rows get a gradient from it
     trains_codes = False  # whether the codes do
     needs_alpha = False  # whether it is about learned standard deviations
+    of_pairs = False  # whether it is a mean over rows and their codes alone: it takes (G, N, D) too, and no rows give 0
     weight: float
 
     @abstractmethod
-    def __call__(self, choice: Choice) -> Tensor:
+    def __call__(self, lookup: Lookup) -> Tensor:
         """The unweighted scalar; finite, whatever it is, for a batch without valid rows."""
 
 
@@ -137,43 +149,48 @@ class Init(ABC):
     """Where the first codes come from."""
 
     @abstractmethod
-    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, draws: Draws) -> Tensor:
+    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
         """Codes (K, D) from the rows (N, D) of the first batch; the same on every rank."""
 
 
 class Revival(ABC):
-    """When a code is dead, and where it is moved to."""
+    """When a code is dead, and where it is moved to. Tensors may have leading axes: equal codebooks are one problem."""
 
     @abstractmethod
     def candidates(self, codebook_size: int) -> int:
-        """How many rows are drawn each step to stand by for dead codes: as many as can be replaced in one, if rows."""
+        """Number of rows kept per step for replacing dead codes: the most that one step replaces."""
 
     @abstractmethod
     def dead(self, state: State) -> Tensor:
-        """Which codes (K,) bool to replace, from what rule and revival remember of them."""
+        """Which codes (..., K) bool to replace, from what the update rule and the revival remember of them."""
 
-    def state(self, codebook_size: int) -> State:
-        """What it remembers of each code besides the running counts, at the start."""
+    def state(self, cluster_size: Tensor) -> State:
+        """What it remembers of codes that start now, besides the cluster sizes (..., K)."""
         return {}
 
-    def observe(self, state: State, hits: Tensor) -> State:
-        """What it remembers after a step with hits (K,)."""
-        return state
+    def observe(self, state: State, counts: Tensor, total: Tensor) -> State:
+        """What it remembers after a step of `total` rows, `counts` (..., K) of each code."""
+        return {}
 
-    def places(self, candidates: Tensor, codes: Tensor, state: State, draws: Draws) -> Tensor:
-        """Where dead codes go, as many as can be replaced: rows that stand by, or what is made of the codes (K, D)."""
+    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+        """Where dead codes go (..., R, D): the candidates, or what is made of the codes (..., K, D)."""
         return candidates
 
 
 class TransformModule(nn.Module):
     """A map from the codes that are kept to those that are searched, with its parameters and running statistics."""
 
+    writes = False  # whether a training forward changes it
+
     def __setattr__(self, name: str, value: Any) -> None:
         check_whole(name, value)  # fully_shard sets its pieces past a module without this method
         super().__setattr__(name, value)
 
+    def reset_parameters(self) -> None:
+        """Start anew. Layers of torch inside it reset themselves."""
+
     def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
-        """The kept codes (K, D) that are mapped to places (K, D), where there are any; `codes` are those kept now."""
+        """Inverse transform: the kept codes (R, D) that map to places (R, D). `codes`: those kept now."""
         return places
 
     def output(self, codes: Tensor) -> Tensor:
@@ -187,14 +204,14 @@ class TransformModule(nn.Module):
     def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
         """Start from the first batch, given the first codes."""
 
-    def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
-        """What this rank saw, flat, ready to be summed over ranks."""
-        return rows.new_zeros(0)
+    def statistics(self, rows: Tensor, valid: Valid) -> Tensor | None:
+        """What this rank saw, flat, ready to be summed over ranks; None: nothing."""
+        return None
 
-    def update_(self, statistics: Tensor) -> None:
+    def update_(self, statistics: Tensor | None) -> None:
         """Learn from the statistics of all ranks."""
 
-    def begin_(self, draws: Draws) -> None:
+    def begin_(self, key: Key) -> None:
         """Draw what it needs for the step that comes."""
 
 
@@ -207,28 +224,37 @@ class Transform(ABC):
 
     @abstractmethod
     def build(self, codebook_size: int, features: int) -> TransformModule:
-        """The module that does it."""
+        """The module that does it, with float32 parameters."""
 
 
 class Update(ABC):
-    """How the codes start, learn and are revived."""
+    """How the codes start, learn and are revived. Tensors may have leading axes: equal codebooks are one problem."""
 
     init: Init | None
     revival: Revival | None
     sync: bool
     transform: Transform | None = None
     by_gradient = False  # whether the codes are a parameter
-    learns = True  # whether the codes themselves learn anything
-    uses_sums = True  # whether `update` looks at `hit_sums`
-    gathers_first = False  # whether the output is made of the codes as they were before the update
+    learns = True  # whether training forwards change anything
+    uses_sums = True  # whether `update` looks at `sums`
 
     @abstractmethod
-    def state(self, codes: Tensor, counts: Tensor) -> State:
-        """What is remembered of codes (K, D) that start now, with running counts (K,)."""
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        """What is remembered of codes (..., K, D) that start now, with running counts (..., K)."""
 
     @abstractmethod
-    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
-        """New codes (K, D) and state from the old ones and a step's hits (K,) and sums of rows (K, D)."""
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        """New codes and state.
+
+        Args:
+            codes: (..., K, D).
+            state: as `state` began it.
+            counts: (..., K), how many rows of this step chose each code, in the dtype of the codes.
+            sums: (..., K, D), the sums of these rows.
+            total: int64 scalar, the rows of this step.
+        """
 
 
 def require(argument: str, value: object, axis: type[Any]) -> None:

@@ -6,23 +6,25 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Usage, Valid, usage_of_hits
+from codeword.functional import Key, Usage, constant, usage_of_counts
+from codeword.parts.learner import Learner, Seen, Statistics
 
 __all__ = ["Grid"]
 
 _COUNTED_WHOLE = 2**20  # codes; the use of larger grids is counted for each place by itself
 
 
-class Grid(nn.Module):
+class Grid(Learner):
     """The numbering of a grid of codes, and how they were used.
 
     Args:
         levels: how many levels each place has, together at most 2^63 codes unless `joined` is False.
         joined: whether the digits of a code are one index; otherwise they are an index each.
         ascending: whether the first place is the least significant one, not the most.
+        device: of the counts.
 
     Examples:
         >>> grid = Grid((3, 2))
@@ -30,58 +32,86 @@ class Grid(nn.Module):
         (tensor([5]), tensor([[2, 1]]))
     """
 
-    def __init__(self, levels: Sequence[int], *, joined: bool = True, ascending: bool = False) -> None:
+    usage_count: Tensor
+
+    def __init__(
+        self,
+        levels: Sequence[int],
+        *,
+        joined: bool = True,
+        ascending: bool = False,
+        device: torch.device | str | None = None,
+    ) -> None:
         super().__init__()
+        self.sizes = tuple(levels)
         self.size = math.prod(levels)
         self.joined = joined
-        self.ascending = ascending
         if joined and self.size > 2**63:
             raise CodewordError.of(
                 "at most 2^63 codes", f"2^{math.log2(self.size):.1f}", "split the features with Grouped"
             )
+        worth = [math.prod(self.sizes[:place]) for place in range(len(levels))]
+        if not ascending:
+            worth = [math.prod(self.sizes[place + 1 :]) for place in range(len(levels))]
+        self.worth = tuple(worth)
         self.whole = joined and self.size <= _COUNTED_WHOLE
+        self.kind = f"grid of {self.sizes}"
         shape = (self.size,) if self.whole else (len(levels), max(levels))
-        self.register_buffer("levels", torch.tensor(list(levels)))
-        self.register_buffer("hits", torch.zeros(shape, dtype=torch.int64))
+        self.register_buffer("usage_count", torch.empty(shape, dtype=torch.int64, device=device))
+        self.reset_parameters()
 
-    levels: Tensor
-    hits: Tensor
+    def reset_parameters(self) -> None:
+        """Start counting anew."""
+        self.usage_count.zero_()
+
+    @property
+    def levels(self) -> Tensor:
+        """How many levels each place has, int64 (places,)."""
+        return constant(self.sizes, self.usage_count.device)
 
     def join(self, digits: Tensor) -> Tensor:
         """The index of digits (N, places): (N,), or the digits themselves."""
-        return (digits * self._places()).sum(-1) if self.joined else digits
+        return (digits * constant(self.worth, digits.device)).sum(-1) if self.joined else digits
 
     def split(self, indices: Tensor) -> Tensor:
         """The digits (N, places) of indices."""
         if not self.joined:
             return indices
         # `//`, not div(rounding_mode="floor"): torch writes that as a division of float32 in ONNX.
-        return indices[..., None] // self._places() % self.levels
+        return indices[..., None] // constant(self.worth, indices.device) % self.levels
 
-    def count(self, indices: Tensor, valid: Valid) -> Tensor:
-        """The uses of each code, or of each level, by the valid rows of this rank: flat float32."""
-        weights = valid.mask.float()
-        counts = torch.zeros(self.hits.shape, device=weights.device)
-        if self.whole:
-            return counts.scatter_add_(0, indices, weights)
-        return counts.scatter_add_(1, self.split(indices).T, weights.expand(len(counts), -1)).flatten()
+    @staticmethod
+    def begin_(grids: Sequence[Grid], key: Key | None) -> None:  # type: ignore[override]
+        """There is nothing to prepare."""
 
+    @staticmethod
     @torch.no_grad()
-    def update_(self, counts: Tensor) -> None:
+    def observe(seen: Sequence[Seen], key: Key | None) -> Statistics:
+        """The uses of each code, or of each level in each place."""
+        counts = []
+        for grid, _, indices, valid in seen:
+            assert isinstance(grid, Grid)
+            weights = valid.mask.long()
+            own = torch.zeros_like(grid.usage_count)
+            if grid.whole:
+                own.scatter_add_(0, indices, weights)
+            else:
+                own.scatter_add_(1, grid.split(indices).T, weights.expand(len(own), -1))
+            counts.append(own.flatten())
+        return Statistics(seen[0].valid.total, torch.stack(counts))
+
+    @staticmethod
+    @torch.no_grad()
+    def learn_(grids: Sequence[Grid], statistics: Statistics) -> None:  # type: ignore[override]
         """Add the counts of all ranks."""
-        self.hits.add_(counts.view(self.hits.shape).long())
+        for grid, counts in zip(grids, statistics.counts, strict=True):
+            grid.usage_count.add_(counts.view(grid.usage_count.shape))
 
     def usage(self) -> Usage:
         """The use of the codes; for over 2^20 of them that of the levels, fields of shape (places,)."""
-        used = usage_of_hits(self.hits)
+        used = usage_of_counts(self.usage_count)
         return used if self.whole else used._replace(dead=self.levels - used.used)
 
     def reset_usage(self) -> None:
         """Start counting anew."""
-        self.hits.zero_()
-
-    def _places(self) -> Tensor:
-        """What a digit of each place is worth."""
-        levels = self.levels if self.ascending else self.levels.flip(0)
-        places = torch.cat([torch.ones_like(levels[:1]), levels[:-1].cumprod(0)])
-        return places if self.ascending else places.flip(0)
+        self.usage_count.zero_()

@@ -1,85 +1,162 @@
-"""The one way that data goes through a quantizer: forward, encode and decode, once for all."""
+"""The public face of all quantizers: forward, encode and decode."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeword import distributed
 from codeword.errors import CodewordError
-from codeword.functional import Usage, Valid, in_range
-from codeword.quantizers.checks import check_choices, check_input, refuse_inside_backward
+from codeword.functional import Valid, in_range
+from codeword.quantizers.assignment import Step
+from codeword.quantizers.checks import (
+    check_constructor,
+    check_input,
+    check_options,
+    check_repeatable,
+    check_size,
+    inside_backward,
+    whole_indices,
+)
+from codeword.quantizers.hooks import Hooks
 from codeword.quantizers.output import Quantized
-from codeword.quantizers.statistics import Kept, signature
-from codeword.quantizers.verbs import Verbs
+from codeword.quantizers.signature import signature
+from codeword.quantizers.spec.describe import describe
+from codeword.quantizers.step import Waiting, output, train
 
 __all__ = ["Quantizer"]
 
 
-class Quantizer(Verbs):
+class Quantizer(Hooks):
     """Vectors of `features` numbers, along axis `dim` of a tensor of any shape, become indices and back.
 
-    A quantizer gives verbs over rows (N, code_features): `look_up`, `gather`, `losses`, and where it learns from
-    what it sees `statistics` and `update_`, `init_` and `revive_`. This class owns everything around them: layout,
-    mask, precision, checks, the exchange between ranks, the gradient, the result. Quantizers made of quantizers
-    fuse some of the verbs, so that a row need not be looked up twice: `survey` and `settle`.
+    This class owns everything around the hooks of a quantizer: layout, mask, precision, checks, the result.
 
     Args:
         features: size of a vector.
         dim: the axis of the features.
         code_features: size of a code, where it differs from `features`: learned linear projections lead in and out.
+        device: of the parameters and buffers.
+        dtype: of the projections' parameters.
     """
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, **choices: int) -> Quantized:
+    enabled = True  # False: vectors pass as they are; see `codeword.disabled`
+    accumulates = False  # whether forwards wait to learn with the next one; see `codeword.accumulate`
+    _waiting: Waiting = []  # what those that wait saw  # noqa: RUF012
+    _rows_before: Tensor | None = None  # and of how many valid rows
+    _agreed = False  # whether ranks have found that they hold the same quantizer
+
+    def __new__(cls, *args: Any, **options: Any) -> Quantizer:
+        check_constructor(cls, args, options)
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        dim: int = -1,
+        code_features: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_size("features", features)
+        check_size("code_features", features if code_features is None else code_features)
+        self.features = features
+        self.dim = dim
+        self._waiting, self._rows_before = [], None  # set first in a step they would make torch.compile begin anew
+        self.code_features = code_features or features
+        self.project_in = self.project_out = None
+        if code_features is not None:
+            self.project_in = nn.Linear(features, code_features, device=device, dtype=dtype)
+            self.project_out = nn.Linear(code_features, features, device=device, dtype=dtype)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        *,
+        stages: int | None = None,
+        scales: int | None = None,
+        beam: int | None = None,
+    ) -> Quantized:
         """Quantize, and in training learn from what is seen.
 
         Args:
             x: floating point, any shape with `features` on axis `dim`. A row that is not finite, or longer than 7e12
                 (1e102 in float64), is left out: NaN comes back.
             mask: bool, x's shape without the feature axis, True = valid; None: all valid.
-            choices: what this quantizer may be told at each call, such as `stages` of a residual one.
+            stages: use the first stages of a residual quantizer; None: all.
+            scales: use the first scales of a multiscale quantizer; None: all.
+            beam: keep this many partial sums at each stage of a residual quantizer (in eval); None: one.
 
         Raises:
-            CodewordError: a wrong shape, dtype or device, or a choice that it does not have.
-            RuntimeError: in training, when called inside a backward pass (activation checkpointing): the codes
-                would learn from the batch twice.
+            CodewordError: a wrong shape, dtype or device, or an option that this quantizer does not have.
+            RuntimeError: a training forward inside a backward pass (activation checkpointing), of a quantizer that
+                learns by forwards or draws: it would learn from the batch twice, or draw something else.
         """
-        check_choices(choices, self.choices)
+        check_options(self, stages=stages, scales=scales, beam=beam)
         shape, flat, seen = self._flatten(x, mask)
         with torch.autocast(x.device.type, enabled=False):
             rows, finite = self._enter(flat)
+            mask = finite if seen is None else finite & seen
             if not self.enabled:
-                return self._pass(rows, finite, seen, shape, x.dtype)
-            valid = self._weigh(seen & finite)
-            indices, kept = self._choose(rows.detach(), valid, shape, choices)
-            out, loss, losses = self.settle(rows, indices, valid, kept)
-            out = self.widen(out)
-        indices = _mark_holes(indices, valid.mask, seen).view((*shape, *indices.shape[1:]))
-        return Quantized(self._lay_out(out, valid.mask, seen, shape).to(x.dtype), indices, loss, losses)
+                return self._pass(rows, mask, seen, shape, x.dtype)
+            again = self.training and inside_backward()
+            if again:
+                check_repeatable(self)
+            step = self._step(mask, shape)._replace(stages=stages, scales=scales, beam=beam)
+            if step.training and not again:
+                assignment = train(self, rows.detach(), step)
+            else:
+                with torch.no_grad():
+                    assignment = self._assign(rows.detach(), step)
+            out, loss, losses = output(self, assignment, rows, step)
+        indices = _mark_holes(assignment.indices, mask, seen)
+        indices = indices.view((*shape, *indices.shape[1:]))
+        return Quantized(self._lay_out(out, mask, seen, shape).to(x.dtype), indices, loss, losses)
 
     @torch.no_grad()
-    def encode(self, x: Tensor, mask: Tensor | None = None, **choices: int) -> Tensor:
+    def encode(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        *,
+        stages: int | None = None,
+        scales: int | None = None,
+        beam: int | None = None,
+    ) -> Tensor:
         """The indices alone, as `forward` in eval gives them; changes no state in any mode.
 
         Args and errors as in `forward`. A row that is not finite has index 0, a masked one -1.
         """
-        check_choices(choices, self.choices)
+        check_options(self, stages=stages, scales=scales, beam=beam)
         shape, flat, seen = self._flatten(x, mask)
         with torch.autocast(x.device.type, enabled=False):
             rows, finite = self._enter(flat)
-            indices = _mark_holes(self.search(rows, **choices), finite & seen, seen)
+            mask = finite if seen is None else finite & seen
+            step = Step(Valid.of(mask), None, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
+            indices = _mark_holes(self._assign(rows, step).indices, mask, seen)
         return indices.view((*shape, *indices.shape[1:]))
 
-    def decode(self, indices: Tensor, dtype: torch.dtype = torch.float32, **choices: int) -> Tensor:
+    def decode(
+        self,
+        indices: Tensor,
+        dtype: torch.dtype = torch.float32,
+        *,
+        stages: int | None = None,
+        scales: int | None = None,
+    ) -> Tensor:
         """The vectors that indices stand for, features on axis `dim`: what `forward` put in `quantized`.
 
         Args:
-            indices: integers as `forward` and `encode` give them; -1 gives zeros.
+            indices: integers of any dtype as `forward` and `encode` give them; -1 gives zeros.
             dtype: of the result.
-            choices: what this quantizer may be told at each call, such as `stages` of a residual one.
+            stages: use the first stages of a residual quantizer; None: all that there are.
+            scales: use the first scales of a multiscale quantizer; None: all that there are.
 
         Raises:
             CodewordError: indices that are no integers or out of range, or a quantizer whose output is more than
@@ -87,95 +164,97 @@ class Quantizer(Verbs):
         """
         if self.no_decode:
             raise CodewordError(f"these indices cannot be decoded: {self.no_decode}")
-        check_choices(choices, self.choices)
-        self.check_indices(indices)
+        check_options(self, stages=stages, scales=scales)
+        indices = whole_indices(indices)
+        self._check_indices(indices)
         shape = indices.shape[: indices.ndim - len(self.index_shape)]
-        flat = self.cut(indices.reshape(-1, *indices.shape[len(shape) :]).long(), **choices)
+        step = Step(None, None, stages=stages, scales=scales)  # type: ignore[arg-type]
+        flat = self._truncate(indices.reshape(-1, *indices.shape[len(shape) :]), step)
         seen = (flat >= 0).reshape(flat.shape[0], math.prod(flat.shape[1:])).any(1)
         flat = torch.where(seen.view([-1] + [1] * len(self.index_shape)), flat, 0)
         with torch.autocast(indices.device.type, enabled=False):
-            out = self.widen(self.gather(flat))
-        out, seen = self._restore(out, shape), self._restore(seen[:, None], shape)
+            out = self._project(self.project_out, self._embed(flat))
+        out, seen = self._unflatten(out, shape), self._unflatten(seen[:, None], shape)
         return torch.where(seen, out, 0.0).to(dtype)
 
-    @abstractmethod
-    def usage(self) -> Usage:
-        """How the codes were used over the training steps since `reset_usage`; the same on every rank."""
+    @property
+    def decodes(self) -> bool:
+        """Whether indices alone give the output; where not, `decode` raises and says why."""
+        return self.no_decode is None
 
-    @abstractmethod
-    def reset_usage(self) -> None:
-        """Start counting anew."""
+    @property
+    def spec(self) -> str:
+        """The string that `codeword.from_spec` builds this quantizer from, given `features` and `dim`."""
+        options = self.options()
+        sizes = tuple(options.pop(name) for name in self.size_names)
+        if self.size_separator == "-":
+            (sizes,) = sizes
+        return describe(self.spec_name, type(self), sizes, options, self.size_separator)
 
-    # The steps of the way -------------------------------------------------------------------------------------
+    def extra_repr(self) -> str:
+        return f"{self.spec!r}, features={self.features}, dim={self.dim}"
 
-    def _flatten(self, x: Tensor, mask: Tensor | None) -> tuple[torch.Size, Tensor, Tensor]:
-        """The shape without features, the rows (N, features) and whether each is seen (N,)."""
+    # Around the hooks -----------------------------------------------------------------------------------------
+
+    def _flatten(self, x: Tensor, mask: Tensor | None) -> tuple[torch.Size, Tensor, Tensor | None]:
+        """The shape without features, the rows (N, features) and whether each is seen (N,); None: all are."""
         check_input(x, mask, self.features, self.dim, self.device)
         moved = x.movedim(self.dim, -1)
-        shape = moved.shape[:-1]
-        flat = moved.reshape(-1, self.features)
-        seen = torch.ones_like(flat[:, 0], dtype=torch.bool) if mask is None else mask.reshape(-1)
-        return shape, flat, seen
+        return moved.shape[:-1], moved.reshape(-1, self.features), None if mask is None else mask.reshape(-1)
 
     def _enter(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Rows in the quantizer's own precision and width, zeros where they are not finite, and where they are."""
         finite = in_range(flat, self.dtype)
-        rows = self.narrow(torch.where(finite[:, None], flat, 0.0).to(self.dtype))
+        rows = torch.where(finite[:, None], flat, 0.0).to(self.dtype)
         if self.project_in is None:
             return rows, finite
+        rows = self._project(self.project_in, rows)
         finite = finite & in_range(rows, self.dtype)  # the projection's weights may have become anything
         return torch.where(finite[:, None], rows, 0.0), finite
 
-    def _weigh(self, mask: Tensor) -> Valid:
-        """Which rows count, here and on other ranks; the first time ranks see whether they hold the same quantizer."""
+    def _step(self, mask: Tensor, shape: torch.Size) -> Step:
+        """Which rows count, here and on other ranks, and what is drawn; in training ranks compare once what they hold."""
         if not self.training:
-            return Valid.of(mask)
-        if not (self.sync and distributed.is_shared()):
-            return Valid.of(mask, before=self.rows_before)
-        first = not torch.compiler.is_compiling() and not self.agreed
-        number = signature(self) if first else 0
-        valid = Valid.of(mask, sync=True, before=self.rows_before, signature=number)
+            key = None if self.rng is None else self.rng.this_key()
+            return Step(Valid.of(mask), key, keeps=not torch.is_grad_enabled())  # type: ignore[arg-type]
+        shared = self.sync and distributed.is_shared()
+        first = shared and not self._agreed
+        number = signature(self) if first and not torch.compiler.is_compiling() else 0
+        valid = Valid.of(mask, sync=shared, before=self._rows_before, signature=number)
         if first:
-            self.agreed = True
-        return valid
-
-    def _choose(
-        self, rows: Tensor, valid: Valid, shape: torch.Size, choices: dict[str, int]
-    ) -> tuple[Tensor, Kept]:
-        """The indices that a forward takes, and in training everything that is learned on the way."""
-        if not self.training:
-            return self.search(rows, **choices), None
-        refuse_inside_backward()
-        if not self.ready:
-            self.init_(rows, valid)
-        if self.rows_before is None:  # what waits to be learned is about the codes as they are
-            self.revive_()
-        indices, kept = self.learn_(rows, valid, **choices)
-        self.rows_before = valid.before + valid.total if self.accumulates else None
-        return (self.drop(indices, _number_items(valid, shape)) if self.drops else indices), kept
+            if self.rng is not None:
+                self.rng.agree_()
+            self._agreed = True
+        key = None if self.rng is None else self.rng.next_key()
+        items = _number_items(valid, shape) if self.drops else None
+        return Step(valid, key, training=True, items=items)  # type: ignore[arg-type]
 
     def _pass(
-        self, rows: Tensor, finite: Tensor, seen: Tensor, shape: torch.Size, dtype: torch.dtype
+        self, rows: Tensor, mask: Tensor, seen: Tensor | None, shape: torch.Size, dtype: torch.dtype
     ) -> Quantized:
         """What a disabled quantizer returns: the rows as they are, no index, no loss."""
-        out = self._lay_out(self.widen(rows), finite & seen, seen, shape).to(dtype)
-        indices = seen.new_full((*shape, *self.index_shape), -1, dtype=torch.int64)
+        out = self._lay_out(self._project(self.project_out, rows), mask, seen, shape).to(dtype)
+        indices = torch.full((*shape, *self.index_shape), -1, dtype=torch.int64, device=rows.device)
         return Quantized(out, indices, rows.new_zeros(()), {})
 
-    def _lay_out(self, out: Tensor, valid: Tensor, seen: Tensor, shape: torch.Size) -> Tensor:
+    def _lay_out(self, out: Tensor, mask: Tensor, seen: Tensor | None, shape: torch.Size) -> Tensor:
         """Rows as the input was: NaN where they are not finite, zeros where masked. No view: FSDP warns of them."""
+        keep = self._unflatten(mask[:, None], shape)
+        if seen is None:
+            return torch.where(keep, self._unflatten(out, shape), torch.nan)
         holes = torch.where(seen, torch.nan, 0.0).to(out.dtype)
-        keep, holes = (self._restore(column[:, None], shape) for column in (valid, holes))
-        return torch.where(keep, self._restore(out, shape), holes)
+        return torch.where(keep, self._unflatten(out, shape), self._unflatten(holes[:, None], shape))
 
-    def _restore(self, rows: Tensor, shape: torch.Size) -> Tensor:
+    def _unflatten(self, rows: Tensor, shape: torch.Size) -> Tensor:
         return rows.view(*shape, rows.shape[-1]).movedim(-1, self.dim)
 
 
-def _mark_holes(indices: Tensor, valid: Tensor, seen: Tensor) -> Tensor:
+def _mark_holes(indices: Tensor, mask: Tensor, seen: Tensor | None) -> Tensor:
     """Index 0 for rows that are not finite, -1 for masked ones."""
     rows = [-1] + [1] * (indices.ndim - 1)
-    return torch.where(valid.view(rows), indices, seen.view(rows).long() - 1)
+    if seen is None:
+        return torch.where(mask.view(rows), indices, 0)
+    return torch.where(mask.view(rows), indices, seen.view(rows).long() - 1)
 
 
 def _number_items(valid: Valid, shape: torch.Size) -> Tensor:
@@ -183,10 +262,8 @@ def _number_items(valid: Valid, shape: torch.Size) -> Tensor:
 
     So it is the same whatever is masked behind it and however the batch is split over ranks.
     """
-    before = valid.numbers() - valid.mask.long()
+    before = valid.ends() - valid.mask.long()
     items = shape[0] if shape else 1
-    return (
-        before.view(items, -1)[:, :1].expand(items, math.prod(shape[1:])).reshape(-1)
-        if len(before)
-        else before
-    )
+    if not len(before):
+        return before
+    return before.view(items, -1)[:, :1].expand(items, math.prod(shape[1:])).reshape(-1)

@@ -60,9 +60,9 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
             last line points at the character.
 
     Examples:
-        >>> vq = from_spec("vq16,codebook=ema(decay=0.95)", features=8, dim=1)
+        >>> vq = from_spec("vq16,update=ema(decay=0.95)", features=8, dim=1)
         >>> vq.codebook_size, vq.spec
-        (16, 'vq16,codebook=ema(decay=0.95)')
+        (16, 'vq16,update=ema(decay=0.95)')
         >>> from_spec("gvq2x(rvq4x16)", features=8).index_shape
         (2, 4)
     """

@@ -2,24 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
+from codeword.parts.learner import Learner
 
-__all__ = ["check_choices", "check_indices", "check_input", "refuse_inside_backward"]
+if TYPE_CHECKING:
+    from codeword.quantizers.hooks import Hooks
+
+__all__ = [
+    "check_constructor",
+    "check_indices",
+    "check_input",
+    "check_options",
+    "check_repeatable",
+    "check_size",
+    "inside_backward",
+    "whole_indices",
+]
+
+_ELSEWHERE = {  # how other libraries call an argument, and what stands for it here
+    "codebook": "pass it as update=",
+    "codebook_dim": "pass it as code_features=",
+    "codebook_weight": "pass it as CodebookLoss(...) in penalties=",
+    "commitment": "pass it as Commitment(...) in penalties=",
+    "commitment_weight": "pass it as Commitment(...) in penalties=",
+    "decay": "pass it in update=EMA(decay=...)",
+    "dim_features": "pass it as features=",
+    "init": "pass it in update=EMA(init=...)",
+    "kmeans_init": "leave it out: first codes come from k-means, unless update=EMA(init=None)",
+    "learnable_codebook": "pass update=Gradient()",
+    "levels": "pass them first after features, as in FSQ(4, (8, 5, 5, 5))",
+    "num_codebooks": "build Residual.of(stages, ...) or Grouped.of(groups, ...)",
+    "num_quantizers": "build Residual.of(stages, ...)",
+    "num_embeddings": "pass it as codebook_size=",
+    "num_codes": "pass it as codebook_size=",
+    "embedding_dim": "pass it as features=",
+    "quantize_dropout": "pass dropout=, the share of items, to Residual",
+    "revival": "pass it in update=EMA(revival=...)",
+    "rotation_trick": "pass estimator=Rotation()",
+    "threshold_ema_dead_code": "pass it in update=EMA(revival=BelowCount(...))",
+    "use_cosine_sim": "pass metric=Cosine()",
+}
 
 
-def check_choices(choices: Mapping[str, int], known: Sequence[str]) -> None:
+def check_constructor(cls: type, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Raise, in words for those who come from other libraries, for arguments that a quantizer does not have."""
+    if not options:  # a copy and a pickle give none
+        return
+    known = inspect.signature(cls.__init__).parameters
+    needed = [name for name, p in known.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    missing = [name for name in needed[len(args) :] if name not in options]
+    if "features" in missing and "dim" in options:
+        raise CodewordError.of(
+            "features=, the size of a vector",
+            f"dim={options['dim']!r}, which is the axis of the features",
+            f"write {cls.__name__}(features={options['dim']!r}, ...)",
+        )
+    for name in options:
+        if name not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            remedy = _ELSEWHERE.get(name, f"pass some of: {', '.join(list(known)[1:])}")
+            raise CodewordError.of(f"arguments that {cls.__name__} has", f"{name}={options[name]!r}", remedy)
+    if missing:
+        raise CodewordError.of(
+            f"{', '.join(needed)} for {cls.__name__}", f"no {missing[0]}", f"pass {missing[0]}="
+        )
+
+
+def check_size(name: str, value: object) -> None:
+    """Raise unless a value is a positive whole number."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise CodewordError.of(f"{name} of at least 1", repr(value), f"pass a positive whole number as {name}")
+
+
+def check_options(quantizer: Hooks, **options: int | None) -> None:
     """Raise unless what a call was told is among what the quantizer can be told, as a positive number."""
-    for name, value in choices.items():
-        if name not in known:
-            remedy = f"it knows: {', '.join(known)}" if known else "it takes none"
-            raise CodewordError.of("a choice that this quantizer knows", f"{name}={value!r}", remedy)
-        if not isinstance(value, int) or value < 1:
-            raise CodewordError.of(f"{name} of at least 1", repr(value), f"pass a whole number as {name}")
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name not in quantizer.call_options:
+            known = ", ".join(quantizer.call_options)
+            remedy = f"it takes: {known}" if known else "it takes no option at a call"
+            raise CodewordError.of("an option that this quantizer takes", f"{name}={value!r}", remedy)
+        check_size(name, value)
 
 
 def check_input(x: Tensor, mask: Tensor | None, features: int, dim: int, device: torch.device) -> None:
@@ -32,11 +101,12 @@ def check_input(x: Tensor, mask: Tensor | None, features: int, dim: int, device:
             f"a tensor with an axis {dim}", f"shape {tuple(x.shape)}", "pass another dim to the constructor"
         )
     if x.shape[dim] != features:
-        raise CodewordError.of(
-            f"{features} features on axis {dim}",
-            f"{x.shape[dim]} of shape {tuple(x.shape)}",
-            f"pass dim= for another axis, or build the quantizer with features={x.shape[dim]}",
-        )
+        axes = [axis for axis, size in enumerate(x.shape) if size == features]
+        remedy = f"build the quantizer with features={x.shape[dim]}, or pass dim= for another axis"
+        if axes:
+            remedy = f"axis {axes[0]} has {features}: pass dim={axes[0]} to the constructor"
+        got = f"{x.shape[dim]} of shape {tuple(x.shape)}"
+        raise CodewordError.of(f"{features} features on axis {dim}", got, remedy)
     if x.device != device:
         raise CodewordError.of(f"a tensor on {device}", f"one on {x.device}", "move the module or the tensor")
     if mask is not None:
@@ -58,10 +128,22 @@ def _check_mask(mask: Tensor, x: Tensor, dim: int) -> None:
         raise CodewordError.of(f"a mask on {x.device}", f"one on {mask.device}", "move the mask")
 
 
-def check_indices(indices: Tensor, codebook_size: int) -> None:
-    """Raise unless indices are integers with -1 <= index < codebook_size; in a traced program only the dtype."""
+def whole_indices(indices: Tensor) -> Tensor:
+    """Indices of any integer dtype as int64.
+
+    Raises:
+        CodewordError: something else than a tensor of integers.
+    """
+    if not isinstance(indices, Tensor):
+        remedy = "pass torch.from_numpy(indices)" if hasattr(indices, "__array__") else "pass torch.tensor(indices)"
+        raise CodewordError.of("a tensor of indices", f"{type(indices).__name__}", remedy)
     if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
         raise CodewordError.of("indices of an integer dtype", f"{indices.dtype}", "pass what encode returned")
+    return indices.to(torch.int64)
+
+
+def check_indices(indices: Tensor, codebook_size: int) -> None:
+    """Raise unless -1 <= index < codebook_size; in a traced program, where values cannot be seen, never."""
     if torch.compiler.is_compiling() or not indices.numel():
         return
     low, high = (int(bound) for bound in indices.aminmax())
@@ -73,11 +155,17 @@ def check_indices(indices: Tensor, codebook_size: int) -> None:
         )
 
 
-def refuse_inside_backward() -> None:
-    """Raise when called while autograd runs a backward pass: a recomputed forward would learn twice."""
-    if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
+def inside_backward() -> bool:
+    """Whether autograd runs a backward pass, which recomputes what activation checkpointing did not keep."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
+def check_repeatable(quantizer: Hooks) -> None:
+    """Raise unless a training forward can be computed again with the same result."""
+    learns = any(isinstance(module, Learner) and module.writes for module in quantizer.modules())
+    if learns or quantizer.random:
         raise RuntimeError(
             "a quantizer in training mode was called inside backward (activation checkpointing recomputes its "
-            "forward), so its codes would learn from the batch twice; leave the quantizer out of the checkpointed "
-            "part of the model"
+            f"forward), so it would {'learn from the batch twice' if learns else 'draw other numbers'}; leave the "
+            "quantizer out of the checkpointed part of the model, or call its .eval()"
         )

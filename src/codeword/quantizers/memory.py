@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from codeword.errors import CodewordError
-from codeword.functional import Valid, over_blocks
+from codeword.functional import over_blocks
 from codeword.parts import Codebook, Dot, Gradient, Gumbel
-from codeword.parts.axes import Choice
+from codeword.parts.rng import Rng
+from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.checks import check_size
 from codeword.quantizers.of_codebook import OfCodebook
 
 __all__ = ["MemoryCodes"]
@@ -35,6 +36,8 @@ class MemoryCodes(OfCodebook):
         codebook_size: how many codes, K.
         temperature: of the relaxation, above 0; an attribute that a schedule may set.
         dim: the axis of the features.
+        device: of parameters and buffers.
+        dtype: of parameters; the codebook has float32 instead of a half.
 
     Raises:
         CodewordError: a size below 1, or a temperature not above 0.
@@ -54,34 +57,43 @@ class MemoryCodes(OfCodebook):
     size_names = ("codebook_size",)
     trained_by_output = True
 
-    def __init__(self, features: int, codebook_size: int, *, temperature: float = 1.0, dim: int = -1) -> None:
+    def __init__(
+        self,
+        features: int,
+        codebook_size: int,
+        *,
+        temperature: float = 1.0,
+        dim: int = -1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(features, dim=dim)
-        if not isinstance(codebook_size, int) or codebook_size < 1:
-            raise CodewordError.of(
-                "codebook_size of at least 1", repr(codebook_size), "pass how many codes there are to be"
-            )
+        check_size("codebook_size", codebook_size)
         if not temperature > 0:
             raise CodewordError.of("temperature above 0", repr(temperature), "pass 1.0 or so")
         self.codebook_size = codebook_size
         self.temperature = temperature
-        self.codebook = Codebook(codebook_size, features, Gradient(init=None, revival=None))
-        self.project_keys = nn.Linear(features, features, bias=False)
-        self.project_values = nn.Linear(features, features, bias=False)
-        for projection in (self.project_keys, self.project_values):  # that keep the variance of the codes
-            nn.init.uniform_(projection.weight, -((3 / features) ** 0.5), (3 / features) ** 0.5)
+        self.rng = Rng(device)
+        update = Gradient(init=None, revival=None)
+        self.codebook = Codebook(codebook_size, features, update, device=device, dtype=dtype)
+        self.project_keys = _UnitVarianceLinear(features, features, bias=False, device=device, dtype=dtype)
+        self.project_values = _UnitVarianceLinear(features, features, bias=False, device=device, dtype=dtype)
 
     def options(self) -> dict[str, Any]:
         return {"codebook_size": self.codebook_size, "temperature": self.temperature}
 
-    @torch.no_grad()
-    def look_up(self, rows: Tensor) -> Tensor:
-        return Dot().look_up(rows, self.keys())
+    @property
+    def random(self) -> bool:
+        return True
 
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        return self._gumbel().select(rows, self.keys(), Dot(), valid, self.codebook.draws())
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        if step.training:
+            indices = self._gumbel().select(rows, self.keys(), Dot(), step.valid, step.key)
+        else:
+            indices = Dot().assign(rows, Dot().prepare(self.keys()))
+        return Assignment(indices, rows, step)
 
-    def gather(self, indices: Tensor) -> Tensor:
+    def _embed(self, indices: Tensor) -> Tensor:
         return self.values()[indices]
 
     def keys(self) -> Tensor:
@@ -92,14 +104,10 @@ class MemoryCodes(OfCodebook):
         """What the output is made of, (K, D). The whole table: a row's value depends on no other row."""
         return linear(self.codebook.codes, self.project_values.weight.to(self.dtype))
 
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         keys, values, gumbel = self.keys(), self.values().detach(), self._gumbel()
-        if self.training:
-            draws = self.codebook.last_draws()
-            metric = _KeyToValue(values)
-            return gumbel.surrogate(
-                Choice(rows, indices, q, valid, metric, draws, read=lambda: keys, alpha=lambda: None)
-            )
+        if step.training:
+            return gumbel.relaxed(rows, keys, Dot(), values, step.valid, step.key) + q
         if not rows.requires_grad:
             return q
 
@@ -113,11 +121,9 @@ class MemoryCodes(OfCodebook):
         return Gumbel(self.temperature, scale=float(self.features) ** -0.5)
 
 
-@dataclass(frozen=True)
-class _KeyToValue(Dot):
-    """The dot product with keys, of which each stands for the value beside it."""
+class _UnitVarianceLinear(nn.Linear):
+    """A map that keeps the variance of its input at the start."""
 
-    values: Tensor
-
-    def output(self, codes: Tensor) -> Tensor:
-        return self.values
+    def reset_parameters(self) -> None:
+        bound = (3 / self.in_features) ** 0.5
+        nn.init.uniform_(self.weight, -bound, bound)

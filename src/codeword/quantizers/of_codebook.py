@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codeword.functional import Usage, Valid
+from codeword.functional import Usage
 from codeword.parts import Codebook
+from codeword.parts.learner import Seen
+from codeword.parts.rng import Rng
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_indices
 
@@ -14,10 +17,11 @@ __all__ = ["OfCodebook"]
 
 
 class OfCodebook(Quantizer):
-    """A quantizer that has the state of its `codebook`, of `codebook_size` codes."""
+    """A quantizer that has the state of its `codebook`, of `codebook_size` codes, and draws."""
 
     codebook: Codebook
     codebook_size: int
+    rng: Rng
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -35,16 +39,16 @@ class OfCodebook(Quantizer):
     def dtype(self) -> torch.dtype:
         return self.codebook.codes.dtype
 
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        self.codebook.init_(rows, valid)
+    def _init(self, rows: Tensor, step: Step) -> None:
+        self.codebook.init_(rows, step.valid, step.key)
 
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
-        return self.codebook.statistics(rows, indices, valid)
+    def _seen(self, assignment: Assignment) -> list[Seen]:
+        return [Seen(self.codebook, assignment.rows, assignment.indices, assignment.step.valid)]
 
-    def update_(self, statistics: Tensor) -> None:
-        self.codebook.update_(statistics)
+    def _embed(self, indices: Tensor) -> Tensor:
+        return self.codebook.embed(indices)
 
-    def check_indices(self, indices: Tensor) -> None:
+    def _check_indices(self, indices: Tensor) -> None:
         check_indices(indices, self.codebook_size)
 
     def usage(self) -> Usage:
@@ -52,6 +56,3 @@ class OfCodebook(Quantizer):
 
     def reset_usage(self) -> None:
         self.codebook.reset_usage()
-
-    def extra_repr(self) -> str:
-        return f"features={self.features}, codebook_size={self.codebook_size}, dim={self.dim}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.utils import _pytree
@@ -10,8 +11,9 @@ from torch.utils import _pytree
 __all__ = ["Quantized"]
 
 
-class Quantized(NamedTuple):
-    """The result of a quantizer's forward: always these four, whatever the options.
+@dataclass(frozen=True)
+class Quantized:
+    """The result of a quantizer's forward, whatever the options. `quantized, indices, loss = vq(x)` unpacks it.
 
     Attributes:
         quantized: like the input: same shape, dtype and device; zeros where masked, NaN where the input was not
@@ -20,6 +22,8 @@ class Quantized(NamedTuple):
             where masked.
         loss: scalar, the one thing to add to your own loss.
         losses: named unweighted scalars that `loss` is made of.
+
+    It is a node of torch's pytrees, so it passes through torch.compile, torch.export and data-parallel wrappers.
     """
 
     quantized: Tensor
@@ -27,6 +31,19 @@ class Quantized(NamedTuple):
     loss: Tensor
     losses: dict[str, Tensor]
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.quantized, self.indices, self.loss))
 
-# Without a name of its own an exported program that returns it could not be saved.
-_pytree._register_namedtuple(Quantized, serialized_type_name="codeword.Quantized")
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, place: int) -> Tensor:
+        return (self.quantized, self.indices, self.loss)[place]
+
+
+_pytree.register_pytree_node(
+    Quantized,
+    lambda out: ([out.quantized, out.indices, out.loss, out.losses], None),
+    lambda leaves, _: Quantized(*leaves),
+    serialized_type_name="codeword.Quantized",  # without it an exported program that returns it could not be saved
+)

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Valid, nearest
-from codeword.parts import Codebook, Frozen
+from codeword.parts import Codebook, Cosine, Frozen
+from codeword.parts.rng import Rng
+from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.checks import check_size
 from codeword.quantizers.of_codebook import OfCodebook
-from codeword.quantizers.statistics import Kept
 
 __all__ = ["RandomProjection"]
 
@@ -28,6 +29,8 @@ class RandomProjection(OfCodebook):
         codebook_size: how many codes.
         dim: the axis of the features.
         code_features: size of a code.
+        device: of the buffers.
+        dtype: of the codes, float32 or wider.
 
     Raises:
         CodewordError: a size below 1; `decode` always.
@@ -46,14 +49,24 @@ class RandomProjection(OfCodebook):
         "a random-projection quantizer keeps no more of a vector than a label; use its indices as targets"
     )
 
-    def __init__(self, features: int, codebook_size: int, *, dim: int = -1, code_features: int = 16) -> None:
+    def __init__(
+        self,
+        features: int,
+        codebook_size: int,
+        *,
+        dim: int = -1,
+        code_features: int = 16,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(features, dim=dim)
-        for name, value in (("codebook_size", codebook_size), ("code_features", code_features)):
-            if not isinstance(value, int) or value < 1:
-                raise CodewordError.of(f"{name} of at least 1", repr(value), f"pass a whole number as {name}")
+        check_size("codebook_size", codebook_size)
+        check_size("code_features", code_features)
         self.codebook_size = codebook_size
-        self.directions = Codebook(code_features, features, Frozen(init=None))
-        self.codebook = Codebook(codebook_size, code_features, Frozen(init=None))
+        self.rng = Rng(device)
+        frozen = Frozen(init=None)
+        self.directions = Codebook(code_features, features, frozen, device=device, dtype=dtype)
+        self.codebook = Codebook(codebook_size, code_features, frozen, Cosine(), device=device, dtype=dtype)
 
     def options(self) -> dict[str, Any]:
         return {"codebook_size": self.codebook_size, "code_features": self.codebook.codes.shape[1]}
@@ -62,22 +75,19 @@ class RandomProjection(OfCodebook):
     def ready(self) -> bool:
         return self.codebook.ready and self.directions.ready
 
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        self.directions.init_(rows, valid)
-        self.codebook.init_(self._projected(rows), valid)
+    def _init(self, rows: Tensor, step: Step) -> None:
+        self.directions.init_(rows, step.valid, step.key)
+        self.codebook.init_(self._projected(rows), step.valid, step.key)
 
-    @torch.no_grad()
-    def look_up(self, rows: Tensor) -> Tensor:
-        return nearest(self._projected(rows), self.codebook.codes, metric="cosine")
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        rows = self._projected(rows)
+        return Assignment(self.codebook.metric.assign(rows, self.codebook.prepared()), rows, step)
 
-    def gather(self, indices: Tensor) -> Tensor:
+    def _embed(self, indices: Tensor) -> Tensor:
         raise CodewordError(f"these indices cannot be decoded: {self.no_decode}")
 
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
-        return self.codebook.statistics(self._projected(rows), indices, valid)
-
-    def settle(
-        self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
+    def _evaluate(
+        self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         return rows, rows.new_zeros(()), {}
 

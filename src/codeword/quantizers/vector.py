@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Valid
+from codeword.functional import sum_of
 from codeword.parts import EMA, Codebook, Commitment, Cosine, Euclidean, StraightThrough
-from codeword.parts.axes import Choice, Estimator, Metric, Penalty, Update, require
+from codeword.parts.axes import Estimator, Lookup, Metric, Penalty, Update, require
+from codeword.parts.rng import Rng
+from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.checks import check_size
 from codeword.quantizers.of_codebook import OfCodebook
 from codeword.quantizers.pairs import check_pairs
 
@@ -29,10 +32,12 @@ class VectorQuantizer(OfCodebook):
         codebook_size: how many codes, K.
         dim: the axis of the features: -1 for (..., features), 1 for images (batch, features, height, width).
         code_features: size of a code, if not `features`: learned projections lead in and out (8 is common).
-        codebook: how the codes start, learn and are revived.
+        update: how the codes start, learn and are revived.
         metric: what near means.
-        estimator: how gradients pass the look-up.
+        estimator: how gradients pass the lookup.
         penalties: what `loss` is the weighted sum of.
+        device: of parameters and buffers.
+        dtype: of parameters; the codebook has float32 instead of a half.
 
     Raises:
         CodewordError: a size below 1, or parts that do not go together; the message says why.
@@ -41,10 +46,10 @@ class VectorQuantizer(OfCodebook):
 
     Examples:
         >>> vq = VectorQuantizer(features=8, codebook_size=16)
-        >>> out = vq(torch.randn(4, 10, 8))
-        >>> out.quantized.shape, out.indices.shape, out.loss.shape
+        >>> quantized, indices, loss = vq(torch.randn(4, 10, 8))
+        >>> quantized.shape, indices.shape, loss.shape
         (torch.Size([4, 10, 8]), torch.Size([4, 10]), torch.Size([]))
-        >>> bool((vq.decode(out.indices) == out.quantized).all())
+        >>> bool((vq.decode(indices) == quantized).all())
         True
     """
 
@@ -58,39 +63,44 @@ class VectorQuantizer(OfCodebook):
         *,
         dim: int = -1,
         code_features: int | None = None,
-        codebook: Update = EMA(),
+        update: Update = EMA(),
         metric: Metric = Euclidean(),
         estimator: Estimator = StraightThrough(),
         penalties: Sequence[Penalty] = (Commitment(),),
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(features, dim=dim, code_features=code_features)
-        if not isinstance(codebook_size, int) or codebook_size < 1:
-            raise CodewordError.of(
-                "codebook_size of at least 1", repr(codebook_size), "pass how many codes there are to be"
-            )
-        require("codebook", codebook, Update)
+        super().__init__(features, dim=dim, code_features=code_features, device=device, dtype=dtype)
+        check_size("codebook_size", codebook_size)
+        require("update", update, Update)
         require("metric", metric, Metric)
         require("estimator", estimator, Estimator)
         for penalty in _sequence(penalties):
             require("penalties", penalty, Penalty)
-        check_pairs(codebook, estimator, penalties)
+        check_pairs(update, estimator, penalties)
         self.codebook_size = codebook_size
-        self.codebook = Codebook(codebook_size, self.code_features, codebook)
-        self.metric = metric
+        self.rng = Rng(device)
+        self.codebook = Codebook(codebook_size, self.code_features, update, metric, device=device, dtype=dtype)
         self.estimator = estimator
         self.penalties = tuple(penalties)
-        self.sync = codebook.sync
-        self.gathers_first = codebook.gathers_first
+        self.sync = update.sync
+        if code_features is None and all(penalty.of_pairs for penalty in self.penalties):
+            self.kind = f"{self.codebook.kind}, {self.penalties}"
         if isinstance(metric, Cosine) and metric.keep_norm:
             self.no_decode = (
                 "Cosine(keep_norm=True) scales codes to the norms of their rows, which no index carries"
             )
 
+    @property
+    def metric(self) -> Metric:
+        """What near means."""
+        return self.codebook.metric
+
     def options(self) -> dict[str, Any]:
         return {
             "codebook_size": self.codebook_size,
             "code_features": None if self.project_in is None else self.code_features,
-            "codebook": self.codebook.rule,
+            "update": self.codebook.update,
             "metric": self.metric,
             "estimator": self.estimator,
             "penalties": self.penalties,
@@ -100,61 +110,48 @@ class VectorQuantizer(OfCodebook):
     def trained_by_output(self) -> bool:
         return self.project_in is not None or self.estimator.trains_codes
 
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        self.codebook.init_(self.metric.prepare(rows), valid)
+    @property
+    def random(self) -> bool:
+        return self.estimator.random
 
-    def revive_(self) -> None:
-        self.codebook.revive_()
+    def _init(self, rows: Tensor, step: Step) -> None:
+        self.codebook.init_(self.metric.input(rows), step.valid, step.key)
 
-    @torch.no_grad()
-    def look_up(self, rows: Tensor) -> Tensor:
-        return self.metric.look_up(rows, self.codebook.searched())
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        book, rows = self.codebook, self.metric.input(rows)
+        if step.training and self.estimator.draws:
+            indices = self.estimator.select(rows, book.searched(), self.metric, step.valid, step.key)
+        else:
+            indices = self.metric.assign(rows, book.prepared())
+        return Assignment(indices, rows, step)
 
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        book = self.codebook
-        return self.estimator.select(rows, book.searched(), self.metric, valid, book.draws())
+    def _embed(self, indices: Tensor) -> Tensor:
+        return self.metric.output(self.codebook.embed(indices))
 
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
-        return self.codebook.statistics(self.metric.prepare(rows), indices, valid)
+    def _losses(
+        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Rows and q may have a leading axis, where all penalties are of pairs."""
+        lookup = self._lookup(assignment, rows, q, step)
+        losses = {
+            p.name: p(lookup) if p.of_pairs else torch.where(step.valid.count > 0, p(lookup), 0.0)
+            for p in self.penalties
+        }
+        if not losses:
+            return rows.new_zeros(()), losses
+        return sum_of([p.weight * losses[p.name] for p in self.penalties]), losses
 
-    def merge(self, old: Tensor, new: Tensor, valid: Valid) -> Tensor:
-        return self.codebook.merge(old, new, valid)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        return self.metric.output(self.codebook.gather(indices))
-
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         if not (rows.requires_grad or q.requires_grad):  # nobody asks for a gradient
             return q
-        return self.estimator.surrogate(self._choice(rows, indices, q, valid))
+        return self.estimator.surrogate(self._lookup(assignment, rows, q, step))
 
-    def finish(self, rows: Tensor, q: Tensor) -> Tensor:
-        if not self.no_decode:
-            return q
-        return q * torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    def _rescale(self, rows: Tensor, q: Tensor) -> Tensor:
+        return q * torch.linalg.vector_norm(rows, dim=-1, keepdim=True) if self.no_decode else q
 
-    def losses(
-        self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        choice = self._choice(rows, indices, q, valid)
-        any_row = valid.held > 0
-        losses = {p.name: torch.where(any_row, p(choice), 0.0) for p in self.penalties}
-        loss = sum((p.weight * losses[p.name] for p in self.penalties), start=rows.new_zeros(()))
-        return loss, losses
-
-    def _choice(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Choice:
-        book = self.codebook
-        return Choice(
-            self.metric.prepare(rows),
-            indices,
-            q,
-            valid,
-            self.metric,
-            book.last_draws(),
-            read=lambda: book.searched() if book.transform else book.codes.clone(),
-            alpha=book.alpha,
-        )
+    def _lookup(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Lookup:
+        rows = self.metric.input(rows)
+        return Lookup(rows, assignment.indices, q, step.valid, self.metric, step.key, self.codebook)
 
 
 def _sequence(penalties: Sequence[Penalty]) -> Sequence[Penalty]:

@@ -1,4 +1,4 @@
-"""How gradients pass the look-up."""
+"""How gradients pass the lookup."""
 
 from codeword.parts.estimators.directional import Directional
 from codeword.parts.estimators.relaxed import Gumbel, ReinMax

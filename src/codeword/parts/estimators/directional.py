@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.functional import Stream
-from codeword.parts.axes import Choice, Estimator
+from codeword.functional import Purpose
+from codeword.parts.axes import Estimator, Lookup
 from codeword.parts.checks import at_least
 
 __all__ = ["Directional"]
@@ -46,14 +46,18 @@ class Directional(Estimator):
         return True
 
     @property
-    def wasted_without(self) -> bool:
+    def requires_gradient_codes(self) -> bool:
         return True
 
-    def surrogate(self, choice: Choice) -> Tensor:
-        error = choice.q - choice.rows
+    @property
+    def random(self) -> bool:
+        return self.noise > 0
+
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        error = lookup.q - lookup.rows
         direction = error.detach()
         if self.noise:
-            shake = choice.draws.normal_at(Stream.DIRECTION, choice.positions(), error.shape[1])
+            shake = lookup.key.normal_at(Purpose.DIRECTION, lookup.valid.positions(), error.shape[1])
             direction = direction + self.noise * shake
         length = torch.linalg.vector_norm(error, dim=-1, keepdim=True)
-        return choice.rows + length * F.normalize(direction, dim=-1)
+        return lookup.rows + length * F.normalize(direction, dim=-1)

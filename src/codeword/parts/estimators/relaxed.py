@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.functional import Draws, Stream, Valid, over_blocks
-from codeword.parts.axes import Choice, Estimator, Metric, positions
+from codeword.functional import Key, Purpose, Valid, over_blocks
+from codeword.parts.axes import Estimator, Lookup, Metric
 from codeword.parts.checks import at_least
 from codeword.parts.estimators.sampled import Logits, draw
 
@@ -39,7 +39,7 @@ class Gumbel(Estimator):
     scale: float = 1.0
     relative: bool = False
 
-    alone = True
+    single_lookup_only = True
 
     def __post_init__(self) -> None:
         at_least("temperature of Gumbel", self.temperature, 1e-12)
@@ -53,24 +53,30 @@ class Gumbel(Estimator):
     def trains_codes(self) -> bool:
         return True
 
-    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws) -> Tensor:
+    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key) -> Tensor:
         def noisiest(block: Tensor, place: Tensor) -> Tensor:
-            return self._noisy(block, codes, metric, place, draws).argmax(-1)
+            return self._noisy(block, codes, metric, place, key).argmax(-1)
 
         with torch.no_grad():
-            return torch.cat(over_blocks(noisiest, rows, len(codes), positions(valid)))
+            return torch.cat(over_blocks(noisiest, rows, len(codes), valid.positions()))
 
-    def surrogate(self, choice: Choice) -> Tensor:
-        codes = choice.codes()
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        codes, metric = lookup.codes(), lookup.metric
+        return self.relaxed(lookup.rows, codes, metric, metric.output(codes), lookup.valid, lookup.key) + lookup.q
 
-        def relaxed(block: Tensor, place: Tensor) -> Tensor:
-            logits = self._noisy(block, codes, choice.metric, place, choice.draws)
-            return (logits / self.temperature).softmax(-1) @ choice.metric.output(codes).detach()
+    def relaxed(
+        self, rows: Tensor, codes: Tensor, metric: Metric, outputs: Tensor, valid: Valid, key: Key
+    ) -> Tensor:
+        """The mean (N, D) of the outputs (K, D) of the codes, held constant, by the softmax with noise."""
+        outputs = outputs.detach()
 
-        return torch.cat(over_blocks(relaxed, choice.rows, len(codes), choice.positions())) + choice.q
+        def mean(block: Tensor, place: Tensor) -> Tensor:
+            return (self._noisy(block, codes, metric, place, key) / self.temperature).softmax(-1) @ outputs
 
-    def _noisy(self, rows: Tensor, codes: Tensor, metric: Metric, place: Tensor, draws: Draws) -> Tensor:
-        uniform = draws.uniform_at(Stream.GUMBEL, place, len(codes)).to(rows.dtype)
+        return torch.cat(over_blocks(mean, rows, len(codes), valid.positions()))
+
+    def _noisy(self, rows: Tensor, codes: Tensor, metric: Metric, place: Tensor, key: Key) -> Tensor:
+        uniform = key.uniform_at(Purpose.GUMBEL, place, len(codes)).to(rows.dtype)
         return self.logits(rows, codes, metric) - (-uniform.log()).log()
 
 
@@ -98,7 +104,7 @@ class ReinMax(Estimator):
     scale: float = 1.0
     relative: bool = False
 
-    alone = True
+    single_lookup_only = True
 
     def __post_init__(self) -> None:
         at_least("temperature of ReinMax", self.temperature, 1)
@@ -112,19 +118,19 @@ class ReinMax(Estimator):
     def trains_codes(self) -> bool:
         return True
 
-    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws) -> Tensor:
-        return draw(rows, codes, metric, valid, draws, self.logits)
+    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key) -> Tensor:
+        return draw(rows, codes, metric, valid, key, self.logits)
 
-    def surrogate(self, choice: Choice) -> Tensor:
-        codes = choice.codes()
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        codes = lookup.codes()
         numbers = torch.arange(len(codes), device=codes.device)
 
         def second_order(block: Tensor, index: Tensor) -> Tensor:
-            logits = self.logits(block, codes, choice.metric)
+            logits = self.logits(block, codes, lookup.metric)
             drawn = (index[:, None] == numbers).to(logits.dtype)  # one_hot waits for the device
             middle = ((logits / self.temperature).softmax(-1) + drawn).detach() / 2
             offset = middle.clamp_min(torch.finfo(middle.dtype).tiny).log() - logits.detach()
             weights = 2 * (logits + offset).softmax(-1) - logits.softmax(-1) / 2
-            return weights @ choice.metric.output(codes).detach()
+            return weights @ lookup.metric.output(codes).detach()
 
-        return torch.cat(over_blocks(second_order, choice.rows, len(codes), choice.indices)) + choice.q
+        return torch.cat(over_blocks(second_order, lookup.rows, len(codes), lookup.indices)) + lookup.q

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.parts.axes import Choice, Estimator
+from codeword.parts.axes import Estimator, Lookup
 
 __all__ = ["Rotation"]
 
@@ -33,12 +33,12 @@ class Rotation(Estimator):
 
     scaled: bool = True
 
-    def surrogate(self, choice: Choice) -> Tensor:
-        x, q = choice.rows.detach(), choice.q.detach()
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        x, q = lookup.rows.detach(), lookup.q.detach()
         length, target = (torch.linalg.vector_norm(v, dim=-1, keepdim=True) for v in (x, q))
         x_hat, q_hat = F.normalize(x, dim=-1), F.normalize(q, dim=-1)
         r = F.normalize(x_hat + q_hat, dim=-1)
-        moving = choice.rows
+        moving = lookup.rows
         turned = moving - 2 * r * _dot(r, moving) + 2 * q_hat * _dot(x_hat, moving)
         if self.scaled:
             turned = turned * (target / length.clamp_min(torch.finfo(x.dtype).tiny))

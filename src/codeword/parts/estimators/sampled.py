@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.functional import Draws, Stream, Valid, over_blocks
-from codeword.parts.axes import Choice, Estimator, Metric, positions
+from codeword.functional import Key, Purpose, Valid, over_blocks
+from codeword.parts.axes import Estimator, Lookup, Metric
 from codeword.parts.checks import at_least
 
 __all__ = ["Logits", "Sampled", "draw"]
@@ -60,14 +60,14 @@ class Sampled(Estimator):
     def __post_init__(self) -> None:
         at_least("temperature of Sampled", self.temperature, 1e-12)
 
-    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws) -> Tensor:
-        return draw(rows, codes, metric, valid, draws, Logits(1 / self.temperature, self.relative))
+    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key) -> Tensor:
+        return draw(rows, codes, metric, valid, key, Logits(1 / self.temperature, self.relative))
 
-    def surrogate(self, choice: Choice) -> Tensor:
-        return choice.rows
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        return lookup.rows
 
 
-def draw(rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws, logits: Logits) -> Tensor:
+def draw(rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key, logits: Logits) -> Tensor:
     """Indices (N,) drawn by the softmax of the logits, one uniform number for each row."""
 
     def invert(block: Tensor, uniform: Tensor) -> Tensor:
@@ -75,6 +75,6 @@ def draw(rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, draws: Draws
         found = torch.searchsorted(share, uniform * share[:, -1:], right=True)
         return found[:, 0].clamp_max(len(codes) - 1)
 
-    uniform = draws.uniform_at(Stream.SELECT, positions(valid), 1).to(rows.dtype)
+    uniform = key.uniform_at(Purpose.SELECT, valid.positions(), 1).to(rows.dtype)
     with torch.no_grad():
         return torch.cat(over_blocks(invert, rows, len(codes), uniform))

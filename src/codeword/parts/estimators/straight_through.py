@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from codeword.parts.axes import Choice, Estimator
+from codeword.parts.axes import Estimator, Lookup
 from codeword.parts.checks import at_least
 
 __all__ = ["StraightThrough"]
@@ -36,8 +36,8 @@ class StraightThrough(Estimator):
         return self.sync > 0
 
     @property
-    def wasted_without(self) -> bool:
+    def requires_gradient_codes(self) -> bool:
         return self.sync > 0
 
-    def surrogate(self, choice: Choice) -> Tensor:
-        return choice.rows + self.sync * choice.q if self.sync else choice.rows
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        return lookup.rows + self.sync * lookup.q if self.sync else lookup.rows

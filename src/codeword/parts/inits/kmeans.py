@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.functional import Draws, Stream, Valid, lloyd
+from codeword.functional import Key, Purpose, Valid, lloyd
 from codeword.parts.axes import Init
 from codeword.parts.checks import at_least
 from codeword.parts.inits.sample import Sample
@@ -35,13 +35,13 @@ class KMeans(Init):
         at_least("steps of KMeans", self.steps, 0)
         at_least("rows_per_code of KMeans", self.rows_per_code, 2)
 
-    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, draws: Draws) -> Tensor:
-        start = Sample()(rows, valid, codebook_size, draws)
+    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
+        start = Sample()(rows, valid, codebook_size, key)
         bound = valid.bound()
         if bound < 2 * codebook_size:
             return start
         size = min(bound, self.rows_per_code * codebook_size)
-        positions, fresh = draws.strata(Stream.SAMPLE, valid.total, size)
-        sample = valid.collect(rows, positions)
-        codes = lloyd(sample, start, steps=self.steps, weights=fresh)
+        positions, fresh = key.strata(Purpose.SAMPLE, valid.total, size)
+        sample = valid.collect(rows, positions[0])
+        codes = lloyd(sample, start, steps=self.steps, weights=fresh[0])
         return torch.where(valid.total < 2 * codebook_size, start, codes)

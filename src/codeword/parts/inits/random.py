@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from codeword.functional import Draws, Stream, Valid
+from codeword.functional import Key, Purpose, Valid
 from codeword.parts.axes import Init
 from codeword.parts.checks import at_least
 
@@ -26,8 +26,8 @@ class Normal(Init):
     def __post_init__(self) -> None:
         at_least("std of Normal", self.std, 0)
 
-    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, draws: Draws) -> Tensor:
-        return self.std * draws.normal(Stream.START, codebook_size, rows.shape[1]).to(rows.dtype)
+    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
+        return self.std * key.normal(Purpose.INIT, codebook_size, rows.shape[1]).to(rows.dtype)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Uniform(Init):
         if self.bound is not None:
             at_least("bound of Uniform", self.bound, 0)
 
-    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, draws: Draws) -> Tensor:
+    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
         features = rows.shape[1]
-        unit = 2 * draws.uniform(Stream.START, codebook_size * features) - 1
+        unit = 2 * key.uniform(Purpose.INIT, codebook_size, features) - 1
         bound = 1 / codebook_size if self.bound is None else self.bound
-        return bound * unit.view(codebook_size, features).to(rows.dtype)
+        return bound * unit.to(rows.dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.functional import Draws, Stream, Valid
+from codeword.functional import Key, Purpose, Valid
 from codeword.parts.axes import Init
 
 __all__ = ["Sample"]
@@ -24,9 +24,9 @@ class Sample(Init):
     With fewer rows than codes the remaining codes are noisy copies, and revival moves them later.
     """
 
-    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, draws: Draws) -> Tensor:
-        positions, fresh = draws.strata(Stream.START, valid.total, codebook_size)
-        codes = valid.collect(rows, positions)
-        noise = draws.normal(Stream.NOISE, *codes.shape).to(codes.dtype)
+    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
+        positions, fresh = key.strata(Purpose.INIT, valid.total, codebook_size)
+        codes = valid.collect(rows, positions[0])
+        noise = key.normal(Purpose.NOISE, *codes.shape).to(codes.dtype)
         spread = _SPREAD * codes.std(0, correction=0)
-        return torch.where(fresh[:, None], codes, codes + spread * noise)
+        return torch.where(fresh[0][:, None], codes, codes + spread * noise)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import nearest
+from codeword.functional import Prepared, prepare, search
 from codeword.parts.axes import Metric
 
 __all__ = ["Cosine"]
@@ -18,7 +18,7 @@ __all__ = ["Cosine"]
 class Cosine(Metric):
     """k = argmax_k x . c_k / (|x| |c_k|), the lowest index winning ties.
 
-    By default only the look-up is normalised: rows and codes keep their lengths, the codes learn the rows as they
+    By default only the search is normalised: rows and codes keep their lengths, the codes learn the rows as they
     are, and the output is a code as it is (as in DAC). With `unit`, rows and codes live on the unit sphere, and so
     does the output (as in ViT-VQGAN and LlamaGen).
 
@@ -42,8 +42,11 @@ class Cosine(Metric):
                 "unit=True with keep_norm", repr(self), "pass both: it is a unit code that is given a norm"
             )
 
-    def look_up(self, rows: Tensor, codes: Tensor) -> Tensor:
-        return nearest(rows, codes, metric="cosine")
+    def prepare(self, codes: Tensor) -> Prepared:
+        return prepare(codes, "cosine")
+
+    def assign(self, rows: Tensor, prepared: Prepared) -> Tensor:
+        return search(rows, prepared)
 
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
         return self.compared(rows) @ self.compared(codes).T
@@ -51,7 +54,7 @@ class Cosine(Metric):
     def compared(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors, dim=-1)
 
-    def prepare(self, rows: Tensor) -> Tensor:
+    def input(self, rows: Tensor) -> Tensor:
         return F.normalize(rows, dim=-1) if self.unit else rows
 
     def output(self, codes: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from codeword.functional import nearest
+from codeword.functional import Prepared, prepare, search
 from codeword.parts.axes import Metric
 
 __all__ = ["Dot"]
@@ -20,8 +20,11 @@ class Dot(Metric):
     it where the product is the meaning, as with the logits of index backpropagation (arXiv:2412.02692).
     """
 
-    def look_up(self, rows: Tensor, codes: Tensor) -> Tensor:
-        return nearest(rows, codes, metric="dot")
+    def prepare(self, codes: Tensor) -> Prepared:
+        return prepare(codes, "dot")
+
+    def assign(self, rows: Tensor, prepared: Prepared) -> Tensor:
+        return search(rows, prepared)
 
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
         return rows @ codes.T

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from codeword.functional import nearest
+from codeword.functional import Prepared, prepare, search
 from codeword.parts.axes import Metric
 
 __all__ = ["Euclidean"]
@@ -16,8 +16,11 @@ __all__ = ["Euclidean"]
 class Euclidean(Metric):
     """k = argmin_k |x - c_k|^2, the lowest index winning ties. The default."""
 
-    def look_up(self, rows: Tensor, codes: Tensor) -> Tensor:
-        return nearest(rows, codes)
+    def prepare(self, codes: Tensor) -> Prepared:
+        return prepare(codes, "euclidean")
+
+    def assign(self, rows: Tensor, prepared: Prepared) -> Tensor:
+        return search(rows, prepared)
 
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
         """-|x - c|^2 + |x - m|^2, with m the mean of the codes: the constant of a row spares its cancellation."""

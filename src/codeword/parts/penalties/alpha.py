@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.parts.axes import Choice, Penalty
+from codeword.parts.axes import Lookup, Penalty
 from codeword.parts.checks import at_least
 
 __all__ = ["GrowingAlpha", "LargeAlpha", "UnitAlpha"]
@@ -22,8 +22,8 @@ class _OfAlpha(Penalty):
     trains_codes = False  # of the transform alone: a codebook loss is needed all the same
     needs_alpha = True
 
-    def of_squares(self, choice: Choice, target: float) -> Tensor:
-        alpha = choice.alpha()
+    def of_squares(self, lookup: Lookup, target: float) -> Tensor:
+        alpha = lookup.codebook.alpha()
         if alpha is None:
             raise CodewordError.of("learned standard deviations", "none", "pass transform=LearnedSpread()")
         return (alpha - target).square().sum()
@@ -44,8 +44,8 @@ class LargeAlpha(_OfAlpha):
     def __post_init__(self) -> None:
         at_least("weight of LargeAlpha", self.weight, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        return -self.of_squares(choice, 0.0)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        return -self.of_squares(lookup, 0.0)
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class UnitAlpha(_OfAlpha):
     def __post_init__(self) -> None:
         at_least("weight of UnitAlpha", self.weight, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        return self.of_squares(choice, 1.0)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        return self.of_squares(lookup, 1.0)
 
 
 @dataclass(frozen=True)
@@ -82,5 +82,6 @@ class GrowingAlpha(_OfAlpha):
     def __post_init__(self) -> None:
         at_least("weight of GrowingAlpha", self.weight, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        return -0.5 * (choice.draws.step + 1) * self.of_squares(choice, 0.0)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        transform: Any = lookup.codebook.transform
+        return -0.5 * transform.step * self.of_squares(lookup, 0.0)

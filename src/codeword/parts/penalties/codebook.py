@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from codeword.functional import squared_error
-from codeword.parts.axes import Choice, Penalty
+from codeword.parts.axes import Lookup, Penalty
 from codeword.parts.checks import at_least
 
 __all__ = ["CodebookLoss"]
@@ -30,9 +30,10 @@ class CodebookLoss(Penalty):
     name: ClassVar[str] = "codebook"
     trains_rows = False
     trains_codes = True
+    of_pairs = True
 
     def __post_init__(self) -> None:
         at_least("weight of CodebookLoss", self.weight, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        return squared_error(choice.q, choice.rows.detach(), choice.valid)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        return squared_error(lookup.q, lookup.rows.detach(), lookup.valid)

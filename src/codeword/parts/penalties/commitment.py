@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from codeword.functional import squared_error
-from codeword.parts.axes import Choice, Penalty
+from codeword.parts.axes import Lookup, Penalty
 from codeword.parts.checks import at_least
 
 __all__ = ["Commitment"]
@@ -26,9 +26,10 @@ class Commitment(Penalty):
 
     weight: float = 0.25
     name: ClassVar[str] = "commitment"
+    of_pairs = True
 
     def __post_init__(self) -> None:
         at_least("weight of Commitment", self.weight, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        return squared_error(choice.rows, choice.q.detach(), choice.valid)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        return squared_error(lookup.rows, lookup.q.detach(), lookup.valid)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codeword.functional import over_blocks
-from codeword.parts.axes import Choice, Penalty
+from codeword.parts.axes import Lookup, Penalty
 from codeword.parts.checks import at_least
 
 __all__ = ["Diversity", "Entropy"]
@@ -44,8 +44,8 @@ class Entropy(Penalty):
         at_least("temperature of Entropy", self.temperature, 1e-12)
         at_least("share of Entropy", self.share, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        each, together = _entropies(choice, self.temperature)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        each, together = _entropies(lookup, self.temperature)
         return each - self.share * together
 
 
@@ -69,21 +69,21 @@ class Diversity(Penalty):
         at_least("weight of Diversity", self.weight, 0)
         at_least("temperature of Diversity", self.temperature, 1e-12)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        return -_entropies(choice, self.temperature)[1]
+    def __call__(self, lookup: Lookup) -> Tensor:
+        return -_entropies(lookup, self.temperature)[1]
 
 
-def _entropies(choice: Choice, temperature: float) -> tuple[Tensor, Tensor]:
+def _entropies(lookup: Lookup, temperature: float) -> tuple[Tensor, Tensor]:
     """The mean entropy of the rows' assignments, and the entropy of their mean."""
-    codes = choice.codes()
+    codes = lookup.codes()
 
     def assign(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        logs = (choice.metric.scores(rows, codes) / temperature).log_softmax(-1)
+        logs = (lookup.metric.scores(rows, codes) / temperature).log_softmax(-1)
         shares = weights[:, None] * logs.exp()
         return -(shares * logs).sum(), shares.sum(0)
 
-    weights = choice.valid.mask.to(codes.dtype) / choice.valid.held.clamp_min(1)
-    blocks = over_blocks(assign, choice.rows, len(codes), weights)
+    weights = lookup.valid.weights(codes.dtype)
+    blocks = over_blocks(assign, lookup.rows, len(codes), weights)
     mean = torch.stack([share for _, share in blocks]).sum(0)
     together = -(mean * mean.clamp_min(torch.finfo(mean.dtype).tiny).log()).sum()
     return torch.stack([entropy for entropy, _ in blocks]).sum(), together

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codeword.parts.axes import Choice, Penalty
+from codeword.parts.axes import Lookup, Penalty
 from codeword.parts.checks import at_least
 
 __all__ = ["NormCap"]
@@ -35,6 +35,6 @@ class NormCap(Penalty):
         at_least("weight of NormCap", self.weight, 0)
         at_least("limit of NormCap", self.limit, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        length = torch.linalg.vector_norm(choice.codes(), dim=-1)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        length = torch.linalg.vector_norm(lookup.codes(), dim=-1)
         return (length - self.limit).clamp_min(0).square().mean()

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.parts.axes import Choice, Penalty
+from codeword.parts.axes import Lookup, Penalty
 from codeword.parts.checks import at_least
 
 __all__ = ["Orthogonality"]
@@ -37,13 +37,13 @@ class Orthogonality(Penalty):
     def __post_init__(self) -> None:
         at_least("weight of Orthogonality", self.weight, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        unit = F.normalize(choice.codes(), dim=-1)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        unit = F.normalize(lookup.codes(), dim=-1)
         taking_part = torch.ones_like(unit[:, 0])
         if self.active:
             chosen = torch.zeros_like(taking_part)
             taking_part = chosen.index_put(
-                (choice.indices,), choice.valid.mask.to(chosen.dtype), accumulate=True
+                (lookup.indices,), lookup.valid.mask.to(chosen.dtype), accumulate=True
             ).clamp_max(1)
         count = taking_part.sum().clamp_min(1)
         gram = (taking_part[:, None] * unit).T @ unit

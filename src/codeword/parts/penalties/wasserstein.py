@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codeword.parts.axes import Choice, Penalty
+from codeword.functional import moments, with_ridge
+from codeword.parts.axes import Lookup, Penalty
 from codeword.parts.checks import at_least
 
 __all__ = ["Wasserstein"]
@@ -41,30 +42,16 @@ class Wasserstein(Penalty):
     def __post_init__(self) -> None:
         at_least("weight of Wasserstein", self.weight, 0)
 
-    def __call__(self, choice: Choice) -> Tensor:
-        codes = choice.metric.output(choice.codes())
-        mask = choice.valid.mask.to(codes.dtype)
-        mean_x, spread_x = _moments(choice.rows, mask / choice.valid.held.clamp_min(1))
-        mean_c, spread_c = _moments(codes, torch.full_like(codes[:, 0], 1 / len(codes)))
-        spread_x, spread_c = _widened(spread_x), _widened(spread_c)
+    def __call__(self, lookup: Lookup) -> Tensor:
+        codes = lookup.metric.output(lookup.codes())
+        mean_x, spread_x = moments(lookup.rows, lookup.valid.weights(codes.dtype))
+        mean_c, spread_c = moments(codes, torch.full_like(codes[:, 0], 1 / len(codes)))
+        share = max(_RIDGE, 4 * torch.finfo(codes.dtype).eps * codes.shape[1])
+        spread_x, spread_c = with_ridge(spread_x, share), with_ridge(spread_c, share)
         product = torch.linalg.cholesky_ex(spread_x).L.T @ torch.linalg.cholesky_ex(spread_c).L
         overlap = (_polar(product.detach()) * product).sum()
         traces = spread_x.diagonal().sum() + spread_c.diagonal().sum()
         return (mean_x - mean_c).square().sum() + traces - 2 * overlap
-
-
-def _moments(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted mean (D,) and covariance (D, D) of rows (N, D)."""
-    mean = weights @ rows
-    centred = rows - mean
-    return mean, (weights[:, None] * centred).T @ centred
-
-
-def _widened(spread: Tensor) -> Tensor:
-    """A covariance with a little added to each variance, for fewer rows (or codes) than features have a flat one."""
-    kind = torch.finfo(spread.dtype)
-    ridge = max(_RIDGE, 4 * kind.eps * len(spread)) * spread.detach().diagonal().mean() + kind.tiny
-    return spread + ridge * torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
 
 
 def _polar(matrix: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.functional import Draws, Stream
+from codeword.functional import Key, Purpose
 from codeword.parts.axes import Revival, State
 from codeword.parts.checks import at_least, at_once, between
 
@@ -16,7 +16,7 @@ __all__ = ["Split"]
 
 @dataclass(frozen=True)
 class Split(Revival):
-    """A code is dead as for `Relative`; the i-th dead code moves beside the i-th most used code, which is so split.
+    """A code is dead as for `BelowShare`; the i-th dead code moves beside the i-th most used code, which is so split.
 
     It becomes that code plus noise |c| N(0, I) / sqrt(D), so the two share its rows from then on.
 
@@ -42,9 +42,10 @@ class Split(Revival):
         return 0  # its places are made of the codes
 
     def dead(self, state: State) -> Tensor:
-        return state["counts"] < self.share * state["counts"].mean()
+        return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)
 
-    def places(self, candidates: Tensor, codes: Tensor, state: State, draws: Draws) -> Tensor:
-        busy = codes[state["counts"].topk(at_once(self.at_most, len(codes))).indices]
-        noise = draws.normal(Stream.NOISE, *busy.shape).to(busy.dtype) * busy.shape[1] ** -0.5
+    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+        most = state["cluster_size"].topk(at_once(self.at_most, codes.shape[-2])).indices
+        busy = codes.gather(-2, most[..., None].expand(*most.shape, codes.shape[-1]))
+        noise = key.normal(Purpose.NOISE, *busy.shape).to(busy.dtype) * busy.shape[-1] ** -0.5
         return busy + self.noise * torch.linalg.vector_norm(busy, dim=-1, keepdim=True) * noise

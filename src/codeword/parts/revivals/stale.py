@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.functional import Draws, Stream
+from codeword.functional import Key, Purpose
 from codeword.parts.axes import Revival, State
 from codeword.parts.checks import at_least, at_once
 
@@ -41,16 +41,16 @@ class Stale(Revival):
     def candidates(self, codebook_size: int) -> int:
         return at_once(self.at_most, codebook_size)
 
-    def state(self, codebook_size: int) -> State:
-        return {"idle": torch.zeros(codebook_size, dtype=torch.int64)}
+    def state(self, cluster_size: Tensor) -> State:
+        return {"idle": torch.zeros_like(cluster_size, dtype=torch.int64)}
 
-    def observe(self, state: State, hits: Tensor) -> State:
-        came = (hits.sum() > 0).long()
-        return state | {"idle": torch.where(hits > 0, 0, state["idle"] + came)}
+    def observe(self, state: State, counts: Tensor, total: Tensor) -> State:
+        came = (total > 0).long()
+        return {"idle": torch.where(counts > 0, 0, state["idle"] + came)}
 
     def dead(self, state: State) -> Tensor:
         return state["idle"] >= self.batches
 
-    def places(self, candidates: Tensor, codes: Tensor, state: State, draws: Draws) -> Tensor:
-        noise = draws.normal(Stream.NOISE, *candidates.shape).to(candidates.dtype)
+    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+        noise = key.normal(Purpose.NOISE, *candidates.shape).to(candidates.dtype)
         return candidates + self.noise * torch.linalg.vector_norm(candidates, dim=-1, keepdim=True) * noise

@@ -44,8 +44,14 @@ class _Affine(TransformModule):
     def __init__(self, rule: Affine, codebook_size: int, features: int) -> None:
         super().__init__()
         self.rate = rule.rate
-        self.scale = nn.Parameter(torch.zeros(min(rule.groups, codebook_size), features))
-        self.bias = nn.Parameter(torch.zeros_like(self.scale))
+        groups = min(rule.groups, codebook_size)
+        self.scale = nn.Parameter(torch.empty(groups, features, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.empty_like(self.scale))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.scale)
+        nn.init.zeros_(self.bias)
 
     def forward(self, codes: Tensor) -> Tensor:
         scale, bias = self._of_each(codes)
@@ -85,6 +91,8 @@ class RunningAffine(Transform):
 
 
 class _RunningAffine(TransformModule):
+    writes = True
+
     def __init__(self, features: int, momentum: float) -> None:
         super().__init__()
         self.rows = RunningMoments(features, momentum)
@@ -107,5 +115,5 @@ class _RunningAffine(TransformModule):
     def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
         return self.rows.statistics(rows, valid)
 
-    def update_(self, statistics: Tensor) -> None:
+    def update_(self, statistics: Tensor | None) -> None:
         self.rows.update_(statistics)

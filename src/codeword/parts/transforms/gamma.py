@@ -76,10 +76,8 @@ class _CodeGamma(TransformModule):
     def __init__(self, features: int, moments_learn: bool) -> None:
         super().__init__()
         self.moments_learn = moments_learn
-        self.first = nn.Conv1d(features, features, 2, groups=features)
-        self.second = nn.Conv1d(features, features, 2, groups=features)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+        self.first = nn.Conv1d(features, features, 2, groups=features, dtype=torch.float32)
+        self.second = _ZeroConv1d(features, features, 2, groups=features, dtype=torch.float32)
 
     def forward(self, codes: Tensor) -> Tensor:
         return codes
@@ -89,3 +87,10 @@ class _CodeGamma(TransformModule):
         mean, spread = fixed.mean(0).expand_as(codes), fixed.var(0, correction=0).expand_as(codes)
         stack = torch.stack([mean, codes, spread], -1)  # (K, D, 3)
         return codes + self.second(self.first(stack).relu())[..., 0]
+
+
+class _ZeroConv1d(nn.Conv1d):
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)

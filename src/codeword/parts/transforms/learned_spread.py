@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeword.functional import Valid
+from codeword.functional import Valid, clone_for_backward
 from codeword.parts.axes import Transform, TransformModule
 from codeword.parts.checks import at_least, between
 from codeword.parts.transforms.moments import RunningMoments, variance
@@ -52,10 +52,19 @@ class LearnedSpread(Transform):
 
 
 class _LearnedSpread(TransformModule):
+    writes = True
+
     def __init__(self, codebook_size: int, features: int, hidden: int, momentum: float) -> None:
         super().__init__()
         self.rows = RunningMoments(features, momentum)
         self.network = network(codebook_size, hidden)
+        self.register_buffer("step", torch.empty((), dtype=torch.int64))
+        self.reset_parameters()
+
+    step: Tensor
+
+    def reset_parameters(self) -> None:
+        self.step.zero_()
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.rows.mean + self.alpha(codes) * _standard(codes, codes.detach())
@@ -80,8 +89,9 @@ class _LearnedSpread(TransformModule):
     def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
         return self.rows.statistics(rows, valid)
 
-    def update_(self, statistics: Tensor) -> None:
+    def update_(self, statistics: Tensor | None) -> None:
         self.rows.update_(statistics)
+        self.step.copy_(clone_for_backward(self.step + 1))
 
 
 def _standard(codes: Tensor, of: Tensor) -> Tensor:
@@ -91,7 +101,13 @@ def _standard(codes: Tensor, of: Tensor) -> Tensor:
 
 def network(inputs: int, hidden: int) -> nn.Sequential:
     """Three linear layers with ELU between them and one output, which is 0 at the start."""
-    last = nn.Linear(hidden, 1)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ELU(), nn.Linear(hidden, hidden), nn.ELU(), last)
+    first, second = (nn.Linear(width, hidden, dtype=torch.float32) for width in (inputs, hidden))
+    return nn.Sequential(first, nn.ELU(), second, nn.ELU(), ZeroLinear(hidden, 1, dtype=torch.float32))
+
+
+class ZeroLinear(nn.Linear):
+    """A linear layer whose weights start at zero."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)

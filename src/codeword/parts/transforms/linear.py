@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from codeword.functional import Valid
+from codeword.functional import Valid, moments, with_ridge
 from codeword.parts.axes import Transform, TransformModule
 from codeword.parts.transforms.moments import mean_and_covariance
 
@@ -42,8 +42,13 @@ class _Linear(TransformModule):
     def __init__(self, rule: Linear, features: int) -> None:
         super().__init__()
         self.matched = rule.matched
-        self.weight = nn.Parameter(torch.eye(features))
-        self.bias = nn.Parameter(torch.zeros(features))
+        self.weight = nn.Parameter(torch.empty(features, features, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.empty(features, dtype=torch.float32))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.eye_(self.weight)
+        nn.init.zeros_(self.bias)
 
     def forward(self, codes: Tensor) -> Tensor:
         return nn.functional.linear(codes, self.weight, self.bias)
@@ -52,8 +57,8 @@ class _Linear(TransformModule):
         if not self.matched:
             return
         mean, spread = mean_and_covariance(rows, valid)
-        own = Valid.of(torch.ones_like(codes[:, 0], dtype=torch.bool))
-        own_mean, own_spread = mean_and_covariance(codes, own)
+        codes = codes.double()
+        own_mean, own_spread = moments(codes, torch.full_like(codes[:, 0], 1 / len(codes)))
         # With S = L L^T of rows and M M^T of codes, W = L M^-1 turns the one covariance into the other
         weight = torch.linalg.solve_triangular(_factor(own_spread), _factor(spread), upper=False, left=False)
         self.weight.copy_(weight)
@@ -61,6 +66,4 @@ class _Linear(TransformModule):
 
 
 def _factor(spread: Tensor) -> Tensor:
-    ridge = _RIDGE * spread.diagonal().mean()
-    ridge = torch.where(ridge > 0, ridge, 1.0)
-    return torch.linalg.cholesky_ex(spread + ridge * torch.eye(len(spread)).to(spread)).L
+    return torch.linalg.cholesky_ex(with_ridge(spread, _RIDGE)).L

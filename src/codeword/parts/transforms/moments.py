@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codeword import distributed
-from codeword.functional import Valid, hold
+from codeword.functional import Valid, clone_for_backward, scatter
 
 __all__ = ["RunningMoments", "first_moments", "mean_and_covariance", "sums_about", "variance"]
 
@@ -29,8 +29,7 @@ def mean_and_covariance(rows: Tensor, valid: Valid) -> tuple[Tensor, Tensor]:
     """The mean (D,) and covariance (D, D) of the valid rows of all ranks, float64."""
     weights, rows = valid.mask.double(), rows.double()
     mean = _summed(weights @ rows, valid) / valid.total.clamp_min(1)
-    centred = rows - mean
-    return mean, _summed((weights[:, None] * centred).T @ centred, valid) / valid.total.clamp_min(1)
+    return mean, _summed(scatter(rows, weights, mean), valid) / valid.total.clamp_min(1)
 
 
 def variance(codes: Tensor) -> Tensor:
@@ -49,8 +48,14 @@ class RunningMoments(torch.nn.Module):
     def __init__(self, features: int, momentum: float) -> None:
         super().__init__()
         self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("variance", torch.ones(features))
+        self.register_buffer("mean", torch.empty(features, dtype=torch.float32))
+        self.register_buffer("variance", torch.empty(features, dtype=torch.float32))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Forget all rows."""
+        self.mean.zero_()
+        self.variance.fill_(1)
 
     mean: Tensor
     variance: Tensor
@@ -59,14 +64,15 @@ class RunningMoments(torch.nn.Module):
         for _ in range(2):  # the second time about the mean itself, so that nothing cancels
             sums = _summed(sums_about(rows, valid, self.mean), valid)
             _, mean, spread = first_moments(sums, self.mean)
-            self.mean.copy_(hold(mean))
-            self.variance.copy_(hold(spread))
+            self.mean.copy_(clone_for_backward(mean))
+            self.variance.copy_(clone_for_backward(spread))
 
     def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
         return sums_about(rows, valid, self.mean)
 
-    def update_(self, sums: Tensor) -> None:
+    def update_(self, sums: Tensor | None) -> None:
+        assert sums is not None
         count, mean, spread = first_moments(sums, self.mean)
         rate = torch.where(count > 0, self.momentum, 0.0).to(count.dtype)
-        self.mean.copy_(hold(self.mean.lerp(mean, rate)))
-        self.variance.copy_(hold(self.variance.lerp(spread, rate)))
+        self.mean.copy_(clone_for_backward(self.mean.lerp(mean, rate)))
+        self.variance.copy_(clone_for_backward(self.variance.lerp(spread, rate)))

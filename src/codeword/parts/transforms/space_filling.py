@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.functional import Draws, Stream, hold
+from codeword.functional import Key, Purpose, clone_for_backward
 from codeword.parts.axes import Transform, TransformModule
 
 __all__ = ["SpaceFilling"]
@@ -34,14 +34,20 @@ class SpaceFilling(Transform):
 
 
 class _SpaceFilling(TransformModule):
+    writes = True
+
     def __init__(self, codebook_size: int) -> None:
         super().__init__()
-        self.register_buffer("place", torch.full((codebook_size, 1), 0.5))
+        self.register_buffer("place", torch.empty(codebook_size, 1, dtype=torch.float32))
+        self.reset_parameters()
 
     place: Tensor
+
+    def reset_parameters(self) -> None:
+        self.place.fill_(0.5)
 
     def forward(self, codes: Tensor) -> Tensor:
         return codes.lerp(codes.roll(-1, 0), self.place)
 
-    def begin_(self, draws: Draws) -> None:
-        self.place.copy_(hold(draws.uniform(Stream.SEGMENT, len(self.place))[:, None]))
+    def begin_(self, key: Key) -> None:
+        self.place.copy_(clone_for_backward(key.uniform(Purpose.SEGMENT, *self.place.shape)))

@@ -1,14 +1,14 @@
-"""Running counts of how often codes are chosen: what every rule keeps."""
+"""Running counts of how often codes are chosen, which every update rule keeps."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from codeword.parts.axes import Init, Revival, Transform, Update, require
+from codeword.parts.axes import Init, Revival, State, Transform, Update, require
 from codeword.parts.checks import between
 
-__all__ = ["check_rule", "decay_of", "running"]
+__all__ = ["check_rule", "rate_of", "running"]
 
 
 def check_rule(rule: Update, decay: float | None = None) -> None:
@@ -24,17 +24,18 @@ def check_rule(rule: Update, decay: float | None = None) -> None:
         require(f"transform of {name}", rule.transform, Transform)
 
 
-def decay_of(decay: float | None, load: Tensor) -> Tensor:
-    """The decay g of a step whose valid rows per code are `load`: the given one, or one from the load.
+def rate_of(decay: float | None, total: Tensor, codebook_size: int, dtype: torch.dtype) -> Tensor:
+    """The share 1 - g of a step of `total` rows in the averages: 1 - decay; 0 for a step without rows.
 
-    None stands for g = 1 - load / 25 within 0.8 to 0.98: the last 25 rows, of 50 steps at most, for where codes are
-    more than rows it matters more that dead ones are found soon.
+    Without a decay: load / 25 clamped to 0.02 ... 0.2, with load = total / K: an average over about 25 rows a code, and
+    at most 50 steps. Where codes are more than rows it matters more that dead ones are found soon.
     """
-    return (1 - load / 25).clamp(0.8, 0.98) if decay is None else torch.full_like(load, decay)
+    rows = total.to(dtype)
+    if decay is None:
+        return torch.minimum((rows / (25 * codebook_size)).clamp(0.02, 0.2), rows)
+    return rows.clamp_max(1) * (1 - decay)
 
 
-def running(counts: Tensor, hits: Tensor, decay: float | None) -> tuple[Tensor, Tensor]:
-    """The running counts (K,) after a step with hits (K,), and the decay of that step: 1 when no row came."""
-    total = hits.sum()
-    g = torch.where(total > 0, decay_of(decay, total / len(hits)), 1.0)
-    return (g * counts + (1 - g) * hits).clamp_min(1e-20), g
+def running(state: State, counts: Tensor, rate: Tensor) -> Tensor:
+    """The running cluster sizes (..., K) after a step with counts (..., K)."""
+    return state["cluster_size"].lerp(counts, rate).clamp_min(1e-20)

@@ -35,8 +35,10 @@ class Frozen(Update):
     def __post_init__(self) -> None:
         check_rule(self)
 
-    def state(self, codes: Tensor, counts: Tensor) -> State:
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
         return {}
 
-    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
         return codes, state

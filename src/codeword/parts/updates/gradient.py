@@ -8,8 +8,8 @@ from torch import Tensor
 
 from codeword.parts.axes import Init, Revival, State, Transform, Update
 from codeword.parts.inits import KMeans
-from codeword.parts.revivals import Relative
-from codeword.parts.updates.counting import check_rule, running
+from codeword.parts.revivals import BelowShare
+from codeword.parts.updates.counting import check_rule, rate_of, running
 
 __all__ = ["Gradient"]
 
@@ -18,7 +18,7 @@ __all__ = ["Gradient"]
 class Gradient(Update):
     """The codes are a parameter that your optimiser moves, by a codebook loss or by the task itself.
 
-    So something must give them a gradient: the penalty `Codebook`, the estimator `StraightThrough(sync=1.0)`,
+    So something must give them a gradient: the penalty `CodebookLoss`, the estimator `StraightThrough(sync=1.0)`,
     `Directional`, or another that says so. Codes want a higher learning rate than the encoder, about ten times, held
     constant, and no weight decay: `codeword.parameter_groups` makes such groups.
 
@@ -37,7 +37,7 @@ class Gradient(Update):
     """
 
     init: Init | None = KMeans()
-    revival: Revival | None = Relative()
+    revival: Revival | None = BelowShare()
     transform: Transform | None = None
     decay: float | None = None
     sync: bool = True
@@ -47,8 +47,11 @@ class Gradient(Update):
     def __post_init__(self) -> None:
         check_rule(self, self.decay)
 
-    def state(self, codes: Tensor, counts: Tensor) -> State:
-        return {"counts": counts.clone()}
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        return {"cluster_size": cluster_size}
 
-    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
-        return codes, {"counts": running(state["counts"], hits, self.decay)[0]}
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
+        return codes, {"cluster_size": running(state, counts, rate)}

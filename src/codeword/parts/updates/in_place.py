@@ -10,8 +10,8 @@ from torch import Tensor
 from codeword.parts.axes import Init, Revival, State, Update
 from codeword.parts.checks import at_least, between
 from codeword.parts.inits import KMeans
-from codeword.parts.revivals import Relative
-from codeword.parts.updates.counting import check_rule, running
+from codeword.parts.revivals import BelowShare
+from codeword.parts.updates.counting import check_rule, rate_of, running
 
 __all__ = ["InPlaceAdam", "InPlaceSGD"]
 
@@ -42,7 +42,7 @@ class InPlaceSGD(Update):
     learning_rate: float = 50.0
     momentum: float = 0.9
     init: Init | None = KMeans()
-    revival: Revival | None = Relative()
+    revival: Revival | None = BelowShare()
     sync: bool = True
     decay: float | None = None
 
@@ -52,13 +52,16 @@ class InPlaceSGD(Update):
         if self.momentum:
             between("momentum of InPlaceSGD", self.momentum, 0, 1)
 
-    def state(self, codes: Tensor, counts: Tensor) -> State:
-        return {"counts": counts.clone(), "velocity": torch.zeros_like(codes)}
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        return {"cluster_size": cluster_size, "velocity": torch.zeros_like(codes)}
 
-    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
-        velocity = self.momentum * state["velocity"] + slope(codes, hits, hit_sums)
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        velocity = self.momentum * state["velocity"] + slope(codes, counts, sums, total)
         moved = codes - self.learning_rate * velocity
-        return _if_any(hits, moved, codes, state, self.decay, {"velocity": velocity})
+        size = running(state, counts, rate_of(self.decay, total, codes.shape[-2], codes.dtype))
+        return _if_any(total, moved, codes, state, {"cluster_size": size, "velocity": velocity})
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class InPlaceAdam(Update):
     beta1: float = 0.9
     beta2: float = 0.999
     init: Init | None = KMeans()
-    revival: Revival | None = Relative()
+    revival: Revival | None = BelowShare()
     sync: bool = True
     decay: float | None = None
 
@@ -93,45 +96,52 @@ class InPlaceAdam(Update):
         between("beta1 of InPlaceAdam", self.beta1, 0, 1)
         between("beta2 of InPlaceAdam", self.beta2, 0, 1)
 
-    def state(self, codes: Tensor, counts: Tensor) -> State:
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
         return {
-            "counts": counts.clone(),
-            "steps": torch.zeros_like(counts),
+            "cluster_size": cluster_size,
+            "steps": torch.zeros_like(cluster_size),
             "first_moment": torch.zeros_like(codes),
             "second_moment": torch.zeros_like(codes),
         }
 
-    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
-        gradient = slope(codes, hits, hit_sums)
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        gradient = slope(codes, counts, sums, total)
         steps = state["steps"] + 1
         first = self.beta1 * state["first_moment"] + (1 - self.beta1) * gradient
         second = self.beta2 * state["second_moment"] + (1 - self.beta2) * gradient.square()
-        direction = first / (1 - self.beta1**steps)[:, None]
+        direction = first / (1 - self.beta1**steps)[..., None]
         size = (
-            second / (1 - self.beta2**steps)[:, None]
+            second / (1 - self.beta2**steps)[..., None]
         ).sqrt() + 1e-15  # far below 1e-8: these gradients are of a mean over all rows
         moved = codes - self.learning_rate * direction / size
-        moments = {"steps": steps, "first_moment": first, "second_moment": second}
-        return _if_any(hits, moved, codes, state, self.decay, moments)
+        new = {
+            "cluster_size": running(state, counts, rate_of(self.decay, total, codes.shape[-2], codes.dtype)),
+            "steps": steps,
+            "first_moment": first,
+            "second_moment": second,
+        }
+        return _if_any(total, moved, codes, state, new)
 
 
-def slope(codes: Tensor, hits: Tensor, hit_sums: Tensor) -> Tensor:
-    """The gradient (K, D) of the mean of (c - x)^2 over N rows and D features: 2 (n c - s) / (N D).
+def slope(codes: Tensor, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
+    """The gradient (..., K, D) of the mean of (c - x)^2 over N rows and D features: 2 (n c - s) / (N D).
 
     What may be no more than rounding is 0: a code at the mean of its rows, as k-means leaves it, lies still, where
     Adam would take a whole step to a side that depends on the order in which the rows were summed.
     """
-    counts = hits[:, None]
-    left = counts * codes - hit_sums
-    rounding = 8 * torch.finfo(codes.dtype).eps * counts * codes.square().mean().sqrt()
+    counts = counts[..., None]
+    left = counts * codes - sums
+    size = codes.square().mean((-2, -1), keepdim=True).sqrt()
+    rounding = 8 * torch.finfo(codes.dtype).eps * counts * size
     left = torch.where(left.abs() <= rounding, 0.0, left)
-    return 2 * left / (hits.sum().clamp_min(1) * codes.shape[1])
+    return 2 * left / (total.clamp_min(1) * codes.shape[-1])
 
 
-def _if_any(
-    hits: Tensor, moved: Tensor, codes: Tensor, state: State, decay: float | None, moments: State
-) -> tuple[Tensor, State]:
+def _if_any(total: Tensor, moved: Tensor, codes: Tensor, state: State, new: State) -> tuple[Tensor, State]:
     """The step, unless no row came at all."""
-    came = hits.sum() > 0
-    kept = {name: torch.where(came, value, state[name]) for name, value in moments.items()}
-    return torch.where(came, moved, codes), {"counts": running(state["counts"], hits, decay)[0], **kept}
+    came = total > 0
+    return torch.where(came, moved, codes), {
+        name: torch.where(came, value, state[name]) for name, value in new.items()
+    }

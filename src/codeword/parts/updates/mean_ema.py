@@ -9,8 +9,8 @@ from torch import Tensor
 
 from codeword.parts.axes import Init, Revival, State, Update
 from codeword.parts.inits import KMeans
-from codeword.parts.revivals import Relative
-from codeword.parts.updates.counting import check_rule, running
+from codeword.parts.revivals import BelowShare
+from codeword.parts.updates.counting import check_rule, rate_of, running
 
 __all__ = ["MeanEMA"]
 
@@ -31,24 +31,25 @@ class MeanEMA(Update):
         init: as for `EMA`.
         revival: as for `EMA`.
         sync: as for `EMA`.
-        gathers_first: as for `EMA`.
 
     Source: the budgeted vector quantization of quantizer-pytorch.
     """
 
     decay: float | None = None
     init: Init | None = KMeans()
-    revival: Revival | None = Relative()
+    revival: Revival | None = BelowShare()
     sync: bool = True
-    gathers_first: bool = False
 
     def __post_init__(self) -> None:
         check_rule(self, self.decay)
 
-    def state(self, codes: Tensor, counts: Tensor) -> State:
-        return {"counts": counts.clone()}
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        return {"cluster_size": cluster_size}
 
-    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
-        counts, g = running(state["counts"], hits, self.decay)
-        mean = hit_sums / hits.clamp_min(1)[:, None]
-        return torch.where(hits[:, None] > 0, g * codes + (1 - g) * mean, codes), {"counts": counts}
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
+        mean = sums / counts.clamp_min(1)[..., None]
+        moved = torch.where(counts[..., None] > 0, codes.lerp(mean, rate), codes)
+        return moved, {"cluster_size": running(state, counts, rate)}

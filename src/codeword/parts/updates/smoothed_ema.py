@@ -11,8 +11,8 @@ from codeword.errors import CodewordError
 from codeword.parts.axes import Init, Revival, State, Update
 from codeword.parts.checks import at_least
 from codeword.parts.inits import KMeans
-from codeword.parts.revivals import Relative
-from codeword.parts.updates.counting import check_rule, running
+from codeword.parts.revivals import BelowShare
+from codeword.parts.updates.counting import check_rule, rate_of, running
 
 __all__ = ["SmoothedEMA"]
 
@@ -36,7 +36,6 @@ class SmoothedEMA(Update):
         init: as for `EMA`.
         revival: as for `EMA`.
         sync: as for `EMA`.
-        gathers_first: as for `EMA`.
 
     Source: pytorch-tools; van den Oord et al. 2017, appendix A.1 (arXiv:1711.00937), with Laplace smoothing.
     """
@@ -45,9 +44,8 @@ class SmoothedEMA(Update):
     smoothing: float = 1e-5
     patience: int | None = 100
     init: Init | None = KMeans()
-    revival: Revival | None = Relative()
+    revival: Revival | None = BelowShare()
     sync: bool = True
-    gathers_first: bool = False
 
     def __post_init__(self) -> None:
         check_rule(self, self.decay)
@@ -57,22 +55,25 @@ class SmoothedEMA(Update):
                 "a number of steps as patience", repr(self.patience), "pass None for never"
             )
 
-    def state(self, codes: Tensor, counts: Tensor) -> State:
-        state = {"counts": counts.clone(), "sums": counts[:, None] * codes}
-        return state if self.patience is None else state | {"waited": torch.zeros_like(counts)}
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        state = {"cluster_size": cluster_size, "sums": cluster_size[..., None] * codes}
+        return state if self.patience is None else state | {"waited": torch.zeros_like(cluster_size)}
 
-    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
-        counts, g = running(state["counts"], hits, self.decay)
-        total = counts.sum()
-        counts = (counts + self.smoothing) / (total + len(counts) * self.smoothing) * total
-        sums = g * state["sums"] + (1 - g) * hit_sums
-        new = {"counts": counts, "sums": sums}
-        moved = sums / counts[:, None]
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
+        size = running(state, counts, rate)
+        rows = size.sum(-1, keepdim=True)
+        size = (size + self.smoothing) / (rows + size.shape[-1] * self.smoothing) * rows
+        sums = state["sums"].lerp(sums, rate)
+        new = {"cluster_size": size, "sums": sums}
+        moved = sums / size[..., None]
         if self.patience is not None:
-            waited = torch.where(hits > 0, 0.0, state["waited"] + 1)
-            rests = (waited > self.patience)[:, None]
+            waited = torch.where(counts > 0, 0.0, state["waited"] + 1)
+            rests = (waited > self.patience)[..., None]
             moved = torch.where(rests, codes, moved)
-            new |= {"sums": torch.where(rests, counts[:, None] * codes, sums), "waited": waited}
-        came = hits.sum() > 0
+            new |= {"sums": torch.where(rests, size[..., None] * codes, sums), "waited": waited}
+        came = total > 0
         kept = {name: torch.where(came, value, state[name]) for name, value in new.items()}
         return torch.where(came, moved, codes), kept

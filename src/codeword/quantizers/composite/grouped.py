@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Valid
-from codeword.parts import Cosine, Dot, Euclidean
-from codeword.parts.axes import Estimator
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite.base import check_alike, check_parts
+from codeword.quantizers.checks import check_size
+from codeword.quantizers.composite.base import are_alike, check_alike, check_components
 from codeword.quantizers.composite.parallel import Parallel
-from codeword.quantizers.statistics import Statistics
 from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Grouped"]
@@ -27,12 +26,13 @@ class Grouped(Parallel):
     the groups. With one object for all groups this is what other libraries call multi-head with a shared codebook.
 
     Args:
-        quantizers: one for each group, all different; or the same object for all groups, which then share its codes
-            and are searched together.
+        quantizers: one for each group, all different; or the same object for all groups, which then share its codes.
         features: size of a vector, where it is not the sum of the groups': learned projections lead in and out.
         dim: the axis of the features.
+        device: of the projections.
+        dtype: of the projections.
 
-    The choices at each call are those of the groups.
+    A call may give what its groups take.
 
     Raises:
         CodewordError: no quantizers, or ones that do not fit together.
@@ -41,8 +41,7 @@ class Grouped(Parallel):
     (arXiv:2305.02765).
 
     Examples:
-        >>> from codeword import VectorQuantizer
-        >>> grouped = Grouped([VectorQuantizer(4, 16) for _ in range(2)])
+        >>> grouped = Grouped.of(2, features=8, codebook_size=16)
         >>> out = grouped(torch.randn(2, 10, 8))
         >>> out.indices.shape, out.quantized.shape
         (torch.Size([2, 10, 2]), torch.Size([2, 10, 8]))
@@ -51,7 +50,26 @@ class Grouped(Parallel):
     spec_name = "gvq"
 
     @classmethod
-    def part_features(cls, features: int, count: int) -> int:
+    def of(cls, groups: int, features: int, codebook_size: int, *, dim: int = -1, **options: Any) -> Grouped:
+        """Equal vector quantizers, one for each group of features.
+
+        Args:
+            groups: how many; they divide `features`.
+            features: size of a vector.
+            codebook_size: how many codes a group has.
+            dim: the axis of the features.
+            options: as for `VectorQuantizer`.
+
+        Examples:
+            >>> Grouped.of(4, 64, 1024).spec
+            'gvq4x1024'
+        """
+        check_size("groups", groups)
+        width = cls.component_features(features, groups)
+        return cls([VectorQuantizer(width, codebook_size, **options) for _ in range(groups)], dim=dim)
+
+    @classmethod
+    def component_features(cls, features: int, count: int) -> int:
         if features % count:
             raise CodewordError.of(
                 f"features that {count} groups divide", repr(features), "pass another number of groups"
@@ -59,85 +77,56 @@ class Grouped(Parallel):
         return features // count
 
     def __init__(
-        self, quantizers: Sequence[Quantizer], *, features: int | None = None, dim: int = -1
+        self,
+        quantizers: Sequence[Quantizer],
+        *,
+        features: int | None = None,
+        dim: int = -1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        check_parts(quantizers)
+        check_components(quantizers)
         check_alike(quantizers)
-        super().__init__(quantizers, sum(child.features for child in quantizers), features, dim)
-        self.choices = quantizers[0].choices
-        self.together = not self.shared and _are_alike(self.parts)  # searched in one launch
+        inner = sum(child.features for child in quantizers)
+        super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
+        self.call_options = quantizers[0].call_options
 
-    @torch.no_grad()
-    def search(self, rows: Tensor, **choices: int) -> Tensor:
-        return self._search_together(rows) if self.together else super().search(rows, **choices)
+    def _evaluate(
+        self, assignment: Assignment, rows: Tensor, step: Step
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        if self.shared or not are_alike(self.distinct) or self._owns_output(self.distinct[0]):
+            return super()._evaluate(assignment, rows, step)
+        found = assignment.components  # all losses at once
+        outputs = [child._embed(own.indices) for child, own in zip(self.components, found, strict=True)]
+        groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
+        losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
+        return self._unite(outputs), *losses
 
-    @torch.no_grad()
-    def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
-        if not self.together or self._draws:
-            return super().survey(rows, valid, **choices)
-        indices = self._search_together(rows)
-        return indices, self.statistics(rows, indices, valid)
+    # A shared component sees the groups as more rows, all of them at once --------------------------------------
 
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
-        seen = self.seen(valid, 0)
-        shares = zip(self.shares(rows), self.fork(indices), self.shares(q), strict=True)
-        return self.unite(
-            [child.surrogate(share, index, own, seen) for (child, share), index, (_, own) in shares]
-        )
-
-    def _search_together(self, rows: Tensor) -> Tensor:
-        books = [part for part in self.parts if isinstance(part, VectorQuantizer)]
-        groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1).contiguous()
-        codes = torch.stack([part.codebook.searched() for part in books])
-        return books[0].metric.look_up(groups, codes).T.contiguous()
-
-    @property
-    def _draws(self) -> bool:
-        """Whether training draws indices instead of taking the nearest."""
-        return any(
-            type(part.estimator).select is not Estimator.select
-            for part in self.parts
-            if isinstance(part, VectorQuantizer)
-        )
-
-    # A shared part sees the groups as more rows, all of them at once -------------------------------------------
-
-    def shares(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:
-        """The parts and their features, contiguous."""
+    def _shares(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:
+        """The components and their features, contiguous."""
         if self.shared:
-            return [(self.parts[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
-        parts: Sequence[Tensor] = rows.chunk(self.count, 1)
+            return [(self.distinct[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
+        groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
         if torch.compiler.is_exporting():  # a program for any number of rows cannot ask whether it is 1
-            parts = [part.clone(memory_format=torch.contiguous_format) for part in parts]
-        return [(child, part.contiguous()) for child, part in zip(self.parts, parts, strict=True)]
+            groups = groups.clone(memory_format=torch.contiguous_format)
+        return list(zip(self.components, groups.contiguous().unbind(0), strict=True))
 
-    def unite(self, outputs: Sequence[Tensor]) -> Tensor:
+    def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
         if not self.shared:
             return torch.cat(list(outputs), 1)
         (one,) = outputs
         return one.reshape(one.shape[0] // self.count, self.count * one.shape[1])
 
-    def fork(self, indices: Tensor) -> Sequence[Tensor]:
+    def _split(self, indices: Tensor) -> Sequence[Tensor]:
         return [indices.flatten(0, 1)] if self.shared else indices.unbind(1)
 
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
+    def _join(self, indices: Sequence[Tensor]) -> Tensor:
         if not self.shared:
-            return torch.stack(list(parts), 1)
-        (one,) = parts
+            return torch.stack(list(indices), 1)
+        (one,) = indices
         return one.view(one.shape[0] // self.count, self.count, *one.shape[1:])
 
-    def times(self, number: int) -> int:
+    def _repeats(self) -> int:
         return self.count if self.shared else 1
-
-
-def _are_alike(parts: Sequence[Quantizer]) -> bool:
-    """Whether they are codebooks of one size and one metric, that a single search can take as groups."""
-    kinds = {
-        (part.codebook_size, part.metric, part.dtype)
-        if isinstance(part, VectorQuantizer)
-        and part.project_in is None
-        and isinstance(part.metric, Euclidean | Cosine | Dot)
-        else None
-        for part in parts
-    }
-    return len(kinds) == 1 and None not in kinds

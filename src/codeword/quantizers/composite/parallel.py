@@ -9,86 +9,86 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Valid
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite.base import Composite, mean_losses
-from codeword.quantizers.statistics import Kept, Statistics
+from codeword.quantizers.step import learn, output
 
 __all__ = ["Parallel"]
 
 
 class Parallel(Composite):
-    """Every verb is that of the parts, on their shares of the rows."""
+    """Every hook is that of the components, on their shares of the rows."""
 
-    pool = staticmethod(mean_losses)  # of the parts' losses
-
-    @abstractmethod
-    def shares(self, rows: Tensor) -> Sequence[tuple[Quantizer, Tensor]]:
-        """The parts and their rows."""
+    pool = staticmethod(mean_losses)  # of the components' losses
 
     @abstractmethod
-    def unite(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The rows of the whole, from those of the parts."""
+    def _shares(self, rows: Tensor) -> Sequence[tuple[Quantizer, Tensor]]:
+        """The components and their rows."""
 
-    @torch.no_grad()
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        for child, share in self.shares(rows):
+    @abstractmethod
+    def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The rows of the whole, from those of the components."""
+
+    def _repeats(self) -> int:
+        """How many rows of a component there are for one of the whole."""
+        return 1
+
+    def _init(self, rows: Tensor, step: Step) -> None:
+        for number, (child, share) in enumerate(self._shares(rows)):
             if not child.ready:
-                child.init_(child.narrow(share), self.seen(valid, 0))
+                child._init(child._project(child.project_in, share), step.component(number, self._repeats()))
 
-    @torch.no_grad()
-    def search(self, rows: Tensor, **choices: int) -> Tensor:
-        return self.join([child.search(child.narrow(share), **choices) for child, share in self.shares(rows)])
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        components = []
+        for number, (child, share) in enumerate(self._shares(rows)):
+            own = step.component(number, self._repeats())
+            found = child._assign(child._project(child.project_in, share), own)
+            if self.stagewise and step.training:
+                learn(child, found)
+            components.append(found)
+        return self._joined(tuple(components), rows, step)
 
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        seen = self.seen(valid, 0)
-        return self.join([child.select(child.narrow(share), seen) for child, share in self.shares(rows)])
-
-    @torch.no_grad()
-    def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
-        seen = self.seen(valid, 0)
-        found = [child.survey(child.narrow(share), seen, **choices) for child, share in self.shares(rows)]
-        return self.join([indices for indices, _ in found]), tuple(statistics for _, statistics in found)
-
-    @torch.no_grad()
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Statistics:
-        seen = self.seen(valid, 0)
-        return tuple(
-            child.statistics(child.narrow(share), index, seen)
-            for (child, share), index in zip(self.shares(rows), self.fork(indices), strict=True)
+    def _embed(self, indices: Tensor) -> Tensor:
+        return self._unite(
+            [child._project(child.project_out, child._embed(index)) for child, index in self._each(indices)]
         )
 
-    def learn_(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Kept]:
-        if not self.stagewise:
-            return super().learn_(rows, valid, **choices)
-        seen = self.seen(valid, 0)
-        found = [child.learn_(child.narrow(share), seen, **choices) for child, share in self.shares(rows)]
-        return self.join([indices for indices, _ in found]), tuple(kept for _, kept in found)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        return self.unite([child.widen(child.gather(index)) for child, index in self.each(indices)])
-
-    def settle(
-        self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
+    def _evaluate(
+        self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        seen = self.seen(valid, 0)
         outputs, losses = [], []
-        before = kept if isinstance(kept, tuple) else (None,) * self.count
-        for (child, share), index, held in zip(self.shares(rows), self.fork(indices), before, strict=False):
-            out, loss, named = child.settle(child.narrow(share), index, seen, held)
-            outputs.append(child.widen(out))
+        for (child, share), own in zip(self._shares(rows), assignment.components, strict=True):
+            narrow = child._project(child.project_in, share)
+            if self._owns_output(child):
+                out, loss, named = output(child, own, narrow, own.step)
+            else:
+                out, loss, named = child._evaluate(own, narrow, own.step)
+            outputs.append(out)
             losses.append((loss, named))
-        return self.unite(outputs), *self.pool(losses, len(losses))
+        return self._unite(outputs), *self.pool(losses)
 
-    def cut(self, indices: Tensor, **choices: int) -> Tensor:
-        return self.join([child.cut(index, **choices) for child, index in self.each(indices)])
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        shares = zip(self._shares(rows), self._shares(q), assignment.components, strict=True)
+        return self._unite(
+            [
+                own_q if self._owns_output(child) else child._surrogate(own, share, own_q, own.step)
+                for (child, share), (_, own_q), own in shares
+            ]
+        )
 
-    def check_indices(self, indices: Tensor) -> None:
-        super().check_indices(indices)
+    def _owns_output(self, child: Quantizer) -> bool:
+        """Whether the output of a component is more than its codes, so that its gradient is made before that."""
+        return child.project_in is not None or child.no_decode is not None
+
+    def _truncate(self, indices: Tensor, step: Step) -> Tensor:
+        return self._join([child._truncate(index, step) for child, index in self._each(indices)])
+
+    def _check_indices(self, indices: Tensor) -> None:
+        super()._check_indices(indices)
         axis = indices.ndim - len(self.index_shape)
         masked = (indices.flatten(axis + 1) < 0).all(-1) if len(self.index_shape) > 1 else indices < 0
         if not torch.compiler.is_compiling() and bool((masked.any(-1) != masked.all(-1)).any()):
             raise CodewordError.of(
-                "-1 for all parts of a vector or for none", "-1 for some", "mask whole vectors"
+                "-1 for all components of a vector or for none", "-1 for some", "mask whole vectors"
             )

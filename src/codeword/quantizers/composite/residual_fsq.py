@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
-from codeword.errors import CodewordError
-from codeword.functional import Valid
 from codeword.parts.bounds import Cell
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
+from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.implicit.scalar import FSQ
 
@@ -36,8 +37,10 @@ class ResidualFSQ(Residual):
         dim: the axis of the features.
         dropout: the share of items for which training keeps only the first n stages; as for `Residual`.
         minimum_stages: see `dropout`.
+        device: of parameters and buffers.
+        dtype: of the projections.
 
-    `indices` are (..., stages). There is no loss. The choice at each call is `stages`.
+    `indices` are (..., stages). There is no loss. A call may give `stages`.
 
     Raises:
         CodewordError: a level below 2, more than 2^63 codes a stage, or no stages.
@@ -58,7 +61,7 @@ class ResidualFSQ(Residual):
     spec_name = "rfsq"
     size_names = ("levels",)
     size_separator = "-"
-    choices = ("stages",)
+    call_options = ("stages",)
     spec = Quantizer.spec
 
     def __init__(
@@ -70,11 +73,20 @@ class ResidualFSQ(Residual):
         dim: int = -1,
         dropout: float = 0.0,
         minimum_stages: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        if not isinstance(stages, int) or stages < 1:
-            raise CodewordError.of("stages of at least 1", repr(stages), "pass how many there are to be")
-        parts = [FSQ(len(levels), levels, bound=Cell(stage)) for stage in range(stages)]
-        super().__init__(parts, features=features, dim=dim, dropout=dropout, minimum_stages=minimum_stages)
+        check_size("stages", stages)
+        parts = [FSQ(len(levels), levels, bound=Cell(stage), device=device) for stage in range(stages)]
+        super().__init__(
+            parts,
+            features=features,
+            dim=dim,
+            dropout=dropout,
+            minimum_stages=minimum_stages,
+            device=device,
+            dtype=dtype,
+        )
         self.levels = tuple(levels)
 
     def options(self) -> dict[str, Any]:
@@ -85,13 +97,18 @@ class ResidualFSQ(Residual):
             "minimum_stages": self.minimum_stages,
         }
 
-    def narrow(self, rows: Tensor) -> Tensor:
-        rows = super().narrow(rows)
-        if not self.enabled:
-            return rows
-        levels = cast(FSQ, self.parts[0]).grid.levels
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        return super()._assign(self._squashed(rows), step)
+
+    def _evaluate(
+        self, assignment: Assignment, rows: Tensor, step: Step
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        return super()._evaluate(assignment, self._squashed(rows), step)
+
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        return self._squashed(rows)
+
+    def _squashed(self, rows: Tensor) -> Tensor:
+        levels = cast(FSQ, self.distinct[0]).grid.levels
         reach = levels / (levels - 1)
         return (rows / reach).tanh() * reach
-
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
-        return rows

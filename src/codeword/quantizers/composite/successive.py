@@ -2,147 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Valid, substitute
-from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite.base import Composite, mean_losses, repeated
-from codeword.quantizers.statistics import Kept, Statistics
+from codeword.functional import replace_gradient
+from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.composite.base import Composite, are_alike, mean_losses
+from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "filled", "like"]
-
-Look = Callable[[int, Quantizer, Tensor], tuple[Tensor, Any]]
+__all__ = ["Successive", "broadcast_to"]
 
 
 class Successive(Composite):
-    """x ~ g_1 + g_2 + ..., g_m = grow_m(Q_m(shrink_m(x - g_1 - ... - g_(m-1)))), where shrink and grow may do nothing.
+    """x ~ g_1 + g_2 + ..., g_m = up_m(Q_m(down_m(x - g_1 - ... - g_(m-1)))), where up and down may do nothing.
 
-    All parts are searched with the old codes, learn together, and are then gathered. What a part leaves over is
-    detached, and the gradient passes once, around the whole sum. The first of `choices` says how many parts are used.
+    All components are searched with the old codes, learn together, and are then embedded. What a component leaves over
+    is detached, and the gradient passes once, around the whole sum. Where the output trains weights of a component
+    (its projections, codes of an estimator), its own estimator is applied as well, to rows without gradient.
     """
 
-    pool = staticmethod(mean_losses)  # of the parts' losses
+    pool = staticmethod(mean_losses)  # of the components' losses
 
-    def shrink(self, rows: Tensor, number: int) -> Tensor:
-        """The rows that a part sees."""
+    def _used(self, step: Step) -> int:
+        """How many components a call uses."""
+        raise NotImplementedError
+
+    def _repeats(self, number: int) -> int:
+        """How many rows of a component there are for one of the whole."""
+        return 1
+
+    def _downsample(self, rows: Tensor, number: int) -> Tensor:
+        """The rows that a component sees."""
         return rows
 
-    def grow(self, rows: Tensor, number: int) -> Tensor:
+    def _upsample(self, rows: Tensor, number: int) -> Tensor:
         """The way back."""
         return rows
 
-    @torch.no_grad()
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        def look(number: int, child: Quantizer, narrow: Tensor) -> tuple[Tensor, None]:
+    def _init(self, rows: Tensor, step: Step) -> None:
+        for number, child in enumerate(self.components):
+            own = step.component(number, self._repeats(number))
+            seen = child._project(child.project_in, self._downsample(rows, number))
             if not child.ready:
-                child.init_(narrow, repeated(valid, self.times(number)))
-            return child.look_up(narrow), None
+                child._init(seen, own)
+            if number + 1 < self.count:
+                found = child._assign(seen, own._replace(training=False))
+                rows = rows - self._output_of(number, child._embed(found.indices))
 
-        self._walk(rows, look, self.count)
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        left, components, used = rows, [], self._used(step)
+        for number, child in enumerate(self.components[:used]):
+            own = step.component(number, self._repeats(number))
+            found = child._assign(child._project(child.project_in, self._downsample(left, number)), own)
+            if self.stagewise and step.training:
+                learn(child, found)
+            if number + 1 < used or step.keeps:
+                q = child._embed(found.indices)
+                left = left - self._output_of(number, q)
+                found = found._replace(embedded=q) if step.keeps else found
+            components.append(found)
+        return self._joined(tuple(components), rows, step)
 
-    @torch.no_grad()
-    def search(self, rows: Tensor, **choices: int) -> Tensor:
-        return self._walk(rows, lambda _, child, narrow: (child.look_up(narrow), None), self.used(choices))[0]
+    def _embed(self, indices: Tensor) -> Tensor:
+        outputs = []
+        for number, (child, index) in enumerate(self._each(indices)):
+            index, stays = _filled(index)
+            outputs.append(self._output_of(number, child._embed(index), stays))
+        return _running_sums(outputs)[-1]
 
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        return self.survey(rows, valid)[0]
-
-    @torch.no_grad()
-    def survey(self, rows: Tensor, valid: Valid, **choices: int) -> tuple[Tensor, Statistics]:
-        def look(number: int, child: Quantizer, narrow: Tensor) -> tuple[Tensor, Any]:
-            seen = self.seen(valid, number)
-            return (child.select(narrow, seen), narrow) if self.shared else child.survey(narrow, seen)
-
-        indices, found = self._walk(rows, look, self.used(choices))
-        return indices, self._pooled(found, indices, valid)
-
-    @torch.no_grad()
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Statistics:
-        given = self.fork(indices)
-
-        def look(number: int, child: Quantizer, narrow: Tensor) -> tuple[Tensor, Any]:
-            index = given[number]
-            return index, narrow if self.shared else child.statistics(narrow, index, self.seen(valid, number))
-
-        return self._pooled(self._walk(rows, look, len(given))[1], indices, valid)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for number, (child, index) in enumerate(self.each(indices)):
-            index, stays = filled(index)
-            q = self.grow(child.widen(child.gather(index)) * stays[:, None], number)
-            total = q if total is None else total + q
-        assert total is not None
-        return total
-
-    def settle(
-        self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
+    def _evaluate(
+        self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        total, left = torch.zeros_like(rows), rows
+        if self._together and not (self.drops and step.training):
+            return self._evaluate_together(assignment, rows, step)
+        total: Tensor | None = None
         losses = []
-        before = kept if isinstance(kept, tuple) else (None,) * self.count
-        for number, ((child, index), held) in enumerate(zip(self.each(indices), before, strict=False)):
-            seen, stays = self.seen(valid, number), None
-            if self.drops and self.training:
-                index, stays = filled(index)
-                seen = _among(seen, stays)
-            narrow = self.shrink(left, number)
-            out, loss, named = child.settle(child.narrow(narrow), index, seen, held)
-            if child.trained_by_output:  # once more, for the gradient of its weights and not of the rows
-                out = child.settle(child.narrow(narrow.detach()), index, seen, held)[0]
-            else:
-                out = out.detach()
-            out = child.widen(out)
+        for number, (child, own) in enumerate(zip(self.components, assignment.components, strict=False)):
+            left = rows if total is None else rows - total.detach()
+            stays = None
+            if self.drops and step.training:
+                index, stays = _filled(own.indices)
+                own = own._replace(indices=index, step=own.step._replace(valid=own.step.valid.among(stays)))
+            seen = self._downsample(left, number)
+            narrow = child._project(child.project_in, seen)
+            q, loss, named = child._evaluate(own, narrow, own.step)
             losses.append((loss, named))
-            total = total + self.grow(out if stays is None else out * stays[:, None], number)
-            left = rows - total.detach()
-        return substitute(total, self.surrogate(rows, indices, total, valid)), *self.pool(losses, len(losses))
+            if child.trained_by_output and torch.is_grad_enabled():
+                fixed = child._project(child.project_in, seen.detach())
+                if own.components:  # whose own estimators are in q, to rows with gradient
+                    q = child._evaluate(own, fixed, own.step)[0]
+                q = replace_gradient(q, child._surrogate(own, fixed, q, own.step))
+            else:
+                q = q.detach()
+            out = self._output_of(number, q, stays)
+            total = out if total is None else total + out
+        assert total is not None
+        return total, *self.pool(losses)
 
-    def used(self, choices: dict[str, int]) -> int:
-        """How many parts a call is told to use."""
-        name = self.choices[0]
-        used = choices.get(name, self.count)
-        if used > self.count:
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        if self.trained_by_output:
+            return rows + q
+        return self.components[0]._surrogate(assignment.components[0], rows, q, step)
+
+    @property
+    def _together(self) -> bool:
+        """Whether the losses of all components are one mean."""
+        return False
+
+    def _evaluate_together(
+        self, assignment: Assignment, rows: Tensor, step: Step
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """As one by one, for components of the whole rows that are alike: their losses at once."""
+        found = assignment.components
+        embedded = [
+            child._embed(own.indices) if own.embedded is None else own.embedded
+            for child, own in zip(self.components, found, strict=False)
+        ]
+        totals = _running_sums([q.detach() for q in embedded])
+        before = torch.stack([torch.zeros_like(totals[0]), *totals[:-1]])
+        losses = self.components[0]._losses(found[0], rows - before, torch.stack(embedded), found[0].step)
+        return totals[-1], *losses
+
+    def _output_of(self, number: int, q: Tensor, stays: Tensor | None = None) -> Tensor:
+        """What a component adds to the sum; zeros for rows for which it does not stay."""
+        out = self.components[number]._project(self.components[number].project_out, q)
+        return self._upsample(out if stays is None else out * stays[:, None], number)
+
+    def _used_of(self, name: str, used: int | None) -> int:
+        if used is not None and used > self.count:
             raise CodewordError.of(
                 f"{name} from 1 to {self.count}", repr(used), "pass how many are to be used"
             )
-        return used
-
-    def _walk(self, rows: Tensor, look: Look, used: int) -> tuple[Tensor, list[Any]]:
-        """The indices of part after part with the codes as they are, and what else was found of each."""
-        found = []
-        for number, child in enumerate(self.parts[:used]):
-            found.append(look(number, child, child.narrow(self.shrink(rows, number))))
-            if number + 1 < used:
-                rows = rows - self.grow(child.widen(child.gather(found[-1][0])), number)
-        return self.join([index for index, _ in found]), [other for _, other in found]
-
-    def _pooled(self, found: list[Any], indices: Tensor, valid: Valid) -> Statistics:
-        """What the parts saw; of a shared one, from the rows of all as one batch, each row's beside each other."""
-        if not self.shared:
-            return tuple(found)
-        pooled, again = self.join(found).flatten(0, 1), repeated(valid, indices.shape[1])
-        return (self.parts[0].statistics(pooled, indices.flatten(0, 1), again),)
+        return self.count if used is None else used
 
 
-def filled(index: Tensor) -> tuple[Tensor, Tensor]:
-    """Index 0 for rows whose part was left out, and which rows (N,) have it."""
+def _running_sums(terms: Sequence[Tensor]) -> list[Tensor]:
+    """The sums of the first, the first two, ..., added in order, so that every way here rounds alike."""
+    sums = [terms[0]]
+    for term in terms[1:]:
+        sums.append(sums[-1] + term)
+    return sums
+
+
+def _filled(index: Tensor) -> tuple[Tensor, Tensor]:
+    """Index 0 for rows whose component was left out, and which rows (N,) have it."""
     stays = (index >= 0).flatten(1).any(1) if index.ndim > 1 else index >= 0
-    return torch.where(like(stays, index), index, 0), stays
+    return torch.where(broadcast_to(stays, index), index, 0), stays
 
 
-def like(mask: Tensor, indices: Tensor) -> Tensor:
-    """The mask with as many axes as the indices."""
+def broadcast_to(mask: Tensor, indices: Tensor) -> Tensor:
+    """The mask (N,) with as many axes as the indices."""
     return mask.view(*mask.shape, *[1] * (indices.ndim - mask.ndim))
-
-
-def _among(valid: Valid, mask: Tensor) -> Valid:
-    """The valid rows among some, to weigh losses; what is drawn for a row stays the same."""
-    both = valid.mask & mask
-    return valid._replace(mask=both, held=both.sum())

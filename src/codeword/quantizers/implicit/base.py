@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Usage, Valid
+from codeword.functional import Usage
 from codeword.parts.grid import Grid
+from codeword.parts.learner import Seen
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_indices
 
@@ -21,22 +22,31 @@ class Implicit(Quantizer):
     """The codes are the points of a grid: computed, never kept; what is kept is how they were used."""
 
     def __init__(
-        self, features: int, levels: Sequence[int], *, dim: int, joined: bool = True, ascending: bool = False
+        self,
+        features: int,
+        levels: Sequence[int],
+        *,
+        dim: int,
+        joined: bool = True,
+        ascending: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         width = len(levels)
-        super().__init__(features, dim=dim, code_features=None if width == features else width)
-        self.grid = Grid(levels, joined=joined, ascending=ascending)
+        code_features = None if width == features else width
+        super().__init__(features, dim=dim, code_features=code_features, device=device, dtype=dtype)
+        self.grid = Grid(levels, joined=joined, ascending=ascending, device=device)
         self.codebook_size = self.grid.size
         self.index_shape = () if joined else (width,)
         self._sizes = (self.codebook_size,) if joined else tuple(levels)
 
-    @abstractmethod
-    def digits(self, rows: Tensor) -> Tensor:
+    def _digits(self, rows: Tensor) -> Tensor:
         """The levels (N, D) int64 of rows (N, D)."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def vectors(self, digits: Tensor) -> Tensor:
+    def _vectors(self, digits: Tensor) -> Tensor:
         """The rows (N, D) that levels (N, D) stand for."""
+        raise NotImplementedError
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -44,7 +54,7 @@ class Implicit(Quantizer):
 
     @property
     def device(self) -> torch.device:
-        return self.grid.hits.device
+        return self.grid.usage_count.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -53,20 +63,21 @@ class Implicit(Quantizer):
             return torch.float32
         return torch.promote_types(self.project_in.weight.dtype, torch.float32)
 
-    @torch.no_grad()
-    def look_up(self, rows: Tensor) -> Tensor:
-        return self.grid.join(self.digits(rows))
+    @property
+    def trained_by_output(self) -> bool:
+        return self.project_in is not None
 
-    def gather(self, indices: Tensor) -> Tensor:
-        return self.vectors(self.grid.split(indices))
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        digits = self._digits(rows)
+        return Assignment(self.grid.join(digits), rows, step, self._vectors(digits) if step.keeps else None)
 
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
-        return self.grid.count(indices, valid)
+    def _embed(self, indices: Tensor) -> Tensor:
+        return self._vectors(self.grid.split(indices))
 
-    def update_(self, statistics: Tensor) -> None:
-        self.grid.update_(statistics)
+    def _seen(self, assignment: Assignment) -> list[Seen]:
+        return [Seen(self.grid, None, assignment.indices, assignment.step.valid)]
 
-    def check_indices(self, indices: Tensor) -> None:
+    def _check_indices(self, indices: Tensor) -> None:
         if self.grid.joined:
             check_indices(indices, self.codebook_size)
         else:
@@ -78,9 +89,6 @@ class Implicit(Quantizer):
 
     def reset_usage(self) -> None:
         self.grid.reset_usage()
-
-    def extra_repr(self) -> str:
-        return f"features={self.features}, codebook_size={self.codebook_size}, dim={self.dim}"
 
 
 def check_digits(bits: Tensor, width: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from codeword.quantizers.implicit.base import Implicit
@@ -20,9 +21,10 @@ class Binarize(Implicit):
         features: size of a vector.
         threshold: what a number must exceed to become 1.
         dim: the axis of the features.
+        device: of the counts of use.
+        dtype: of nothing here: there are no parameters.
 
     Examples:
-        >>> import torch
         >>> binarize = Binarize(3, threshold=0.5)
         >>> x = torch.tensor([[0.4, 0.5, 0.6]], requires_grad=True)
         >>> out = binarize(x)
@@ -32,20 +34,24 @@ class Binarize(Implicit):
     """
 
     spec_name = "binarize"
-    size_names = ()
 
-    def __init__(self, features: int, *, threshold: float = 0.0, dim: int = -1) -> None:
-        super().__init__(features, (2,) * features, dim=dim, joined=False)
+    def __init__(
+        self,
+        features: int,
+        *,
+        threshold: float = 0.0,
+        dim: int = -1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(features, (2,) * features, dim=dim, joined=False, device=device, dtype=dtype)
         self.threshold = threshold
 
     def options(self) -> dict[str, Any]:
         return {"threshold": self.threshold}
 
-    def digits(self, rows: Tensor) -> Tensor:
+    def _digits(self, rows: Tensor) -> Tensor:
         return (rows > self.threshold).long()
 
-    def vectors(self, digits: Tensor) -> Tensor:
+    def _vectors(self, digits: Tensor) -> Tensor:
         return digits.to(self.dtype)
-
-    def extra_repr(self) -> str:
-        return f"features={self.features}, threshold={self.threshold}, dim={self.dim}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codeword.functional import Valid
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.implicit.bitcodes import Bitcodes
 
 __all__ = ["BitLayers"]
@@ -26,6 +26,8 @@ class BitLayers(Bitcodes):
         bits: how many layers.
         temperature: of the gradient, above 0; an attribute that a schedule may set.
         dim: the axis of the features.
+        device: of parameters and buffers.
+        dtype: of parameters; the codebook has float32 instead of a half.
 
     Raises:
         CodewordError: bits below 1 or a temperature not above 0.
@@ -43,33 +45,25 @@ class BitLayers(Bitcodes):
 
     spec_name = "bitlayers"
 
-    @torch.no_grad()
-    def look_up(self, rows: Tensor) -> Tensor:
-        return self._peel(rows, None)
-
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        return self._peel(rows, self._noise(self.codebook.draws(), valid))
-
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
         off, on = self._pairs()
-        noise = self._noise(self.codebook.last_draws(), valid) if self.training else None
+        noise = self._noise(step) if step.training else None
+        found, rest = [], rows
+        for layer in range(self.bits):
+            difference = rest @ on[layer] - rest @ off[layer]
+            found.append(difference > 0 if noise is None else difference + noise[:, layer] > 0)
+            rest = rest - torch.where(found[-1][:, None], on[layer], off[layer])
+        return Assignment(torch.stack(found, 1).long(), rows, step)
+
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        off, on = self._pairs()
+        noise = self._noise(step) if step.training else None
         rest, total = rows, torch.zeros_like(rows)
-        for layer, bits in enumerate(indices.to(self.dtype).unbind(1)):
-            step = on[layer] - off[layer]
-            difference = rest @ step if noise is None else rest @ step + noise[:, layer]
+        for layer, bits in enumerate(assignment.indices.to(self.dtype).unbind(1)):
+            change = on[layer] - off[layer]
+            difference = rest @ change if noise is None else rest @ change + noise[:, layer]
             soft = (difference / self.temperature).sigmoid()
-            relaxed = (soft - soft.detach())[:, None] * step.detach()
-            picked = off[layer] + bits[:, None] * step + relaxed
+            relaxed = (soft - soft.detach())[:, None] * change.detach()
+            picked = off[layer] + bits[:, None] * change + relaxed
             rest, total = rest - picked, total + picked
         return total
-
-    def _peel(self, rows: Tensor, noise: Tensor | None) -> Tensor:
-        """The bits (N, bits) of rows, one layer after the other."""
-        off, on = self._pairs()
-        found = []
-        for layer in range(self.bits):
-            difference = rows @ on[layer] - rows @ off[layer]
-            found.append(difference > 0 if noise is None else difference + noise[:, layer] > 0)
-            rows = rows - torch.where(found[-1][:, None], on[layer], off[layer])
-        return torch.stack(found, 1).long()

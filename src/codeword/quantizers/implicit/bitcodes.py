@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Draws, Stream, Usage, Valid, usage_of_hits
+from codeword.functional import Purpose, Usage, usage_of_counts
 from codeword.parts import Codebook, Gradient
-from codeword.parts.axes import positions
+from codeword.parts.learner import Seen
+from codeword.parts.rng import Rng
+from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.checks import check_size
 from codeword.quantizers.implicit.base import check_digits
 from codeword.quantizers.of_codebook import OfCodebook
 
@@ -35,6 +38,8 @@ class Bitcodes(OfCodebook):
         bits: for each vector.
         temperature: of the gradient, above 0; an attribute that a schedule may set.
         dim: the axis of the features.
+        device: of parameters and buffers.
+        dtype: of parameters; the codebook has float32 instead of a half.
 
     Raises:
         CodewordError: bits below 1 or a temperature not above 0.
@@ -54,15 +59,25 @@ class Bitcodes(OfCodebook):
     size_names = ("bits",)
     trained_by_output = True
 
-    def __init__(self, features: int, bits: int, *, temperature: float = 1.0, dim: int = -1) -> None:
+    def __init__(
+        self,
+        features: int,
+        bits: int,
+        *,
+        temperature: float = 1.0,
+        dim: int = -1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(features, dim=dim)
-        if not isinstance(bits, int) or bits < 1:
-            raise CodewordError.of("bits of at least 1", repr(bits), "pass how many bits a vector has")
+        check_size("bits", bits)
         if not temperature > 0:
             raise CodewordError.of("temperature above 0", repr(temperature), "pass 1.0 or so")
         self.bits = bits
         self.temperature = temperature
-        self.codebook = Codebook(2 * bits, features, Gradient(init=None, revival=None))
+        self.rng = Rng(device)
+        update = Gradient(init=None, revival=None)
+        self.codebook = Codebook(2 * bits, features, update, device=device, dtype=dtype)
         self.index_shape = (bits,)
 
     def options(self) -> dict[str, Any]:
@@ -72,28 +87,31 @@ class Bitcodes(OfCodebook):
     def codebook_sizes(self) -> tuple[int, ...]:
         return (2,) * self.bits
 
-    @torch.no_grad()
-    def look_up(self, rows: Tensor) -> Tensor:
-        return (self._differences(rows) > 0).long()
+    @property
+    def random(self) -> bool:
+        return True
 
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        return (self._differences(rows) + self._noise(self.codebook.draws(), valid) > 0).long()
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        differences = self._differences(rows)
+        if step.training:
+            differences = differences + self._noise(step)
+        return Assignment((differences > 0).long(), rows, step)
 
-    def gather(self, indices: Tensor) -> Tensor:
+    def _embed(self, indices: Tensor) -> Tensor:
         off, on = self._pairs()
         return off.sum(0) + indices.to(self.dtype) @ (on - off)
 
-    @torch.no_grad()
-    def statistics(self, rows: Tensor, indices: Tensor, valid: Valid) -> Tensor:
-        ones = valid.mask.to(self.dtype) @ indices.to(self.dtype)
-        return torch.stack([valid.mask.sum() - ones, ones], 1).flatten()
+    def _seen(self, assignment: Assignment) -> list[Seen]:
+        """The vector that each bit of each row has picked."""
+        first = torch.arange(0, 2 * self.bits, 2, dtype=torch.int64, device=assignment.indices.device)
+        picked = (assignment.indices + first).flatten()
+        return [Seen(self.codebook, None, picked, assignment.step.valid.repeated(self.bits))]
 
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         off, on = self._pairs()
         differences = self._differences(rows)
-        if self.training:
-            differences = differences + self._noise(self.codebook.last_draws(), valid)
+        if step.training:
+            differences = differences + self._noise(step)
         soft = (differences / self.temperature).sigmoid()
         return q + (soft - soft.detach()) @ (on - off).detach()
 
@@ -108,15 +126,12 @@ class Bitcodes(OfCodebook):
             raise CodewordError.of("bits that are 0 or 1", "fractions", "round probabilities to bits first")
         return self.decode(whole, dtype)
 
-    def check_indices(self, indices: Tensor) -> None:
+    def _check_indices(self, indices: Tensor) -> None:
         check_digits(indices, self.bits)
 
     def usage(self) -> Usage:
         """The use of the two values of each bit: fields of shape (bits,)."""
-        return usage_of_hits(self.codebook.hits.view(self.bits, 2))
-
-    def extra_repr(self) -> str:
-        return f"features={self.features}, bits={self.bits}, temperature={self.temperature}, dim={self.dim}"
+        return usage_of_counts(self.codebook.usage_count.view(self.bits, 2))
 
     def _pairs(self) -> tuple[Tensor, Tensor]:
         """The vectors (bits, D) of bits that are 0, and of bits that are 1."""
@@ -127,6 +142,6 @@ class Bitcodes(OfCodebook):
         off, on = self._pairs()
         return rows @ on.T - rows @ off.T
 
-    def _noise(self, draws: Draws, valid: Valid) -> Tensor:
+    def _noise(self, step: Step) -> Tensor:
         """Logistic: the difference of two Gumbel variables."""
-        return draws.uniform_at(Stream.GUMBEL, positions(valid), self.bits).logit()
+        return step.key.uniform_at(Purpose.GUMBEL, step.valid.positions(), self.bits).logit()

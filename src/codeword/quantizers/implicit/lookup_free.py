@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Valid, squared_error
+from codeword.functional import squared_error, sum_of
 from codeword.functional.bit_entropy import bit_entropy
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.implicit.base import Implicit
 
 __all__ = ["BSQ", "LFQ"]
@@ -31,6 +33,8 @@ class _Signs(Implicit):
         diversity: float = 1.0,
         temperature: float = 0.01,
         group: int = 9,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         if not isinstance(bits, int) or not 1 <= bits <= 63:
             raise CodewordError.of("1 to 63 bits", repr(bits), "split more of them with Grouped")
@@ -41,7 +45,7 @@ class _Signs(Implicit):
             raise CodewordError.of("temperature above 0", repr(temperature), "pass 0.01 or so")
         if not isinstance(group, int) or not 1 <= group <= 16:
             raise CodewordError.of("group from 1 to 16", repr(group), "pass how many bits are taken together")
-        super().__init__(features, (2,) * bits, dim=dim)
+        super().__init__(features, (2,) * bits, dim=dim, device=device, dtype=dtype)
         self.bits = bits
         self.commitment = commitment
         self.entropy = entropy
@@ -55,28 +59,28 @@ class _Signs(Implicit):
         names = ("bits", "commitment", "entropy", "diversity", "temperature", "group")
         return {name: getattr(self, name) for name in names}
 
-    def digits(self, rows: Tensor) -> Tensor:
+    def _digits(self, rows: Tensor) -> Tensor:
         return (rows > 0).long()
 
-    def vectors(self, digits: Tensor) -> Tensor:
+    def _vectors(self, digits: Tensor) -> Tensor:
         return (2 * digits - 1).to(self.dtype) * self.scale
 
-    def losses(
-        self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid
+    def _losses(
+        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = self.surrogate(rows, indices, q, valid)
+        rows, valid = self._surrogate(assignment, rows, q, step), step.valid
         losses: dict[str, Tensor] = {}
-        loss = rows.new_zeros(())
+        terms = []
         if self.commitment:
             losses["commitment"] = squared_error(rows, q, valid)
-            loss = loss + self.commitment * losses["commitment"]
+            terms.append(self.commitment * losses["commitment"])
         if self.entropy:
             # |x - c|^2 of the two signs differs by 4 x scale, so the softmax over codes is a sigmoid for each bit
             logits = rows * (4 * self.scale / self.temperature)
             each, together = bit_entropy(logits, valid, self.group)
             losses["entropy"] = each - self.diversity * together
-            loss = loss + self.entropy * losses["entropy"]
-        return loss, losses
+            terms.append(self.entropy * losses["entropy"])
+        return sum_of(terms) if terms else rows.new_zeros(()), losses
 
 
 class LFQ(_Signs):
@@ -94,6 +98,8 @@ class LFQ(_Signs):
         diversity: see above.
         temperature: see above.
         group: the second entropy is taken over this many bits together; see `functional.bit_entropy`.
+        device: of parameters and buffers.
+        dtype: of the projections.
 
     Raises:
         CodewordError: a number out of its range.
@@ -101,7 +107,6 @@ class LFQ(_Signs):
     Source: Yu et al. 2023, MAGVIT-v2 (arXiv:2310.05737).
 
     Examples:
-        >>> import torch
         >>> lfq = LFQ(18, 18)
         >>> out = lfq(torch.randn(2, 10, 18))
         >>> lfq.codebook_size, sorted(out.losses), out.quantized.unique().tolist()
@@ -126,6 +131,8 @@ class BSQ(_Signs):
         diversity: of the second entropy against the first.
         temperature: of the soft bits.
         group: the second entropy is taken over this many bits together.
+        device: of parameters and buffers.
+        dtype: of the projections.
 
     Raises:
         CodewordError: a number out of its range.
@@ -133,7 +140,6 @@ class BSQ(_Signs):
     Source: Zhao et al. 2024 (arXiv:2406.07548).
 
     Examples:
-        >>> import torch
         >>> bsq = BSQ(4, 4)
         >>> bsq(torch.tensor([[3.0, -0.1, 0.0, 2.0]])).quantized
         tensor([[ 0.5000, -0.5000, -0.5000,  0.5000]])
@@ -152,6 +158,8 @@ class BSQ(_Signs):
         diversity: float = 1.0,
         temperature: float = 0.01,
         group: int = 9,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
             features,
@@ -162,11 +170,13 @@ class BSQ(_Signs):
             diversity=diversity,
             temperature=temperature,
             group=group,
+            device=device,
+            dtype=dtype,
         )
 
     @property
     def scale(self) -> float:  # type: ignore[override]
         return float(self.bits) ** -0.5
 
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         return F.normalize(rows, dim=-1)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Stream, Valid, substitute
-from codeword.parts.axes import positions, require
+from codeword.functional import Purpose, replace_gradient
+from codeword.parts.axes import require
 from codeword.parts.bounds import Bound, Tanh
-from codeword.parts.chance import Chance
+from codeword.parts.rng import Rng
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.implicit.base import Implicit
-from codeword.quantizers.statistics import Kept
 
 __all__ = ["FSQ"]
 
@@ -33,6 +33,8 @@ class FSQ(Implicit):
         bound: how numbers are brought within the levels: Tanh(), Sigmoid(), Symmetric() or Logit().
         noise: the share of vectors that in training are moved by uniform noise of one level's width instead of
             being rounded; their indices are those of the rounded vectors.
+        device: of parameters and buffers.
+        dtype: of the projections.
 
     `indices` number the codes with the first number least significant, as the paper's code does.
 
@@ -62,54 +64,50 @@ class FSQ(Implicit):
         dim: int = -1,
         bound: Bound = Tanh(),
         noise: float = 0.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         if not levels or any(not isinstance(level, int) or level < 2 for level in levels):
             raise CodewordError.of("levels of at least 2", repr(tuple(levels)), "pass them like (8, 5, 5, 5)")
         require("bound", bound, Bound)
         if not 0 <= noise <= 1:
             raise CodewordError.of("noise from 0 to 1", repr(noise), "pass the share of vectors")
-        super().__init__(features, levels, dim=dim, ascending=True)
+        super().__init__(features, levels, dim=dim, ascending=True, device=device, dtype=dtype)
         self.levels = tuple(levels)
         self.bound = bound
         self.noise = noise
-        self.chance = Chance() if noise else None
+        self.rng = Rng(device) if noise else None
 
     def options(self) -> dict[str, Any]:
         return {"levels": self.levels, "bound": self.bound, "noise": self.noise}
 
     @property
-    def ready(self) -> bool:
-        return self.chance is None or self.chance.ready
+    def random(self) -> bool:
+        return self.noise > 0
 
-    def init_(self, rows: Tensor, valid: Valid) -> None:
-        if self.chance is not None:
-            self.chance.init_(valid)
-
-    def digits(self, rows: Tensor) -> Tensor:
+    def _digits(self, rows: Tensor) -> Tensor:
         return self.bound.digits(rows, self.grid.levels)
 
-    def vectors(self, digits: Tensor) -> Tensor:
+    def _vectors(self, digits: Tensor) -> Tensor:
         return self.bound.value(digits.to(self.dtype), self.grid.levels)
 
-    def update_(self, statistics: Tensor) -> None:
-        super().update_(statistics)
-        if self.chance is not None:
-            self.chance.advance_()
-
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
-        place = self.bound.place(
-            rows, self.grid.levels
-        )  # rounded first: a value need not be linear in its place
-        rounded = substitute(self.grid.split(indices).to(place.dtype), place)
-        return self.bound.value(rounded, self.grid.levels)
-
-    def settle(
-        self, rows: Tensor, indices: Tensor, valid: Valid, kept: Kept = None
+    def _evaluate(
+        self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        if self.chance is None or not self.training:
-            return super().settle(rows, indices, valid, kept)
-        draws = self.chance.draws().uniform_at(Stream.NOISE, positions(valid), 1 + len(self.levels))
+        q, loss, losses = super()._evaluate(assignment, rows, step)
+        if not (self.noise and step.training):
+            return q, loss, losses
+        draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), 1 + len(self.levels))
+        place = self.bound.place(rows, self.grid.levels) + draws[:, 1:] - 0.5
+        moved = self.bound.value(place, self.grid.levels)
+        rounded = replace_gradient(q, self._rounded(assignment, rows))
+        return torch.where(draws[:, :1] < self.noise, moved, rounded), loss, losses
+
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        return q if self.noise and step.training else self._rounded(assignment, rows)
+
+    def _rounded(self, assignment: Assignment, rows: Tensor) -> Tensor:
+        """The levels, with the gradient of the bound: rounded first, as a value need not be linear in its place."""
         place = self.bound.place(rows, self.grid.levels)
-        moved = self.bound.value(place + draws[:, 1:] - 0.5, self.grid.levels)
-        rounded = substitute(self.gather(indices), self.surrogate(rows, indices, rows, valid))
-        return torch.where(draws[:, :1] < self.noise, moved, rounded), rows.new_zeros(()), {}
+        rounded = replace_gradient(self.grid.split(assignment.indices).to(place.dtype), place)
+        return self.bound.value(rounded, self.grid.levels)

@@ -17,8 +17,8 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional import Usage
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.checks import check_choices, check_input
-from codeword.quantizers.composite.base import check_parts
+from codeword.quantizers.checks import check_input, check_options, check_size, whole_indices
+from codeword.quantizers.composite.base import check_components
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.spec.describe import differing
 from codeword.quantizers.spec.grammar import Call, parse, write
@@ -32,15 +32,13 @@ class Layout(Quantizer):
     A piece is valid if all its positions are: a piece that is masked in part has index -1 and is all zeros.
     """
 
-    size_names = ()
-
     def __init__(
         self, quantizer: Quantizer, channels: int, size: Sequence[int], groups: int, width: int, pad: bool
     ) -> None:
-        check_parts([quantizer])
+        check_components([quantizer])
         super().__init__(channels, dim=1)
-        if not all(isinstance(step, int) and step >= 1 for step in size):
-            raise CodewordError.of("pieces of at least 1 step", repr(tuple(size)), "pass whole numbers")
+        for step in size:
+            check_size("steps of a piece", step)
         if not isinstance(groups, int) or groups < 1 or channels % groups:
             raise CodewordError.of(
                 f"groups that divide {channels} channels", repr(groups), "pass another number of groups"
@@ -55,7 +53,7 @@ class Layout(Quantizer):
         self.size = tuple(size)
         self.groups = groups
         self.pad = pad
-        self.choices = quantizer.choices
+        self.call_options = quantizer.call_options
         self.index_shape = quantizer.index_shape
         self.no_decode = quantizer.no_decode
 
@@ -84,27 +82,53 @@ class Layout(Quantizer):
         """The inverse of `arrange`."""
         return indices
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, **choices: int) -> Quantized:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        *,
+        stages: int | None = None,
+        scales: int | None = None,
+        beam: int | None = None,
+    ) -> Quantized:
         """Quantize the pieces of x (batch, channels, ...), mask (batch, ...); as `Quantizer.forward`."""
-        padded, piece_mask = self._cut(x, mask, choices)
-        out = self.quantizer(self.pieces(padded), piece_mask, **choices)
+        padded, piece_mask = self._cut(x, mask, stages=stages, scales=scales, beam=beam)
+        out = self.quantizer(self.pieces(padded), piece_mask, stages=stages, scales=scales, beam=beam)
         whole = self.whole(out.quantized)
         for axis, length in enumerate(x.shape[2:], start=2):
             whole = whole.narrow(axis, 0, length)
         return Quantized(whole, self.arrange(out.indices), out.loss, out.losses)
 
     @torch.no_grad()
-    def encode(self, x: Tensor, mask: Tensor | None = None, **choices: int) -> Tensor:
+    def encode(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        *,
+        stages: int | None = None,
+        scales: int | None = None,
+        beam: int | None = None,
+    ) -> Tensor:
         """The indices alone; as `Quantizer.encode`."""
-        padded, piece_mask = self._cut(x, mask, choices)
-        return self.arrange(self.quantizer.encode(self.pieces(padded), piece_mask, **choices))
+        padded, piece_mask = self._cut(x, mask, stages=stages, scales=scales, beam=beam)
+        pieces = self.pieces(padded)
+        return self.arrange(self.quantizer.encode(pieces, piece_mask, stages=stages, scales=scales, beam=beam))
 
-    def decode(self, indices: Tensor, dtype: torch.dtype = torch.float32, **choices: int) -> Tensor:
+    def decode(
+        self,
+        indices: Tensor,
+        dtype: torch.dtype = torch.float32,
+        *,
+        stages: int | None = None,
+        scales: int | None = None,
+    ) -> Tensor:
         """The sequences or pictures of indices, as long as whole pieces make them; as `Quantizer.decode`."""
         if self.no_decode:
             raise CodewordError(f"these indices cannot be decoded: {self.no_decode}")
-        self.check_indices(indices)
-        return self.whole(self.quantizer.decode(self.disarrange(indices), dtype, **choices))
+        indices = whole_indices(indices)
+        self._check_indices(indices)
+        pieces = self.quantizer.decode(self.disarrange(indices), dtype, stages=stages, scales=scales)
+        return self.whole(pieces)
 
     @property
     def spec(self) -> str:
@@ -132,19 +156,13 @@ class Layout(Quantizer):
     def dtype(self) -> torch.dtype:
         return self.quantizer.dtype
 
-    def look_up(self, rows: Tensor) -> Tensor:
-        return self.quantizer.search(self.quantizer.narrow(rows))
-
-    def gather(self, indices: Tensor) -> Tensor:
-        return self.quantizer.widen(self.quantizer.gather(indices))
-
-    def check_indices(self, indices: Tensor) -> None:
+    def _check_indices(self, indices: Tensor) -> None:
         axes = self.position_axes + len(self.index_shape)
         if indices.ndim != axes:
             raise CodewordError.of(
                 f"indices of {axes} axes", f"shape {tuple(indices.shape)}", "keep the batch axis"
             )
-        self.quantizer.check_indices(self.disarrange(indices))
+        self.quantizer._check_indices(self.disarrange(indices))
 
     @property
     def position_axes(self) -> int:
@@ -157,12 +175,9 @@ class Layout(Quantizer):
     def reset_usage(self) -> None:
         self.quantizer.reset_usage()
 
-    def extra_repr(self) -> str:
-        return f"channels={self.features}, size={self.size}, groups={self.groups}"
-
-    def _cut(self, x: Tensor, mask: Tensor | None, choices: dict[str, int]) -> tuple[Tensor, Tensor | None]:
+    def _cut(self, x: Tensor, mask: Tensor | None, **options: int | None) -> tuple[Tensor, Tensor | None]:
         """The input filled up to whole pieces, and which pieces are valid."""
-        check_choices(choices, self.choices)
+        check_options(self, **options)
         check_input(x, mask, self.features, self.dim, self.device)
         if x.ndim != 2 + len(self.size):
             raise CodewordError.of(

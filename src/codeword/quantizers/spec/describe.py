@@ -1,6 +1,6 @@
 """Quantizers and parts as short strings: how an object is described, and how it is built from its description.
 
-`vq1024,code_features=8,codebook=ema(decay=0.95)` is a VectorQuantizer with those constructor arguments; what is not
+`vq1024,code_features=8,update=ema(decay=0.95)` is a VectorQuantizer with those constructor arguments; what is not
 said is the default. A part may stand without the name of its argument, which its kind says: `vq1024,cosine`.
 `features` and `dim` belong to the place where the quantizer is put, so they are not part of it.
 """
@@ -20,7 +20,7 @@ from codeword.quantizers.spec.grammar import Call, write
 __all__ = ["build", "build_value", "describe", "differing", "located", "settings_of"]
 
 _ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
-    (Update, "codebook"),
+    (Update, "update"),
     (Metric, "metric"),
     (Estimator, "estimator"),
     (Penalty, "penalties"),

@@ -2,7 +2,7 @@
 
 ::
 
-    spec    = name [sizes] [inner] ("," (setting | part))*      vq1024,cosine,codebook=ema(decay=0.95)
+    spec    = name [sizes] [inner] ("," (setting | part))*      vq1024,cosine,update=ema(decay=0.95)
     sizes   = number ("x" number)* | number ("-" number)*       rvq8x1024, fsq8-5-5-5
     inner   = ["x"] "(" spec ("|" spec)* ")"                    gvq2x(rvq4x256), rvq(vq1024|vq256)
     setting = option "=" value
@@ -59,7 +59,7 @@ def parse(text: str) -> Call:
         CodewordError: with a pointer at the character where it stops making sense.
 
     Examples:
-        >>> parse("vq16,codebook=ema(decay=0.9)").sizes
+        >>> parse("vq16,update=ema(decay=0.9)").sizes
         (16,)
     """
     _check_extent(text)
@@ -71,7 +71,7 @@ def write(call: Call) -> str:
 
     Examples:
         >>> write(parse("vq16, codebook = ema( 0.9 )"))
-        'vq16,codebook=ema(0.9)'
+        'vq16,update=ema(0.9)'
     """
     head = call.name + call.separator.join(map(str, call.sizes))
     if call.inner:
@@ -222,6 +222,6 @@ class _Parser:
         raise CodewordError.of(
             f"{what} at character {self.place + 1} of the spec",
             repr(self.text[self.place :]) if self.place < len(self.text) else "the end",
-            "write it like vq1024,code_features=8,codebook=ema(decay=0.95) or rvq8x1024"
+            "write it like vq1024,code_features=8,update=ema(decay=0.95) or rvq8x1024"
             + point(self.text, self.place),
         )

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["substitute"]
+__all__ = ["replace_gradient"]
 
 
-def substitute(value: Tensor, surrogate: Tensor) -> Tensor:
+def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
     """Exactly `value` in the forward pass, and the gradient of `surrogate` in the backward pass.
 
     The usual `surrogate + (value - surrogate).detach()` rounds the value and makes two more passes over the data.
@@ -21,15 +21,15 @@ def substitute(value: Tensor, surrogate: Tensor) -> Tensor:
 
     Examples:
         >>> x = torch.tensor([0.3, 1.7], requires_grad=True)
-        >>> y = substitute(x.round(), x)
+        >>> y = replace_gradient(x.round(), x)
         >>> y.square().sum().backward()
         >>> y.tolist(), x.grad.tolist()
         ([0.0, 2.0], [0.0, 4.0])
     """
-    return _Substitute.apply(value.detach(), surrogate)
+    return _ReplaceGradient.apply(value.detach(), surrogate)
 
 
-class _Substitute(torch.autograd.Function):
+class _ReplaceGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, surrogate: Tensor) -> Tensor:
         return value.view_as(value)

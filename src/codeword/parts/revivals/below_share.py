@@ -9,11 +9,11 @@ from torch import Tensor
 from codeword.parts.axes import Revival, State
 from codeword.parts.checks import at_least, at_once, between
 
-__all__ = ["Relative"]
+__all__ = ["BelowShare"]
 
 
 @dataclass(frozen=True)
-class Relative(Revival):
+class BelowShare(Revival):
     """A code is dead when its running count is below `share` of the mean count. The default.
 
     Scale-free: the rule is the same for a thousand rows a code and for a tenth of a row (an absolute threshold
@@ -30,12 +30,12 @@ class Relative(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
-        between("share of Relative", self.share, 0, 1)
+        between("share of BelowShare", self.share, 0, 1)
         if self.at_most is not None:
-            at_least("at_most of Relative", self.at_most, 1)
+            at_least("at_most of BelowShare", self.at_most, 1)
 
     def candidates(self, codebook_size: int) -> int:
         return at_once(self.at_most, codebook_size)
 
     def dead(self, state: State) -> Tensor:
-        return state["counts"] < self.share * state["counts"].mean()
+        return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)

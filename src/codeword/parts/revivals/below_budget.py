@@ -10,18 +10,18 @@ from torch import Tensor
 from codeword.parts.axes import Revival, State
 from codeword.parts.checks import at_least, at_once, between
 
-__all__ = ["Budget"]
+__all__ = ["BelowBudget"]
 
 
 @dataclass(frozen=True)
-class Budget(Revival):
+class BelowBudget(Revival):
     """Every code has a share of a budget of K that follows its use; below `share` it is dead and gets 1 anew.
 
     With n_k the rows of a step and N their sum:
 
         B_k <- d B_k + (1 - d) K n_k / N, then scaled so that sum B = K
 
-    It differs from `Relative` in a memory of its own: it does not follow the decay of the rule, and starts at 1 for
+    It differs from `BelowShare` in a memory of its own: it does not follow the decay of the rule, and starts at 1 for
     all codes, so that a code that is never chosen has log(share) / log(d) steps to live.
 
     Args:
@@ -37,25 +37,25 @@ class Budget(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
-        at_least("share of Budget", self.share, 0)
+        at_least("share of BelowBudget", self.share, 0)
         if self.share:
-            between("share of Budget", self.share, 0, 1)
-        between("decay of Budget", self.decay, 0, 1)
+            between("share of BelowBudget", self.share, 0, 1)
+        between("decay of BelowBudget", self.decay, 0, 1)
         if self.at_most is not None:
-            at_least("at_most of Budget", self.at_most, 1)
+            at_least("at_most of BelowBudget", self.at_most, 1)
 
     def candidates(self, codebook_size: int) -> int:
         return at_once(self.at_most, codebook_size)
 
-    def state(self, codebook_size: int) -> State:
-        return {"budget": torch.ones(codebook_size)}
+    def state(self, cluster_size: Tensor) -> State:
+        return {"budget": torch.ones_like(cluster_size)}
 
-    def observe(self, state: State, hits: Tensor) -> State:
-        total = hits.sum()
-        share = len(hits) * hits / total.clamp_min(1)
-        budget = self.decay * state["budget"] + (1 - self.decay) * share
-        budget = budget * (len(hits) / budget.sum())
-        return state | {"budget": torch.where(total > 0, budget, state["budget"])}
+    def observe(self, state: State, counts: Tensor, total: Tensor) -> State:
+        size = counts.shape[-1]
+        share = size * counts / total.clamp_min(1)
+        budget = state["budget"].lerp(share, 1 - self.decay)
+        budget = budget * (size / budget.sum(-1, keepdim=True))
+        return {"budget": torch.where(total > 0, budget, state["budget"])}
 
     def dead(self, state: State) -> Tensor:
         return state["budget"] < self.share

@@ -9,15 +9,15 @@ from torch import Tensor
 from codeword.parts.axes import Revival, State
 from codeword.parts.checks import at_least, at_once
 
-__all__ = ["Below"]
+__all__ = ["BelowCount"]
 
 
 @dataclass(frozen=True)
-class Below(Revival):
+class BelowCount(Revival):
     """A code is dead when its running count of rows a step is below `count`. It moves to a row of the batch.
 
     The count is absolute: where a step has fewer than `count` rows a code it replaces codes that are in good use, so
-    `Relative` is the default. This is for following a published recipe.
+    `BelowShare` is the default. This is for following a published recipe.
 
     Args:
         count: rows a step; 2 in SoundStream and EnCodec, 1 in RQ-VAE.
@@ -30,12 +30,12 @@ class Below(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
-        at_least("count of Below", self.count, 0)
+        at_least("count of BelowCount", self.count, 0)
         if self.at_most is not None:
-            at_least("at_most of Below", self.at_most, 1)
+            at_least("at_most of BelowCount", self.at_most, 1)
 
     def candidates(self, codebook_size: int) -> int:
         return at_once(self.at_most, codebook_size)
 
     def dead(self, state: State) -> Tensor:
-        return state["counts"] < self.count
+        return state["cluster_size"] < self.count

@@ -6,28 +6,28 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
-__all__ = ["hold"]
+__all__ = ["clone_for_backward"]
 
 _LIBRARY = Library("codeword", "FRAGMENT")
-_LIBRARY.define("hold(Tensor value) -> Tensor")
-_LIBRARY.impl("hold", torch.clone, "CompositeExplicitAutograd")
-torch.library.register_fake("codeword::hold", torch.empty_like, lib=_LIBRARY)
+_LIBRARY.define("clone_for_backward(Tensor value) -> Tensor")
+_LIBRARY.impl("clone_for_backward", torch.clone, "CompositeExplicitAutograd")
+torch.library.register_fake("codeword::clone_for_backward", torch.empty_like, lib=_LIBRARY)
 
 
-def hold(value: Tensor) -> Tensor:
+def clone_for_backward(value: Tensor) -> Tensor:
     """The value itself; while torch.compile traces a step, a copy that backward is sure to find again.
 
-    For what a training step writes into state that a gradient depends on: `state.copy_(hold(value))`. A compiled
+    For what a training step writes into state that a gradient depends on: `state.copy_(clone_for_backward(value))`. A compiled
     backward may compute again what forward computed from the state, beginning with the state as it then is, after it
     was written to: gradients are wrong, and nothing says so (torch 2.13; pull request 197039 there is about it).
     What an operator that it does not know has returned, it keeps.
 
     Examples:
         >>> step = torch.tensor(3)
-        >>> hold(step) is step, int(torch.ops.codeword.hold(step))
+        >>> clone_for_backward(step) is step, int(torch.ops.codeword.clone_for_backward(step))
         (True, 3)
     """
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return value
-    held: Tensor = torch.ops.codeword.hold.default(value)
-    return held
+    cloned: Tensor = torch.ops.codeword.clone_for_backward.default(value)
+    return cloned

@@ -1,0 +1,84 @@
+"""What learns from a training step: codebooks, and grids that count how they are used."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from codeword.functional import Key, Valid
+
+__all__ = ["Learner", "Seen", "Statistics", "stacked"]
+
+
+class Seen(NamedTuple):
+    """What a training step saw of one learner.
+
+    Attributes:
+        learner: the codebook or grid.
+        rows: (N, D) that were quantized; None: it learns from the indices alone.
+        indices: (N,) that were chosen; (N, places) for a grid whose digits are indices of their own.
+        valid: which rows count.
+    """
+
+    learner: Learner
+    rows: Tensor | None
+    indices: Tensor
+    valid: Valid
+
+
+class Statistics(NamedTuple):
+    """What a group of G equal learners learns from in a step. Sums over ranks are those of one process on all rows.
+
+    Attributes:
+        total: int64 scalar, the valid rows of all ranks.
+        counts: (G, K) int64, how many rows chose each code.
+        sums: (G, K, D), the sums of these rows; None where the update rule needs none.
+        candidates: (G, R, D), rows that may replace dead codes, NaN where there are too few; None: nothing revives.
+        moments: flat, what the transform of the codes learns from (G = 1).
+    """
+
+    total: Tensor
+    counts: Tensor
+    sums: Tensor | None = None
+    candidates: Tensor | None = None
+    moments: Tensor | None = None
+
+
+class Learner(nn.Module):
+    """A module that training forwards write to. Equal ones of a tree learn as one problem, with a leading axis G."""
+
+    kind: str  # learners with the same kind are equal but for their numbers
+    groups = True  # whether it may learn in a group
+
+    @property
+    def writes(self) -> bool:
+        """Whether a training forward changes what the next one gives."""
+        return False
+
+    def state_of_kind(self) -> str:
+        """What else must be the same in a group, and may change."""
+        return ""
+
+    @staticmethod
+    @abstractmethod
+    def begin_(learners: Sequence[Learner], key: Key) -> None:
+        """Prepare for a training step: replace what the last step showed to be dead."""
+
+    @staticmethod
+    @abstractmethod
+    def observe(seen: Sequence[Seen], key: Key) -> Statistics:
+        """The statistics of what this rank saw of equal learners, ready to be summed over ranks."""
+
+    @staticmethod
+    @abstractmethod
+    def learn_(learners: Sequence[Learner], statistics: Statistics) -> None:
+        """Learn from the statistics of all ranks."""
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """(G, ...): the tensors with a leading axis; one alone is not copied."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))

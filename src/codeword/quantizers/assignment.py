@@ -1,0 +1,87 @@
+"""What a call is told, and what a search finds: the two things that the hooks of a quantizer hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codeword.functional import Key, Valid
+
+__all__ = ["Assignment", "Step", "pooled"]
+
+
+class Step(NamedTuple):
+    """One call of a quantizer, as its hooks see it.
+
+    Attributes:
+        valid: which rows count.
+        key: the random numbers of this call; None for a quantizer that draws nothing.
+        training: whether it learns.
+        keeps: whether codes stay as they are and need no gradient, so that what was embedded need not be again.
+        items: (N,) int64, a number for the item of the batch that each row is of, where items are drawn.
+        repeats: how many rows there are for each row of the outermost quantizer.
+        stages: how many stages to use; None: all.
+        scales: how many scales to use; None: all.
+        beam: how many partial sums the search keeps; None: one.
+    """
+
+    valid: Valid
+    key: Key
+    training: bool = False
+    keeps: bool = False
+    items: Tensor | None = None
+    repeats: int = 1
+    stages: int | None = None
+    scales: int | None = None
+    beam: int | None = None
+
+    def component(self, number: int, repeats: int = 1) -> Step:
+        """The step of one component of a composite, which has `repeats` rows for each row: its draws are its own."""
+        items = self.items
+        if items is not None and repeats > 1:
+            items = items[:, None].expand(-1, repeats).reshape(-1)
+        return self._replace(
+            valid=self.valid.repeated(repeats),
+            key=None if self.key is None else self.key.fold_in(number),
+            items=items,
+            repeats=self.repeats * repeats,
+        )
+
+
+class Assignment(NamedTuple):
+    """What a search has found.
+
+    Attributes:
+        indices: (N, *index_shape).
+        rows: (N, code_features) that were searched for, without gradient.
+        step: of the search.
+        embedded: (N, code_features) that the indices stand for, where the step `keeps` it.
+        components: those of the components of a composite, in order.
+    """
+
+    indices: Tensor
+    rows: Tensor
+    step: Step
+    embedded: Tensor | None = None
+    components: tuple[Assignment, ...] = ()
+
+
+def pooled(assignments: Sequence[Assignment], step: Step) -> Assignment:
+    """The assignments of a component that is used several times in a step, as one: all uses of a row side by side."""
+    times = [own.step.repeats // step.repeats for own in assignments]
+
+    def joined(tensors: list[Tensor]) -> Tensor:
+        sized = zip(tensors, times, strict=True)
+        return torch.cat([tensor.unflatten(0, (-1, time)) for tensor, time in sized], 1).flatten(0, 1)
+
+    return Assignment(
+        joined([own.indices for own in assignments]),
+        joined([own.rows for own in assignments]),
+        step.component(0, sum(times)),
+        components=tuple(
+            pooled(parts, step) for parts in zip(*(own.components for own in assignments), strict=True)
+        ),
+    )

@@ -1,0 +1,147 @@
+"""What a new quantizer writes: its properties, and hooks over rows (N, code_features)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from codeword import distributed
+from codeword.errors import CodewordError
+from codeword.functional import Usage
+from codeword.parts.learner import Seen
+from codeword.parts.rng import Rng
+from codeword.quantizers.assignment import Assignment, Step
+
+__all__ = ["Hooks"]
+
+
+class Hooks(nn.Module):
+    """Hooks that a quantizer implements, and its static properties.
+
+    A quantizer of its own needs `_assign`, `_embed` and `_check_indices`, and the properties without a default. The
+    others are for what learns (`_init`, `_seen`), for losses and gradients (`_losses`, `_surrogate`), for composites
+    (`_evaluate`, `_drop`, `_truncate`).
+    """
+
+    spec_name: ClassVar[str]  # what its spec begins with
+    size_names: ClassVar[tuple[str, ...]] = ()  # the constructor arguments that follow the name in the spec
+    size_separator: ClassVar[str] = "x"  # between them; "-": they are one argument, a tuple
+
+    features: int
+    code_features: int
+    dim: int
+    project_in: nn.Linear | None  # leads from `features` to `code_features`, where they differ
+    project_out: nn.Linear | None  # and back
+    rng: Rng | None = None  # None: it draws nothing
+    sync = True  # whether statistics are summed over ranks
+    index_shape: tuple[int, ...] = ()  # of the indices of one vector: the axes that follow those of the input
+    call_options: tuple[str, ...] = ()  # which of `stages`, `scales` and `beam` a call may give
+    map_size: tuple[int, ...] = ()  # of the maps that it takes whole, instead of vectors one by one
+    drops = False  # whether training leaves some of the indices out: see `_drop`
+    kind: str | None = None  # what it has in common with those whose losses are a mean with its own
+    stagewise = False  # whether its components learn one after another
+    no_decode: str | None = None  # where indices alone do not give the output: why
+
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments by name, without `features` and `dim`."""
+        raise NotImplementedError
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """How many codes there are for each index of a vector, in row-major order of `index_shape`."""
+        raise NotImplementedError
+
+    @property
+    def ready(self) -> bool:
+        """False until the first training batch has been seen, where a quantizer starts from data."""
+        return True
+
+    @property
+    def device(self) -> torch.device:
+        """Where the codes are, and so where input must be."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What rows are computed in: float32 or wider."""
+        raise NotImplementedError
+
+    @property
+    def trained_by_output(self) -> bool:
+        """Whether the gradient of the output reaches weights of this quantizer's own."""
+        return False
+
+    @property
+    def random(self) -> bool:
+        """Whether a training forward draws, beside its first batch and the candidates of revival."""
+        return False
+
+    def usage(self) -> Usage:
+        """How the codes were used over the training steps since `reset_usage`; the same on every rank."""
+        raise NotImplementedError
+
+    def reset_usage(self) -> None:
+        """Start counting anew."""
+        raise NotImplementedError
+
+    def _init(self, rows: Tensor, step: Step) -> None:
+        """Start from the first training batch."""
+
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        """Choose codes for rows without gradient. It writes nothing."""
+        raise NotImplementedError
+
+    def _seen(self, assignment: Assignment) -> list[Seen]:
+        """What is learned from an assignment."""
+        return []
+
+    def _embed(self, indices: Tensor) -> Tensor:
+        """The rows that valid indices (N, *index_shape) stand for."""
+        raise NotImplementedError
+
+    def _losses(
+        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the losses, and each of them unweighted."""
+        return rows.new_zeros(()), {}
+
+    def _evaluate(
+        self, assignment: Assignment, rows: Tensor, step: Step
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """What the indices stand for, and the losses."""
+        q = self._embed(assignment.indices) if assignment.embedded is None else assignment.embedded
+        return q, *self._losses(assignment, rows, q, step)
+
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        """The function of the rows whose gradient stands in for that of the lookup; q, where it has its own."""
+        return rows
+
+    def _rescale(self, rows: Tensor, q: Tensor) -> Tensor:
+        """The output of the rows and their codes; q itself, wherever `no_decode` is None."""
+        return q
+
+    def _drop(self, assignment: Assignment) -> Assignment:
+        """In training, where it `drops`: the assignment with indices of -1 for what is left out."""
+        return assignment
+
+    def _truncate(self, indices: Tensor, step: Step) -> Tensor:
+        """Drop the stages or scales that a call does not decode."""
+        return indices
+
+    def _check_indices(self, indices: Tensor) -> None:
+        """Raise unless indices, -1 aside, are within range and have the trailing axes that they should have."""
+        raise NotImplementedError
+
+    def _project(self, layer: nn.Linear | None, rows: Tensor) -> Tensor:
+        """Rows through `project_in` or `project_out`, in the rows' own precision, whatever the weights were cast to."""
+        if layer is None:
+            return rows
+        if distributed.is_sharded(layer.weight):
+            raise CodewordError.of(
+                "projections that are gathered",
+                "pieces of them, outside the forward that gathers them",
+                "call fully_shard on this quantizer before its model, and then codeword.finish_sharding(model)",
+            )
+        return nn.functional.linear(rows, layer.weight.to(rows.dtype), layer.bias.to(rows.dtype))

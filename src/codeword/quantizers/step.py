@@ -1,0 +1,151 @@
+"""The one order of a step: begin, assign, learn, and then the output with its gradient and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from codeword import distributed
+from codeword.functional import Key, Purpose, replace_gradient
+from codeword.parts.learner import Learner, Seen, Statistics
+from codeword.quantizers.assignment import Assignment, Step
+
+if TYPE_CHECKING:
+    from codeword.quantizers.base import Quantizer
+
+__all__ = ["Waiting", "learn", "output", "train"]
+
+Waiting = list[tuple[Learner, Statistics]]  # what forwards saw that wait to learn with the next one
+
+
+@torch.no_grad()
+def train(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
+    """Assign rows (without gradient), and learn from them."""
+    if not quantizer.ready:
+        quantizer._init(rows, step)
+    if quantizer._rows_before is None:  # what waits to be learned is about the codes as they are
+        for number, group in enumerate(_groups([m for m in quantizer.modules() if isinstance(m, Learner)])):
+            group[0].begin_(group, _fold_in(step.key, number))
+    assignment = quantizer._assign(rows, step)
+    learn(quantizer, assignment)
+    if quantizer.accumulates:
+        before = quantizer._rows_before
+        quantizer._rows_before = step.valid.total if before is None else before + step.valid.total
+    else:
+        quantizer._rows_before = None
+        if quantizer.rng is not None:
+            quantizer.rng.advance_(step.key)
+    return quantizer._drop(assignment) if quantizer.drops else assignment
+
+
+@torch.no_grad()
+def learn(quantizer: Quantizer, assignment: Assignment) -> None:
+    """Let everything learn that the assignment is about, in one exchange between ranks; or wait, in `accumulate`."""
+    step = assignment.step
+    groups = _seen_groups(quantizer._seen(assignment))
+    statistics = [
+        group[0].learner.observe(group, _fold_in(step.key, number)) for number, group in enumerate(groups)
+    ]
+    learners: list[list[Learner]] = [[one.learner for one in group] for group in groups]
+    if quantizer.accumulates or quantizer._waiting:
+        waiting = _merged(quantizer._waiting, _apart(learners, statistics), step)
+        quantizer._waiting = waiting if quantizer.accumulates else []
+        learners, statistics = [[learner] for learner, _ in waiting], [own for _, own in waiting]
+    if quantizer.accumulates:
+        return
+    if step.valid.shared and statistics:
+        statistics = _exchanged(statistics)
+    for group, own in zip(learners, statistics, strict=True):
+        group[0].learn_(group, own)
+
+
+def output(
+    quantizer: Quantizer, assignment: Assignment, rows: Tensor, step: Step
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The output (N, features) of rows (N, code_features) with its gradient, the loss and the losses."""
+    q, loss, losses = quantizer._evaluate(assignment, rows, step)
+    if torch.is_grad_enabled():
+        q = replace_gradient(q, quantizer._surrogate(assignment, rows, q, step))
+    return quantizer._project(quantizer.project_out, quantizer._rescale(rows, q)), loss, losses
+
+
+# Equal learners are one problem with a leading axis --------------------------------------------------------------
+
+
+def _groups(learners: Sequence[Learner]) -> list[list[Learner]]:
+    groups: dict[str, list[Learner]] = {}
+    for number, learner in enumerate(learners):
+        groups.setdefault(_group_of(learner, number), []).append(learner)
+    return list(groups.values())
+
+
+def _seen_groups(seen: Sequence[Seen]) -> list[list[Seen]]:
+    groups: dict[str, list[Seen]] = {}
+    for number, one in enumerate(seen):
+        rows = len(one.indices)
+        groups.setdefault(f"{_group_of(one.learner, number)}, {rows} rows", []).append(one)
+    return list(groups.values())
+
+
+def _group_of(learner: Learner, number: int) -> str:
+    return f"{learner.kind}, {learner.state_of_kind()}" if learner.groups else f"{number}"
+
+
+def _fold_in(key: Key | None, number: int) -> Key:
+    return key.fold_in(number) if key is not None else key  # type: ignore[return-value]
+
+
+# Statistics that wait, and those of other ranks ------------------------------------------------------------------
+
+
+def _apart(learners: Sequence[Sequence[Learner]], statistics: Sequence[Statistics]) -> Waiting:
+    """The statistics of each learner by itself."""
+    return [
+        (learner, Statistics(own.total, *(part if part is None else part[number : number + 1] for part in own[1:4]), own[4]))
+        for group, own in zip(learners, statistics, strict=True)
+        for number, learner in enumerate(group)
+    ]
+
+
+def _merged(old: Waiting, new: Waiting, step: Step) -> Waiting:
+    """Those of earlier forwards and of a new one, as those of one batch."""
+    earlier = {id(learner): own for learner, own in old}
+    merged = [
+        (learner, _merge(earlier.pop(id(learner)), own, _fold_in(step.key, number)) if id(learner) in earlier else own)
+        for number, (learner, own) in enumerate(new)
+    ]
+    return merged + [(learner, own) for learner, own in old if id(learner) in earlier]
+
+
+def _merge(old: Statistics, new: Statistics, key: Key) -> Statistics:
+    """Everything adds up but the candidates: each comes from the new batch with the share of its rows as chance."""
+    total = old.total + new.total
+    sums = None if old.sums is None or new.sums is None else old.sums + new.sums
+    moments = None if old.moments is None or new.moments is None else old.moments + new.moments
+    candidates = new.candidates
+    if old.candidates is not None and candidates is not None:
+        chance = key.uniform_at(Purpose.MERGE, old.total[None], candidates.shape[1])
+        newer = (chance * total < new.total)[..., None]
+        candidates = torch.where(newer, candidates, old.candidates)
+    return Statistics(total, old.counts + new.counts, sums, candidates, moments)
+
+
+def _exchanged(statistics: Sequence[Statistics]) -> list[Statistics]:
+    """The sums over all ranks, in one collective. Counts travel as two parts, which floats add exactly."""
+    leaves: list[Tensor] = []
+    for own in statistics:
+        high, low = own.counts >> 12, own.counts & 4095
+        leaves += [high.to(torch.float32), low.to(torch.float32), *(part for part in own[2:] if part is not None)]
+    summed = distributed.sum_(torch.cat([leaf.reshape(-1) for leaf in leaves]))
+    pieces = iter(
+        piece.view(leaf.shape).to(leaf.dtype)
+        for piece, leaf in zip(summed.split([leaf.numel() for leaf in leaves]), leaves, strict=True)
+    )
+    exchanged = []
+    for own in statistics:
+        counts = (next(pieces).long() << 12) + next(pieces).long()
+        exchanged.append(Statistics(own.total, counts, *(part if part is None else next(pieces) for part in own[2:])))
+    return exchanged
