@@ -71,7 +71,7 @@ def _scores(left: Tensor, prepared: Prepared) -> Tensor:
     """-|x - c|^2 / 2 (N, beams, K), with the arithmetic of the search for one nearest code."""
     rows = left.flatten(0, 1) - prepared.shift
     scores = torch.addmm(prepared.offsets, rows, prepared.codes.mT)  # with |x|^2 / 2 more
-    return scores.sub_(rows.square().sum(-1, keepdim=True) / 2).view(*left.shape[:2], -1)
+    return scores.sub_(rows.square().sum(-1, keepdim=True) / 2).view(*left.shape[:2], len(prepared.codes))
 
 
 def codes_of(stage: Quantizer) -> Tensor:
