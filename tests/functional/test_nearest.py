@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import nearest
+from codeword.functional import nearest, prepare, search
 
 
 def _distances(x: Tensor, codes: Tensor, metric: str) -> np.ndarray:
@@ -162,3 +162,30 @@ def test_exports_as_one_operator() -> None:
 def test_bad_input_is_named(x: Tensor, codes: Tensor, options: dict, message: str) -> None:
     with pytest.raises(CodewordError, match=message):
         nearest(x, codes, **options)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot"])
+@pytest.mark.parametrize("lead", [(), (2,)], ids=str)
+@pytest.mark.parametrize("k", [1, 3])
+def test_prepared_codes_are_searched_alike(metric: str, lead: tuple[int, ...], k: int) -> None:
+    x, codes = torch.randn(*lead, 23, 5), torch.randn(*lead, 9, 5)
+    x[..., 4, 1] = float("nan")
+    expected = nearest(x, codes, metric=metric, k=k)
+    prepared = prepare(codes, metric)
+    for _ in range(2):  # they can be used again
+        assert torch.equal(search(x, prepared, k), expected)
+    torch.compiler.reset()  # all of these compile one line, which is allowed eight times
+    program = torch.compile(
+        lambda x, c: search(x, prepare(c, metric), k), fullgraph=True, backend="aot_eager"
+    )
+    assert torch.equal(program(x, codes), expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e7, -1e7])
+def test_a_third_of_the_codes_may_be_anything(value: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes, x = torch.randn(300, 4, generator=generator), torch.randn(99, 4, generator=generator)
+    codes[::3] = value
+    others = torch.arange(300)[torch.arange(300) % 3 > 0]
+    expected = _distances(x, codes[others], "euclidean").argmin(1)
+    assert torch.equal(nearest(x, codes), others[expected])
