@@ -18,7 +18,7 @@ def trained(estimator, rule=None, **options) -> VectorQuantizer:
     torch.manual_seed(0)
     rule = rule or (Gradient(revival=None) if estimator.trains_codes else EMA(revival=None))
     vq = VectorQuantizer(
-        FEATURES, CODES, estimator=estimator, codebook=rule, penalties=(), **options
+        FEATURES, CODES, estimator=estimator, update=rule, penalties=(), **options
     ).double()
     vq(data(seed=0))
     return vq.eval()
@@ -238,12 +238,12 @@ def test_relative_draws_do_not_see_the_unit(metric):
 
 def test_draws_are_of_training_alone_and_cold_ones_are_nearest():
     torch.manual_seed(0)
-    vq = VectorQuantizer(FEATURES, CODES, estimator=Sampled(1e-6), codebook=EMA(revival=None))
+    vq = VectorQuantizer(FEATURES, CODES, estimator=Sampled(1e-6), update=EMA(revival=None))
     x = data().float()
     vq(x)
     nearest = vq.encode(x)
     assert torch.equal(vq(x).indices, nearest)
-    hot = VectorQuantizer(FEATURES, CODES, estimator=Sampled(1e6), codebook=EMA(revival=None))
+    hot = VectorQuantizer(FEATURES, CODES, estimator=Sampled(1e6), update=EMA(revival=None))
     for _ in range(2):
         out = hot(x)
     assert not torch.equal(out.indices, hot.encode(x))

@@ -44,8 +44,8 @@ def test_kmeans_is_better_than_its_start():
 
 @pytest.mark.parametrize("init", [KMeans(), Sample(), Normal(), Uniform(0.1)], ids=str)
 def test_counts_start_consistent(init):
-    vq = VectorQuantizer(4, 8, codebook=EMA(init=init))
+    vq = VectorQuantizer(4, 8, update=EMA(init=init))
     vq.init_(torch.randn(100, 4), Valid.of(torch.ones(100, dtype=torch.bool)))
     book = vq.codebook
-    torch.testing.assert_close(book.sums, book.codes * book.counts[:, None])
-    assert float(book.counts.sum()) == pytest.approx(100)
+    torch.testing.assert_close(book.sums, book.codes * book.cluster_size[:, None])
+    assert float(book.cluster_size.sum()) == pytest.approx(100)

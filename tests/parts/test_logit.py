@@ -33,7 +33,7 @@ def test_levels_share_the_probability_evenly():
     torch.manual_seed(0)
     fsq = FSQ(1, (4,), bound=Logit())
     fsq(torch.distributions.Uniform(0, 1).sample((40000, 1)).logit())
-    shares = fsq.grid.hits / 40000
+    shares = fsq.grid.usage_count / 40000
     torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.01, rtol=0)
 
 

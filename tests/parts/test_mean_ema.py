@@ -10,9 +10,9 @@ from codeword import EMA, Budget, MeanEMA, VectorQuantizer
 
 def test_codes_move_a_fixed_part_of_the_way_to_the_mean():
     torch.manual_seed(0)
-    rule = MeanEMA(decay=0.7, init=None, revival=Budget(0.0, decay=0.9))
-    vq = VectorQuantizer(4, 16, codebook=rule)
-    vq.codebook.start_from_(torch.randn(16, 4))
+    rule = MeanEMA(decay=0.7, init=None, revival=BelowBudget(0.0, decay=0.9))
+    vq = VectorQuantizer(4, 16, update=rule)
+    vq.codebook.init_from_(torch.randn(16, 4))
     codes, budget = vq.codebook.codes.double().numpy(), np.ones(16)
     for _ in range(5):
         x = torch.randn(30, 4)
@@ -33,8 +33,8 @@ def test_one_row_weighs_as_much_as_many():
     """What tells it from EMA: with EMA the code would stay at the mean of the many rows that it has seen."""
     ends = {}
     for rule in (MeanEMA(decay=0.9, init=None, revival=None), EMA(decay=0.9, init=None, revival=None)):
-        vq = VectorQuantizer(1, 1, codebook=rule)
-        vq.codebook.start_from_(torch.zeros(1, 1))
+        vq = VectorQuantizer(1, 1, update=rule)
+        vq.codebook.init_from_(torch.zeros(1, 1))
         vq(torch.zeros(999, 1))
         vq(torch.ones(1, 1))
         ends[type(rule)] = float(vq.codebook.codes)
@@ -44,15 +44,15 @@ def test_one_row_weighs_as_much_as_many():
 
 def test_dead_codes_take_the_places_in_order_and_start_anew():
     torch.manual_seed(0)
-    vq = VectorQuantizer(2, 6, codebook=EMA(decay=0.9, init=None, revival=None))
+    vq = VectorQuantizer(2, 6, update=EMA(decay=0.9, init=None, revival=None))
     vq(torch.randn(100, 2))
     book = vq.codebook
-    before, mean = book.codes.clone(), book.counts.mean()
+    before, mean = book.codes.clone(), book.cluster_size.mean()
     dead = torch.tensor([False, True, False, True, True, False])
     book.replace_(dead, torch.tensor([[7.0, 7.0], [8.0, 8.0], [9.0, 9.0]]), torch.tensor(2))
     assert book.codes[[1, 3]].tolist() == [[7.0, 7.0], [8.0, 8.0]]
     assert torch.equal(book.codes[[0, 2, 4, 5]], before[[0, 2, 4, 5]])
-    assert torch.equal(book.counts[[1, 3]], mean.expand(2))
-    torch.testing.assert_close(book.sums, book.counts[:, None] * book.codes)
+    assert torch.equal(book.cluster_size[[1, 3]], mean.expand(2))
+    torch.testing.assert_close(book.sums, book.cluster_size[:, None] * book.codes)
     assert book.moved.tolist() == [False, True, False, True, False, False]
     assert vq.usage().revived == 2

@@ -45,7 +45,7 @@ def test_scores_and_look_up(metric):
 
 def test_cosine_keeps_lengths_by_default():
     rows, _ = clouds()
-    vq = VectorQuantizer(5, CODES, metric=Cosine(), codebook=EMA(0.5, revival=None))
+    vq = VectorQuantizer(5, CODES, metric=Cosine(), update=EMA(0.5, revival=None))
     vq(rows)
     out = vq(rows)
     chosen = out.indices.numpy()

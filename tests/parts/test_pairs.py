@@ -31,10 +31,10 @@ from codeword.parts import (
         ({"codebook": Gradient()}, "nothing can train the codebook; add CodebookLoss"),
         ({"codebook": Gradient(), "penalties": ()}, "or take StraightThrough.sync=1.0. or Directional"),
         ({"codebook": Frozen(transform=Linear())}, "gives the codes of Frozen a gradient"),
-        ({"estimator": StraightThrough(sync=1.0)}, "EMA, whose codes take none; pass codebook=Gradient"),
+        ({"estimator": StraightThrough(sync=1.0)}, "EMA, whose codes take none; pass update=Gradient"),
         ({"estimator": Directional()}, "codes that learn by gradient with Directional"),
         ({"codebook": InPlaceSGD(), "penalties": (CodebookLoss(),)}, "leave CodebookLoss out"),
-        ({"penalties": (Orthogonality(),)}, "leave Orthogonality out, or pass codebook=Gradient"),
+        ({"penalties": (Orthogonality(),)}, "leave Orthogonality out, or pass update=Gradient"),
         ({"codebook": Frozen(), "penalties": (NormCap(),)}, "Frozen, whose codes take none"),
         (
             {"codebook": Gradient(transform=Linear()), "penalties": (CodebookLoss(),)},
@@ -63,7 +63,7 @@ def test_bad_pairs_raise_with_reason_and_remedy(options, message):
 
 def test_frozen_codes_have_no_revival():
     with pytest.raises(codeword.CodewordError, match="it has: init, transform, sync"):
-        codeword.from_spec("vq8,codebook=frozen(revival=relative)", features=4)
+        codeword.from_spec("vq8,update=frozen(revival=below_share)", features=4)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_frozen_codes_have_no_revival():
         (lambda: parts.Stale(0), "batches of Stale"),
         (lambda: parts.Stale(noise=-1), "noise of Stale"),
         (lambda: parts.Stale(at_most=0), "at_most of Stale"),
-        (lambda: parts.Below(-1), "count of Below"),
-        (lambda: parts.Below(at_most=0), "at_most of Below"),
-        (lambda: parts.Budget(1.0), "share of Budget"),
-        (lambda: parts.Budget(decay=1.0), "decay of Budget"),
-        (lambda: parts.Budget(at_most=0), "at_most of Budget"),
+        (lambda: parts.BelowCount(-1), "count of Below"),
+        (lambda: parts.BelowCount(at_most=0), "at_most of Below"),
+        (lambda: parts.BelowBudget(1.0), "share of Budget"),
+        (lambda: parts.BelowBudget(decay=1.0), "decay of Budget"),
+        (lambda: parts.BelowBudget(at_most=0), "at_most of Budget"),
         (lambda: parts.Split(0.0), "share of Split"),
         (lambda: parts.Split(noise=-1), "noise of Split"),
         (lambda: parts.Split(at_most=0), "at_most of Split"),

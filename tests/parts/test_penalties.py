@@ -146,7 +146,7 @@ def test_loss_is_the_weighted_sum():
     vq = VectorQuantizer(
         FEATURES,
         CODES,
-        codebook=Gradient(),
+        update=Gradient(),
         penalties=(Commitment(0.5), CodebookLoss(2.0), NormCap(3.0, 0.1)),
     )
     out = vq(parts()[0].float())
@@ -159,7 +159,7 @@ def test_alpha_penalties_move_the_network():
     vq = VectorQuantizer(
         FEATURES,
         CODES,
-        codebook=Frozen(transform=LearnedSpread()),
+        update=Frozen(transform=LearnedSpread()),
         penalties=(CodebookLoss(0.0), UnitAlpha(1.0)),
     )
     x = 3 * parts()[0].detach().float()

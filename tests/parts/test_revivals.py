@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from codeword import EMA, Relative, VectorQuantizer
+from codeword import EMA, BelowShare, VectorQuantizer
 from codeword.functional import Draws
 from codeword.parts import Below, Budget, CodebookLoss, Gradient, InPlaceAdam, InPlaceSGD, Split, Stale
 
 DRAWS = Draws(torch.tensor(1), torch.tensor(2))
-REVIVALS = [Relative(), Stale(2, at_most=6), Below(0.1), Budget(0.05, 0.9), Split()]
+REVIVALS = [BelowShare(), Stale(2, at_most=6), BelowCount(0.1), BelowBudget(0.05, 0.9), Split()]
 RULES = [EMA, Gradient, InPlaceSGD, InPlaceAdam]
 
 
@@ -19,10 +19,10 @@ def far_off(rule, size: int = 64) -> VectorQuantizer:
     """A quantizer of which one code in eight is near the data."""
     torch.manual_seed(0)
     penalties = (CodebookLoss(),) if rule.by_gradient else ()
-    vq = VectorQuantizer(4, size, codebook=rule, penalties=penalties)
+    vq = VectorQuantizer(4, size, update=rule, penalties=penalties)
     codes = torch.randn(size, 4)
     codes[size // 8 :] += 1000
-    vq.codebook.start_from_(codes)
+    vq.codebook.init_from_(codes)
     return vq
 
 
@@ -54,7 +54,7 @@ def test_all_that_is_remembered_of_a_revived_code_starts_anew(rule):
     book = vq.codebook
     moved = book.moved
     assert int(moved.sum()) > 50
-    fresh = book.rule.state(book.codes.detach(), book.state()["counts"])
+    fresh = book.update.state(book.codes.detach(), book.state()["counts"])
     # a revived code is on a row of the batch, so the one step it has learned from moves it little
     distance = torch.cdist(book.codes.detach()[moved], x).min(1).values
     assert float(distance.max()) < 1.5
@@ -83,7 +83,7 @@ def test_stale_noise_is_in_units_of_the_norm():
 
 
 def test_budget_against_its_recursion():
-    revival = Budget(0.3, 0.8)
+    revival = BelowBudget(0.3, 0.8)
     state, budget = revival.state(5), np.ones(5)
     for step in range(8):
         hits = np.random.default_rng(step).integers(0, 4, 5) * np.array([1, 1, 1, 1, 0]) + [1, 0, 0, 0, 0]
@@ -107,8 +107,8 @@ def test_split_goes_beside_the_most_used():
 
 def test_below_is_absolute():
     state = {"counts": torch.tensor([0.5, 1.0, 3.0])}
-    assert Below(1.0).dead(state).tolist() == [True, False, False]
-    assert Relative(0.5).dead(state).tolist() == [True, False, False]
+    assert BelowCount(1.0).dead(state).tolist() == [True, False, False]
+    assert BelowShare(0.5).dead(state).tolist() == [True, False, False]
 
 
 def test_at_most_bounds_the_moves_of_a_step():

@@ -13,8 +13,8 @@ PLAIN = {"init": None, "revival": None}
 
 def after(rule: object, steps: int) -> float:
     """How long a code of length 10 is after steps in which all rows choose the other."""
-    vq = VectorQuantizer(1, 2, codebook=rule)
-    vq.codebook.start_from_(torch.tensor([[0.0], [10.0]]))
+    vq = VectorQuantizer(1, 2, update=rule)
+    vq.codebook.init_from_(torch.tensor([[0.0], [10.0]]))
     for _ in range(steps):
         vq(torch.zeros(4, 1))
     return float(vq.codebook.codes[1])
@@ -23,8 +23,8 @@ def after(rule: object, steps: int) -> float:
 @pytest.mark.parametrize("decay", [0.9, 0.99, 0.01])
 def test_counts_sums_and_codes_follow_the_formula(decay):
     torch.manual_seed(0)
-    vq = VectorQuantizer(4, 16, codebook=SmoothedEMA(decay=decay, **PLAIN))
-    vq.codebook.start_from_(torch.randn(16, 4))
+    vq = VectorQuantizer(4, 16, update=SmoothedEMA(decay=decay, **PLAIN))
+    vq.codebook.init_from_(torch.randn(16, 4))
     codes, counts = vq.codebook.codes.double().numpy(), np.ones(16)
     sums = codes.copy()
     for _ in range(6):
@@ -38,7 +38,7 @@ def test_counts_sums_and_codes_follow_the_formula(decay):
         codes = sums / counts[:, None]
         np.testing.assert_array_equal(vq(x).indices, chosen)
         np.testing.assert_allclose(vq.codebook.codes, codes, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(vq.codebook.counts, counts, rtol=1e-4)
+        np.testing.assert_allclose(vq.codebook.cluster_size, counts, rtol=1e-4)
         np.testing.assert_allclose(vq.codebook.sums, sums, rtol=1e-4, atol=1e-6)
 
 
@@ -53,8 +53,8 @@ def test_an_unused_code_drifts_to_the_origin_and_with_patience_stays():
 
 
 def test_a_code_that_rests_goes_on_from_where_it_is():
-    vq = VectorQuantizer(1, 2, codebook=SmoothedEMA(decay=0.5, patience=0, **PLAIN))
-    vq.codebook.start_from_(torch.tensor([[0.0], [10.0]]))
+    vq = VectorQuantizer(1, 2, update=SmoothedEMA(decay=0.5, patience=0, **PLAIN))
+    vq.codebook.init_from_(torch.tensor([[0.0], [10.0]]))
     vq(torch.zeros(4, 1))
     assert float(vq.codebook.codes[1]) == 10
     vq(torch.tensor([[12.0]]))
@@ -62,7 +62,7 @@ def test_a_code_that_rests_goes_on_from_where_it_is():
 
 
 def test_an_empty_batch_changes_nothing():
-    vq = VectorQuantizer(2, 4, codebook=SmoothedEMA(**PLAIN))
+    vq = VectorQuantizer(2, 4, update=SmoothedEMA(**PLAIN))
     vq(torch.randn(9, 2))
     before = {name: value.clone() for name, value in vq.codebook.state().items()}
     vq(torch.empty(0, 2))

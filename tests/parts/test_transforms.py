@@ -70,7 +70,7 @@ def test_affine_by_groups():
 
 
 def test_running_affine_takes_the_moments_of_the_rows():
-    vq = VectorQuantizer(FEATURES, CODES, codebook=Frozen(Normal(), RunningAffine(0.25)))
+    vq = VectorQuantizer(FEATURES, CODES, update=Frozen(Normal(), RunningAffine(0.25)))
     mean = spread = None
     for step in range(5):
         x = data(step).double().numpy() * (1 + step)
@@ -88,7 +88,7 @@ def test_running_affine_takes_the_moments_of_the_rows():
 
 
 def test_running_moments_of_rows_far_from_the_origin():
-    vq = VectorQuantizer(FEATURES, CODES, codebook=Frozen(Normal(), RunningAffine()))
+    vq = VectorQuantizer(FEATURES, CODES, update=Frozen(Normal(), RunningAffine()))
     for step in range(20):
         vq(data(step) + 10_000)
     np.testing.assert_allclose(
@@ -98,7 +98,7 @@ def test_running_moments_of_rows_far_from_the_origin():
 
 def test_linear_starts_at_the_moments_of_the_rows():
     x = data(rows=5000)
-    vq = VectorQuantizer(FEATURES, 500, codebook=Frozen(Normal(), Linear()), penalties=BOTH)
+    vq = VectorQuantizer(FEATURES, 500, update=Frozen(Normal(), Linear()), penalties=BOTH)
     vq(x)
     found = vq.codebook.searched().detach().double().numpy()
     np.testing.assert_allclose(found.mean(0), x.double().numpy().mean(0), atol=1e-4)
@@ -109,13 +109,13 @@ def test_linear_starts_at_the_moments_of_the_rows():
 
 def test_linear_start_with_few_rows_or_codes_is_finite():
     for codes, rows in ((1, 50), (2, 50), (50, 1), (50, 3)):
-        vq = VectorQuantizer(FEATURES, codes, codebook=Frozen(Normal(), Linear()), penalties=BOTH)
+        vq = VectorQuantizer(FEATURES, codes, update=Frozen(Normal(), Linear()), penalties=BOTH)
         out = vq(data(rows=rows))
         assert out.quantized.isfinite().all()
 
 
 def test_linear_moves_every_code_and_no_kept_one():
-    vq = VectorQuantizer(FEATURES, 50, codebook=Frozen(Normal(), Linear()), penalties=BOTH)
+    vq = VectorQuantizer(FEATURES, 50, update=Frozen(Normal(), Linear()), penalties=BOTH)
     vq(data())
     kept, before = vq.codebook.codes.clone(), vq.codebook.searched().detach()
     optimiser = torch.optim.SGD(vq.parameters(), 0.1)
@@ -139,7 +139,7 @@ def test_learned_spread():
 
 
 def test_learned_spread_starts_at_the_moments_of_the_rows():
-    vq = VectorQuantizer(FEATURES, 64, codebook=Gradient(transform=LearnedSpread()), penalties=BOTH)
+    vq = VectorQuantizer(FEATURES, 64, update=Gradient(transform=LearnedSpread()), penalties=BOTH)
     x = data(rows=5000)
     vq(x)
     found = vq.codebook.searched().detach()
@@ -154,7 +154,7 @@ def test_gamma_shifts_all_codes_alike_after_the_search():
         module.output(codes).detach().numpy(), codes.numpy() + shift, rtol=1e-4, atol=1e-5
     )
     assert torch.equal(module(codes), codes)
-    vq = VectorQuantizer(FEATURES, CODES, codebook=Frozen(transform=Gamma()), penalties=BOTH)
+    vq = VectorQuantizer(FEATURES, CODES, update=Frozen(transform=Gamma()), penalties=BOTH)
     out = vq(data())
     assert torch.equal(out.quantized, vq.codebook.codes[out.indices])  # 0 at the start
     vq.codebook.transform.network[-1].bias.data += 1.5
@@ -190,7 +190,7 @@ def test_norms():
 
 def test_space_filling_walks_the_segments():
     vq = VectorQuantizer(
-        FEATURES, CODES, codebook=Gradient(revival=None, transform=SpaceFilling()), estimator=Directional(0.0)
+        FEATURES, CODES, update=Gradient(revival=None, transform=SpaceFilling()), estimator=Directional(0.0)
     )
     places = []
     for step in range(60):
@@ -225,7 +225,7 @@ def test_inverse_puts_codes_where_they_are_to_be(transform):
 def test_revival_through_a_transform_lands_on_rows(transform):
     torch.manual_seed(0)
     rule = Gradient(revival=Stale(1, noise=0.0, at_most=2), transform=transform)
-    vq = VectorQuantizer(FEATURES, 64, codebook=rule, penalties=BOTH)
+    vq = VectorQuantizer(FEATURES, 64, update=rule, penalties=BOTH)
     vq(data())
     for parameter in vq.codebook.transform.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
@@ -240,7 +240,7 @@ def test_revival_through_a_transform_lands_on_rows(transform):
 
 
 def test_default_codebook_has_no_transform():
-    assert VectorQuantizer(FEATURES, CODES, codebook=EMA()).codebook.transform is None
+    assert VectorQuantizer(FEATURES, CODES, update=EMA()).codebook.transform is None
 
 
 def test_a_vanishing_alpha_does_not_send_revived_codes_away():

@@ -19,8 +19,8 @@ def batches() -> list[torch.Tensor]:
 
 def trained(rule) -> VectorQuantizer:
     torch.manual_seed(0)
-    vq = VectorQuantizer(FEATURES, CODES, codebook=rule).double()
-    vq.codebook.start_from_(torch.randn(CODES, FEATURES, dtype=torch.float64))
+    vq = VectorQuantizer(FEATURES, CODES, update=rule).double()
+    vq.codebook.init_from_(torch.randn(CODES, FEATURES, dtype=torch.float64))
     return vq
 
 
@@ -95,7 +95,7 @@ def test_in_place_rests_when_no_row_comes():
 def test_gradient_codes_learn_by_their_loss_and_stay_put_in_forward():
     torch.manual_seed(0)
     vq = VectorQuantizer(
-        FEATURES, CODES, codebook=Gradient(revival=None), penalties=(CodebookLoss(2.0), Commitment())
+        FEATURES, CODES, update=Gradient(revival=None), penalties=(CodebookLoss(2.0), Commitment())
     )
     assert isinstance(vq.codebook.codes, torch.nn.Parameter)
     x = batches()[0].float().requires_grad_()
@@ -112,7 +112,7 @@ def test_gradient_codes_learn_by_their_loss_and_stay_put_in_forward():
 
 
 def test_two_forwards_before_one_backward():
-    vq = VectorQuantizer(FEATURES, 31, codebook=Gradient(), penalties=(CodebookLoss(), Commitment()))
+    vq = VectorQuantizer(FEATURES, 31, update=Gradient(), penalties=(CodebookLoss(), Commitment()))
     x = batches()[0].float().requires_grad_()
     vq(x)
     (vq(x).loss + vq(2 * x).loss).backward()
@@ -120,10 +120,10 @@ def test_two_forwards_before_one_backward():
 
 
 def test_frozen_codes_never_move():
-    vq = VectorQuantizer(FEATURES, CODES, codebook=Frozen())
+    vq = VectorQuantizer(FEATURES, CODES, update=Frozen())
     for step, x in enumerate(batches()):
         vq(x.float())
         if step == 0:
             start = vq.codebook.codes.clone()
     assert torch.equal(vq.codebook.codes, start)
-    assert int(vq.codebook.hits.sum()) == ROWS * STEPS
+    assert int(vq.codebook.usage_count.sum()) == ROWS * STEPS

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import codeword
-from codeword import EMA, Quantizer, Relative, Sample, VectorQuantizer
+from codeword import EMA, Quantizer, BelowShare, Sample, VectorQuantizer
 from codeword.parts import PARTS
 from codeword.quantizers import QUANTIZERS
 from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, MASKLESS, SLOW_FAMILIES
@@ -62,14 +62,14 @@ CASES = [
     Case("vq-two-axes", lambda: VectorQuantizer(FEATURES, 7), (31, FEATURES)),
     Case("vq-first-axis", lambda: VectorQuantizer(FEATURES, 7, dim=0), (FEATURES, 31)),
     Case("vq-projected", lambda: VectorQuantizer(FEATURES, 11, code_features=3)),
-    Case("vq-sample", lambda: VectorQuantizer(FEATURES, 11, codebook=EMA(decay=0.9, init=Sample()))),
-    Case("vq-no-init", lambda: VectorQuantizer(FEATURES, 11, codebook=EMA(init=None))),
-    Case("vq-no-revival", lambda: VectorQuantizer(FEATURES, 11, codebook=EMA(revival=None))),
-    Case("vq-much-revival", lambda: VectorQuantizer(FEATURES, 31, codebook=EMA(revival=Relative(0.9, 31)))),
+    Case("vq-sample", lambda: VectorQuantizer(FEATURES, 11, update=EMA(decay=0.9, init=Sample()))),
+    Case("vq-no-init", lambda: VectorQuantizer(FEATURES, 11, update=EMA(init=None))),
+    Case("vq-no-revival", lambda: VectorQuantizer(FEATURES, 11, update=EMA(revival=None))),
+    Case("vq-much-revival", lambda: VectorQuantizer(FEATURES, 31, update=EMA(revival=BelowShare(0.9, 31)))),
     Case("vq-no-penalty", lambda: VectorQuantizer(FEATURES, 11, penalties=())),
     Case(
         "vq-short-kmeans",
-        lambda: codeword.from_spec("vq11,codebook=ema(init=kmeans(2,rows_per_code=3))", features=FEATURES),
+        lambda: codeword.from_spec("vq11,update=ema(init=kmeans(2,rows_per_code=3))", features=FEATURES),
     ),
 ]
 CASES += [Case(name, build) for name, build in PARTS_CASES.items()]

@@ -16,7 +16,7 @@ BOTH = (Commitment(), CodebookLoss())
 
 
 def vq(rule: Update | None = None, **options: object) -> VectorQuantizer:
-    return VectorQuantizer(FEATURES, 11, codebook=rule or EMA(), **options)
+    return VectorQuantizer(FEATURES, 11, update=rule or EMA(), **options)
 
 
 def of_update(part: Update) -> VectorQuantizer:

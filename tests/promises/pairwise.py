@@ -36,7 +36,7 @@ from codeword.parts import (
     NormCap,
     Orthogonality,
     ReinMax,
-    Relative,
+    BelowShare,
     Rotation,
     RunningAffine,
     Sample,
@@ -80,7 +80,7 @@ AXES: dict[str, list[Any]] = {
         ReinMax(scale=10.0, relative=True),
     ],
     "init": [KMeans(steps=2), Sample(), Normal(), Uniform(0.5)],
-    "revival": [None, Relative(0.3), Stale(1), Below(1.0), Budget(0.5, 0.7), Split(0.5)],
+    "revival": [None, BelowShare(0.3), Stale(1), BelowCount(1.0), BelowBudget(0.5, 0.7), Split(0.5)],
     "penalties": [
         (),
         (Commitment(),),
@@ -113,7 +113,7 @@ def build(combination: Combination) -> VectorQuantizer:
     return VectorQuantizer(
         FEATURES,
         13,
-        codebook=rule(parts),
+        update=rule(parts),
         metric=parts["metric"],
         estimator=parts["estimator"],
         penalties=parts["penalties"],

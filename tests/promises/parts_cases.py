@@ -61,40 +61,40 @@ PARTS_CASES: dict[str, Callable[[], Quantizer]] = {
     "cosine-unit": vq(metric=Cosine(unit=True)),
     "cosine-norm": vq(metric=Cosine(unit=True, keep_norm=True)),
     "dot": vq(metric=Dot()),
-    "smoothed": vq(codebook=EMA(smoothing=1e-3)),
-    "gathers-first": vq(codebook=EMA(gathers_first=True)),
-    "smoothed-ema": vq(codebook=SmoothedEMA(patience=1)),
-    "mean-ema": vq(31, codebook=MeanEMA(decay=0.8, revival=Budget(0.5, at_most=4))),
+    "smoothed": vq(update=EMA(smoothing=1e-3)),
+    "gathers-first": vq(update=EMA(gathers_first=True)),
+    "smoothed-ema": vq(update=SmoothedEMA(patience=1)),
+    "mean-ema": vq(31, update=MeanEMA(decay=0.8, revival=BelowBudget(0.5, at_most=4))),
 }
 
 BOTH = (Commitment(), CodebookLoss())
 PARTS_CASES |= {
-    "gradient": vq(codebook=Gradient(), penalties=BOTH),
-    "gradient-split": vq(31, codebook=Gradient(revival=Split(0.6, at_most=9)), penalties=BOTH),
-    "synchronised": vq(codebook=Gradient(), estimator=StraightThrough(sync=0.5)),
-    "directional": vq(codebook=Gradient(), estimator=Directional(), penalties=()),
+    "gradient": vq(update=Gradient(), penalties=BOTH),
+    "gradient-split": vq(31, update=Gradient(revival=Split(0.6, at_most=9)), penalties=BOTH),
+    "synchronised": vq(update=Gradient(), estimator=StraightThrough(sync=0.5)),
+    "directional": vq(update=Gradient(), estimator=Directional(), penalties=()),
     "rotation": vq(estimator=Rotation()),
     "rotation-unscaled": vq(estimator=Rotation(scaled=False)),
     "sampled": vq(estimator=Sampled(0.5)),
     "gumbel": vq(estimator=Gumbel()),
-    "gumbel-gradient": vq(codebook=Gradient(), estimator=Gumbel(0.5, scale=2.0), penalties=()),
+    "gumbel-gradient": vq(update=Gradient(), estimator=Gumbel(0.5, scale=2.0), penalties=()),
     "reinmax": vq(estimator=ReinMax(1.5)),
     "sampled-relative": vq(estimator=Sampled(0.1, relative=True)),
     "gumbel-relative": vq(estimator=Gumbel(scale=10.0, relative=True)),
-    "stale": vq(77, codebook=EMA(revival=Stale(1))),
-    "below": vq(31, codebook=EMA(revival=Below(1.0, at_most=4))),
-    "budget": vq(31, codebook=EMA(revival=Budget(0.8, decay=0.5, at_most=5))),
-    "split": vq(31, codebook=EMA(revival=Split(0.6))),
-    "normal": vq(codebook=EMA(init=Normal(0.5))),
-    "uniform": vq(codebook=EMA(init=Uniform())),
-    "in-place-sgd": vq(codebook=InPlaceSGD()),
-    "in-place-adam": vq(31, codebook=InPlaceAdam(revival=Stale(1))),
-    "frozen": vq(codebook=Frozen()),
+    "stale": vq(77, update=EMA(revival=Stale(1))),
+    "below": vq(31, update=EMA(revival=BelowCount(1.0, at_most=4))),
+    "budget": vq(31, update=EMA(revival=BelowBudget(0.8, decay=0.5, at_most=5))),
+    "split": vq(31, update=EMA(revival=Split(0.6))),
+    "normal": vq(update=EMA(init=Normal(0.5))),
+    "uniform": vq(update=EMA(init=Uniform())),
+    "in-place-sgd": vq(update=InPlaceSGD()),
+    "in-place-adam": vq(31, update=InPlaceAdam(revival=Stale(1))),
+    "frozen": vq(update=Frozen()),
 }
 
 
 def pulled(rule: object, *penalties: object) -> Callable[[], Quantizer]:
-    return vq(codebook=rule, penalties=(*BOTH, *penalties))
+    return vq(update=rule, penalties=(*BOTH, *penalties))
 
 
 PARTS_CASES |= {
@@ -105,7 +105,7 @@ PARTS_CASES |= {
     "orthogonality-active": pulled(Gradient(), Orthogonality(active=True)),
     "affine": pulled(Gradient(transform=Affine(groups=3))),
     "running-affine": pulled(Gradient(transform=RunningAffine())),
-    "running-affine-frozen": vq(codebook=Frozen(Normal(), RunningAffine())),
+    "running-affine-frozen": vq(update=Frozen(Normal(), RunningAffine())),
     "linear": pulled(Frozen(Normal(), Linear())),
     "linear-plain": pulled(Gradient(revival=None, transform=Linear(matched=False))),
     "learned-spread": pulled(Gradient(transform=LearnedSpread()), UnitAlpha()),
@@ -118,7 +118,7 @@ PARTS_CASES |= {
     "unit-norm": pulled(Gradient(transform=UnitNorm())),
     "max-norm": pulled(Gradient(transform=MaxNorm(0.7))),
     "space-filling": vq(
-        codebook=Gradient(revival=None, transform=SpaceFilling()), estimator=Directional(), penalties=()
+        update=Gradient(revival=None, transform=SpaceFilling()), estimator=Directional(), penalties=()
     ),
 }
 

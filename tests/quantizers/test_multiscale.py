@@ -27,7 +27,7 @@ SIZES = ((1, 1), (2, 3), (4, 6))
 def build(shared: bool = True, sizes=SIZES, **options) -> Multiscale:
     torch.manual_seed(0)
     rule = EMA(decay=0.9, revival=None)
-    parts = [VectorQuantizer(FEATURES, 8, codebook=rule) for _ in sizes]
+    parts = [VectorQuantizer(FEATURES, 8, update=rule) for _ in sizes]
     return Multiscale([parts[0]] * len(sizes) if shared else parts, sizes=sizes, dim=1, **options)
 
 
@@ -86,11 +86,11 @@ def test_a_step_of_learning_sees_every_token_once(shared):
     out = quantizer(maps(1))
     counts = [1, 6, 24]
     if shared:
-        assert int(quantizer.parts[0].codebook.hits.sum()) == 20 * sum(counts)
+        assert int(quantizer.parts[0].codebook.usage_count.sum()) == 20 * sum(counts)
         hits = torch.bincount(out.indices.flatten(), minlength=8)
-        assert torch.equal(quantizer.parts[0].codebook.hits, hits)
+        assert torch.equal(quantizer.parts[0].codebook.usage_count, hits)
     else:
-        assert [int(part.codebook.hits.sum()) for part in quantizer.parts] == [20 * count for count in counts]
+        assert [int(part.codebook.usage_count.sum()) for part in quantizer.parts] == [20 * count for count in counts]
     assert torch.equal(quantizer.decode(out.indices), out.quantized)
 
 

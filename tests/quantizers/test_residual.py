@@ -34,7 +34,7 @@ FEATURES = 8
 def stack(stages: int, codes: int = 16, **options) -> Residual:
     torch.manual_seed(0)
     rule = EMA(decay=0.9, revival=None)
-    return Residual([VectorQuantizer(FEATURES, codes, codebook=rule) for _ in range(stages)], **options)
+    return Residual([VectorQuantizer(FEATURES, codes, update=rule) for _ in range(stages)], **options)
 
 
 def rows(seed: int, count: int = 200) -> torch.Tensor:
@@ -77,7 +77,7 @@ def test_one_step_of_learning_is_numpys(shared):
     if shared:
         rvq = Residual([rvq.parts[0]] * 3)
     rvq(rows(0))
-    before, counts = books(rvq), [stage.codebook.counts.double().numpy().copy() for stage in rvq.parts]
+    before, counts = books(rvq), [stage.codebook.cluster_size.double().numpy().copy() for stage in rvq.parts]
     x = rows(1)
     out = rvq(x)
     indices, given = greedy(x.double().numpy(), before)
@@ -247,7 +247,7 @@ def test_a_shared_stage_is_kept_once():
     rvq = Residual([vq] * 4)
     assert len(rvq.state_dict()) == len(vq.state_dict())
     rvq(rows(0))
-    assert int(vq.codebook.hits.sum()) == 4 * 200
+    assert int(vq.codebook.usage_count.sum()) == 4 * 200
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_two_collectives_a_step(spec, monkeypatch):
             "repeat all of them or none",
         ),
         (
-            lambda: Residual([VectorQuantizer(4, 4), VectorQuantizer(4, 4, codebook=EMA(sync=False))]),
+            lambda: Residual([VectorQuantizer(4, 4), VectorQuantizer(4, 4, update=EMA(sync=False))]),
             "same sync",
         ),
         (lambda: stack(2, dropout=1.5), "dropout from 0 to 1, but got 1.5"),
@@ -319,7 +319,7 @@ def test_errors(call, message):
 @pytest.mark.parametrize("nested", [False, True])
 def test_estimators_of_one_look_up_are_refused(estimator, nested):
     rule = Gradient()
-    part = VectorQuantizer(4, 8, codebook=rule, estimator=estimator, penalties=(Commitment(), CodebookLoss()))
+    part = VectorQuantizer(4, 8, update=rule, estimator=estimator, penalties=(Commitment(), CodebookLoss()))
     stage = Grouped([part]) if nested else part
     assert Residual([stage]).count == 1
     with pytest.raises(
@@ -331,7 +331,7 @@ def test_estimators_of_one_look_up_are_refused(estimator, nested):
 def test_directional_stages_learn_along_their_own_errors():
     torch.manual_seed(0)
     parts = [
-        VectorQuantizer(4, 8, codebook=Gradient(revival=None), estimator=Directional(noise=0.0), penalties=())
+        VectorQuantizer(4, 8, update=Gradient(revival=None), estimator=Directional(noise=0.0), penalties=())
         for _ in range(2)
     ]
     stack = Residual(parts)
@@ -351,7 +351,7 @@ def test_directional_stages_learn_along_their_own_errors():
 def test_rotation_turns_the_whole_sum():
     rule = EMA(decay=0.9, revival=None)
     torch.manual_seed(0)
-    rvq = Residual([VectorQuantizer(FEATURES, 16, codebook=rule, estimator=Rotation()) for _ in range(3)])
+    rvq = Residual([VectorQuantizer(FEATURES, 16, update=rule, estimator=Rotation()) for _ in range(3)])
     x = rows(0).requires_grad_()
     out = rvq(x)
     weight = rows(1).double()
@@ -369,7 +369,7 @@ def test_synchronised_codes_get_the_gradient_of_the_sum():
     nu = 0.5
     torch.manual_seed(0)
     parts = [
-        VectorQuantizer(FEATURES, 8, codebook=Gradient(), estimator=StraightThrough(sync=nu), penalties=())
+        VectorQuantizer(FEATURES, 8, update=Gradient(), estimator=StraightThrough(sync=nu), penalties=())
         for _ in range(3)
     ]
     rvq = Residual(parts)
@@ -387,7 +387,7 @@ def test_synchronised_codes_get_the_gradient_of_the_sum():
 def test_sampled_stages_draw_each_for_itself(shared):
     """Two stages that see the same rows and the same codes: their draws are independent."""
     torch.manual_seed(0)
-    parts = [VectorQuantizer(2, 8, codebook=EMA(init=None), estimator=Sampled(1e6)) for _ in range(2)]
+    parts = [VectorQuantizer(2, 8, update=EMA(init=None), estimator=Sampled(1e6)) for _ in range(2)]
     rvq = Residual([parts[0]] * 2 if shared else parts)
     x = torch.randn(6000, 2).requires_grad_()
     out = rvq(x)

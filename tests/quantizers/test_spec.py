@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codeword
-from codeword import EMA, Commitment, Grouped, KMeans, Relative, Residual, Sample, VectorQuantizer
+from codeword import EMA, Commitment, Grouped, KMeans, BelowShare, Residual, Sample, VectorQuantizer
 from codeword.quantizers.spec.grammar import Call, parse, write
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True).filter(
@@ -50,14 +50,14 @@ def test_grammar_round_trip(spec):
 QUANTIZERS = [
     ("vq1024", VectorQuantizer(8, 1024)),
     ("vq16,code_features=4", VectorQuantizer(8, 16, code_features=4)),
-    ("vq16,codebook=ema(decay=0.95)", VectorQuantizer(8, 16, codebook=EMA(0.95))),
+    ("vq16,update=ema(decay=0.95)", VectorQuantizer(8, 16, update=EMA(0.95))),
     (
-        "vq16,codebook=ema(init=sample,revival=none,sync=false)",
-        VectorQuantizer(8, 16, codebook=EMA(init=Sample(), revival=None, sync=False)),
+        "vq16,update=ema(init=sample,revival=none,sync=false)",
+        VectorQuantizer(8, 16, update=EMA(init=Sample(), revival=None, sync=False)),
     ),
     (
-        "vq16,codebook=ema(init=kmeans(steps=3),revival=relative(share=0.1))",
-        VectorQuantizer(8, 16, codebook=EMA(init=KMeans(3), revival=Relative(0.1))),
+        "vq16,update=ema(init=kmeans(steps=3),revival=below_share(share=0.1))",
+        VectorQuantizer(8, 16, update=EMA(init=KMeans(3), revival=BelowShare(0.1))),
     ),
     ("vq16,penalties=(commitment(weight=1.0))", VectorQuantizer(8, 16, penalties=(Commitment(1.0),))),
     ("vq16,penalties=()", VectorQuantizer(8, 16, penalties=())),
@@ -86,8 +86,8 @@ COMPOSITES = [
     ("gvq2x(rvq4x16)", lambda: Grouped([Residual(vectors(4, 4)) for _ in range(2)])),
     ("rvq3x(gvq2x16,shared=true)", lambda: Residual([Grouped(vectors(1, 4) * 2) for _ in range(3)])),
     (
-        "rvq2x(vq16,codebook=ema(decay=0.9)),stagewise=true",
-        lambda: Residual([VectorQuantizer(8, 16, codebook=EMA(0.9)) for _ in range(2)], stagewise=True),
+        "rvq2x(vq16,update=ema(decay=0.9)),stagewise=true",
+        lambda: Residual([VectorQuantizer(8, 16, update=EMA(0.9)) for _ in range(2)], stagewise=True),
     ),
 ]
 
@@ -109,9 +109,9 @@ def test_specs_of_compositions(spec, build):
     ("short", "spec"),
     [
         ("vq16,cosine,code_features=4", "vq16,code_features=4,metric=cosine"),
-        ("vq16,ema(0.9),commitment(1.0)", "vq16,codebook=ema(decay=0.9),penalties=(commitment(weight=1.0))"),
+        ("vq16,ema(0.9),commitment(1.0)", "vq16,update=ema(decay=0.9),penalties=(commitment(weight=1.0))"),
         ("rvq2x16,cosine,dropout=0.5", "rvq2x(vq16,metric=cosine),dropout=0.5"),
-        ("gvq2x16,codebook=ema(decay=0.9)", "gvq2x(vq16,codebook=ema(decay=0.9))"),
+        ("gvq2x16,update=ema(decay=0.9)", "gvq2x(vq16,update=ema(decay=0.9))"),
         ("rvq(vq16|vq16)", "rvq2x16"),
         ("rvq 2x( gvq2x16 )", "rvq2x(gvq2x16)"),
     ],
@@ -151,9 +151,9 @@ def test_positional_arguments_and_spaces():
         ("gvq3x16", "features that 3 groups divide, but got 8"),
         ("gvq2x(rvq2x(gvq3x4))", "features that 3 groups divide, but got 4"),
         ("vq16;decay=1", "',' or the end at character 5"),
-        ("vq16,codebook=ema(decay=0.9", r"',' or '\)' at character 28"),
+        ("vq16,update=ema(decay=0.9", r"',' or '\)' at character 28"),
         (
-            "vq16,codebook=ema(decai=0.9)",
+            "vq16,update=ema(decai=0.9)",
             "unexpected keyword argument 'decai'; it has: decay, init, revival, sync",
         ),
         ("vq16,codebook=emma", "the name of a part, but got 'emma'; use one of: ema"),
@@ -161,7 +161,7 @@ def test_positional_arguments_and_spaces():
         ("vq16,codebook_size=3", "codebook_size once"),
         ("vq16,features=3", "features once"),
         ("vq0", "codebook_size of at least 1, but got 0"),
-        ("vq16,codebook=ema(decay=2)", "decay of EMA between 0 and 1, but got 2"),
+        ("vq16,update=ema(decay=2)", "decay of EMA between 0 and 1, but got 2"),
         ("vq16,codebook=kmeans", "codebook"),
         ("vq16,metric=ema", "metric"),
         ("vq16,penalties=commitment", "penalties"),
@@ -180,8 +180,8 @@ def test_errors_name_the_place(spec, message):
         ("qv16", 0),
         ("rvq2x(qv16)", 6),
         ("vq16,colour=3", 5),
-        ("vq16,codebook=ema(init=kmean)", 23),
-        ("vq16,codebook=ema(decai=0.9)", 18),
+        ("vq16,update=ema(init=kmean)", 23),
+        ("vq16,update=ema(decai=0.9)", 18),
         ("gvq2x(rvq2x(gvq3x4))", 12),
         ("rvq2x(vq16),dropout=2", 0),
     ],

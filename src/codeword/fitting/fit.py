@@ -90,7 +90,7 @@ def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
     elif isinstance(quantizer, Residual):
         _fit_stages_(quantizer, batches, plan)
     elif _is_plain(quantizer):
-        quantizer.codebook.start_from_(_best(batches, quantizer.codebook_size, plan, alone=True))
+        quantizer.codebook.init_from_(_best(batches, quantizer.codebook_size, plan, alone=True))
     else:
         raise _unfit(quantizer)
 
@@ -100,7 +100,7 @@ def _fit_stages_(quantizer: Residual, batches: Batches, plan: _Plan) -> None:
     for number, stage in enumerate(quantizer.parts):
         if _is_plain(stage):
             codes = _best(left, stage.codebook_size, plan.after(number), alone=False)
-            stage.codebook.start_from_(codes)
+            stage.codebook.init_from_(codes)
         else:
             _fit_(stage, left, plan.after(number))
         left = left.seen(_left_by(stage))
@@ -108,7 +108,7 @@ def _fit_stages_(quantizer: Residual, batches: Batches, plan: _Plan) -> None:
     if len(plain) == quantizer.count:
         books = refine([stage.codebook.codes for stage in plain], batches.read(), plan.beam)
         for stage, codes in zip(plain, books, strict=True):
-            stage.codebook.start_from_(codes)
+            stage.codebook.init_from_(codes)
 
 
 def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
@@ -144,7 +144,7 @@ def _is_plain(quantizer: Quantizer) -> TypeGuard[VectorQuantizer]:
 
 
 def _left_by(stage: Quantizer) -> Callable[[Tensor], Tensor]:
-    return lambda rows: rows - stage.gather(stage.look_up(rows))
+    return lambda rows: rows - stage.decode(stage.encode(rows), rows.dtype)
 
 
 def _columns(columns: slice) -> Callable[[Tensor], Tensor]:

@@ -71,7 +71,7 @@ def rate_distortion(quantizer: Quantizer, vectors: Any, *, beam: int = 1) -> lis
         rows = rows[rows.isfinite().all(-1)].to(quantizer.device)
         indices = quantizer.encode(rows, beam=beam) if beam > 1 else quantizer.encode(rows)
         for n in range(stages):
-            staged = "stages" in quantizer.choices
+            staged = "stages" in quantizer.call_options
             decoded = quantizer.decode(indices, stages=n + 1) if staged else quantizer.decode(indices)
             difference = decoded - rows
             errors[n] += difference.double().square().sum().cpu()

@@ -17,10 +17,10 @@ torch.library.register_fake("codeword::clone_for_backward", torch.empty_like, li
 def clone_for_backward(value: Tensor) -> Tensor:
     """The value itself; while torch.compile traces a step, a copy that backward is sure to find again.
 
-    For what a training step writes into state that a gradient depends on: `state.copy_(clone_for_backward(value))`. A compiled
-    backward may compute again what forward computed from the state, beginning with the state as it then is, after it
-    was written to: gradients are wrong, and nothing says so (torch 2.13; pull request 197039 there is about it).
-    What an operator that it does not know has returned, it keeps.
+    For what a training step writes into state that a gradient depends on: `state.copy_(clone_for_backward(value))`.
+    Otherwise a compiled backward may compute again what forward computed from the state, beginning with the state as
+    it then is, after it was written to: gradients are wrong, and nothing says so (torch 2.13; its pull request 197039).
+    The partitioner saves the output of an opaque operator and never recomputes it.
 
     Examples:
         >>> step = torch.tensor(3)

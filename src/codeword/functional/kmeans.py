@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional.nearest import nearest
-from codeword.functional.random import Draws, Stream
+from codeword.functional.random import Key, Purpose
 from codeword.functional.segment_sum import segment_sum
 
 __all__ = ["kmeans", "lloyd"]
@@ -205,8 +205,7 @@ def _start(batches: Iterable[Tensor], count: int, start: str, seed: int) -> Tens
 
 
 def _keys(shape: torch.Size, seed: int, step: int, device: torch.device) -> Tensor:
-    draws = Draws(torch.tensor(seed, device=device), torch.tensor(step, device=device))
-    return draws.uniform(Stream.SAMPLE, shape.numel()).view(shape)
+    return Key.of(seed, step, device=device).uniform(Purpose.SAMPLE, *shape)
 
 
 def _plus_plus(rows: Tensor, count: int, seed: int) -> Tensor:

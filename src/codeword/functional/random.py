@@ -55,6 +55,18 @@ class Key(NamedTuple):
     state: Tensor
     tag: int = 0
 
+    @classmethod
+    def of(cls, seed: int, step: int = 0, *, device: torch.device | str | None = None) -> Key:
+        """The key of a step of a seed, both Python numbers, where there is no module that keeps one.
+
+        Examples:
+            >>> bool((Key.of(7).uniform(Purpose.NOISE, 5) == Key.of(8).uniform(Purpose.NOISE, 5)).any())
+            False
+        """
+        high = _mix_number((seed ^ (seed >> 32) ^ _mix_number(step & _MASK)) & _MASK)
+        low = _mix_number((high + seed + _GOLDEN) & _MASK)
+        return cls(torch.tensor(((high << 30) ^ low) & _STATE | 1, dtype=torch.int64, device=device))
+
     def fold_in(self, number: int) -> Key:
         """The key of one of several users of this key: each draws numbers of its own. It costs no operator."""
         return Key(self.state, _mix_number((self.tag + _GOLDEN * (number + 1)) & _MASK))

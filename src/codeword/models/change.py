@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from codeword.errors import CodewordError
-from codeword.functional import Stream
+from codeword.functional import Purpose
 from codeword.models.find import find_codebooks, find_quantizers
 from codeword.quantizers import Bitcodes, MemoryCodes, VectorQuantizer
 
@@ -49,7 +49,7 @@ def freeze(model: nn.Module, frozen: bool = True) -> None:
         CodewordError: a codebook that has not seen its first batch, so that it would be frozen at random codes.
     """
     for name, codebook in find_codebooks(model).items():
-        if frozen and not codebook.ready and codebook.rule.init is not None:
+        if frozen and not codebook.ready and codebook.update.init is not None:
             raise CodewordError.of(
                 f"a codebook {name} that has its first codes",
                 "one that waits for its first batch",
@@ -113,17 +113,18 @@ def resize(quantizer: VectorQuantizer, codebook_size: int) -> VectorQuantizer:
         old.codes.device, old.codes.dtype
     )
     kept = _kept_weights(quantizer, new)
-    rank = old.hits.argsort(descending=True, stable=True)
+    rank = old.usage_count.argsort(descending=True, stable=True)
     stay = rank[: min(codebook_size, len(rank))].sort().values
     copied = rank[torch.arange(codebook_size - len(stay), device=rank.device) % len(rank)]
     with torch.no_grad():
         beside = old.codes[copied]
-        noise = old.draws().normal(Stream.NOISE, *beside.shape).to(beside) * beside.shape[1] ** -0.5
+        noise = (
+            quantizer.rng.next_key().normal(Purpose.NOISE, *beside.shape).to(beside) * beside.shape[1] ** -0.5
+        )
         beside = beside + 0.01 * torch.linalg.vector_norm(beside, dim=-1, keepdim=True) * noise
         new.load_state_dict(kept, strict=False)
-        new.codebook.start_from_(torch.cat([old.codes[stay], beside]))
-        new.codebook.seed.copy_(old.seed)
-        new.codebook.step.copy_(old.step)
+        new.codebook.init_from_(torch.cat([old.codes[stay], beside]))
+        new.rng.key.copy_(quantizer.rng.key)
     return new.train(quantizer.training)
 
 
@@ -138,7 +139,7 @@ def _kept_weights(quantizer: VectorQuantizer, new: VectorQuantizer) -> dict[str,
         if name in kept and kept[name].shape != value.shape:
             raise CodewordError.of(
                 "a transform that does not depend on the number of codes",
-                f"{quantizer.codebook.rule.transform}",
+                f"{quantizer.codebook.update.transform}",
                 "build a new quantizer of that size",
             )
     return kept

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from codeword import distributed
-from codeword.models.find import codebook_parameters, find_codebooks, find_quantizers
-from codeword.parts import Codebook
-from codeword.quantizers.base import Quantizer
+from codeword.models.find import codebook_parameters, find_quantizers
 
 __all__ = ["accumulate", "finish_sharding"]
 
@@ -38,12 +36,10 @@ def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
         >>> for number in range(4):
         ...     with accumulate(vq, enabled=number < 3):
         ...         out = vq(torch.randn(20, 8))
-        >>> int(vq.codebook.step), int(vq.codebook.hits.sum())
-        (1, 80)
+        >>> int(vq.codebook.usage_count.sum())
+        80
     """
-    modules: list[Quantizer | Codebook] = []
-    if enabled:
-        modules += [*find_quantizers(model).values(), *find_codebooks(model).values()]
+    modules = list(find_quantizers(model).values()) if enabled else []
     before = [module.accumulates for module in modules]
     try:
         for module in modules:

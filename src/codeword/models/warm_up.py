@@ -17,6 +17,7 @@ from codeword.models.find import find_codebooks, find_quantizers
 from codeword.parts import Codebook
 from codeword.parts.axes import Init, require
 from codeword.parts.inits import KMeans, Sample
+from codeword.parts.rng import Rng
 
 __all__ = ["warm_up"]
 
@@ -77,8 +78,11 @@ def warm_up(
         for codebook in _in_order(model, codebooks, loader, run):
             rows = _collect(model, codebook, islice(iter(loader), count), run, count)
             codebook.frozen = False
-            synced = codebook.rule.sync
-            codebook.init_(rows, Valid.of(torch.ones_like(rows[:, 0], dtype=torch.bool), sync=synced), method)
+            every = torch.ones_like(rows[:, 0], dtype=torch.bool)
+            rng = Rng(rows.device)
+            if codebook.update.sync:
+                rng.agree_()
+            codebook.init_(rows, Valid.of(every, sync=codebook.update.sync), rng.next_key(), method)
             codebook.frozen = True
 
 
@@ -93,7 +97,7 @@ def _observing(model: nn.Module, codebooks: list[Codebook]) -> Iterator[None]:
     remembered = _buffers_around(model)
     modes = {module: module.training for module in model.modules()}
     frozen = {codebook: codebook.frozen for codebook in codebooks}
-    steps = {codebook: codebook.step.clone() for codebook in codebooks}
+    keys = {rng: rng.key.clone() for rng in model.modules() if isinstance(rng, Rng)}
     try:
         for quantizer in find_quantizers(model).values():
             quantizer.train()
@@ -107,9 +111,10 @@ def _observing(model: nn.Module, codebooks: list[Codebook]) -> Iterator[None]:
             buffer.copy_(value)
         for codebook in codebooks:
             codebook.frozen = frozen[codebook]
-            codebook.step.copy_(steps[codebook])
             codebook.reset_usage()
-            codebook.witness = None
+            codebook.observer = None
+        for rng, key in keys.items():
+            rng.key.copy_(key)
 
 
 def _buffers_around(model: nn.Module) -> dict[Tensor, Tensor]:
@@ -131,11 +136,11 @@ def _in_order(
             order.append(codebook)
 
     for codebook in codebooks:
-        codebook.witness = lambda rows, valid, codebook=codebook: note(codebook)
+        codebook.observer = lambda rows, valid, codebook=codebook: note(codebook)
     for batch in islice(iter(loader), 1):
         run(model, batch)
     for codebook in codebooks:
-        codebook.witness = None
+        codebook.observer = None
     if len(order) < len(codebooks):
         raise CodewordError.of(
             "batches that reach every codebook",
@@ -165,9 +170,9 @@ def _collect(
             taken.append(rows[spread.round().long().to(rows.device)])
             waiting = False
 
-    codebook.witness = take
+    codebook.observer = take
     for batch in batches:
         waiting = True
         run(model, batch)
-    codebook.witness = None
+    codebook.observer = None
     return torch.cat(taken)

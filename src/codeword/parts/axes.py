@@ -32,7 +32,9 @@ __all__ = [
     "require",
 ]
 
-State = dict[str, Tensor]  # what an update rule remembers of each code, by name: every tensor is (..., K, ...)
+State = dict[
+    str, Tensor
+]  # what an update rule remembers of each code, by name: every tensor is (..., K, ...)
 
 
 class Metric(ABC):

@@ -69,7 +69,9 @@ class Codebook(Learner):
         self.ready = False  # mirrors `initialized`, so that a step need not ask the device
         self._frozen = False  # mirrors `is_frozen`
         self.revives = False  # whether the candidates are of the last step, and wait to replace dead codes
-        self.observer: Callable[[Tensor, Valid], None] | None = None  # is shown the rows of each training step
+        self.observer: Callable[[Tensor, Valid], None] | None = (
+            None  # is shown the rows of each training step
+        )
         self.kind = f"{codebook_size} x {features}, {update}, {metric}"
         self.groups = update.transform is None
         self._prepared = PreparedCodes()
@@ -229,13 +231,17 @@ class Codebook(Learner):
         assert isinstance(first, Codebook)
         size, candidates, sums = len(first.codes), None, None
         for one in seen:
-            if isinstance(one.learner, Codebook) and one.learner.observer is not None and one.rows is not None:
+            if (
+                isinstance(one.learner, Codebook)
+                and one.learner.observer is not None
+                and one.rows is not None
+            ):
                 one.learner.observer(one.rows, one.valid)
         indices = stacked([one.indices for one in seen])
         mask = valid.mask.expand(indices.shape)
         if first.frozen or seen[0].rows is None:
             counts, _ = segment_sum(first.codes.new_zeros(*indices.shape, 0), indices, size, weights=mask)
-            return Statistics(valid.total, counts)
+            return Statistics(valid.total, counts.long())
         rows = stacked([one.rows for one in seen if one.rows is not None])
         learned = rows if first.update.uses_sums else rows[..., :0]
         counts, sums = segment_sum(learned, indices, size, weights=mask)
@@ -243,7 +249,7 @@ class Codebook(Learner):
             positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
             candidates = torch.where(fresh[..., None], valid.take(rows, positions), torch.nan)
         moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
-        return Statistics(valid.total, counts, sums, candidates, moments)
+        return Statistics(valid.total, counts.long(), sums, candidates, moments)
 
     @staticmethod
     @torch.no_grad()
@@ -335,7 +341,11 @@ def _replace_(books: Sequence[Codebook], dead: Tensor, places: Tensor) -> None:
     first = books[0]
     number = dead.cumsum(-1) - 1
     at = number.clamp(0, places.shape[1] - 1)
-    found = places[0][at[0]][None] if len(books) == 1 else places[torch.arange(len(books), device=at.device)[:, None], at]
+    found = (
+        places[0][at[0]][None]
+        if len(books) == 1
+        else places[torch.arange(len(books), device=at.device)[:, None], at]
+    )
     moved = dead & (number < places.shape[1]) & (found[..., 0] == found[..., 0])
     state, codes = _stacked_state(books), stacked([book.codes for book in books])
     if first.transform is not None:

@@ -67,9 +67,12 @@ class Quantizer(Hooks):
         check_size("code_features", features if code_features is None else code_features)
         self.features = features
         self.dim = dim
-        self._waiting, self._rows_before = [], None  # set first in a step they would make torch.compile begin anew
+        self._waiting, self._rows_before = (
+            [],
+            None,
+        )  # set first in a step they would make torch.compile begin anew
         self.code_features = code_features or features
-        self.project_in = self.project_out = None
+        self.rng = self.project_in = self.project_out = None
         if code_features is not None:
             self.project_in = nn.Linear(features, code_features, device=device, dtype=dtype)
             self.project_out = nn.Linear(code_features, features, device=device, dtype=dtype)

@@ -103,7 +103,7 @@ def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Qua
     width = settings.pop("code_features", None) or features
     calls = _parts_of(call, plain)
     try:
-        width = cls.part_features(width, len(calls))
+        width = cls.component_features(width, len(calls))
     except CodewordError as error:
         raise located(error, call.place) from None
     parts = (

@@ -55,7 +55,9 @@ def check_constructor(cls: type, args: tuple[Any, ...], options: dict[str, Any])
     if not options:  # a copy and a pickle give none
         return
     known = inspect.signature(cls.__init__).parameters
-    needed = [name for name, p in known.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    needed = [
+        name for name, p in known.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ][1:]
     missing = [name for name in needed[len(args) :] if name not in options]
     if "features" in missing and "dim" in options:
         raise CodewordError.of(
@@ -76,7 +78,9 @@ def check_constructor(cls: type, args: tuple[Any, ...], options: dict[str, Any])
 def check_size(name: str, value: object) -> None:
     """Raise unless a value is a positive whole number."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise CodewordError.of(f"{name} of at least 1", repr(value), f"pass a positive whole number as {name}")
+        raise CodewordError.of(
+            f"{name} of at least 1", repr(value), f"pass a positive whole number as {name}"
+        )
 
 
 def check_options(quantizer: Hooks, **options: int | None) -> None:
@@ -135,7 +139,11 @@ def whole_indices(indices: Tensor) -> Tensor:
         CodewordError: something else than a tensor of integers.
     """
     if not isinstance(indices, Tensor):
-        remedy = "pass torch.from_numpy(indices)" if hasattr(indices, "__array__") else "pass torch.tensor(indices)"
+        remedy = (
+            "pass torch.from_numpy(indices)"
+            if hasattr(indices, "__array__")
+            else "pass torch.tensor(indices)"
+        )
         raise CodewordError.of("a tensor of indices", f"{type(indices).__name__}", remedy)
     if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
         raise CodewordError.of("indices of an integer dtype", f"{indices.dtype}", "pass what encode returned")

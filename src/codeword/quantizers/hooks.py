@@ -34,7 +34,7 @@ class Hooks(nn.Module):
     dim: int
     project_in: nn.Linear | None  # leads from `features` to `code_features`, where they differ
     project_out: nn.Linear | None  # and back
-    rng: Rng | None = None  # None: it draws nothing
+    rng: Rng | None  # None: it draws nothing
     sync = True  # whether statistics are summed over ranks
     index_shape: tuple[int, ...] = ()  # of the indices of one vector: the axes that follow those of the input
     call_options: tuple[str, ...] = ()  # which of `stages`, `scales` and `beam` a call may give

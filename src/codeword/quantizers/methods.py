@@ -63,7 +63,7 @@ def vq_vae(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantiz
     When: codes must be ordinary parameters. Give them ten times the learning rate (`codeword.parameter_groups`).
     """
     return VectorQuantizer(
-        features, codebook_size, dim=dim, codebook=Gradient(), penalties=(CodebookLoss(), Commitment(0.25))
+        features, codebook_size, dim=dim, update=Gradient(), penalties=(CodebookLoss(), Commitment(0.25))
     )
 
 
@@ -74,7 +74,7 @@ def vq_vae_ema(features: int, codebook_size: int, *, dim: int = -1) -> VectorQua
     K = 8,192: 99.7 % of codes used, 29.43 dB (arXiv:2506.15078).
     When: a batch has hundreds of rows a code. For fewer the default `VectorQuantizer` sets the decay from the load.
     """
-    return VectorQuantizer(features, codebook_size, dim=dim, codebook=EMA(decay=0.99))
+    return VectorQuantizer(features, codebook_size, dim=dim, update=EMA(decay=0.99))
 
 
 def vq_ste_pp(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
@@ -88,7 +88,7 @@ def vq_ste_pp(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuan
         features,
         codebook_size,
         dim=dim,
-        codebook=Gradient(transform=Affine(rate=2.0), revival=Stale(20)),
+        update=Gradient(transform=Affine(rate=2.0), revival=Stale(20)),
         estimator=StraightThrough(sync=0.2),
         penalties=(CodebookLoss(9.5), Commitment(0.5)),
     )
@@ -100,7 +100,7 @@ def in_place(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuant
     Source: the alternated optimisation of Huh et al. 2023 (arXiv:2305.08842), without a backward pass inside forward.
     When: codes should have an optimiser, but yours should not know of them.
     """
-    return VectorQuantizer(features, codebook_size, dim=dim, codebook=InPlaceAdam(0.01))
+    return VectorQuantizer(features, codebook_size, dim=dim, update=InPlaceAdam(0.01))
 
 
 def running_affine(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
@@ -113,7 +113,7 @@ def running_affine(features: int, codebook_size: int, *, dim: int = -1) -> Vecto
         features,
         codebook_size,
         dim=dim,
-        codebook=Gradient(transform=RunningAffine()),
+        update=Gradient(transform=RunningAffine()),
         penalties=(CodebookLoss(), Commitment(0.25)),
     )
 
@@ -143,7 +143,7 @@ def simvq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantize
         features,
         codebook_size,
         dim=dim,
-        codebook=Frozen(init=Normal(), transform=Linear()),
+        update=Frozen(init=Normal(), transform=Linear()),
         penalties=(CodebookLoss(), Commitment(0.25)),
     )
 
@@ -155,7 +155,7 @@ def rotation_vq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQu
     worse loss for plain Euclidean codes (0.115 to 0.122).
     When: you follow that paper. Elsewhere (arXiv:2509.26469) it is behind straight-through.
     """
-    return VectorQuantizer(features, codebook_size, dim=dim, codebook=EMA(decay=0.8), estimator=Rotation())
+    return VectorQuantizer(features, codebook_size, dim=dim, update=EMA(decay=0.8), estimator=Rotation())
 
 
 def diveq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
@@ -166,7 +166,7 @@ def diveq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantize
     When: you do not want to weigh a codebook loss.
     """
     return VectorQuantizer(
-        features, codebook_size, dim=dim, codebook=Gradient(), estimator=Directional(), penalties=()
+        features, codebook_size, dim=dim, update=Gradient(), estimator=Directional(), penalties=()
     )
 
 
@@ -180,7 +180,7 @@ def sf_diveq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuant
         features,
         codebook_size,
         dim=dim,
-        codebook=Gradient(revival=None, transform=SpaceFilling()),
+        update=Gradient(revival=None, transform=SpaceFilling()),
         estimator=Directional(noise=0.1),
         penalties=(),
     )
@@ -231,7 +231,7 @@ def wasserstein_vq(features: int, codebook_size: int, *, dim: int = -1) -> Vecto
         features,
         codebook_size,
         dim=dim,
-        codebook=Gradient(),
+        update=Gradient(),
         penalties=(CodebookLoss(), Commitment(0.1), Wasserstein(0.5)),
     )
 
@@ -246,7 +246,7 @@ def learnable_std(features: int, codebook_size: int, *, dim: int = -1) -> Vector
         features,
         codebook_size,
         dim=dim,
-        codebook=Gradient(transform=LearnedSpread()),
+        update=Gradient(transform=LearnedSpread()),
         penalties=(CodebookLoss(), Commitment(0.25), UnitAlpha()),
     )
 
@@ -264,7 +264,7 @@ def learnable_gamma(
         features,
         codebook_size,
         dim=dim,
-        codebook=Gradient(transform=shift),
+        update=Gradient(transform=shift),
         penalties=(CodebookLoss(), Commitment(0.25)),
     )
 

@@ -25,13 +25,13 @@ def check_pairs(rule: Update, estimator: Estimator, penalties: Sequence[Penalty]
 
 
 def check_stages(quantizers: Iterable[nn.Module]) -> None:
-    """Raise for parts of a stack whose gradient is that of one look-up: the stack passes one, around the whole sum."""
+    """Raise for parts of a stack whose gradient is that of one lookup: the stack passes one, around the whole sum."""
     for module in (module for quantizer in quantizers for module in quantizer.modules()):
         estimator = getattr(module, "estimator", None)
-        if isinstance(estimator, Estimator) and estimator.alone:
+        if isinstance(estimator, Estimator) and estimator.single_lookup_only:
             raise CodewordError.of(
                 "stages whose estimator can be applied once, to the sum of their codes",
-                f"{estimator}, whose gradient is that of a single look-up",
+                f"{estimator}, whose gradient is that of a single lookup",
                 "pass StraightThrough(), Rotation(), or Sampled() to draw codes; StraightThrough(sync=1.0) where the "
                 "output is to train the codes",
             )
@@ -48,18 +48,18 @@ def _check_that_gradients_come(name: str, estimator: Estimator, penalties: Seque
 
 
 def _check_that_gradients_arrive(name: str, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
-    if estimator.wasted_without:
+    if estimator.requires_gradient_codes:
         raise CodewordError.of(
             f"codes that learn by gradient with {estimator}",
             f"{name}, whose codes take none",
-            "pass codebook=Gradient(), or StraightThrough()",
+            "pass update=Gradient(), or StraightThrough()",
         )
     for penalty in penalties:
         if penalty.trains_codes and not penalty.trains_rows:
             raise CodewordError.of(
                 f"codes that learn by gradient with {penalty}",
                 f"{name}, whose codes take none",
-                f"leave {type(penalty).__name__} out, or pass codebook=Gradient()",
+                f"leave {type(penalty).__name__} out, or pass update=Gradient()",
             )
 
 

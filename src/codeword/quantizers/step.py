@@ -104,7 +104,12 @@ def _fold_in(key: Key | None, number: int) -> Key:
 def _apart(learners: Sequence[Sequence[Learner]], statistics: Sequence[Statistics]) -> Waiting:
     """The statistics of each learner by itself."""
     return [
-        (learner, Statistics(own.total, *(part if part is None else part[number : number + 1] for part in own[1:4]), own[4]))
+        (
+            learner,
+            Statistics(
+                own.total, *(part if part is None else part[number : number + 1] for part in own[1:4]), own[4]
+            ),
+        )
         for group, own in zip(learners, statistics, strict=True)
         for number, learner in enumerate(group)
     ]
@@ -114,7 +119,12 @@ def _merged(old: Waiting, new: Waiting, step: Step) -> Waiting:
     """Those of earlier forwards and of a new one, as those of one batch."""
     earlier = {id(learner): own for learner, own in old}
     merged = [
-        (learner, _merge(earlier.pop(id(learner)), own, _fold_in(step.key, number)) if id(learner) in earlier else own)
+        (
+            learner,
+            _merge(earlier.pop(id(learner)), own, _fold_in(step.key, number))
+            if id(learner) in earlier
+            else own,
+        )
         for number, (learner, own) in enumerate(new)
     ]
     return merged + [(learner, own) for learner, own in old if id(learner) in earlier]
@@ -138,7 +148,11 @@ def _exchanged(statistics: Sequence[Statistics]) -> list[Statistics]:
     leaves: list[Tensor] = []
     for own in statistics:
         high, low = own.counts >> 12, own.counts & 4095
-        leaves += [high.to(torch.float32), low.to(torch.float32), *(part for part in own[2:] if part is not None)]
+        leaves += [
+            high.to(torch.float32),
+            low.to(torch.float32),
+            *(part for part in own[2:] if part is not None),
+        ]
     summed = distributed.sum_(torch.cat([leaf.reshape(-1) for leaf in leaves]))
     pieces = iter(
         piece.view(leaf.shape).to(leaf.dtype)
@@ -147,5 +161,7 @@ def _exchanged(statistics: Sequence[Statistics]) -> list[Statistics]:
     exchanged = []
     for own in statistics:
         counts = (next(pieces).long() << 12) + next(pieces).long()
-        exchanged.append(Statistics(own.total, counts, *(part if part is None else next(pieces) for part in own[2:])))
+        exchanged.append(
+            Statistics(own.total, counts, *(part if part is None else next(pieces) for part in own[2:]))
+        )
     return exchanged

@@ -80,7 +80,9 @@ class VectorQuantizer(OfCodebook):
         check_pairs(update, estimator, penalties)
         self.codebook_size = codebook_size
         self.rng = Rng(device)
-        self.codebook = Codebook(codebook_size, self.code_features, update, metric, device=device, dtype=dtype)
+        self.codebook = Codebook(
+            codebook_size, self.code_features, update, metric, device=device, dtype=dtype
+        )
         self.estimator = estimator
         self.penalties = tuple(penalties)
         self.sync = update.sync

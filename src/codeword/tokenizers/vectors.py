@@ -166,7 +166,7 @@ def _check(quantizer: Quantizer, size: int, width: int, blocks: int, beam: int) 
     for name, (value, lowest) in least.items():
         if value < lowest:
             raise CodewordError.of(f"{name} of at least {lowest}", f"{value}", f"raise {name}")
-    if beam > 1 and "beam" not in quantizer.choices:
+    if beam > 1 and "beam" not in quantizer.call_options:
         raise CodewordError.of("a quantizer with a beam", quantizer.spec, "pass a residual one, or beam=1")
     if not blocks and size != quantizer.features:
         expected = f"a quantizer of {size} features where there is no network"

@@ -63,7 +63,7 @@ class DAC(Library):
             len(only(state, f"{prefix}out_proj.bias")),
             size,
             code_features=width,
-            codebook=Gradient(),
+            update=Gradient(),
             metric=Cosine(),
             penalties=(Commitment(0.25), CodebookLoss(1.0)),
         )

@@ -57,7 +57,7 @@ class EnCodec(Library):
         wide = state.get(f"layers.{stage}.project_in.weight")
         features = width if wide is None else wide.shape[1]
         narrow = None if wide is None else width
-        return VectorQuantizer(features, size, code_features=narrow, codebook=EMA(decay=self.decay))
+        return VectorQuantizer(features, size, code_features=narrow, update=EMA(decay=self.decay))
 
     def _stage_table(self, stage: VectorQuantizer) -> KeyTable:
         rows = [

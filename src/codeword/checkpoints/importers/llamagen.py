@@ -41,7 +41,7 @@ class LlamaGen(Library):
             features,
             size,
             dim=self.dim,
-            codebook=Gradient(),
+            update=Gradient(),
             metric=Cosine(unit=True) if self.l2_norm else Euclidean(),
             penalties=(Commitment(self.beta), CodebookLoss(1.0)),
         )

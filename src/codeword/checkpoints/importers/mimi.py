@@ -73,7 +73,7 @@ class Mimi(Library):
         stages = []
         for stage in range(count):
             size, width = state[f"layers.{stage}.codebook.embed_sum"].shape
-            stages.append(VectorQuantizer(width, size, codebook=EMA(decay=self.decay)))
+            stages.append(VectorQuantizer(width, size, update=EMA(decay=self.decay)))
         return Residual(stages, features=None if wide is None else len(wide), dim=self.dim)
 
     def table(self, quantizer: Quantizer) -> KeyTable:

@@ -84,14 +84,14 @@ class SemiVQ(Library):
             features,
             size,
             dim=self.dim,
-            codebook=Gradient(init=init, revival=None, transform=self._transform(state)),
+            update=Gradient(init=init, revival=None, transform=self._transform(state)),
             estimator=StraightThrough(sync=self.sync_nu),
             penalties=(Commitment(1 - self.beta), CodebookLoss(self.beta)),
         )
 
     def table(self, quantizer: Quantizer) -> KeyTable:
         assert isinstance(quantizer, VectorQuantizer)
-        rule = quantizer.codebook.rule.transform
+        rule = quantizer.codebook.update.transform
         names = {"": "affine_transform."}
         if isinstance(rule, CodeGamma):
             names = {key: f"gamma_learner.{theirs}" for key, theirs in DEEP.items()}

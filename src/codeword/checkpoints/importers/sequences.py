@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codeword.errors import CodewordError
-from codeword.parts import EMA, Budget, Commitment, MeanEMA
+from codeword.parts import EMA, Commitment, MeanEMA
 from codeword.parts.axes import Update
 from codeword.quantizers import Blockwise, Channelwise, Grouped, Quantizer, Residual, VectorQuantizer
 
@@ -15,9 +15,9 @@ _LAYOUTS = ("timewise", "channelwise", "blockwise")
 def rule_of(budget: bool, decay: float, threshold: float) -> Update:
     """The rule of either generation, with the codes of a step made of those before it."""
     if not budget:
-        return EMA(decay=decay, init=None, revival=None, gathers_first=True)
-    kept_budget = Budget(share=max(threshold, 0.0), decay=decay, at_most=1)
-    return MeanEMA(decay=decay, init=None, revival=kept_budget, gathers_first=True)
+        return EMA(decay=decay, init=None, revival=None)
+    kept_budget = BelowBudget(share=max(threshold, 0.0), decay=decay, at_most=1)
+    return MeanEMA(decay=decay, init=None, revival=kept_budget)
 
 
 def sequence_quantizer(
@@ -50,7 +50,7 @@ def sequence_quantizer(
     width = {"timewise": channels // groups, "channelwise": split}.get(layout, channels // groups * split)
 
     def one() -> VectorQuantizer:
-        return VectorQuantizer(width, codebook_size, codebook=rule, penalties=(Commitment(1.0),))
+        return VectorQuantizer(width, codebook_size, update=rule, penalties=(Commitment(1.0),))
 
     def stack(dim: int = -1) -> Residual:
         parts = [one()] * stages if shared else [one() for _ in range(stages)]

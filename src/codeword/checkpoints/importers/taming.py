@@ -41,7 +41,7 @@ class Taming(Library):
             features,
             size,
             dim=self.dim,
-            codebook=Gradient(),
+            update=Gradient(),
             penalties=(Commitment(commitment), CodebookLoss(codes)),
         )
 

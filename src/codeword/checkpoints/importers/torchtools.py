@@ -45,7 +45,7 @@ class TorchTools(Library):
             features,
             size,
             dim=self.dim,
-            codebook=rule_of(ema, self.ema_decay),
+            update=rule_of(ema, self.ema_decay),
             penalties=() if ema else (CodebookLoss(), Commitment(1.0)),
         )
 
@@ -57,7 +57,7 @@ def rule_of(ema: bool, decay: float, init: Init | None = None) -> Update:
     """How its codes learn."""
     if not ema:
         return Gradient(init=init, revival=None)
-    return SmoothedEMA(decay=decay, init=init, revival=None, gathers_first=True)
+    return SmoothedEMA(decay=decay, init=init, revival=None)
 
 
 def table_of(quantizer: Quantizer) -> KeyTable:
@@ -66,7 +66,7 @@ def table_of(quantizer: Quantizer) -> KeyTable:
         return _levels_table(quantizer)
     assert isinstance(quantizer, VectorQuantizer)
     book = quantizer.codebook
-    if book.rule.by_gradient:
+    if book.update.by_gradient:
         rows = [renamed("codebook.weight", "codes")]
     else:
         rows = [joined(_EMA, ("codes", "counts", "sums"), _begun, lambda *tensors: tensors)]

@@ -107,7 +107,7 @@ class VectorQuantizePytorch(Library):
             size,
             dim=dim,
             code_features=width,
-            codebook=EMA(decay=self.decay),
+            update=EMA(decay=self.decay),
             metric=Cosine(unit=True) if self.cosine else Euclidean(),
             penalties=(Commitment(1.0),),
         )
@@ -119,7 +119,7 @@ def _simvq(state: State, prefix: str, dim: int) -> VectorQuantizer:
         features,
         size,
         dim=dim,
-        codebook=Frozen(init=None, transform=Linear(matched=False)),
+        update=Frozen(init=None, transform=Linear(matched=False)),
         estimator=Rotation(),
         penalties=(Commitment(0.25), CodebookLoss(1.0)),
     )

@@ -109,7 +109,7 @@ def _group_keys(grouped: Grouped) -> KeyTable:
 def _book_keys(quantizers: Sequence[VectorQuantizer], prefixes: Sequence[str]) -> KeyTable:
     """Codebooks that are slices (heads) of one codebook there."""
     first = quantizers[0].codebook
-    if isinstance(first.rule, Frozen) and first.transform is not None:
+    if isinstance(first.update, Frozen) and first.transform is not None:
         rows = [row.under("", prefixes[0]) for row in _simvq_rows()]
     else:
         rows = [_sliced(row, prefixes).under("_codebook.", "") for row in _codebook_rows(quantizers[0])]

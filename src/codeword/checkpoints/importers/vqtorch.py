@@ -117,7 +117,7 @@ class VQTorch(Library):
             width,
             size,
             dim=dim,
-            codebook=Gradient(init=begun, revival=None, transform=self._transform(state)),
+            update=Gradient(init=begun, revival=None, transform=self._transform(state)),
             metric=self._metric(),
             estimator=StraightThrough(sync=self.sync_nu),
             penalties=(Commitment(1 - self.beta), CodebookLoss(self.beta)),
@@ -188,7 +188,7 @@ def books_table(
             (lambda t: same(t.squeeze(-1)), lambda *t: t[0].unsqueeze(-1)) if flat else (same, _first)
         )
         rows.append(joined([theirs], natives(f"transform.{key}"), read, write))
-    if first.rule.init is None:
+    if first.update.init is None:
         rows += [made(key, lambda: torch.tensor(True)) for key in natives("initialized")]
     else:
         rows.append(

@@ -62,7 +62,10 @@ class Gumbel(Estimator):
 
     def surrogate(self, lookup: Lookup) -> Tensor:
         codes, metric = lookup.codes(), lookup.metric
-        return self.relaxed(lookup.rows, codes, metric, metric.output(codes), lookup.valid, lookup.key) + lookup.q
+        return (
+            self.relaxed(lookup.rows, codes, metric, metric.output(codes), lookup.valid, lookup.key)
+            + lookup.q
+        )
 
     def relaxed(
         self, rows: Tensor, codes: Tensor, metric: Metric, outputs: Tensor, valid: Valid, key: Key

@@ -32,7 +32,10 @@ class Composite(Quantizer):
         dtype: of the projections.
     """
 
-    own_options: ClassVar[tuple[str, ...]] = ("shared", "code_features")  # in a spec; others are its components'
+    own_options: ClassVar[tuple[str, ...]] = (
+        "shared",
+        "code_features",
+    )  # in a spec; others are its components'
 
     @classmethod
     def component_features(cls, features: int, count: int) -> int:

@@ -133,7 +133,9 @@ class Multiscale(Successive):
     def _project(self, layer: nn.Linear | None, rows: Tensor) -> Tensor:
         if layer is None:
             return rows
-        return super()._project(layer, rows.view(rows.shape[0], self.tokens[-1], layer.in_features)).flatten(1)
+        return (
+            super()._project(layer, rows.view(rows.shape[0], self.tokens[-1], layer.in_features)).flatten(1)
+        )
 
     # The hooks --------------------------------------------------------------------------------------------------
 

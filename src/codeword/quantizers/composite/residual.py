@@ -85,7 +85,9 @@ class Residual(Successive):
         """
         check_size("stages", stages)
         own = {name: options.pop(name) for name in cls.own_options if name in options}
-        return cls([VectorQuantizer(features, codebook_size, **options) for _ in range(stages)], dim=dim, **own)
+        return cls(
+            [VectorQuantizer(features, codebook_size, **options) for _ in range(stages)], dim=dim, **own
+        )
 
     def __init__(
         self,
@@ -152,7 +154,9 @@ class Residual(Successive):
             return super()._assign(rows, step)
         if step.training:
             raise CodewordError.of(
-                "no beam in forward in training", f"beam={step.beam}", "search with beams in encode, or in eval"
+                "no beam in forward in training",
+                f"beam={step.beam}",
+                "search with beams in encode, or in eval",
             )
         children = self.components[: self._used(step)]
         indices = beam_search(rows, [codes_of(child) for child in children], step.beam)

@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional import replace_gradient
 from codeword.quantizers.assignment import Assignment, Step
-from codeword.quantizers.composite.base import Composite, are_alike, mean_losses
+from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
 __all__ = ["Successive", "broadcast_to"]

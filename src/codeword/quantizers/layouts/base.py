@@ -112,7 +112,9 @@ class Layout(Quantizer):
         """The indices alone; as `Quantizer.encode`."""
         padded, piece_mask = self._cut(x, mask, stages=stages, scales=scales, beam=beam)
         pieces = self.pieces(padded)
-        return self.arrange(self.quantizer.encode(pieces, piece_mask, stages=stages, scales=scales, beam=beam))
+        return self.arrange(
+            self.quantizer.encode(pieces, piece_mask, stages=stages, scales=scales, beam=beam)
+        )
 
     def decode(
         self,

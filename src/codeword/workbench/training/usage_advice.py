@@ -57,7 +57,7 @@ def advise(quantizer: Quantizer) -> str:
 
     Examples:
         >>> from codeword import from_spec
-        >>> advise(from_spec("vq64,codebook=ema(revival=none)", features=4))
+        >>> advise(from_spec("vq64,update=ema(revival=none)", features=4))
         'leave out revival=none, so that dead codes move to where vectors are'
     """
     if isinstance(quantizer, Composite):
@@ -75,11 +75,11 @@ def advise(quantizer: Quantizer) -> str:
 
 
 def _of_codebook(quantizer: VectorQuantizer) -> str:
-    rule = quantizer.codebook.rule
+    rule = quantizer.codebook.update
     if isinstance(rule, Frozen):
-        return "leave out codebook=frozen, so that the codes learn"
+        return "leave out update=frozen, so that the codes learn"
     if rule.revival is None:
         return "leave out revival=none, so that dead codes move to where vectors are"
     if rule.by_gradient:
-        return "codebook=ema, whose codes follow the vectors, or a higher --learning-rate"
+        return "update=ema, whose codes follow the vectors, or a higher --learning-rate"
     return "a lower --learning-rate, or fewer codes"
