@@ -26,7 +26,9 @@ __all__ = ["ROWS", "TABLE", "TORCH", "count", "measure", "read"]
 
 ROWS = 256
 TABLE = Path(__file__).with_name("operators.json")
-TORCH = torch.__version__.split("+")[0].rpartition(".")[0]  # another torch may run others under the same calls
+TORCH = torch.__version__.split("+")[0].rpartition(".")[
+    0
+]  # another torch may run others under the same calls
 
 # What makes views or allocates runs no work of its own.
 FREE = {
