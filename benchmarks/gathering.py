@@ -54,11 +54,11 @@ def mixing() -> Tensor:
 
 
 def one(rule: EMA) -> Quantizer:
-    return VectorQuantizer(FEATURES, 64, codebook=rule)
+    return VectorQuantizer(FEATURES, 64, update=rule)
 
 
 def eight(rule: EMA, *, stagewise: bool = False) -> Quantizer:
-    parts = [VectorQuantizer(FEATURES, 64, codebook=rule) for _ in range(8)]
+    parts = [VectorQuantizer(FEATURES, 64, update=rule) for _ in range(8)]
     return Residual(parts, stagewise=stagewise)
 
 

@@ -19,7 +19,7 @@ from codeword.tokenizers import ImageTokenizer
 
 
 def make(width: int = 8) -> ImageTokenizer:
-    quantizer = codeword.from_spec("vq16,codebook=ema(decay=0.9)", features=4, dim=1)
+    quantizer = codeword.from_spec("vq16,update=ema(decay=0.9)", features=4, dim=1)
     return ImageTokenizer(quantizer, width=width, stride=4, blocks=1)
 
 
@@ -52,7 +52,7 @@ def test_any_tool_reads_the_weights(tmp_path: Path, trained: ImageTokenizer) -> 
     assert torch.equal(tensors["quantizer.codebook.codes"], trained.quantizer.codebook.codes)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["type"] == "ImageTokenizer"
-    assert config["quantizer"].startswith("vq16,code_features=none,codebook=ema(decay=0.9,init=kmeans(")
+    assert config["quantizer"].startswith("vq16,code_features=none,update=ema(decay=0.9,init=kmeans(")
 
 
 def test_the_digest_sees_weights_and_config(trained: ImageTokenizer) -> None:

@@ -22,8 +22,8 @@ from codeword.tokens import read_tokens
 
 GOLDEN = Path(__file__).parent / "golden"
 TOKENIZERS = {
-    "version-1": "vq16,codebook=ema(decay=0.9)",
-    "version-2": "rvq2x8,codebook=ema(decay=0.9),dropout=0.5",
+    "version-1": "vq16,update=ema(decay=0.9)",
+    "version-2": "rvq2x8,update=ema(decay=0.9),dropout=0.5",
 }
 
 
@@ -37,7 +37,7 @@ def test_a_tokenizer(name: str) -> None:
     folder = GOLDEN / name
     model = checkpoints.load(folder)
     quantizer = codeword.from_spec(
-        TOKENIZERS[name].replace("rvq2x8,codebook=ema(decay=0.9)", "rvq2x(vq8,codebook=ema(decay=0.9))"),
+        TOKENIZERS[name].replace("rvq2x8,update=ema(decay=0.9)", "rvq2x(vq8,update=ema(decay=0.9))"),
         features=4,
         dim=1,
     )

@@ -393,7 +393,7 @@ def test_a_table_names_what_it_drops_and_what_it_does_not_know() -> None:
 
 
 def test_what_is_given_back_is_live() -> None:
-    quantizer = Residual([VectorQuantizer(WIDE, CODES, codebook=EMA()) for _ in range(2)], dim=1)
+    quantizer = Residual([VectorQuantizer(WIDE, CODES, update=EMA()) for _ in range(2)], dim=1)
     back = convert_back(quantizer, library="encodec")
     quantizer.quantizers[0].codebook.codes[0, 0] = 7.0
     assert back["layers.0._codebook.embed"][0, 0] == 7.0

@@ -99,8 +99,8 @@ def test_what_has_no_spec_cannot_be_saved(tmp_path: Path) -> None:
     [
         ("vq32", r"differs in quantizer \(vq16 there, vq32 here\)"),
         (
-            "vq16,codebook=ema(decay=0.9)",
-            r"differs in quantizer \(codebook=ema\(decay=none.* there, codebook=ema\(decay=0.9",
+            "vq16,update=ema(decay=0.9)",
+            r"differs in quantizer \(update=ema\(decay=none.* there, update=ema\(decay=0.9",
         ),
         ("rvq2x16", r"differs in quantizer \(vq16.* there, rvq2x\(vq16"),
     ],

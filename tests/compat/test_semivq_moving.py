@@ -60,7 +60,7 @@ def test_the_parts_that_the_page_recommends_go_together() -> None:
     for transform in (codeword.LearnedSpread(), codeword.RunningAffine()):
         rule = codeword.Gradient(transform=transform)
         penalty = (codeword.UnitAlpha(),) if isinstance(transform, codeword.LearnedSpread) else ()
-        codeword.VectorQuantizer(8, 16, codebook=rule, penalties=(*both, *penalty))(torch.randn(50, 8))
+        codeword.VectorQuantizer(8, 16, update=rule, penalties=(*both, *penalty))(torch.randn(50, 8))
 
 
 class AutoEncoder(nn.Module):

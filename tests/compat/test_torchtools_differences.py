@@ -204,7 +204,7 @@ def test_a_state_becomes_a_quantizer_and_comes_back(ema_loss):
     assert isinstance(quantizer, codeword.VectorQuantizer)
     layer = documented.VectorQuantize(8, 16, ema_decay=0.9, ema_loss=ema_loss)
     layer.load_state_dict(state)
-    assert quantizer.codebook.rule == layer.quantizer.codebook.rule
+    assert quantizer.codebook.update == layer.quantizer.codebook.update
     x = torch.randn(5, 8)
     assert torch.equal(quantizer(x).quantized, layer.eval()(x)[0])
     back = convert_back(quantizer, library="torchtools")

@@ -290,8 +290,8 @@ def test_what_is_not_honoured_is_refused_by_name(build: Callable[[], object], na
 @pytest.mark.parametrize(
     ("options", "part", "expected"),
     [
-        ({"kmeans_init": True, "kmeans_iters": 4}, "codebook.rule.init.steps", 4),
-        ({"threshold_ema_dead_code": 2}, "codebook.rule.revival.count", 2),
+        ({"kmeans_init": True, "kmeans_iters": 4}, "codebook.update.init.steps", 4),
+        ({"threshold_ema_dead_code": 2}, "codebook.update.revival.count", 2),
         ({"threshold_ema_dead_code": 2}, "codebook.candidates.shape", (16, 8)),
         ({"sync_codebook": False}, "sync", False),
         ({"sync_codebook": True}, "sync", True),

@@ -264,9 +264,9 @@ def test_a_shared_codebook_learns_once_from_all_stages() -> None:
     options = {"dim": 8, "num_quantizers": 3, "codebook_size": 8, "shared_codebook": True}
     theirs, ours = twins("ResidualVQ", rows(0), **options)
     book = ours.quantizer.distinct[0].codebook
-    before = book.counts.clone()
+    before = book.cluster_size.clone()
     hits = ours(rows(1))[1].flatten().bincount(minlength=8)
-    torch.testing.assert_close(book.counts, RATE * before + (1 - RATE) * hits)
+    torch.testing.assert_close(book.cluster_size, RATE * before + (1 - RATE) * hits)
     theirs(rows(1))
     forgotten = theirs.layers[0]._codebook.cluster_size.sum()
     torch.testing.assert_close(forgotten, RATE**3 * before.sum() + 800 * (1 - RATE**3))

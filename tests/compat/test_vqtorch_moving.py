@@ -94,8 +94,8 @@ def test_the_norms_are_modules_in_front() -> None:
     }
     for name, front in fronts.items():
         layer = vqtorch.VectorQuant(32, 16, norm=name)
-        new = codeword.VectorQuantizer(32, 16, dim=1, codebook=codeword.Frozen(init=None))
-        new.codebook.start_from_(layer.codebook.weight.detach())
+        new = codeword.VectorQuantizer(32, 16, dim=1, update=codeword.Frozen(init=None))
+        new.codebook.init_from_(layer.codebook.weight.detach())
         torch.testing.assert_close(new(front(x)).quantized, layer(x)[0])
     torch.testing.assert_close(fronts["l2c"](x), max_norm(x, dim=1))
 

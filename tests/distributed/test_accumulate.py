@@ -9,7 +9,7 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import codeword
-from codeword import EMA, Relative, VectorQuantizer
+from codeword import EMA, BelowShare, VectorQuantizer
 from codeword.parts import Gumbel, Sampled, Stale
 from promises.cases import CASES, Case
 from ranks import RANKS
@@ -57,7 +57,7 @@ def test_micro_batches_equal_the_big_batch(case):
 
 def test_many_steps_equal_those_of_big_batches():
     torch.manual_seed(0)
-    whole = VectorQuantizer(6, 11, codebook=EMA(revival=None))
+    whole = VectorQuantizer(6, 11, update=EMA(revival=None))
     whole(torch.randn(90, 6))
     parts = copy.deepcopy(whole)
     for step in range(20):
@@ -91,7 +91,7 @@ def test_indices_decode_to_the_output_until_the_last_forward():
 
 def test_candidates_come_from_all_micro_batches():
     torch.manual_seed(0)
-    vq = VectorQuantizer(1, 64, codebook=EMA(revival=Relative(0.5, at_most=64)))
+    vq = VectorQuantizer(1, 64, update=EMA(revival=BelowShare(0.5, at_most=64)))
     vq(torch.randn(200, 1))
     for sizes, shares in (((100, 100, 100), (1 / 3, 1 / 3, 1 / 3)), ((30, 0, 270), (0.1, 0.0, 0.9))):
         found = torch.zeros(3)
@@ -117,7 +117,7 @@ def test_rows_of_later_micro_batches_draw_as_in_the_big_batch(estimator):
 
 
 def test_backward_runs_for_each_micro_batch():
-    vq = VectorQuantizer(6, 11, estimator=Gumbel(), codebook=EMA(revival=Stale(1)))
+    vq = VectorQuantizer(6, 11, estimator=Gumbel(), update=EMA(revival=Stale(1)))
     encoder = torch.nn.Linear(6, 6)
     for number in range(4):
         with codeword.accumulate(vq, enabled=number % 2 == 0):

@@ -75,11 +75,11 @@ def accumulate(rank: int, name: str, static: bool) -> tuple[dict[str, torch.Tens
 
 def train_locally(rank: int) -> torch.Tensor:
     model = Model("vq")
-    model.vq = codeword.VectorQuantizer(6, 11, codebook=codeword.EMA(sync=False))
+    model.vq = codeword.VectorQuantizer(6, 11, update=codeword.EMA(sync=False))
     wrapped = nn.parallel.DistributedDataParallel(model, **{BROADCAST: False})
     for step in range(STEPS):
         wrapped(batch(step).split([20, 1, 7, 20])[rank]).backward()
-    return torch.stack([model.vq.codebook.hits.sum().float(), model.vq.codebook.codes.sum()])
+    return torch.stack([model.vq.codebook.usage_count.sum().float(), model.vq.codebook.codes.sum()])
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ BOTH = (Commitment(), CodebookLoss())
 DIFFERENT: dict[str, tuple[Any, Any]] = {
     "sizes": (lambda: VectorQuantizer(FEATURES, 16), lambda: VectorQuantizer(FEATURES, 17)),
     "decays": (
-        lambda: VectorQuantizer(FEATURES, 16, codebook=EMA(0.9)),
-        lambda: VectorQuantizer(FEATURES, 16, codebook=EMA(0.8)),
+        lambda: VectorQuantizer(FEATURES, 16, update=EMA(0.9)),
+        lambda: VectorQuantizer(FEATURES, 16, update=EMA(0.8)),
     ),
     "stages": (
         lambda: codeword.from_spec("rvq3x8", features=FEATURES),
@@ -35,13 +35,13 @@ DIFFERENT: dict[str, tuple[Any, Any]] = {
     "precision": (lambda: VectorQuantizer(FEATURES, 16), lambda: VectorQuantizer(FEATURES, 16).double()),
 }
 LOCAL = {
-    "ema": lambda: VectorQuantizer(FEATURES, 8, codebook=EMA(sync=False)),
-    "gradient": lambda: VectorQuantizer(FEATURES, 8, codebook=Gradient(sync=False), penalties=BOTH),
-    "frozen": lambda: VectorQuantizer(FEATURES, 8, codebook=Frozen(sync=False)),
-    "residual": lambda: Residual([VectorQuantizer(FEATURES, 8, codebook=EMA(sync=False)) for _ in range(2)]),
-    "grouped": lambda: codeword.from_spec("gvq2x(vq8,codebook=ema(sync=false))", features=FEATURES),
+    "ema": lambda: VectorQuantizer(FEATURES, 8, update=EMA(sync=False)),
+    "gradient": lambda: VectorQuantizer(FEATURES, 8, update=Gradient(sync=False), penalties=BOTH),
+    "frozen": lambda: VectorQuantizer(FEATURES, 8, update=Frozen(sync=False)),
+    "residual": lambda: Residual([VectorQuantizer(FEATURES, 8, update=EMA(sync=False)) for _ in range(2)]),
+    "grouped": lambda: codeword.from_spec("gvq2x(vq8,update=ema(sync=false))", features=FEATURES),
     "shared": lambda: codeword.from_spec(
-        "rvq2x(vq8,codebook=ema(sync=false)),shared=true", features=FEATURES
+        "rvq2x(vq8,update=ema(sync=false)),shared=true", features=FEATURES
     ),
 }
 
@@ -49,7 +49,7 @@ LOCAL = {
 def trained(quantizer: Any) -> Any:
     for module in quantizer.modules():
         if isinstance(module, codeword.parts.Codebook):
-            module.start_from_(torch.randn_like(module.codes))
+            module.init_from_(torch.randn_like(module.codes))
     return quantizer
 
 

@@ -101,7 +101,7 @@ def test_a_code_far_away_does_not_blur_the_others(size):
     codes = 7 + torch.randn(size, 8, generator=draw)
     codes[2] = 1e5
     codes[3] = torch.inf
-    vq.codebook.start_from_(codes)
+    vq.codebook.init_from_(codes)
     x = 7 + torch.randn(2000, 8, generator=draw)
     (found,) = session_of(export.onnx_model(vq.eval())).run(None, {"vectors": x.numpy()})
     distances = ((x.double()[:, None] - codes.double()) ** 2).sum(-1).nan_to_num(posinf=1e300).numpy()

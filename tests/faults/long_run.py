@@ -69,9 +69,9 @@ def run(steps: int) -> dict[str, object]:
 
 def consistency(codebook: torch.nn.Module) -> float:
     """How far the codes are from their sums over their counts, relative to the codes."""
-    means = codebook.sums / codebook.counts[:, None]
+    means = codebook.sums / codebook.cluster_size[:, None]
     gap = (means - codebook.codes).abs().max() / codebook.codes.abs().max()
-    assert bool((codebook.counts >= 0).all())
+    assert bool((codebook.cluster_size >= 0).all())
     return float(gap)
 
 

@@ -102,7 +102,7 @@ def spec(draw: Random, folder: Path) -> None:
         "rvq3x7,shared=true",
         "fsq5-4-3-2-2-2",
         "gvq2x(rvq3x5)",
-        "vq11,codebook=ema(decay=0.9,init=kmeans(2))",
+        "vq11,update=ema(decay=0.9,init=kmeans(2))",
     )
     with torch.device("meta"):
         codeword.from_spec(text_changed(draw.choice(texts), draw), features=6)

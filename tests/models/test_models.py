@@ -108,11 +108,11 @@ def test_frozen_codebooks_only_count(options):
     freeze(model)
     books = find_codebooks(model).values()
     before = [book.searched().detach().clone() for book in books]
-    counted = [int(book.hits.sum()) for book in books]
+    counted = [int(book.usage_count.sum()) for book in books]
     for step in range(3):
         (model(x(step)).quantized.sum()).backward()
     assert all(torch.equal(book.searched(), old) for book, old in zip(books, before, strict=True))
-    assert all(int(book.hits.sum()) == n + 3 * 64 for book, n in zip(books, counted, strict=True))
+    assert all(int(book.usage_count.sum()) == n + 3 * 64 for book, n in zip(books, counted, strict=True))
     assert all(parameter.grad is None for parameter in codebook_parameters(model))
     freeze(model, False)
     assert all(parameter.requires_grad for parameter in codebook_parameters(model))
@@ -170,7 +170,7 @@ def test_parameter_groups():
 
 def test_moments_of_revived_codes_are_reset():
     torch.manual_seed(0)
-    vq = VectorQuantizer(4, 48, codebook=Gradient(revival=Stale(1, at_most=5)), penalties=(CodebookLoss(),))
+    vq = VectorQuantizer(4, 48, update=Gradient(revival=Stale(1, at_most=5)), penalties=(CodebookLoss(),))
     optimizer = torch.optim.Adam(vq.parameters(), 0.1)
     moves = 0
     for step in range(8):
@@ -204,7 +204,7 @@ def test_resize(options, size):
         error = [float((q.eval()(rows).quantized - rows).square().mean().detach()) for q in (vq, new)]
         assert error[1] <= error[0] * 1.001
     else:
-        best = vq.codebook.hits.argsort(descending=True, stable=True)[:size].sort().values
+        best = vq.codebook.usage_count.argsort(descending=True, stable=True)[:size].sort().values
         assert torch.equal(codes, old_codes[best])
     for _ in range(3):
         new.train()(rows)
@@ -212,7 +212,7 @@ def test_resize(options, size):
 
 
 def test_resize_refuses_a_transform_of_that_size():
-    vq = VectorQuantizer(4, 8, codebook=Frozen(transform=Gamma()), penalties=(CodebookLoss(),))
+    vq = VectorQuantizer(4, 8, update=Frozen(transform=Gamma()), penalties=(CodebookLoss(),))
     with pytest.raises(codeword.CodewordError, match="does not depend on the number of codes"):
         resize(vq, 9)
 
@@ -220,7 +220,7 @@ def test_resize_refuses_a_transform_of_that_size():
 def test_warm_up_is_kmeans_on_all_batches():
     torch.manual_seed(0)
     batches = [x(step) for step in range(6)]
-    model = Encoder(VectorQuantizer(4, 8, codebook=EMA(init=Sample())))
+    model = Encoder(VectorQuantizer(4, 8, update=EMA(init=Sample())))
     before = copy.deepcopy(model.state_dict())
     model.linear.train()
     model.norm.eval()
@@ -235,7 +235,7 @@ def test_warm_up_is_kmeans_on_all_batches():
     for key, value in model.state_dict().items():
         if not key.startswith("vq."):
             assert torch.equal(value, before[key])
-    assert int(model.vq.codebook.hits.sum()) == 0
+    assert int(model.vq.codebook.usage_count.sum()) == 0
 
 
 def test_warm_up_fills_stages_in_order_and_restores_modes():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from codeword import EMA, Budget, MeanEMA, VectorQuantizer
+from codeword import EMA, BelowBudget, MeanEMA, VectorQuantizer
 
 
 def test_codes_move_a_fixed_part_of_the_way_to_the_mean():

@@ -8,7 +8,7 @@ import torch
 
 from codeword import EMA, BelowShare, VectorQuantizer
 from codeword.functional import Draws
-from codeword.parts import Below, Budget, CodebookLoss, Gradient, InPlaceAdam, InPlaceSGD, Split, Stale
+from codeword.parts import BelowCount, BelowBudget, CodebookLoss, Gradient, InPlaceAdam, InPlaceSGD, Split, Stale
 
 DRAWS = Draws(torch.tensor(1), torch.tensor(2))
 REVIVALS = [BelowShare(), Stale(2, at_most=6), BelowCount(0.1), BelowBudget(0.05, 0.9), Split()]

@@ -10,8 +10,8 @@ from codeword import CodewordError, VectorQuantizer
 from codeword.parts import (
     EMA,
     Affine,
-    Below,
-    Budget,
+    BelowCount,
+    BelowBudget,
     CodebookLoss,
     CodeGamma,
     Commitment,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from codeword import EMA, Quantizer, VectorQuantizer
 from codeword.parts import (
     Affine,
-    Below,
-    Budget,
+    BelowCount,
+    BelowBudget,
     CodebookLoss,
     CodeGamma,
     Commitment,
@@ -62,7 +62,6 @@ PARTS_CASES: dict[str, Callable[[], Quantizer]] = {
     "cosine-norm": vq(metric=Cosine(unit=True, keep_norm=True)),
     "dot": vq(metric=Dot()),
     "smoothed": vq(update=EMA(smoothing=1e-3)),
-    "gathers-first": vq(update=EMA(gathers_first=True)),
     "smoothed-ema": vq(update=SmoothedEMA(patience=1)),
     "mean-ema": vq(31, update=MeanEMA(decay=0.8, revival=BelowBudget(0.5, at_most=4))),
 }

@@ -38,7 +38,7 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("average", [None, 0.9], ids=["last weights", "mean weights"])
-@pytest.mark.parametrize("quantizer", ["vq16", "vq16,codebook=gradient,penalties=(codebook,commitment)"])
+@pytest.mark.parametrize("quantizer", ["vq16", "vq16,update=gradient,penalties=(codebook,commitment)"])
 def test_resuming_gives_the_same_bits(
     tmp_path: Path, config: TrainConfig, pictures: Named, average: float | None, quantizer: str
 ) -> None:

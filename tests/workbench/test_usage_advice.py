@@ -19,8 +19,8 @@ from codeword.workbench.training.train import Progress, Trainer
 from codeword.workbench.training.usage_advice import advise, is_low
 
 Named = list[tuple[str, np.ndarray]]
-COLLAPSES = "vq64,codebook=gradient(init=none,revival=none),penalties=(codebook,commitment)"
-CURED = "vq64,codebook=gradient(init=none),penalties=(codebook,commitment)"
+COLLAPSES = "vq64,update=gradient(init=none,revival=none),penalties=(codebook,commitment)"
+CURED = "vq64,update=gradient(init=none),penalties=(codebook,commitment)"
 
 
 def trainer(folder: Path, config: TrainConfig, pictures: Named, quantizer: str = "") -> Trainer:
@@ -85,10 +85,10 @@ def test_one_starved_stage_is_enough_but_not_one_still_bit() -> None:
     ("spec", "cure"),
     [
         ("vq64", "a lower --learning-rate"),
-        ("vq64,codebook=frozen", "leave out codebook=frozen"),
-        ("vq64,codebook=gradient,penalties=(codebook,commitment)", "codebook=ema"),
-        ("vq64,codebook=ema(revival=none)", "leave out revival=none"),
-        ("rvq(vq64|vq32,codebook=ema(revival=none))", "leave out revival=none"),
+        ("vq64,update=frozen", "leave out update=frozen"),
+        ("vq64,update=gradient,penalties=(codebook,commitment)", "update=ema"),
+        ("vq64,update=ema(revival=none)", "leave out revival=none"),
+        ("rvq(vq64|vq32,update=ema(revival=none))", "leave out revival=none"),
         ("lfq6", "raise temperature=0.01 and entropy=0.1 together"),
         ("gvq2x(bsq2)", "raise temperature=0.01"),
         ("fsq8-5", "fewer levels"),

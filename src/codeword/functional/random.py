@@ -102,25 +102,25 @@ class Key(NamedTuple):
 
         Draw i is floor((i + f_i) total / count), with f_i the fraction of u + i (sqrt(5) - 1) / 2 and one u for the key:
         every position is as likely as any other, and neighbouring stretches share no pattern. All draws of a set are
-        different while there are enough (count <= total); otherwise they are all the positions, some repeatedly.
+        different while there are enough (count <= total). When there are too few, the first `total` draws are all the
+        positions in order, and the rest repeat them.
 
         Args:
             purpose: what the draw is for.
-            total: int64 scalar tensor, below 2^31; 0 gives position 0.
+            total: int64 scalar tensor, below 2^31; 0 is taken as 1.
             count: how many positions a set has, below 2^31.
             sets: how many sets are drawn, each with fractions of its own.
 
         Returns:
-            positions (sets, count) int64 in ascending order, and bool of that shape: False where a draw repeats the
-            one before.
+            positions (sets, count) int64, and (count,) bool: False where a draw repeats.
         """
         bits = 32 - count.bit_length()  # of a fraction: the product below stays within 63 bits
-        device = total.device
-        numbers = torch.arange(sets * (count + 1), dtype=torch.int64, device=device).view(sets, count + 1)
-        starts = torch.arange(-1 << bits, count << bits, 1 << bits, dtype=torch.int64, device=device)
-        fraction = ((numbers * _GOLDEN + self._word(purpose)) & _MASK) >> (32 - bits)
-        positions = (starts + fraction) * total // (count << bits)  # the first is one before the draws
-        return positions[:, 1:], positions[:, 1:] != positions[:, :-1]
+        total = total.clamp_min(1)
+        stretches = total.clamp_max(count)
+        numbers = torch.arange(sets * count, dtype=torch.int64, device=total.device).view(sets, count)
+        fractions = ((numbers * _GOLDEN + self._word(purpose)) & _MASK) >> (32 - bits)
+        places = (numbers[0] << bits) + fractions
+        return places * total // (stretches << bits) % total, numbers[0] < stretches
 
     def _bits(self, purpose: Purpose, numbers: Tensor) -> Tensor:
         """The hashed integer of each number, 0 <= number < 2^32: uniform over 0 <= h < 2^32."""

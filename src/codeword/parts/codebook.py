@@ -20,6 +20,7 @@ from codeword.parts.prepared import PreparedCodes
 __all__ = ["Codebook"]
 
 _HALF = (torch.float16, torch.bfloat16)
+MISSING = 1e30  # in candidates that are none: further out than any row, and finite when ranks add it up
 
 
 class Codebook(Learner):
@@ -247,7 +248,7 @@ class Codebook(Learner):
         counts, sums = segment_sum(learned, indices, size, weights=mask)
         if len(first.candidates):
             positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
-            candidates = torch.where(fresh[..., None], valid.take(rows, positions), torch.nan)
+            candidates = torch.where(fresh[:, None], valid.take(rows, positions), MISSING)
         moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
         return Statistics(valid.total, counts.long(), sums, candidates, moments)
 
@@ -285,7 +286,7 @@ class Codebook(Learner):
         """Let what is remembered of the codes start anew."""
         for name, value in self._fresh_state(self.codes.detach(), cluster_size).items():
             getattr(self, name).copy_(value)
-        self.candidates.fill_(torch.nan)
+        self.candidates.fill_(MISSING)
         self.revives = False
 
     def _fresh_state(self, codes: Tensor, cluster_size: Tensor) -> State:
@@ -317,7 +318,7 @@ class Codebook(Learner):
             value = state_dict.get(prefix + name)
             if value is not None and not value.is_meta:
                 setattr(self, mirror, bool(value))
-        self.revives = self.ready  # candidates that are not of a step are NaN, and replace nothing
+        self.revives = self.ready  # candidates that are not of a step are missing, and replace nothing
 
     def extra_repr(self) -> str:
         return self.kind + (", frozen" if self.frozen else "")
@@ -337,7 +338,7 @@ def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
 
 
 def _replace_(books: Sequence[Codebook], dead: Tensor, places: Tensor) -> None:
-    """For each of G equal codebooks: move the i-th dead code (G, K) to the i-th place (G, R, D), unless it is NaN."""
+    """For each of G equal codebooks: move the i-th dead code (G, K) to the i-th place (G, R, D), unless that is missing."""
     first = books[0]
     number = dead.cumsum(-1) - 1
     at = number.clamp(0, places.shape[1] - 1)
@@ -346,7 +347,7 @@ def _replace_(books: Sequence[Codebook], dead: Tensor, places: Tensor) -> None:
         if len(books) == 1
         else places[torch.arange(len(books), device=at.device)[:, None], at]
     )
-    moved = dead & (number < places.shape[1]) & (found[..., 0] == found[..., 0])
+    moved = dead & (number < places.shape[1]) & (found[..., 0].abs() < MISSING / 2)
     state, codes = _stacked_state(books), stacked([book.codes for book in books])
     if first.transform is not None:
         found = first.transform.inverse(found[0], first.codes)[None]

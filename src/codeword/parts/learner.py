@@ -37,7 +37,7 @@ class Statistics(NamedTuple):
         total: int64 scalar, the valid rows of all ranks.
         counts: (G, K) int64, how many rows chose each code.
         sums: (G, K, D), the sums of these rows; None where the update rule needs none.
-        candidates: (G, R, D), rows that may replace dead codes, NaN where there are too few; None: nothing revives.
+        candidates: (G, R, D), rows that may replace dead codes, far out where there are too few; None: nothing revives.
         moments: flat, what the transform of the codes learns from (G = 1).
     """
 

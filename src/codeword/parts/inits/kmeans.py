@@ -43,5 +43,5 @@ class KMeans(Init):
         size = min(bound, self.rows_per_code * codebook_size)
         positions, fresh = key.strata(Purpose.SAMPLE, valid.total, size)
         sample = valid.collect(rows, positions[0])
-        codes = lloyd(sample, start, steps=self.steps, weights=fresh[0])
+        codes = lloyd(sample, start, steps=self.steps, weights=fresh)
         return torch.where(valid.total < 2 * codebook_size, start, codes)

@@ -29,4 +29,4 @@ class Sample(Init):
         codes = valid.collect(rows, positions[0])
         noise = key.normal(Purpose.NOISE, *codes.shape).to(codes.dtype)
         spread = _SPREAD * codes.std(0, correction=0)
-        return torch.where(fresh[0][:, None], codes, codes + spread * noise)
+        return torch.where(fresh[:, None], codes, codes + spread * noise)
