@@ -127,8 +127,8 @@ class _Tally(NamedTuple):
     """What a Lloyd step needs to know of the rows."""
 
     counts: Tensor  # (..., K)
-    sums: Tensor  # (..., K, D)
-    error: Tensor  # (...), of all rows together
+    sums: Tensor  # (..., K, D), float64: batches may be many
+    error: Tensor  # (...), of all rows together, float64
     donors: Tensor  # (..., R, D), rows at equal steps of the running error: where it is large, many
 
     def joined(self, other: _Tally) -> _Tally:
@@ -150,15 +150,15 @@ def _tally(rows: Tensor, codes: Tensor, weights: Tensor | None) -> _Tally:
         errors = torch.where(weights != 0, errors * weights, 0)
     errors = torch.where(errors.isfinite(), errors, 0)
     donors = _spread(rows.detach().to(sums.dtype), errors, codes.shape[-2])
-    return _Tally(counts, sums, errors.sum(-1), donors)
+    return _Tally(counts, sums.double(), errors.sum(-1, dtype=torch.float64), donors)
 
 
 def _spread(rows: Tensor, errors: Tensor, count: int) -> Tensor:
     """`count` rows (..., count, D), one in the middle of each of `count` equal stretches of error."""
     if rows.shape[-2] == 0:
         return rows.new_zeros((*rows.shape[:-2], count, rows.shape[-1]))
-    running = errors.cumsum(-1)
-    middles = (torch.arange(count, device=rows.device) + 0.5) / count
+    running = errors.cumsum(-1, dtype=torch.float64)
+    middles = (torch.arange(count, dtype=torch.float64, device=rows.device) + 0.5) / count
     place = torch.searchsorted(running, (middles * running[..., -1:]).contiguous(), right=True)
     place = place.clamp_max(rows.shape[-2] - 1)
     return rows.gather(-2, place[..., None].expand(*place.shape, rows.shape[-1]))
@@ -167,7 +167,8 @@ def _spread(rows: Tensor, errors: Tensor, count: int) -> Tensor:
 def _moved(codes: Tensor, tally: _Tally) -> Tensor:
     """Each code at the mean of its rows; those without rows spread over the rows, if these have errors."""
     empty = tally.counts == 0
-    codes = torch.where(empty[..., None], codes, tally.sums / tally.counts[..., None])
+    means = (tally.sums / tally.counts[..., None]).to(codes.dtype)
+    codes = torch.where(empty[..., None], codes, means)
     number, size = empty.cumsum(-1), empty.shape[-1]
     donor = ((2 * number - 1) * size // (2 * number[..., -1:]).clamp_min(1)).clamp(0, size - 1)
     moves = empty & (tally.error > 0)[..., None]
@@ -205,7 +206,7 @@ def _start(batches: Iterable[Tensor], count: int, start: str, seed: int) -> Tens
 
 
 def _keys(shape: torch.Size, seed: int, step: int, device: torch.device) -> Tensor:
-    draws = Draws(torch.tensor(seed, device=device), torch.tensor(step, device=device))
+    draws = Draws(*(torch.tensor(number, dtype=torch.int64, device=device) for number in (seed, step)))
     return draws.uniform(Stream.SAMPLE, shape.numel()).view(shape)
 
 
