@@ -51,6 +51,14 @@ def test_the_mean_of_more_rows_than_float32_can_count() -> None:
     assert float(sums[0] / counts[0]) == 10.5
 
 
+def test_vmap_sums_each_group() -> None:
+    rows, indices, mask = torch.randn(3, 9, 2), torch.randint(4, (3, 9)), torch.rand(9) > 0.5
+    counts, sums = torch.func.vmap(lambda r, i: segment_sum(r, i, 4, mask))(rows, indices)
+    expected = segment_sum(rows, indices, 4, mask.expand(3, 9))
+    assert torch.equal(counts, expected[0])
+    assert torch.equal(sums, expected[1])
+
+
 def test_no_rows() -> None:
     counts, sums = segment_sum(torch.empty(2, 0, 3), torch.empty(2, 0, dtype=torch.int64), 4)
     assert counts.tolist() == [[0] * 4] * 2

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
+from codeword.kernels.groups import mapped
 from codeword.kernels.nearest import dispatch
 from codeword.kernels.nearest.prepare import Prepared, prepare
 
@@ -44,3 +45,5 @@ torch.library.register_fake("codeword::nearest", _nearest_shape, lib=_LIBRARY)
 
 search = torch.ops.codeword.search.default
 nearest = torch.ops.codeword.nearest.default
+torch.library.register_vmap("codeword::search", mapped(search), lib=_LIBRARY)
+torch.library.register_vmap("codeword::nearest", mapped(nearest), lib=_LIBRARY)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
+from codeword.kernels.groups import mapped
 from codeword.kernels.segment_sum import scattered, sorted_segments
 
 __all__ = ["segment_sum"]
@@ -49,3 +50,4 @@ _LIBRARY.impl("segment_sum", _segment_sum, "CompositeExplicitAutograd")
 torch.library.register_fake("codeword::segment_sum", _shape, lib=_LIBRARY)
 
 segment_sum = torch.ops.codeword.segment_sum.default
+torch.library.register_vmap("codeword::segment_sum", mapped(segment_sum), lib=_LIBRARY)
