@@ -13,7 +13,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional.nearest import nearest
 from codeword.functional.random import Draws, Stream
-from codeword.functional.segment_sum import segment_sum
+from codeword.functional.segment_sum import wide_segment_sum
 
 __all__ = ["kmeans", "lloyd"]
 
@@ -144,20 +144,27 @@ class _Tally(NamedTuple):
 
 
 def _tally(rows: Tensor, codes: Tensor, weights: Tensor | None) -> _Tally:
-    indices, errors = nearest(rows, codes, return_distances=True)
-    counts, sums = segment_sum(rows, indices, codes.shape[-2], weights)
+    indices = nearest(rows, codes)
+    counts, sums = wide_segment_sum(rows, indices, codes.shape[-2], weights)
+    errors = _errors(rows, codes.gather(-2, indices[..., None].expand(*indices.shape, codes.shape[-1])))
     if weights is not None:
         errors = torch.where(weights != 0, errors * weights, 0)
     errors = torch.where(errors.isfinite(), errors, 0)
-    donors = _spread(rows.detach().to(sums.dtype), errors, codes.shape[-2])
-    return _Tally(counts, sums.double(), errors.sum(-1, dtype=torch.float64), donors)
+    return _Tally(
+        counts, sums, errors.sum(-1), _spread(rows.detach().to(codes.dtype), errors, codes.shape[-2])
+    )
+
+
+def _errors(rows: Tensor, codes: Tensor) -> Tensor:
+    """The squared distances (...) of rows and codes (..., D), in float64, which holds the squares of all float32."""
+    return torch.linalg.vector_norm(rows.detach() - codes, dim=-1, dtype=torch.float64).square()
 
 
 def _spread(rows: Tensor, errors: Tensor, count: int) -> Tensor:
     """`count` rows (..., count, D), one in the middle of each of `count` equal stretches of error."""
     if rows.shape[-2] == 0:
         return rows.new_zeros((*rows.shape[:-2], count, rows.shape[-1]))
-    running = errors.cumsum(-1, dtype=torch.float64)
+    running = errors.cumsum(-1)
     middles = (torch.arange(count, dtype=torch.float64, device=rows.device) + 0.5) / count
     place = torch.searchsorted(running, (middles * running[..., -1:]).contiguous(), right=True)
     place = place.clamp_max(rows.shape[-2] - 1)
@@ -215,11 +222,11 @@ def _plus_plus(rows: Tensor, count: int, seed: int) -> Tensor:
     if rows.shape[-2] <= count:
         return rows
     chosen = [rows[..., :1, :]]  # the sample comes in random order
-    errors = (rows - chosen[0]).square().sum(-1)
+    errors = _errors(rows, chosen[0])
     for step in range(1, count):
         total = errors.cumsum(-1)
         target = _keys(rows.shape[:-2], seed, -step, rows.device)[..., None] * total[..., -1:]
         index = torch.searchsorted(total, target, right=True).clamp_max(rows.shape[-2] - 1)
         chosen.append(rows.gather(-2, index[..., None].expand(*index.shape, rows.shape[-1])))
-        errors = torch.minimum(errors, (rows - chosen[-1]).square().sum(-1))
+        errors = torch.minimum(errors, _errors(rows, chosen[-1]))
     return torch.cat(chosen, -2)

@@ -39,8 +39,7 @@ class _SquaredError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(rows, targets, weights)
-        difference = rows - targets
-        return torch.dot(weights, torch.linalg.vecdot(difference, difference))
+        return (weights * (rows - targets).square().sum(-1)).sum()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -58,8 +57,7 @@ class _Transformed(_SquaredError):
 
     @staticmethod
     def forward(rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
-        difference = rows - targets
-        return torch.dot(weights, torch.linalg.vecdot(difference, difference))
+        return (weights * (rows - targets).square().sum(-1)).sum()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -70,4 +68,4 @@ class _Transformed(_SquaredError):
     def jvp(ctx: Any, rows: Tensor | None, targets: Tensor | None, weights: None) -> Tensor:
         before, after, weight = ctx.saved_tensors
         change = (0 if rows is None else rows) - (0 if targets is None else targets)
-        return 2 * torch.dot(weight, torch.linalg.vecdot(before - after, torch.as_tensor(change)))
+        return 2 * (weight * ((before - after) * change).sum(-1)).sum()

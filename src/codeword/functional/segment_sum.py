@@ -8,7 +8,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.kernels import segment_sum as kernel
 
-__all__ = ["segment_sum"]
+__all__ = ["segment_sum", "wide_segment_sum"]
 
 
 def segment_sum(
@@ -41,6 +41,15 @@ def segment_sum(
         ([1, 0, 2], [[10.0, 20.0], [0.0, 0.0], [101.0, 202.0]])
     """
     _check(rows, indices, weights)
+    dtype = torch.promote_types(rows.dtype, torch.float32)
+    counts, sums = wide_segment_sum(rows, indices, size, weights)
+    return counts if counts.dtype == torch.int64 else counts.to(dtype), sums.to(dtype)
+
+
+def wide_segment_sum(
+    rows: Tensor, indices: Tensor, size: int, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """As `segment_sum`, without a look at its input, and what is not whole in float64, where no sum overflows."""
     lead = rows.shape[:-2]
     rows = rows.detach().to(torch.promote_types(rows.dtype, torch.float32))
     flat = (lead.numel(), *rows.shape[-2:])

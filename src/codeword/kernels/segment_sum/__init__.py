@@ -1,8 +1,8 @@
 """Sums and counts of rows by segment as one operator, `torch.ops.codeword.segment_sum`.
 
 `segment_sum(rows (G, N, D), indices (G, N), size, weights (G, N) or None)` gives counts (G, size) and sums
-(G, size, D). Weights are bool, which leave rows out, or of the type of the rows, as counts then are, which are int64
-otherwise. Shapes are the caller's to check.
+(G, size, D), float64. Weights are bool, which leave rows out, or of the type of the rows: then counts are float64, and
+int64 otherwise. Shapes are the caller's to check.
 
 An implementation gets the rows (N, D) of all groups, each group with segments of its own. No sum is a long chain of
 float32, in which one more changes nothing from 2^24 on, and equal numbers all round the same way long before.
@@ -37,8 +37,8 @@ def _segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | Non
 
 
 def _shape(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    kind = torch.int64 if weights is None or weights.dtype == torch.bool else rows.dtype
-    sums = rows.new_empty((rows.shape[0], size, rows.shape[2]))
+    kind = torch.int64 if weights is None or weights.dtype == torch.bool else torch.float64
+    sums = rows.new_empty((rows.shape[0], size, rows.shape[2]), dtype=torch.float64)
     return rows.new_empty((rows.shape[0], size), dtype=kind), sums
 
 

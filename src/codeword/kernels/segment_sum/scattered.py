@@ -23,5 +23,5 @@ def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None
     if weights is None:
         counts = torch.bincount(indices, minlength=size)
     else:
-        counts = sums.new_zeros(size).index_add_(0, indices, weights.double()).to(rows.dtype)
-    return counts, sums.to(rows.dtype)
+        counts = sums.new_zeros(size).index_add_(0, indices, weights.double())
+    return counts, sums

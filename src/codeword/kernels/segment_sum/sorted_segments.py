@@ -21,7 +21,7 @@ def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None
     pieces = torch.searchsorted(cuts, edges).diff()
 
     def summed(values: Tensor) -> Tensor:
-        return _reduced(_reduced(values[order], cuts.diff()).double(), pieces).to(rows.dtype)
+        return _reduced(_reduced(values[order], cuts.diff()).double(), pieces)
 
     if weights is None:
         return edges.diff(), summed(rows)
