@@ -39,7 +39,7 @@ class _SquaredError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(rows, targets, weights)
-        return (weights * (rows - targets).square().sum(-1)).sum()
+        return torch.dot(weights, (rows - targets).square().sum(-1))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -57,7 +57,7 @@ class _Transformed(_SquaredError):
 
     @staticmethod
     def forward(rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
-        return (weights * (rows - targets).square().sum(-1)).sum()
+        return torch.dot(weights, (rows - targets).square().sum(-1))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -68,4 +68,4 @@ class _Transformed(_SquaredError):
     def jvp(ctx: Any, rows: Tensor | None, targets: Tensor | None, weights: None) -> Tensor:
         before, after, weight = ctx.saved_tensors
         change = (0 if rows is None else rows) - (0 if targets is None else targets)
-        return 2 * (weight * ((before - after) * change).sum(-1)).sum()
+        return 2 * torch.dot(weight, ((before - after) * change).sum(-1))
