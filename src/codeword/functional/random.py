@@ -101,9 +101,9 @@ class Key(NamedTuple):
         """Draw `count` of the positions 0 <= p < total, `sets` times: one from each of `count` equal stretches.
 
         Draw i is floor((i + f_i) total / count), with f_i the fraction of u + i (sqrt(5) - 1) / 2 and one u for the
-        key: every position is as likely as any other, and neighbouring stretches share no pattern. All draws of a set are
-        different while there are enough (count <= total). When there are too few, the first `total` draws are all the
-        positions in order, and the rest repeat them.
+        key: every position is as likely as any other, and neighbouring stretches share no pattern. All draws of a
+        set are different while there are enough (count <= total). When there are too few, the first `total` draws are
+        all the positions in order, and the rest repeat them.
 
         Args:
             purpose: what the draw is for.
