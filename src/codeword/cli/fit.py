@@ -83,8 +83,10 @@ class Fit:
         console.skipped(vectors.skipped)
         folder = shlex.quote(str(self.out))
         console.say(
-            f"\nThe run is in {self.out}, the IDs of these vectors in {self.out / IDS}.\nOf others:\n"
-            f"  codeword encode {folder} VECTORS --out tokens.parquet"
+            "",
+            f"The run is in {self.out}, the IDs of these vectors in {self.out / IDS}.",
+            "Of others:",
+            f"  codeword encode {folder} VECTORS --out tokens.parquet",
         )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from warnings import warn
 
-from codeword.errors import CodewordError
+from codeword.errors import CodewordError, CodewordWarning, printable
 from codeword.packages import load
 from codeword.tokens import check_name
-from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
+from codeword.workbench.data.files import Skipped, find_files, none_usable
 from codeword.workbench.data.vector_files import Part, VectorFile
 from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, names_of, open_vectors, parts_of
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
@@ -91,6 +92,8 @@ class VectorStream:
         for file in self._files:
             self._starts.append(self._starts[-1] + file.rows)
         self._part = None if names is None else list(names)
+        if names is None:
+            self._note_columns()
 
     def __len__(self) -> int:
         return self._starts[-1] if self._part is None else len(self._part)
@@ -178,7 +181,7 @@ class VectorStream:
                 else:
                     names[place] = str(name)
         for place, reason in sorted(faults.items()):
-            self._skip(shown(names[place]), reason)
+            self._skip(names[place], reason)
         good = np.ones(len(names), bool)
         good[list(faults)] = False
         kept = [name for name, is_good in zip(names, good, strict=True) if is_good] if faults else names
@@ -209,10 +212,20 @@ class VectorStream:
             except CodewordError as error:
                 if len(paths) == 1:
                     raise
-                self._skip(shown(path), str(error))
+                self._skip(str(path), str(error))
             else:
                 files.append(file)
         return files
+
+    def _note_columns(self) -> None:
+        """Say which columns of tables are read: once for all files of which it is the same."""
+        said: dict[str, list[VectorFile]] = {}
+        for file in self._files:
+            if file.chosen is not None:
+                said.setdefault(file.chosen, []).append(file)
+        for chosen, files in said.items():
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            warn(f"{files[0].path}{more}: {chosen}", CodewordWarning, stacklevel=3)
 
     def _prefix(self, file: VectorFile) -> str:
         return "" if self._root is None else f"{file.path.relative_to(self._root).as_posix()}/"
@@ -220,7 +233,7 @@ class VectorStream:
     def _skip(self, name: str, reason: str) -> None:
         if self.strict:
             raise CodewordError.of("vectors that can all be used", f"{name}: {reason}", "leave it out")
-        self.skipped.append(Skipped(name, reason))
+        self.skipped.append(Skipped(printable(name), printable(reason)))
 
 
 def place_of(data: str | Path) -> tuple[Path, str | None]:
