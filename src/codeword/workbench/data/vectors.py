@@ -47,6 +47,9 @@ class VectorStream:
     large for float32, a row of another length and one with a name that cannot be used go to `skipped`, and so does a
     file that cannot be read or whose vectors are not as long as those of the first.
 
+    Of a table whose numbers have a column each, the columns `d0`, `d1`, ... of one family are the vector, or else all.
+    A warning says which columns are read where a table has others, unless `names` are given.
+
     An .npy or .safetensors is memory-mapped and Parquet read by row groups; an .npz is unpacked into memory.
 
     Args:
