@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bfloat16, memory, search, train_step
+from benchmarks import memory, search, train_step
 
-for question in (search, bfloat16, train_step, memory):
+for question in (search, train_step, memory):
     question.main()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import nearest
+from codeword.functional import nearest, prepare, search
 
 
 def _distances(x: Tensor, codes: Tensor, metric: str) -> np.ndarray:
@@ -123,6 +123,21 @@ def test_compiles_to_one_graph_for_any_number_of_rows() -> None:
     assert counter.frame_count == 1
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # within torch.func.jvp
+def test_vmap_searches_each_group_and_no_tangent_flows() -> None:
+    x, codes = torch.randn(3, 6, 2), torch.randn(3, 4, 2)
+    expected = nearest(x, codes, k=2)
+    assert torch.equal(torch.func.vmap(lambda x, c: nearest(x, c, k=2))(x, codes), expected)
+    assert torch.equal(torch.func.vmap(lambda x, c: search(x, prepare(c), k=2))(x, codes), expected)
+    across = torch.func.vmap(nearest, in_dims=(1, None), out_dims=1)(x.transpose(0, 1), codes[0])
+    assert torch.equal(across, nearest(x, codes[:1].expand(3, 4, 2)).T)
+    distances, tangent = torch.func.jvp(
+        lambda x: nearest(x, codes[0], return_distances=True)[1], (x[0],), (x[0],)
+    )
+    assert torch.equal(distances, nearest(x[0], codes[0], return_distances=True)[1])
+    assert not tangent.any()
+
+
 def test_exports_as_one_operator() -> None:
     class Search(torch.nn.Module):
         def forward(self, x: Tensor, codes: Tensor) -> Tensor:
@@ -162,3 +177,30 @@ def test_exports_as_one_operator() -> None:
 def test_bad_input_is_named(x: Tensor, codes: Tensor, options: dict, message: str) -> None:
     with pytest.raises(CodewordError, match=message):
         nearest(x, codes, **options)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "dot"])
+@pytest.mark.parametrize("lead", [(), (2,)], ids=str)
+@pytest.mark.parametrize("k", [1, 3])
+def test_prepared_codes_are_searched_alike(metric: str, lead: tuple[int, ...], k: int) -> None:
+    x, codes = torch.randn(*lead, 23, 5), torch.randn(*lead, 9, 5)
+    x[..., 4, 1] = float("nan")
+    expected = nearest(x, codes, metric=metric, k=k)
+    prepared = prepare(codes, metric)
+    for _ in range(2):  # they can be used again
+        assert torch.equal(search(x, prepared, k), expected)
+    torch.compiler.reset()  # all of these compile one line, which is allowed eight times
+    program = torch.compile(
+        lambda x, c: search(x, prepare(c, metric), k), fullgraph=True, backend="aot_eager"
+    )
+    assert torch.equal(program(x, codes), expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e7, -1e7])
+def test_a_third_of_the_codes_may_be_anything(value: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes, x = torch.randn(300, 4, generator=generator), torch.randn(99, 4, generator=generator)
+    codes[::3] = value
+    others = torch.arange(300)[torch.arange(300) % 3 > 0]
+    expected = _distances(x, codes[others], "euclidean").argmin(1)
+    assert torch.equal(nearest(x, codes), others[expected])

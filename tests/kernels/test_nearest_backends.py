@@ -9,29 +9,33 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.kernels.nearest import blocked, dispatch, llvm, nearest, reference
-from codeword.kernels.nearest.llvm import bfloat16, float32
+from codeword.kernels import nearest as operators
+from codeword.kernels.nearest import Prepared, blocked, dispatch, llvm, prepare, reference
+from codeword.kernels.nearest.llvm import float32
 from codeword.kernels.nearest.llvm.float32_code import Tile
+from distances import squared_distances
 
 Search = Callable[[Tensor, Tensor, str, int], Tensor]
 
 
+def _prepared(run: Callable[[Tensor, Prepared, int], Tensor]) -> Search:
+    return lambda rows, codes, metric, k: run(rows, prepare(codes, metric), k)
+
+
 def _tiled(tile: Tile) -> Search:
-    return lambda rows, codes, metric, k: float32.search(rows, codes, metric, tile=tile)
+    return _prepared(lambda rows, prepared, k: float32.search(rows, prepared, k, tile=tile))
 
 
 BACKENDS: dict[str, Search] = {
-    "reference": reference.search,
-    "blocked": blocked.search,
-    "llvm": llvm.search,
+    "reference": _prepared(reference.search),
+    "blocked": _prepared(blocked.search),
+    "llvm": _prepared(llvm.search),
     "llvm 8 lanes": _tiled(Tile(8, 6, 2)),
     "llvm 4 lanes": _tiled(Tile(4, 3, 1)),
 }
+
+
 SIZES = [(1, 1, 1, 1), (2, 5, 1, 3), (1, 13, 33, 7), (3, 37, 131, 2), (1, 3, 8200, 5), (1, 29, 97, 130)]
-
-
-if bfloat16.available():
-    BACKENDS["bfloat16"] = lambda rows, codes, metric, k: bfloat16.search(rows, codes, metric)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -55,6 +59,38 @@ def test_equal_codes_go_to_the_lowest_index(search: Search) -> None:
     assert torch.equal(found, torch.arange(40).repeat(9)[None])
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "dot"])
+@pytest.mark.parametrize(
+    ("unit", "offset"), [(1.0, 0.0), (1.0, 1e4), (0.125, -1e4), (2.0**-30, 0.0), (256.0, 2.0**30)]
+)
+@pytest.mark.parametrize(("size", "features"), [(1, 1), (2, 3), (99, 1), (100, 5), (700, 3), (300, 64)])
+def test_exact_ties_go_to_the_lowest_index(
+    search: Search, metric: str, unit: float, offset: float, size: int, features: int
+) -> None:
+    """Multiples of a power of two, some of them twice, and rows half-way between two: nothing is rounded."""
+    generator = torch.Generator().manual_seed(size)
+    codes = torch.randint(-20, 21, (1, size, features), generator=generator).float()
+    codes[:, size // 2 :] = codes[:, : size - size // 2].flip(1)
+    ends = codes[:, torch.randint(size, (2, 200), generator=generator)]
+    rows = ends.mean(1)
+    if metric == "dot":
+        offset = 16 * unit  # products with a large one are not exact
+    rows, codes = rows * unit + offset, codes * unit + offset
+    scores = squared_distances(rows, codes) if metric == "euclidean" else -(rows.double() @ codes.double().mT)
+    assert torch.equal(search(rows, codes, metric, 1), scores.argmin(-1))
+
+
+def test_rows_half_way_between_whole_numbers_go_to_the_lower(search: Search) -> None:
+    codes = torch.arange(100.0)[None, :, None]
+    assert torch.equal(search(codes[:, :-1] + 0.5, codes, "euclidean", 1), torch.arange(99)[None])
+
+
+def test_pixels_half_way_between_two_patches_go_to_the_lower(search: Search) -> None:
+    codes = torch.randint(256, (1, 50, 64)).float()
+    rows = (codes[:, 0::2] + codes[:, 1::2]) / 2
+    assert torch.equal(search(rows, codes, "euclidean", 1), squared_distances(rows, codes).argmin(-1))
+
+
 def test_rows_and_codes_that_are_not_finite(search: Search) -> None:
     codes = torch.tensor([[[float("nan"), 0.0], [1.0, 1.0], [float("inf"), 0.0], [3.0, 3.0]]])
     bad = float("nan"), float("inf"), -float("inf")
@@ -75,7 +111,7 @@ def test_no_features(search: Search) -> None:
 
 def test_rows_with_strides(search: Search) -> None:
     rows, codes = torch.randn(1, 7, 30).mT[:, ::2], torch.randn(1, 7, 50).mT
-    expected = torch.cdist(rows.double(), codes.double()).argmin(-1)
+    expected = squared_distances(rows, codes).argmin(-1)
     assert torch.equal(search(rows, codes, "euclidean", 1), expected)
 
 
@@ -84,21 +120,21 @@ def test_rows_with_strides(search: Search) -> None:
 def test_k_nearest_in_order_across_tiles(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, k: int) -> None:
     monkeypatch.setattr(blocked, "CODES_AT_ONCE", 128)
     rows, codes = torch.randn(2, 19, 6, dtype=dtype), torch.randn(2, 300, 6, dtype=dtype).round(decimals=1)
-    expected = torch.cdist(rows.double(), codes.double()).sort(stable=True, dim=-1).indices[..., :k]
-    assert torch.equal(blocked.search(rows, codes, "euclidean", k), expected)
-    assert torch.equal(reference.search(rows, codes, "euclidean", k), expected)
+    expected = squared_distances(rows, codes).sort(stable=True, dim=-1).indices[..., :k]
+    assert torch.equal(blocked.search(rows, prepare(codes, "euclidean"), k), expected)
+    assert torch.equal(reference.search(rows, prepare(codes, "euclidean"), k), expected)
 
 
 def test_k_nearest_of_equal_codes_are_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocked, "CODES_AT_ONCE", 128)
     codes = torch.ones(1, 300, 4)
-    assert blocked.search(torch.zeros(1, 1, 4), codes, "euclidean", 4).tolist() == [[[0, 1, 2, 3]]]
+    assert blocked.search(torch.zeros(1, 1, 4), prepare(codes, "euclidean"), 4).tolist() == [[[0, 1, 2, 3]]]
 
 
 def test_k_nearest_with_codes_that_are_not_finite() -> None:
     codes = torch.tensor([[[float("nan")], [1.0], [float("inf")], [3.0]]])
     for search in (blocked.search, reference.search):
-        assert search(torch.tensor([[[2.9]]]), codes, "euclidean", 4).tolist() == [[[3, 1, 0, 2]]]
+        assert search(torch.tensor([[[2.9]]]), prepare(codes, "euclidean"), 4).tolist() == [[[3, 1, 0, 2]]]
 
 
 def test_float32_products_stay_exact_when_the_process_rounds_them(judge: Callable) -> None:
@@ -106,54 +142,11 @@ def test_float32_products_stay_exact_when_the_process_rounds_them(judge: Callabl
     try:
         torch.set_float32_matmul_precision("medium")
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            judge(rows, codes, blocked.search(rows, codes, "euclidean", 1))
-            prepared = blocked.widened(blocked.prepare(codes, "euclidean"))
+            judge(rows, codes, blocked.search(rows, prepare(codes, "euclidean"), 1))
+            prepared = blocked.widened(prepare(codes, "euclidean"))
     finally:
         torch.set_float32_matmul_precision("highest")
     assert prepared.codes.dtype == torch.float64
-
-
-@pytest.mark.skipif(not bfloat16.available(), reason="this processor does not multiply bfloat16")
-class TestBfloat16:
-    """Data that bfloat16 cannot tell apart: the answer is still that of float32."""
-
-    @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1.0, 1e12])
-    @pytest.mark.parametrize("gap", [0.0, 1e-6, 1e-3])
-    def test_codes_close_to_each_other(self, judge: Callable, scale: float, gap: float) -> None:
-        codes = torch.randn(1, 1, 33) + gap * torch.randn(1, 700, 33)
-        codes[:, -1] = 50.0  # far from the rest: their mean is no help
-        rows = torch.randn(1, 100, 33)
-        found = bfloat16.search(rows * scale, codes * scale, "euclidean")
-        judge(rows * scale, codes * scale, found)
-        if gap == 0.0:
-            assert set(found.unique().tolist()) <= {0, 699}
-
-    @pytest.mark.parametrize("rows_scale", [1e-25, 1e25, 1e37])
-    @pytest.mark.parametrize("metric", ["euclidean", "dot"])
-    def test_rows_whose_squares_float32_cannot_hold(
-        self, judge: Callable, rows_scale: float, metric: str
-    ) -> None:
-        rows, codes = rows_scale * torch.randn(1, 50, 20), 0.1 * torch.randn(1, 300, 20)
-        judge(rows, codes, bfloat16.search(rows, codes, metric), metric)
-
-    def test_few_are_decided_in_place_and_many_are_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        left = []
-        search = float32.search
-        monkeypatch.setattr(float32, "search", lambda *given: left.append(len(given[0][0])) or search(*given))
-        rows, codes = torch.randn(1, 64, 48), torch.randn(1, 2048, 48)
-        expected = torch.cdist(rows.double(), codes.double()).argmin(-1)
-        assert torch.equal(bfloat16.search(rows, codes, "euclidean"), expected)
-        assert left == []
-        assert bfloat16.search(rows, codes[:, :1].expand(codes.shape), "euclidean").tolist() == [[0] * 64]
-        assert left == [64]
-
-    def test_it_serves_many_rows_and_large_codebooks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        calls = []
-        search = bfloat16.search
-        monkeypatch.setattr(bfloat16, "search", lambda *given: calls.append(given) or search(*given))
-        for n, size in ((1024, 2047), (1023, 2048), (1024, 2048)):
-            llvm.search(torch.randn(1, n, 32), torch.randn(1, size, 32), "euclidean")
-        assert len(calls) == 1
 
 
 def test_threads_do_not_change_the_answer() -> None:
@@ -161,9 +154,9 @@ def test_threads_do_not_change_the_answer() -> None:
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        alone = llvm.search(rows, codes, "euclidean")
+        alone = llvm.search(rows, prepare(codes, "euclidean"))
         torch.set_num_threads(3)
-        together = llvm.search(rows, codes, "euclidean")
+        together = llvm.search(rows, prepare(codes, "euclidean"))
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(alone, together)
@@ -184,7 +177,10 @@ def test_the_variable_decides(monkeypatch: pytest.MonkeyPatch, name: str) -> Non
     monkeypatch.setenv("CODEWORD_KERNEL", name)
     rows, codes = torch.randn(1, 9, 3), torch.randn(1, 5, 3)
     assert dispatch.backend_for(rows, 1) == name
-    assert torch.equal(nearest(rows, codes, "euclidean", 1), reference.search(rows, codes, "euclidean", 1))
+    prepared = prepare(codes, "euclidean")
+    expected = reference.search(rows, prepared, 1)
+    assert torch.equal(operators.nearest(rows, codes, "euclidean", 1), expected)
+    assert torch.equal(operators.search(rows, *prepared, 1), expected)
 
 
 def test_a_backend_that_cannot_raises(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,4 +198,6 @@ def test_a_backend_that_cannot_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_operator_passes_torch_s_own_checks() -> None:
     for k in (1, 3):
-        torch.library.opcheck(nearest, (torch.randn(2, 7, 3), torch.randn(2, 4, 3), "euclidean", k))
+        rows, codes = torch.randn(2, 7, 3), torch.randn(2, 4, 3)
+        torch.library.opcheck(operators.nearest, (rows, codes, "euclidean", k))
+        torch.library.opcheck(operators.search, (rows, *prepare(codes, "euclidean"), k))

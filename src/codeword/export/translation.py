@@ -16,7 +16,7 @@ from codeword.packages import load
 
 __all__ = ["translations"]
 
-TINY = torch.finfo(torch.float32).tiny
+TINY, LEAST = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).min / 2
 
 SCRATCH_SCORES = 1 << 20  # scores held at once: 4 MiB of float32
 
@@ -32,14 +32,12 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     onnxscript = load("onnxscript", "export")
     op, ir = onnxscript.opset18, onnxscript.ir
 
+    def search(rows: Any, codes: Any, offsets: Any, shift: Any, k: int) -> Any:
+        offsets, shift = op.Unsqueeze(offsets, [1]), op.Unsqueeze(shift, [1])
+        return _found(op, ir, rows, (codes, offsets, shift), k)
+
     def nearest(rows: Any, codes: Any, metric: str, k: int) -> Any:
-        finite = _are_finite(op, rows)
-        codes, offsets, shift = _prepare(op, codes, metric)
-        centred = op.Where(finite, op.Sub(rows, shift), op.CastLike(0.0, rows))
-        found = _by_blocks(op, ir, centred, codes, offsets, k)
-        if k == 1:
-            return op.Where(op.Squeeze(finite, [-1]), found, 0)
-        return op.Where(finite, found, list(range(k)))
+        return _found(op, ir, rows, _prepare(op, codes, metric), k)
 
     def product(
         values: Any, dims: Any
@@ -47,43 +45,52 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         return op.ReduceProd(values, dims, keepdims=0)
 
     product.__annotations__ = {"dims": Sequence[int]}
-    nearest.__annotations__ = {"metric": str, "k": int}  # as objects: they tell torch what is no tensor
-    return {torch.ops.codeword.nearest.default: nearest, torch.ops.prims.prod.default: product}
+    search.__annotations__ = {"k": int}  # as objects: they tell torch what is no tensor
+    nearest.__annotations__ = {"metric": str, "k": int}
+    return {
+        torch.ops.codeword.search.default: search,
+        torch.ops.codeword.nearest.default: nearest,
+        torch.ops.prims.prod.default: product,
+    }
 
 
 def _prepare(op: Any, codes: Any, metric: str) -> tuple[Any, Any, Any]:
     """The codes (G, K, D) centred, their offsets (G, 1, K) and the shift of the rows; see `kernels/nearest/prepare`."""
-    zero, infinity = op.CastLike(0.0, codes), op.CastLike(float("-inf"), codes)
-    finite = _are_finite(op, codes)
-    centre = _centre(op, codes, finite)
-    centred = op.Where(finite, op.Sub(codes, centre), zero)
-    squares = op.ReduceSum(op.Mul(centred, centred), [-1], keepdims=1)
+    zero, least = op.CastLike(0.0, codes), op.CastLike(LEAST, codes)
+    like = codes
+    if metric == "cosine":
+        length = op.Sqrt(op.ReduceSum(op.Mul(codes, codes), [-1], keepdims=1))
+        codes = op.Div(codes, op.Max(length, op.CastLike(TINY, codes)))
+    centre = _centre(op, codes, like.shape[1])
+    centred = op.Sub(codes, centre)
+    offsets = op.Mul(op.ReduceSum(op.Mul(centred, centred), [-1], keepdims=1), op.CastLike(-0.5, codes))
+    finite = _are_finite(op, offsets)
     euclidean = metric == "euclidean"
-    offsets = op.Mul(squares, op.CastLike(-0.5 if euclidean else 0.0, codes))
-    offsets = op.Transpose(op.Where(finite, offsets, infinity), perm=[0, 2, 1])
-    centred.dtype, centred.shape = codes.dtype, codes.shape
+    offsets = op.Transpose(op.Where(finite, offsets if euclidean else zero, least), perm=[0, 2, 1])
+    centred = op.Where(finite, centred, zero)
+    centred.dtype, centred.shape = like.dtype, like.shape
     return centred, offsets, centre if euclidean else zero
 
 
-def _centre(op: Any, codes: Any, finite: Any) -> Any:
-    """About the middle (G, 1, D) of most codes, as `kernels/nearest/prepare` finds it."""
-    size = codes.shape[1]
-    sample = (_whole(op, 0), _whole(op, size), _whole(op, 1), _whole(op, max(1, size // SAMPLE)))
-    codes, finite = op.Slice(codes, *sample), op.Slice(finite, *sample)
-    weights, codes = op.CastLike(finite, codes), op.Where(finite, codes, op.CastLike(0.0, codes))
-    for _ in range(4):
-        far = op.ReduceSum(op.Abs(op.Sub(codes, _mean(op, codes, weights))), [-1], keepdims=1)
-        least = op.Mul(op.ReduceMax(far, [-2], keepdims=1), op.CastLike(1e-6, far))
-        near = op.Add(op.Add(op.ReduceMin(far, [-2], keepdims=1), least), op.CastLike(TINY, far))
-        closeness = op.Div(near, op.Add(far, near))
-        weights = op.Mul(weights, op.Mul(closeness, closeness))
-    return _mean(op, codes, weights)
+def _centre(op: Any, codes: Any, size: int) -> Any:
+    """The middle (G, 1, D) of the codes, as `kernels/nearest/prepare` finds it."""
+    step = -(-size // SAMPLE)
+    some = -(-size // step)
+    sample = op.Slice(codes, _whole(op, 0), _whole(op, size), _whole(op, 1), _whole(op, step))
+    sample = op.Where(op.IsNaN(sample), op.CastLike(float("inf"), sample), sample)
+    lower, _ = op.TopK(sample, _whole(op, (some + 1) // 2), axis=1, largest=0, sorted=0)
+    middle = op.ReduceMax(lower, [1], keepdims=1)
+    return op.Where(op.IsInf(middle), op.CastLike(0.0, middle), middle)
 
 
-def _mean(op: Any, codes: Any, weights: Any) -> Any:
-    total = op.ReduceSum(weights, [-2], keepdims=1)
-    empty = op.CastLike(op.Equal(total, op.CastLike(0.0, total)), total)
-    return op.Div(op.ReduceSum(op.Mul(weights, codes), [-2], keepdims=1), op.Add(total, empty))
+def _found(op: Any, ir: Any, rows: Any, prepared: tuple[Any, Any, Any], k: int) -> Any:
+    codes, offsets, shift = prepared
+    finite = _are_finite(op, rows)
+    centred = op.Where(finite, op.Sub(rows, shift), op.CastLike(0.0, rows))
+    found = _by_blocks(op, ir, centred, codes, offsets, k)
+    if k == 1:
+        return op.Where(op.Squeeze(finite, [-1]), found, 0)
+    return op.Where(finite, found, list(range(k)))
 
 
 def _by_blocks(op: Any, ir: Any, rows: Any, codes: Any, offsets: Any, k: int) -> Any:

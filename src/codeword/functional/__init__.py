@@ -16,7 +16,7 @@ from codeword.functional.blocked import over_blocks
 from codeword.functional.hold import hold
 from codeword.functional.kmeans import kmeans, lloyd
 from codeword.functional.losses import squared_error
-from codeword.functional.nearest import nearest
+from codeword.functional.nearest import Prepared, nearest, prepare, search
 from codeword.functional.progressive import progressive_kmeans
 from codeword.functional.random import Draws, Stream, new_seed
 from codeword.functional.segment_sum import segment_sum
@@ -26,6 +26,7 @@ from codeword.functional.valid import Valid, in_range
 
 __all__ = [
     "Draws",
+    "Prepared",
     "Stream",
     "Usage",
     "UsageCounter",
@@ -40,9 +41,11 @@ __all__ = [
     "new_seed",
     "over_blocks",
     "pack_bits",
+    "prepare",
     "progressive_kmeans",
     "regroup_bits",
     "relayout",
+    "search",
     "segment_sum",
     "split_indices",
     "squared_error",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Literal, overload
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.kernels import nearest as kernel
+from codeword.kernels.nearest import Prepared
+from codeword.kernels.nearest.prepare import unit
 
-__all__ = ["Metric", "nearest"]
+__all__ = ["Metric", "Prepared", "nearest", "prepare", "search"]
 
 Metric = Literal["euclidean", "cosine", "dot"]
 
@@ -38,10 +39,15 @@ def nearest(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Find the k nearest codes of each row, exactly, without the N x K matrix of distances.
 
-    The winner is argmax_j (x - m) . (c_j - m) - |c_j - m|^2 / 2 with m the mean of the codes, which is
-    argmin_j |x - c_j|^2 without the cancellation of its expanded form. Equal distances go to the lowest
-    index. No gradient flows. A row with a non-finite entry gets index 0 (0, 1, ... k - 1); a code with one
-    is never chosen while another is left.
+    The winner is argmax_j (x - m) . (c_j - m) - |c_j - m|^2 / 2 with m the middle of the codes, which is
+    argmin_j |x - c_j|^2 without the cancellation of its expanded form. Its distance is the smallest within the
+    rounding of these sums. Where they are exact, equal distances go to the lowest index: for whole numbers, or
+    multiples of a power of two, as long as squared differences add up to less than 2^22 of its squares, as those of
+    64 pixels of 0 to 255 do. No gradient flows. A row with a
+    non-finite entry gets index 0 (0, 1, ... k - 1); a code with one is never chosen while another is left.
+
+    Numbers whose squares float32 cannot hold, above 3e14 or all below 3e-15 in a vector, are searched in float64,
+    which takes longer. To know them the search waits for the device once; `search` does not look.
 
     Args:
         x: rows (..., N, D), floating. Halves are searched as the float32 numbers that they are.
@@ -50,15 +56,15 @@ def nearest(
             "dot".
         k: how many codes for each row, nearest first.
         return_distances: also return squared euclidean distances, 1 - cos, or -x . c, of the codes found,
-            each computed directly from its row and code.
+            each computed directly from its row and code. A square that is too large for the result is inf.
 
     Returns:
         int64 indices (..., N), or (..., N, k) for k > 1; with `return_distances` a pair of them and the
         distances of the same shape, float32 (float64 where x and codes both are).
 
     Raises:
-        CodewordError: shapes, dtypes or devices that do not fit, an unknown metric, no codes, or k outside 1
-            ... K.
+        CodewordError: shapes, dtypes or devices that do not fit, an unknown metric, no codes, k outside 1
+            ... K, or float64 entries beyond 1e115 or below 1e-115.
 
     Examples:
         >>> codes = torch.tensor([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]])
@@ -70,15 +76,56 @@ def nearest(
     _check(x, codes, metric, k)
     dtype = torch.promote_types(x.dtype if x.dtype == codes.dtype else torch.float32, torch.float32)
     x, codes = x.detach().to(dtype), codes.detach().to(dtype)
-    if metric == "cosine":
-        codes = F.normalize(codes, dim=-1)
     groups = x.shape[:-2].numel()
     rows, books = x.reshape(groups, *x.shape[-2:]), codes.reshape(groups, *codes.shape[-2:])
-    found = kernel.nearest(rows, books, "euclidean" if metric == "euclidean" else "dot", k)
+    found = kernel.nearest(rows, books, metric, k)
     indices = found.reshape(*x.shape[:-1], *found.shape[2:])
     if not return_distances:
         return indices
     return indices, _distances(rows, books, found.reshape(*rows.shape[:2], k), metric).reshape(indices.shape)
+
+
+def prepare(codes: Tensor, metric: Metric = "euclidean") -> Prepared:
+    """Make codes ready for `search`, to be used again as long as they do not change. No gradient flows.
+
+    Args:
+        codes: (K, D), or (G, K, D) for G codebooks, floating.
+        metric: as for `nearest`; it is part of what is prepared.
+
+    Returns:
+        the codes less their centre, their offsets and the shift of the rows, float32 or wider.
+
+    Examples:
+        >>> prepared = prepare(torch.tensor([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]]))
+        >>> search(torch.tensor([[0.9, 1.2], [4.0, 4.5]]), prepared)
+        tensor([1, 2])
+    """
+    dtype = torch.float64 if codes.dtype == torch.float64 else torch.float32
+    return kernel.prepare(codes.detach().to(dtype), metric)
+
+
+def search(rows: Tensor, prepared: Prepared, k: int = 1) -> Tensor:
+    """Find the k nearest codes of each row as `nearest` does, without a look at its input: for training steps.
+
+    Rows and codes are to be within 3e-15 to 3e14, where squares and products of float32 lose nothing.
+
+    Args:
+        rows: (N, D), or (G, N, D) for codes of G codebooks; of the dtype of the prepared codes.
+        prepared: what `prepare` returned.
+        k: how many codes for each row, 1 to K.
+
+    Returns:
+        int64 indices (N,) or (G, N); (N, k) or (G, N, k) for k > 1.
+
+    Examples:
+        >>> search(torch.tensor([[4.0], [0.1]]), prepare(torch.tensor([[0.0], [5.0], [1.0]])), k=2)
+        tensor([[1, 2],
+                [0, 2]])
+    """
+    rows = rows.detach()
+    if rows.dim() == 3:
+        return kernel.search(rows, *prepared, k)
+    return kernel.search(rows[None], *(part[None] for part in prepared), k)[0]
 
 
 def _distances(rows: Tensor, codes: Tensor, indices: Tensor, metric: Metric) -> Tensor:
@@ -92,7 +139,7 @@ def _distances(rows: Tensor, codes: Tensor, indices: Tensor, metric: Metric) -> 
         elif metric == "dot":
             columns.append(-(rows * chosen).sum(-1))
         else:
-            columns.append(1 - (F.normalize(rows, dim=-1) * chosen).sum(-1))
+            columns.append(1 - (unit(rows) * unit(chosen)).sum(-1))
     return torch.stack(columns, -1)
 
 

@@ -1,7 +1,9 @@
-"""Nearest-code search as one operator, `torch.ops.codeword.nearest`.
+"""Nearest-code search as two operators, `torch.ops.codeword.search` and `torch.ops.codeword.nearest`.
 
-`nearest(rows (G, N, D), codes (G, K, D), metric, k) -> indices (G, N) for k = 1, (G, N, k) for k > 1`,
-metric "euclidean" or "dot". All tensors are float32 or float64 alike. Shapes are the caller's to check.
+`search(rows (G, N, D), codes (G, K, D), offsets (G, K), shift (G, D), k)`, with codes as `prepare` makes them, gives
+indices (G, N) for k = 1, (G, N, k) for k > 1. `nearest(rows, codes (G, K, D), metric, k)` prepares the codes itself,
+and searches in float64 what float32 cannot multiply. It looks at the numbers for that, so it waits for the device.
+All tensors are float32 or float64 alike. Shapes are the caller's to check.
 """
 
 from __future__ import annotations
@@ -10,20 +12,48 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
-from codeword.kernels.nearest.dispatch import search
+from codeword.errors import CodewordError
+from codeword.kernels.groups import mapped
+from codeword.kernels.nearest import blocked, dispatch
+from codeword.kernels.nearest.prepare import Prepared, prepare
+from codeword.kernels.nearest.reach import in_reach
 
-__all__ = ["nearest"]
-
-_LIBRARY = Library("codeword", "FRAGMENT")
-_LIBRARY.define("nearest(Tensor rows, Tensor codes, str metric, int k) -> Tensor")
-_LIBRARY.impl("nearest", search, "CompositeExplicitAutograd")
+__all__ = ["Prepared", "nearest", "prepare", "search"]
 
 
-def _shape(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
+def _search(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int) -> Tensor:
+    return dispatch.search(rows, Prepared(codes, offsets, shift), k)
+
+
+def _nearest(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
+    if in_reach(rows, codes, metric):
+        return dispatch.search(rows, prepare(codes, metric), k)
+    rows, codes = rows.double(), codes.double()
+    if not in_reach(rows, codes, metric):
+        raise CodewordError.of(
+            "entries within 1e-115 to 1e115", "some beyond", "divide rows and codes by one number"
+        )
+    return blocked.search(rows, prepare(codes, metric), k)
+
+
+def _search_shape(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int) -> Tensor:
     shape = rows.shape[:-1] if k == 1 else (*rows.shape[:-1], k)
     return rows.new_empty(shape, dtype=torch.int64)
 
 
-torch.library.register_fake("codeword::nearest", _shape, lib=_LIBRARY)
+def _nearest_shape(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
+    return _search_shape(rows, codes, codes, codes, k)
 
+
+_LIBRARY = Library("codeword", "FRAGMENT")
+_LIBRARY.define("search(Tensor rows, Tensor codes, Tensor offsets, Tensor shift, int k) -> Tensor")
+_LIBRARY.define("nearest(Tensor rows, Tensor codes, str metric, int k) -> Tensor")
+_LIBRARY.impl("search", _search, "CompositeExplicitAutograd")
+_LIBRARY.impl("nearest", _nearest, "CompositeExplicitAutograd")
+torch.library.register_fake("codeword::search", _search_shape, lib=_LIBRARY)
+torch.library.register_fake("codeword::nearest", _nearest_shape, lib=_LIBRARY)
+
+search = torch.ops.codeword.search.default
 nearest = torch.ops.codeword.nearest.default
+torch.library.register_vmap("codeword::search", mapped(search), lib=_LIBRARY)
+torch.library.register_vmap("codeword::nearest", mapped(nearest), lib=_LIBRARY)

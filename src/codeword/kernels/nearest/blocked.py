@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.kernels.nearest.prepare import Prepared, are_finite, prepare
+from codeword.kernels.nearest.prepare import Prepared
 
 __all__ = ["search", "widened"]
 
@@ -19,27 +19,24 @@ TILE = 128  # codes whose maximum is taken first: far cheaper than an argmax ove
 Best = tuple[Tensor, Tensor]  # scores and indices (G, B, k), the largest score first
 
 
-def search(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
+def search(rows: Tensor, prepared: Prepared, k: int) -> Tensor:
     """Indices of the k codes with the largest scores, ties to the lowest index."""
-    groups, count, _ = rows.shape
-    found = rows.new_empty((groups, count, k), dtype=torch.int64)
-    prepared = widened(_padded(prepare(codes, metric)))
-    scores = SCRATCH_SCORES // max(groups, 1)
+    prepared = _padded(widened(prepared))
+    scores = SCRATCH_SCORES // max(rows.shape[0], 1)
     at_once = min(CODES_AT_ONCE, prepared.codes.shape[1], max(scores // TILE, 1) * TILE)
     block = max(scores // at_once, 1)
     with torch.autocast(rows.device.type, enabled=False):
-        for start in range(0, count, block):
-            found[:, start : start + block] = _search_block(
-                rows[:, start : start + block], prepared, k, at_once
-            )
-    return found.squeeze(-1) if k == 1 else found
+        found = [_search_block(part, prepared, k, at_once) for part in rows.split(block, 1)]
+    indices = found[0] if len(found) == 1 else torch.cat(found, 1)
+    return indices.squeeze(-1) if k == 1 else indices
 
 
 def _padded(prepared: Prepared) -> Prepared:
-    """Whole tiles. What is added has the score -inf, less than a code that is not finite."""
-    short = -prepared.codes.shape[1] % TILE
+    """Whole tiles, or one that is smaller. What is added has a lower score than a code that is not finite."""
     codes, offsets, shift = prepared
-    offsets = offsets.clamp_min(torch.finfo(offsets.dtype).min)
+    short = -codes.shape[1] % TILE
+    if codes.shape[1] <= TILE or not short:
+        return prepared
     return Prepared(F.pad(codes, (0, 0, 0, short)), F.pad(offsets, (0, short), value=-torch.inf), shift)
 
 
@@ -57,24 +54,25 @@ def widened(prepared: Prepared) -> Prepared:
 
 
 def _search_block(rows: Tensor, prepared: Prepared, k: int, at_once: int) -> Tensor:
-    finite = are_finite(rows)
-    centred = torch.where(finite, rows - prepared.shift, 0)
+    """Indices (G, B, k)."""
+    rows = rows - prepared.shift[:, None]
     best: Best | None = None
     for start in range(0, prepared.codes.shape[1], at_once):
         part = slice(start, start + at_once)
-        scores = torch.baddbmm(prepared.offsets[:, None, part], centred, prepared.codes[:, part].mT)
-        values, indices = _largest_(scores, k)
-        best = _better(best, (values, indices + start), k)
+        scores = torch.baddbmm(prepared.offsets[:, None, part], rows, prepared.codes[:, part].mT)
+        best = _better(best, _largest_(scores, k), start, k)
     assert best is not None
-    return torch.where(finite, best[1], torch.arange(k, device=rows.device))
+    spoilt = best[0][..., :1] - best[0][..., :1] != 0  # of a row that is not finite no score is
+    first = 0 if k == 1 else torch.arange(k, device=rows.device)
+    return torch.where(spoilt, first, best[1])
 
 
-def _better(best: Best | None, other: Best, k: int) -> Best:
+def _better(best: Best | None, other: Best, start: int, k: int) -> Best:
     """The k best of both. The codes of `best` come first, so the sort keeps equal scores in order."""
     if best is None:
         return other
     values, order = torch.cat([best[0], other[0]], -1).sort(stable=True, dim=-1, descending=True)
-    return values[..., :k], torch.cat([best[1], other[1]], -1).gather(-1, order[..., :k])
+    return values[..., :k], torch.cat([best[1], other[1] + start], -1).gather(-1, order[..., :k])
 
 
 def _largest_(scores: Tensor, k: int) -> Best:
@@ -84,13 +82,16 @@ def _largest_(scores: Tensor, k: int) -> Best:
         scores.scatter_(-1, found[-1][1], -torch.inf)
         found.append(_first(scores))
     values, places = zip(*found, strict=True)
-    return torch.cat(values, -1), torch.cat(places, -1)
+    return (torch.cat(values, -1), torch.cat(places, -1)) if k > 1 else found[0]
 
 
 def _first(scores: Tensor) -> Best:
     """The largest score and its first place: the first tile that has it, then the first code of it."""
+    if scores.shape[-1] <= TILE:
+        place = scores.argmax(-1, keepdim=True)
+        return scores.gather(-1, place), place
     tiles = scores.unflatten(-1, (-1, TILE))
     tile = tiles.amax(-1).argmax(-1, keepdim=True)
     inside = tiles.gather(-2, tile[..., None].expand(*tile.shape, TILE)).squeeze(-2)
     place = inside.argmax(-1, keepdim=True)
-    return inside.gather(-1, place), tile * TILE + place
+    return inside.gather(-1, place), torch.add(place, tile, alpha=TILE)

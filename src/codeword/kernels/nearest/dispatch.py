@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
+from codeword.kernels.nearest.prepare import Prepared
 
 __all__ = ["BACKENDS", "backend_for", "search"]
 
@@ -21,10 +22,10 @@ BACKENDS = ("reference", "blocked", "llvm", "triton")
 VARIABLE = "CODEWORD_KERNEL"
 
 
-def search(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
+def search(rows: Tensor, prepared: Prepared, k: int) -> Tensor:
     """Indices of the k nearest codes of each row, nearest first."""
     name = backend_for(rows, k)
-    found: Tensor = import_module(f"codeword.kernels.nearest.{name}").search(rows, codes, metric, k)
+    found: Tensor = import_module(f"codeword.kernels.nearest.{name}").search(rows, prepared, k)
     return found
 
 

@@ -3,8 +3,7 @@
 score(x, c) = (x - shift) . c' + offset(c), with c' = c - centre. For "euclidean" shift = centre and offset =
 -|c'|^2 / 2, which is (|x - centre|^2 - |x - c|^2) / 2; for "dot" shift = 0 and offset = 0, which is x . c less
 x . centre. Either way the largest score is the nearest code, and no large number common to all codes is left
-to cancel. The centre is where most codes are: the mean would follow a single code that is far away, and leave
-the others, and the rows near them, as large numbers of little difference.
+to cancel.
 """
 
 from __future__ import annotations
@@ -12,15 +11,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Prepared", "are_finite", "prepare"]
+__all__ = ["Prepared", "prepare", "unit"]
 
-SAMPLE = 1024  # codes that the centre is found from
+SAMPLE = 64  # codes at most that the centre is found from
 
 
 class Prepared(NamedTuple):
-    """Codes ready for a search: (G, K, D), their offsets (G, K) and the shift of the rows (G, 1, D)."""
+    """Codes ready for searches, until they change.
+
+    Attributes:
+        codes: (..., K, D), less their centre; 0 for an entry that is not finite.
+        offsets: (..., K), added to the products of rows and codes; the least for a code that is not finite.
+        shift: (..., D), what is taken off the rows.
+    """
 
     codes: Tensor
     offsets: Tensor
@@ -28,38 +34,33 @@ class Prepared(NamedTuple):
 
 
 def prepare(codes: Tensor, metric: str) -> Prepared:
-    """Centre the codes (G, K, D). One with a non-finite entry gets offset -inf: nothing chooses it."""
-    finite = are_finite(codes)
-    centre = _centre(codes, finite)
-    centred = torch.where(finite, codes - centre, 0)
-    if metric == "euclidean":
-        offsets, shift = centred.square().sum(-1) * -0.5, centre
-    else:
-        offsets, shift = codes.new_zeros(codes.shape[:-1]), torch.zeros_like(centre)
-    return Prepared(centred, offsets.masked_fill(~finite.squeeze(-1), -torch.inf), shift)
+    """Centre the codes (..., K, D), float32 or float64."""
+    if metric == "cosine":
+        codes = unit(codes)
+    least = torch.finfo(codes.dtype).min / 2
+    centre = _centre(codes)
+    centred = codes - centre
+    squares = (centred * centred).sum(-1)  # vecdot and einsum are rounded to bfloat16 under autocast
+    offsets = (squares * -0.5).nan_to_num(nan=least, neginf=least)
+    centred, shift = centred.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0), centre.squeeze(-2)
+    if metric != "euclidean":
+        offsets, shift = offsets * (offsets == least), torch.zeros_like(shift)
+    return Prepared(centred, offsets, shift)
 
 
-def _centre(codes: Tensor, finite: Tensor) -> Tensor:
-    """About the middle (G, 1, D) of most codes: the mean, weighted a few times by the inverse square of the distance.
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors at length 1, zeros as they are. In float64, where no square of float32 overflows or vanishes."""
+    tiny = torch.finfo(torch.float64).tiny
+    return F.normalize(vectors.double(), dim=-1, eps=tiny).to(vectors.dtype)
 
-    A fair sample of the codes is enough, for any point near them will do.
+
+def _centre(codes: Tensor) -> Tensor:
+    """The middle (..., 1, D) of the codes, feature by feature: the lower median of an even sample of them.
+
+    Codes that are far away do not move it, as they would the mean: the others, and the rows near them, would be large
+    numbers of little difference. And it is made of entries of codes: where these are whole numbers, or multiples of
+    a power of two, differences from it are exact, and so equal distances stay equal.
     """
-    every = max(1, codes.shape[-2] // SAMPLE)
-    codes, finite = codes[:, ::every], finite[:, ::every]
-    codes, weights = torch.where(finite, codes, 0), finite.to(codes.dtype)
-    for _ in range(4):
-        centre = _mean(codes, weights)
-        far = (codes - centre).abs().sum(-1, keepdim=True)
-        near = far.amin(-2, keepdim=True) + far.amax(-2, keepdim=True) * 1e-6 + torch.finfo(far.dtype).tiny
-        weights = weights * (near / (far + near)).square()
-    return _mean(codes, weights)
-
-
-def _mean(codes: Tensor, weights: Tensor) -> Tensor:
-    total = weights.sum(-2, keepdim=True)
-    return (weights * codes).sum(-2, keepdim=True) / torch.where(total > 0, total, 1)
-
-
-def are_finite(vectors: Tensor) -> Tensor:
-    """(..., 1) bool for (..., D): x - x is 0 or NaN. An eighth of the time of `isfinite().all(-1)`."""
-    return (vectors - vectors).sum(-1, keepdim=True) == 0
+    sample = codes[..., :: -(-codes.shape[-2] // SAMPLE), :]
+    lower = sample.topk((sample.shape[-2] + 1) // 2, dim=-2, largest=False, sorted=False).values
+    return lower.amax(-2, keepdim=True).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from codeword.kernels.nearest.prepare import prepare
+from codeword.kernels.nearest.prepare import Prepared
 
 __all__ = ["Blocks", "search"]
 
@@ -31,11 +31,10 @@ class Blocks(NamedTuple):
 BLOCKS = Blocks()
 
 
-def search(rows: Tensor, codes: Tensor, metric: str, k: int = 1, *, blocks: Blocks = BLOCKS) -> Tensor:
+def search(rows: Tensor, prepared: Prepared, k: int = 1, *, blocks: Blocks = BLOCKS) -> Tensor:
     """Indices (G, N) of the codes with the largest scores, ties to the lowest index."""
     assert k == 1
     rows = rows.contiguous()
-    prepared = prepare(codes, metric)
     groups, count, features = rows.shape
     found = torch.empty((groups, count), dtype=torch.int64, device=rows.device)
     if found.numel() == 0:
@@ -47,7 +46,7 @@ def search(rows: Tensor, codes: Tensor, metric: str, k: int = 1, *, blocks: Bloc
         prepared.shift.contiguous(),
         found,
         count,
-        codes.shape[1],
+        prepared.codes.shape[1],
         features,
         ROWS=blocks.rows,
         CODES=blocks.codes,

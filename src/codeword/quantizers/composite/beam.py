@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import nearest
+from codeword.functional import Prepared, prepare, search
 from codeword.kernels.nearest.blocked import widened
-from codeword.kernels.nearest.prepare import Prepared, prepare
 from codeword.parts import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
@@ -39,7 +38,7 @@ def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     """
     if beam == 1:
         return _one_after_another(rows, books)
-    stages = [(codes, widened(prepare(codes[None], "euclidean"))) for codes in books]
+    stages = [(codes, widened(prepare(codes))) for codes in books]
     largest = max(len(codes) for codes in books)
     block = max(1, _NUMBERS // (beam * max(largest, rows.shape[1])))
     return torch.cat([_search(part, stages, beam) for part in rows.split(block)])
@@ -48,7 +47,7 @@ def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
 def _one_after_another(rows: Tensor, books: Sequence[Tensor]) -> Tensor:
     found = []
     for codes in books:
-        found.append(nearest(rows, codes))
+        found.append(search(rows, prepare(codes)))
         rows = rows - codes[found[-1]]
     return torch.stack(found, 1)
 
@@ -71,8 +70,8 @@ def _search(rows: Tensor, stages: Sequence[tuple[Tensor, Prepared]], beam: int) 
 def _scores(left: Tensor, prepared: Prepared) -> Tensor:
     """-|x - c|^2 / 2 (N, beams, K), with the arithmetic of the search for one nearest code."""
     rows = left.flatten(0, 1) - prepared.shift
-    scores = torch.baddbmm(prepared.offsets[:, None], rows, prepared.codes.mT)  # with |x|^2 / 2 more
-    return scores.sub_(rows.square().sum(-1, keepdim=True) / 2).view(*left.shape[:2], prepared.codes.shape[1])
+    scores = torch.addmm(prepared.offsets, rows, prepared.codes.mT)  # with |x|^2 / 2 more
+    return scores.sub_(rows.square().sum(-1, keepdim=True) / 2).view(*left.shape[:2], len(prepared.codes))
 
 
 def codes_of(stage: Quantizer) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codeword.kernels.llvm import engine, pool
 from codeword.kernels.nearest.llvm.float32_code import Tile, module
-from codeword.kernels.nearest.prepare import prepare
+from codeword.kernels.nearest.prepare import Prepared
 
 __all__ = ["host_tile", "search"]
 
@@ -30,18 +30,15 @@ def host_tile() -> Tile:
     return Tile(lanes=4, rows=12 if wide else 6, vectors=2)
 
 
-def search(rows: Tensor, codes: Tensor, metric: str, *, tile: Tile | None = None) -> Tensor:
+def search(rows: Tensor, prepared: Prepared, k: int = 1, *, tile: Tile | None = None) -> Tensor:
     """Indices (G, N) of the codes with the largest scores, ties to the lowest index."""
+    assert k == 1
     tile = tile or host_tile()
-    run, rows, prepared = _compiled(tile), rows.contiguous(), prepare(codes, metric)
+    run, rows, shift = _compiled(tile), rows.contiguous(), prepared.shift.contiguous()
     groups, count, features = rows.shape
-    width = tile.lanes * tile.vectors
-    short = -codes.shape[1] % width
-    panels = (codes.shape[1] + short) // width
-    packed = F.pad(prepared.codes, (0, 0, 0, short)).view(groups, panels, width, features).mT.contiguous()
-    offsets = F.pad(prepared.offsets, (0, short), value=-torch.inf).contiguous()
-    shift = prepared.shift.contiguous()
-    found = torch.empty((groups, count), dtype=torch.int64)
+    packed, offsets = _packed(prepared, tile.lanes * tile.vectors)
+    panels = packed.shape[1]
+    found = rows.new_empty((groups, count), dtype=torch.int64)
 
     row_bytes = 4 * (features + 2 * tile.lanes + 1)
     block = max(1, SCRATCH_BYTES // (row_bytes * tile.rows))
@@ -52,7 +49,7 @@ def search(rows: Tensor, codes: Tensor, metric: str, *, tile: Tile | None = None
         group, start = number // pieces, number % pieces * size
         length = min(size, count - start)
         tiles = min(block, -(-length // tile.rows))
-        scratch = torch.empty(tiles * tile.rows * row_bytes // 4)
+        scratch = rows.new_empty(tiles * tile.rows * row_bytes // 4)
         parts = scratch.split([tiles * tile.rows * n for n in (features, tile.lanes, tile.lanes, 1)])
         run(
             rows[group, start].data_ptr(),
@@ -69,6 +66,15 @@ def search(rows: Tensor, codes: Tensor, metric: str, *, tile: Tile | None = None
 
     pool.for_each(piece, groups * pieces)
     return found
+
+
+def _packed(prepared: Prepared, width: int) -> tuple[Tensor, Tensor]:
+    """The codes in panels (G, panels, D, width), and their offsets: -inf, which nothing chooses, for what is added."""
+    codes, offsets, _ = prepared
+    short = -codes.shape[1] % width
+    if short:
+        codes, offsets = F.pad(codes, (0, 0, 0, short)), F.pad(offsets, (0, short), value=-torch.inf)
+    return codes.unflatten(1, (-1, width)).mT.contiguous(), offsets.contiguous()
 
 
 @cache
