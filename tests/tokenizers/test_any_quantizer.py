@@ -95,9 +95,9 @@ def test_quantizers_that_cannot_serve(kind: type[Tokenizer], spec: str, message:
 @pytest.mark.parametrize("outer", ["rvq2x", "gvq2x", "patches", "channelwise", "multiscale2x", "ovq2x"])
 def test_a_quantizer_of_maps_is_in_no_other(outer: str) -> None:
     options = ",sizes=((1,1),(2,2))" if outer == "multiscale2x" else ""
+    spec = f"{outer}(multiscale2x8,shared=true,sizes=((1,1),(2,2))){options}"
     with pytest.raises(CodewordError, match="parts that take vectors one by one"):
-        spec = f"{outer}(multiscale2x8,shared=true,sizes=((1,1),(2,2))){options}"
-        ImageTokenizer(codeword.from_spec(spec, features=4, dim=1))
+        codeword.from_spec(spec, features=4, dim=1)
 
 
 def test_a_quantizer_of_ones_own_around_maps_cannot_serve() -> None:

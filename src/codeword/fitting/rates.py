@@ -13,8 +13,6 @@ from codeword.fitting.batches import Batches
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite.grouped import Grouped
 from codeword.quantizers.composite.residual import Residual
-from codeword.quantizers.implicit.base import Implicit
-from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Collisions", "RatePoint", "collisions", "rate_distortion"]
 
@@ -124,6 +122,4 @@ def _bits(quantizer: Quantizer, stages: int) -> float:
         return sum(_bits(part, _stages(part)) for part in quantizer.parts[:stages])
     if isinstance(quantizer, Grouped):
         return sum(_bits(part, stages) for part in quantizer.parts)
-    if isinstance(quantizer, VectorQuantizer | Implicit):
-        return math.log2(quantizer.codebook_size)
-    return float(sum(quantizer.index_shape))  # one bit an index
+    return sum(math.log2(size) for size in quantizer.codebook_sizes)

@@ -166,7 +166,7 @@ def _check_quantizer(quantizer: Quantizer) -> None:
     for part in quantizer.modules():
         if isinstance(part, Quantizer) and part.map_size:
             got = f"{part.spec}, of whole maps of size {part.map_size}"
-            remedy = "pass for example rvq4x256, or use it in a model of your own"
+            remedy = "pass for example rvq4x256; as a layer it serves in models of your own"
             raise CodewordError.of("a quantizer of single positions", got, remedy)
     if not quantizer.decodes:
         raise CodewordError.of(

@@ -17,7 +17,7 @@ from codeword.tokenizers.inputs import to_float
 __all__ = ["VectorTokenizer"]
 
 ROWS = 256  # of one product: see _in_parts
-INTEGERS = {kind: (1.0, 0.0) for kind in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)}
+INTEGERS = dict.fromkeys((torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64), (1.0, 0.0))
 
 
 class VectorTokenizer(Tokenizer):
