@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword.errors import CodewordError
+from codeword.models.freezing import Freezable
 from codeword.quantizers import Quantized, Quantizer, from_spec
 from codeword.quantizers.layouts import Layout
 from codeword.quantizers.spec.in_full import spec_in_full
@@ -28,11 +29,11 @@ class TokenizerOutput(NamedTuple):
     """The quantizer's own result; `quantized.loss` is the term to add to your loss."""
 
 
-class Tokenizer(nn.Module):
+class Tokenizer(Freezable):
     """Batches of one kind of data to grids of indices and back.
 
     Nothing in it may look across the batch (no batch norm), so that an item is encoded the same whatever is beside
-    it. A class of its own gives `pad`, `example` and `options`.
+    it. A class of its own gives `pad`, `example` and `options`. `codeword.freeze` freezes all of it.
 
     Args:
         quantizer: any quantizer of single vectors whose indices decode, with `dim=1`.
@@ -99,6 +100,7 @@ class Tokenizer(nn.Module):
 
     def forward(self, x: Tensor) -> TokenizerOutput:
         """Encode, quantize and decode, with gradients through the quantizer's estimator."""
+        self.check_rest()
         quantized = self.quantizer(self.encoder(self.pad(x)))
         return TokenizerOutput(self.decoder(quantized.quantized), quantized)
 
@@ -108,6 +110,7 @@ class Tokenizer(nn.Module):
 
     def decode(self, indices: Tensor) -> Tensor:
         """Reconstructions (batch, ...) of indices (batch, *grid, *trailing_shape)."""
+        self.check_rest()
         self._check_axes(indices)
         reconstruction: Tensor = self.decoder(self.quantizer.decode(indices, self.dtype))
         return reconstruction

@@ -87,6 +87,7 @@ class VectorTokenizer(Tokenizer):
 
     def forward(self, x: Tensor) -> TokenizerOutput:
         """Encode, quantize and decode, with gradients through the quantizer's estimator."""
+        self.check_rest()
         if self.training:
             quantized = self.quantizer(self.encoder(self.standard(x)))
             return TokenizerOutput(self._restored(self.decoder(quantized.quantized)), quantized)
@@ -97,6 +98,7 @@ class VectorTokenizer(Tokenizer):
         return _in_parts(self._encode, self.standard(x))
 
     def decode(self, indices: Tensor) -> Tensor:
+        self.check_rest()
         self._check_axes(indices)
         return self._restored(_in_parts(self._decode, indices))
 
