@@ -62,9 +62,9 @@ def rate_distortion(quantizer: Quantizer, vectors: Any, *, beam: int = 1) -> lis
         CodewordError: no finite vectors, or a quantizer whose indices do not decode.
     """
     stages = _stages(quantizer)
-    errors = torch.zeros(stages, dtype=torch.float64)
+    errors = torch.zeros(stages, dtype=torch.float64, device="cpu")
     count, squares = 0, 0.0
-    sums = torch.zeros(quantizer.features, dtype=torch.float64)
+    sums = torch.zeros(quantizer.features, dtype=torch.float64, device="cpu")
     for rows in Batches(vectors):
         rows = rows[rows.isfinite().all(-1)].to(quantizer.device)
         indices = quantizer.encode(rows, beam=beam) if beam > 1 else quantizer.encode(rows)

@@ -27,10 +27,10 @@ def quantizers_of(model: nn.Module) -> dict[str, Quantizer]:
     """As `find_quantizers`, for what would do nothing without them.
 
     Raises:
-        CodewordError: there is none.
+        CodewordError: there is none, and no codebook by itself.
     """
     found = find_quantizers(model)
-    if not found:
+    if not found and not find_codebooks(model):
         raise CodewordError.of(
             "a model with a quantizer in it", type(model).__name__, "pass the one that has it"
         )

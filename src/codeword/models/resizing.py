@@ -95,7 +95,7 @@ def _resized(quantizer: VectorQuantizer | MemoryCodes, codebook_size: int) -> Co
 def _codes(old: Codebook, codebook_size: int) -> Tensor:
     rank = old.hits.argsort(descending=True, stable=True)
     stay = rank[: min(codebook_size, len(rank))].sort().values
-    copied = rank[torch.arange(codebook_size - len(stay), device=rank.device) % len(rank)]
+    copied = rank[torch.arange(codebook_size - len(stay), dtype=torch.int64, device=rank.device) % len(rank)]
     beside = old.codes[copied]
     noise = old.draws().normal(Stream.NOISE, *beside.shape).to(beside) * beside.shape[1] ** -0.5
     beside = beside + 0.01 * torch.linalg.vector_norm(beside, dim=-1, keepdim=True) * noise

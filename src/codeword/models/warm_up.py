@@ -179,7 +179,8 @@ def _collect(
         nonlocal waiting
         if waiting:
             rows = rows[valid.mask]
-            spread = torch.linspace(0, len(rows) - 1, min(most, len(rows)), dtype=torch.float64)
+            many = min(most, len(rows))
+            spread = torch.linspace(0, len(rows) - 1, many, dtype=torch.float64, device="cpu")
             taken.append(rows[spread.round().long().to(rows.device)])
             waiting = False
 

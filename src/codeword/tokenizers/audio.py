@@ -108,7 +108,7 @@ class AudioTokenizer(Tokenizer):
         return F.pad(sounds, (0, missing))
 
     def example(self) -> Tensor:
-        return torch.zeros(2, 1, 3 * self.stride + 1, dtype=self.dtype)
+        return torch.zeros(2, 1, 3 * self.stride + 1, dtype=self.dtype, device="cpu")
 
     def options(self) -> dict[str, Any]:
         sizes = {"width": self.width, "strides": list(self.strides), "blocks": self.blocks}

@@ -91,7 +91,7 @@ class ImageTokenizer(Tokenizer):
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
     def example(self) -> Tensor:
-        return torch.zeros(2, 3, 2 * self.stride + 1, 3 * self.stride + 1, dtype=self.dtype)
+        return torch.zeros(2, 3, 2 * self.stride + 1, 3 * self.stride + 1, dtype=self.dtype, device="cpu")
 
     def options(self) -> dict[str, Any]:
         return {"width": self.width, "stride": self.stride, "blocks": self.blocks}

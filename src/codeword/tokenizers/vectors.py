@@ -115,7 +115,7 @@ class VectorTokenizer(Tokenizer):
         return x
 
     def example(self) -> Tensor:
-        return torch.zeros(2, self.size, dtype=self.mean.dtype)
+        return torch.zeros(2, self.size, dtype=self.mean.dtype, device="cpu")
 
     def options(self) -> dict[str, Any]:
         return {"size": self.size, "width": self.width, "blocks": self.blocks, "beam": self.beam}
