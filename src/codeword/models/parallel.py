@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from codeword import distributed
-from codeword.models.find import codebook_parameters, find_codebooks, find_quantizers
+from codeword.models.find import codebook_parameters, find_codebooks, quantizers_of
 from codeword.parts import Codebook
 from codeword.quantizers.base import Quantizer
 
@@ -31,6 +31,9 @@ def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
         model: or a quantizer.
         enabled: False: do nothing, for the last micro-batch in a loop.
 
+    Raises:
+        CodewordError: a model without a quantizer.
+
     Examples:
         >>> import torch
         >>> from codeword import VectorQuantizer
@@ -41,9 +44,8 @@ def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
         >>> int(vq.codebook.step), int(vq.codebook.hits.sum())
         (1, 80)
     """
-    modules: list[Quantizer | Codebook] = []
-    if enabled:
-        modules += [*find_quantizers(model).values(), *find_codebooks(model).values()]
+    modules: list[Quantizer | Codebook] = [*quantizers_of(model).values(), *find_codebooks(model).values()]
+    modules = modules if enabled else []
     before = [module.accumulates for module in modules]
     try:
         for module in modules:
