@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.errors import CodewordError
+from codeword.quantizers import Quantizer
 
 __all__ = ["Facade", "export_state_dict"]
 
@@ -25,8 +29,23 @@ class Facade(nn.Module):
     def key_table(self) -> KeyTable:
         """The keys of the original's state dictionary that stand for those of this module's own."""
 
+    def original_state(self) -> dict[str, Tensor]:
+        """What the original would save. What has not changed since it was loaded is exactly what was loaded.
+
+        Some of an original's state has no place here, such as a count of 0 beside a sum that is not, or one memory
+        for each of the stages that share a codebook. It is told apart by what it would come back as.
+        """
+        now = self.key_table().write(self.state_dict())
+        return now | {
+            key: loaded.to(now[key].device)
+            for key, (loaded, back) in self._loaded.items()
+            if key in now and _equal(now[key], back)
+        }
+
+    _loaded: Mapping[str, tuple[Tensor, Tensor]] = MappingProxyType({})
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        _translate_(self, state_dict, prefix, args[-1])
+        self._loaded = _translate_(self, state_dict, prefix, args[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -34,30 +53,29 @@ def export_state_dict(module: nn.Module) -> dict[str, Tensor]:
     """The state dictionary that the originals would save: of a facade, or of a model with facades in it.
 
     Tensors are live: those of the module, renamed and reshaped. `load_state_dict` of the original takes it, and that
-    of the same module too.
+    of the same module too. What was loaded and has not changed since comes back bit for bit.
 
     Raises:
-        CodewordError: there is no facade in the module.
+        CodewordError: a quantizer of codeword that is in no facade: the originals have none.
 
     Examples:
-        >>> import torch
         >>> from codeword.compat.torchtools.vq import VectorQuantize
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), VectorQuantize(8, k=16, ema_loss=True))
         >>> list(export_state_dict(model))
         ['0.weight', '0.bias', '1.codebook.weight', '1.ema_element_count', '1.ema_weight_sum']
     """
-    if not any(isinstance(part, Facade) for part in module.modules()):
-        raise CodewordError.of(
-            "a module with a facade in it",
-            f"a {type(module).__name__} without",
-            "call state_dict(), or codeword.checkpoints.convert_back for a quantizer of codeword",
-        )
     return _exported(module, module.state_dict())
 
 
 def _exported(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     if isinstance(module, Facade):
-        return module.key_table().write(state)
+        return module.original_state()
+    if isinstance(module, Quantizer):
+        raise CodewordError.of(
+            "quantizers in their facades",
+            f"a {type(module).__name__} by itself",
+            "call state_dict(), or codeword.checkpoints.convert_back",
+        )
     out = {}
     for key, tensor in state.items():
         name, _, rest = key.partition(".")
@@ -70,17 +88,36 @@ def _exported(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def _translate_(module: Facade, state: dict[str, Any], prefix: str, errors: list[str]) -> None:
-    """Put a facade's own keys in the place of the original's, unless they are its own already."""
+def _translate_(
+    module: Facade, state: dict[str, Any], prefix: str, errors: list[str]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Put a facade's own keys in the place of the original's, unless they are its own already.
+
+    Returns what would come back as something else, with that.
+    """
     foreign = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     native, table = module.state_dict(), module.key_table()
     needed = any(row.foreign and not row.optional for row in table.rows)  # some layers have no state there
     if set(foreign) & set(native) or (needed and not foreign):
-        return
+        return {}
     try:
         native = table.read(foreign, native)
+        back = table.write(native)
     except CodewordError as error:
         errors.append(str(error))
+        back = {}
     for key in foreign:
         del state[prefix + key]
     state.update({prefix + key: value for key, value in native.items()})
+    return {
+        key: (tensor.clone(), back[key].clone())
+        for key, tensor in foreign.items()
+        if key in back and not (tensor.dtype == back[key].dtype and _equal(tensor, back[key]))
+    }
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether shapes and numbers are the same; where there are no numbers yet, the shapes."""
+    if one.shape != other.shape or one.is_meta or other.is_meta:
+        return one.shape == other.shape
+    return torch.equal(one, other.to(one.device, one.dtype))

@@ -224,7 +224,7 @@ class Stages(Facade):
         for group, (book, part, which) in enumerate(zip(books, rest, expired, strict=True)):
             rows = part.detach().flatten(0, -2).to(book.codes.dtype)
             valid = Valid.of(rows.isfinite().all(-1), sync=True)
-            drawn = torch.randperm(int(valid.total), device=rows.device)[: int(which.sum())]
+            drawn = _draw(int(which.sum()), int(valid.total), rows.device)
             if not len(drawn):
                 continue
             if valid.shared:
@@ -234,3 +234,10 @@ class Stages(Facade):
             if self.rule == "budget":  # at the expense of the others
                 memory[group].mul_(len(which) / memory[group].sum())
         return replaced
+
+
+def _draw(count: int, total: int, device: torch.device) -> Tensor:
+    """`count` of `total` numbers, as the original draws them: none twice, unless there are fewer than that."""
+    if 0 < total < count:
+        return torch.randint(total, (count,), dtype=torch.int64, device=device)
+    return torch.randperm(total, dtype=torch.int64, device=device)[:count]
