@@ -12,8 +12,8 @@ import codeword.compat.torchtools.vq as documented
 from codeword import CodewordError
 from codeword.checkpoints import convert, convert_back
 from codeword.compat import export_state_dict
-from ranks import RANKS
 from compat.exact import distances
+from ranks import RANKS
 
 BOTH = pytest.mark.parametrize("home", [documented, later])
 

@@ -20,8 +20,8 @@ from codeword.compat.vqtorch import (
 from codeword.compat.vqtorch.inits import codebook_warmup
 from codeword.compat.vqtorch.nn.utils import lru_replacement
 from codeword.errors import CodewordError
-from words import said
 from compat.exact import distances
+from words import said
 
 IMAGE = (2, 8, 3, 4)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,6 +23,14 @@ class Facade(nn.Module):
     and how. A facade may hold others; the table of the outermost one counts.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._came: dict[str, Tensor] = {}  # the original's state that is being loaded
+        self._loaded: dict[
+            str, tuple[Tensor, Tensor]
+        ] = {}  # what of it comes back as something else, and as what
+        self.register_load_state_dict_post_hook(_remember_)
+
     @abstractmethod
     def key_table(self) -> KeyTable:
         """The keys of the original's state dictionary that stand for those of this module's own."""
@@ -33,19 +39,17 @@ class Facade(nn.Module):
         """What the original would save. What has not changed since it was loaded is exactly what was loaded.
 
         Some of an original's state has no place here, such as a count of 0 beside a sum that is not, or one memory
-        for each of the stages that share a codebook. It is told apart by what it would come back as.
+        for each of the stages that share a codebook.
         """
         now = self.key_table().write(self.state_dict())
         return now | {
-            key: loaded.to(now[key].device)
-            for key, (loaded, back) in self._loaded.items()
+            key: came.to(now[key].device)
+            for key, (came, back) in self._loaded.items()
             if key in now and _equal(now[key], back)
         }
 
-    _loaded: Mapping[str, tuple[Tensor, Tensor]] = MappingProxyType({})
-
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        self._loaded = _translate_(self, state_dict, prefix, args[-1])
+        self._came = _translate_(self, state_dict, prefix, args[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -88,31 +92,32 @@ def _exported(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def _translate_(
-    module: Facade, state: dict[str, Any], prefix: str, errors: list[str]
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Put a facade's own keys in the place of the original's, unless they are its own already.
-
-    Returns what would come back as something else, with that.
-    """
+def _translate_(module: Facade, state: dict[str, Any], prefix: str, errors: list[str]) -> dict[str, Tensor]:
+    """Put a facade's own keys in the place of the original's, and give these; none, if they are its own already."""
     foreign = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     native, table = module.state_dict(), module.key_table()
+    theirs = {key for row in table.rows for key in row.foreign}
     needed = any(row.foreign and not row.optional for row in table.rows)  # some layers have no state there
-    if set(foreign) & set(native) or (needed and not foreign):
+    if set(foreign) & (set(native) - theirs) or (needed and not foreign):
         return {}
     try:
         native = table.read(foreign, native)
-        back = table.write(native)
     except CodewordError as error:
         errors.append(str(error))
-        back = {}
     for key in foreign:
         del state[prefix + key]
     state.update({prefix + key: value for key, value in native.items()})
-    return {
-        key: (tensor.clone(), back[key].clone())
-        for key, tensor in foreign.items()
-        if key in back and not (tensor.dtype == back[key].dtype and _equal(tensor, back[key]))
+    return foreign if not errors else {}
+
+
+def _remember_(module: Facade, _: Any) -> None:
+    """Once all of a state is loaded: keep what would come back as something else, with that."""
+    came, module._came, module._loaded = module._came, {}, {}
+    back = module.key_table().write(module.state_dict()) if came else {}
+    module._loaded = {
+        key: (tensor.detach().clone(), back[key].clone())
+        for key, tensor in came.items()
+        if key in back and not _equal(tensor, back[key])
     }
 
 

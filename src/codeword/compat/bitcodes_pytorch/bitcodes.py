@@ -50,7 +50,7 @@ class Bitcodes(Facade):
         with torch.random.fork_rng(devices=[]):  # so that what is made next draws what it drew there
             self.quantizer = _DrawnByTorch(features, num_bits, temperature=temperature)
         self.quantizer.relaxes_in_eval = straight_through
-        self.quantizer.codebook.start_from_(torch.randn(2 * num_bits, features))
+        self.quantizer.codebook.start_from_(torch.randn_like(self.codebook))
         self.features = features
         self.num_bits = num_bits
         self.noiseless_bits = noiseless_bits

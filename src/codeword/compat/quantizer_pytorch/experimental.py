@@ -51,9 +51,9 @@ class MQ1d(Facade):
             ]
         bound = (3 / channels) ** 0.5
         for part in parts:  # in the original's order, so that a seed gives the same codes
-            part.codebook.start_from_(torch.randn(codebook_size, channels))
+            part.codebook.start_from_(torch.randn_like(part.codebook.codes))
             for projection in (part.project_keys, part.project_values):
-                projection.weight.data.copy_(torch.empty(channels, channels).uniform_(-bound, bound).T)
+                projection.weight.data.copy_(torch.empty_like(projection.weight).uniform_(-bound, bound).T)
         self.quantizer = Overlapped(parts, dim=1)
 
     def key_table(self) -> KeyTable:
@@ -101,8 +101,8 @@ class QBit1d(Facade):
         self.num_bits = num_bits
         with torch.random.fork_rng(devices=[]):
             self.quantizer = _BitLayers(channels, num_layers, temperature=temperature, dim=1)
-        codes = [torch.randn(2, channels) for _ in range(num_layers)]
-        self.quantizer.codebook.start_from_(torch.cat(codes))
+        book = self.quantizer.codebook
+        book.start_from_(torch.cat([torch.randn_like(pair) for pair in book.codes.chunk(num_layers)]))
 
     def key_table(self) -> KeyTable:
         """The original's keys for this module's."""

@@ -51,14 +51,13 @@ class Stages(Facade):
         self.prints_budget = prints_budget or options.rule == "budget"
         with torch.random.fork_rng(devices=[]):
             self.quantizer = self._build()
-        tables = len(stacks_of(self.quantizer))
-        width = stacks_of(self.quantizer)[0].features
-        for stage in range(
-            sizes.stages
-        ):  # all draw, shared or not, so that a seed gives the original's codes
-            codes = torch.randn(tables, sizes.codebook_size, width)
+        for stage in range(sizes.stages):
+            books = self._books(stage)
+            first = books[0].codes
+            # All draw, shared or not, so that a seed gives the original's codes.
+            codes = torch.randn(len(books), *first.shape, dtype=first.dtype, device=first.device)
             if not stage or not options.shared_codebook:
-                for book, table in zip(self._books(stage), codes, strict=True):
+                for book, table in zip(books, codes, strict=True):
                     book.start_from_(table)
 
     @property
@@ -196,7 +195,7 @@ class Stages(Facade):
         if self.rule != "ema":
             yield
             return
-        samples = distributed.sum_(torch.full((), float(len(x)), device=x.device)).clamp_min(1)
+        samples = distributed.sum_(torch.full((), len(x), dtype=torch.float32, device=x.device)).clamp_min(1)
         state = [value for book in self._books(stage) for value in book.state().values()]
         for value in state:
             value.mul_(samples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.checkpoints.importers.torchtools import rule_of, table_of
@@ -51,7 +51,6 @@ class VectorQuantizeLayer(Facade):
                 )
         self.ema_decay = ema_decay
         self.ema_loss = ema_loss
-        codes = nn.Embedding(k, embedding_size).weight.data.uniform_(-1.0 / k, 1.0 / k)
         with torch.random.fork_rng(devices=[]):  # so that what is made next draws what it drew there
             self.quantizer = VectorQuantizer(
                 embedding_size,
@@ -59,6 +58,9 @@ class VectorQuantizeLayer(Facade):
                 codebook=rule_of(ema_loss, ema_decay, KMeans() if data_init else None),
                 penalties=() if ema_loss else (CodebookLoss(), Commitment(1.0)),
             )
+        codes = (
+            torch.empty_like(self._book.codes).normal_().uniform_(-1.0 / k, 1.0 / k)
+        )  # an Embedding's draws first
         if not data_init:
             self._book.start_from_(codes)
 

@@ -73,4 +73,4 @@ def lengths_to_mask(mask: Tensor | None, lens: Tensor | None, length: int) -> Te
         return mask
     if mask is not None:
         raise CodewordError.of("mask or lens", "both", "pass one of them")
-    return torch.arange(length, device=lens.device) < lens[:, None]
+    return torch.arange(length, dtype=torch.int64, device=lens.device) < lens[:, None]

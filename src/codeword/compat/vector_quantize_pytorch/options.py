@@ -117,7 +117,7 @@ class Options:
         if not self.kmeans_init:
             book = vq.codebook
             bound = sqrt(6 / book.codes.numel())  # Kaiming's for a tensor (1, K, D), as theirs is
-            codes = torch.empty(book.codes.shape).uniform_(-bound, bound)
+            codes = torch.empty_like(book.codes).uniform_(-bound, bound)
             book.start_from_(torch.nn.functional.normalize(codes, dim=-1) if self.use_cosine_sim else codes)
         vq.codebook.frozen = self.freeze_codebook
         return vq
