@@ -427,3 +427,14 @@ def test_affine_transforms_stand_alone() -> None:
     np.testing.assert_allclose(mapped.std(0, correction=0), z.std((0, 1), correction=0), rtol=1e-4)
     running.update_running_statistics(z + 2, codes)
     np.testing.assert_allclose(running(codes).mean(0), z.mean((0, 1)) + 1, rtol=1e-4, atol=1e-4)
+
+
+def test_the_gradient_through_a_norm_of_the_input_turns_it_alone() -> None:
+    """As in the original, for vectors within the ball as well: their length is held constant there."""
+    for norm in ("l2", "l2c"):
+        for scale in (0.1, 30.0):
+            z = (scale * numbers(*IMAGE)).requires_grad_()
+            VectorQuant(8, 16, norm=norm)(z)[0].sum().backward()
+            turned = z.grad.double().norm(dim=1)
+            along = (z.grad.double() * z.detach().double()).sum(1) / z.detach().double().norm(dim=1)
+            assert (along.abs() < 1e-4 * turned).all()

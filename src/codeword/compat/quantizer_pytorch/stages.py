@@ -15,6 +15,7 @@ from codeword import distributed
 from codeword.checkpoints.importers import KeyTable
 from codeword.checkpoints.importers.quantizer_pytorch import QuantizerPyTorch
 from codeword.checkpoints.importers.sequences import rule_of, sequence_quantizer, stacks_of
+from codeword.compat.old_codes import OldCodes, forward_of_old_codes
 from codeword.compat.quantizer_pytorch.common import check_sequence, perplexities, views
 from codeword.compat.quantizer_pytorch.options import THRESHOLDS, Options, Sizes
 from codeword.compat.state import Facade
@@ -155,6 +156,7 @@ class Stages(Facade):
             stages=self.sizes.stages,
             shared=self.options.shared_codebook and self.sizes.stages > 1,
             rule=rule_of(self.rule == "budget", self.options.ema_decay, self.expire_threshold),
+            cls=OldCodes,
         )
 
     def _layers(self, stage: int) -> list[VectorQuantizer]:
@@ -176,7 +178,7 @@ class Stages(Facade):
         total: list[Tensor] = []
         for stage in range(stages):
             layers = self._layers(stage)
-            with self._per_sample(stage, x):
+            with self._per_sample(stage, x), forward_of_old_codes(self.quantizer):
                 outs = [layer(part) for layer, part in zip(layers, rest, strict=True)]
             replaced.append(self._expire_(stage, rest))
             indices.append(torch.stack([out.indices for out in outs], -1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from codeword.compat.vqtorch.norms import MAXNORM_CONSTRAINT_VALUE, MaxNormConstraint, Normalize
 from codeword.errors import CodewordError
-from codeword.quantizers.norms import MaxNormFeatures, UnitFeatures
 
 __all__ = ["check_input", "grouped", "input_norm"]
 
@@ -21,9 +21,9 @@ def input_norm(norm: str | None, features: int) -> nn.Module:
     if norm not in _NORMS:
         raise CodewordError.of("norm 'none', 'l2', 'l2c', 'bn', 'gn' or 'in'", repr(norm), "pass one of them")
     if norm == "l2":
-        return UnitFeatures()
+        return Normalize(dim=-1)
     if norm == "l2c":
-        return MaxNormFeatures(10.0)
+        return MaxNormConstraint(MAXNORM_CONSTRAINT_VALUE)
     if norm == "bn":
         return nn.BatchNorm2d(features, dtype=torch.float32)
     if norm == "in":
