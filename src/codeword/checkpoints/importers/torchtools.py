@@ -57,7 +57,7 @@ def rule_of(ema: bool, decay: float, init: Init | None = None) -> Update:
     """How its codes learn."""
     if not ema:
         return Gradient(init=init, revival=None)
-    return SmoothedEMA(decay=decay, init=init, revival=None, gathers_first=True)
+    return SmoothedEMA(decay=decay, init=init, revival=None)
 
 
 def table_of(quantizer: Quantizer) -> KeyTable:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from codeword.compat.old_codes import OldCodes
 from codeword.errors import CodewordError
 from codeword.parts import (
     EMA,
@@ -104,7 +105,7 @@ class Options:
 
     def build(self, features: int, size: int, *, dim: int = -1, width: int | None = None) -> VectorQuantizer:
         """The vector quantizer of one codebook."""
-        vq = VectorQuantizer(
+        vq = OldCodes(
             features,
             size,
             dim=dim,
@@ -117,7 +118,7 @@ class Options:
         if not self.kmeans_init:
             book = vq.codebook
             bound = sqrt(6 / book.codes.numel())  # Kaiming's for a tensor (1, K, D), as theirs is
-            codes = torch.empty(book.codes.shape).uniform_(-bound, bound)
+            codes = torch.empty_like(book.codes).uniform_(-bound, bound)
             book.start_from_(torch.nn.functional.normalize(codes, dim=-1) if self.use_cosine_sim else codes)
         vq.codebook.frozen = self.freeze_codebook
         return vq
@@ -133,7 +134,7 @@ class Options:
         }
         if self.learnable:
             return Gradient(**common)
-        return EMA(**common, smoothing=self.eps, gathers_first=True)
+        return EMA(**common, smoothing=self.eps)
 
     def _estimators(self) -> dict[str, bool]:
         return {

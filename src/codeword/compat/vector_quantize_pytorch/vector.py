@@ -96,7 +96,7 @@ class VectorQuantize(Layer):
         """
         refuse("VectorQuantize.forward", others)
         with self._frozen(freeze_codebook):
-            out = self.quantizer(x, lengths_to_mask(mask, lens, x.shape[1]))
+            out = self._forward(x, lengths_to_mask(mask, lens, x.shape[1]))
         return out.quantized, out.indices, self._loss(out.loss)
 
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ class VectorQuantize(Layer):
         with torch.random.fork_rng(devices=[]):
             self.quantizer = self._build()
         for book in self.books:  # drawn as the original draws, so that a seed gives the same
-            book.start_from_(torch.nn.init.kaiming_uniform_(torch.randn(book.codes.shape)))
+            book.start_from_(torch.nn.init.kaiming_uniform_(torch.randn_like(book.codes)))
 
     @property
     def codebook(self) -> EmbeddingView | list[EmbeddingView]:  # type: ignore[override]

@@ -122,10 +122,12 @@ class VectorQuant(Layer):
 
     def _draw_codes(self) -> None:
         """Normal codes, drawn by torch's generator in the original's order, so that a seed gives the same."""
-        codes = torch.randn(self.num_codes, self.feature_size)
-        total, width = sum(len(book.codes) for book in self.books), self.parts[0].features
+        first = self.books[0].codes
+        shapes = [(self.num_codes, self.feature_size)]
         if self.groups_draw_anew:
-            codes = torch.randn(total, width)
+            shapes += [(len(self.books) * len(first), first.shape[1])]
+        for shape in shapes:
+            codes = torch.randn(shape, dtype=first.dtype, device=first.device)
         for book, own in zip(self.books, codes.chunk(len(self.books)), strict=True):
             if book.rule.init is None:
                 book.start_from_(own)
