@@ -324,6 +324,8 @@ class Codebook(Learner):
             value = state_dict.get(prefix + name)
             if value is not None and not value.is_meta:
                 setattr(self, mirror, bool(value))
+        if self.frozen:
+            self.requires_grad_(False)
         self.revives = self.ready  # candidates that are not of a step are missing, and replace nothing
 
     def extra_repr(self) -> str:
