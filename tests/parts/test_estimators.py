@@ -17,9 +17,7 @@ ROWS, CODES, FEATURES = 13, 7, 4
 def trained(estimator, rule=None, **options) -> VectorQuantizer:
     torch.manual_seed(0)
     rule = rule or (Gradient(revival=None) if estimator.trains_codes else EMA(revival=None))
-    vq = VectorQuantizer(
-        FEATURES, CODES, estimator=estimator, update=rule, penalties=(), **options
-    ).double()
+    vq = VectorQuantizer(FEATURES, CODES, estimator=estimator, update=rule, penalties=(), **options).double()
     vq(data(seed=0))
     return vq.eval()
 

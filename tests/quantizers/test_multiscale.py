@@ -90,7 +90,9 @@ def test_a_step_of_learning_sees_every_token_once(shared):
         hits = torch.bincount(out.indices.flatten(), minlength=8)
         assert torch.equal(quantizer.parts[0].codebook.usage_count, hits)
     else:
-        assert [int(part.codebook.usage_count.sum()) for part in quantizer.parts] == [20 * count for count in counts]
+        assert [int(part.codebook.usage_count.sum()) for part in quantizer.parts] == [
+            20 * count for count in counts
+        ]
     assert torch.equal(quantizer.decode(out.indices), out.quantized)
 
 

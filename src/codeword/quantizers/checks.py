@@ -54,7 +54,7 @@ def check_constructor(cls: type, args: tuple[Any, ...], options: dict[str, Any])
     """Raise, in words for those who come from other libraries, for arguments that a quantizer does not have."""
     if not options:  # a copy and a pickle give none
         return
-    known = inspect.signature(cls.__init__).parameters
+    known = inspect.signature(getattr(cls, "__init__")).parameters  # noqa: B009
     needed = [
         name for name, p in known.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
     ][1:]
