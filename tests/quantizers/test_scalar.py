@@ -84,7 +84,7 @@ def test_the_gradient_is_that_of_the_bound(bound):
     step = 1e-3
 
     def soft(z: torch.Tensor) -> torch.Tensor:
-        return part.value(part.place(z.double(), fsq.grid.levels), fsq.grid.levels)
+        return part.value(part.place(z.double(), fsq.levels), fsq.levels)
 
     slope = (soft(x.detach() + step) - soft(x.detach() - step)) / (2 * step)
     torch.testing.assert_close(gradient.double(), slope, atol=1e-3, rtol=1e-3)

@@ -14,7 +14,7 @@ from codeword.functional.bits import (
 )
 from codeword.functional.blocked import over_blocks
 from codeword.functional.clone_for_backward import clone_for_backward
-from codeword.functional.constant import constant
+from codeword.functional.constant import bit_table, constant
 from codeword.functional.kmeans import kmeans, lloyd
 from codeword.functional.losses import squared_error, sum_of
 from codeword.functional.moments import moments, scatter, with_ridge
@@ -34,6 +34,7 @@ __all__ = [
     "UsageCounter",
     "Valid",
     "bit_entropy",
+    "bit_table",
     "clone_for_backward",
     "constant",
     "in_range",

@@ -7,12 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.functional.blocked import over_blocks
-from codeword.functional.valid import Valid
+from codeword.functional.constant import bit_table
+from codeword.functional.losses import sum_of
 
 __all__ = ["bit_entropy"]
 
 
-def bit_entropy(logits: Tensor, valid: Valid, group: int) -> tuple[Tensor, Tensor]:
+def bit_entropy(logits: Tensor, weights: Tensor, group: int) -> tuple[Tensor, Tensor]:
     """How sure each row is of its code, and how evenly all of them use the codes: two entropies, in nats.
 
     Each bit is 1 with probability sigmoid(logit), by itself, so the entropy of a row's code is the sum of its bits',
@@ -21,37 +22,33 @@ def bit_entropy(logits: Tensor, valid: Valid, group: int) -> tuple[Tensor, Tenso
 
     Args:
         logits: (N, B), differentiable.
-        valid: which rows count.
+        weights: (N,) of the rows: `Valid.weights`.
         group: how many bits are taken together; the last group may be smaller.
 
     Returns:
-        the mean over rows of their entropies, and the entropy of the mean; both 0 without a valid row.
+        the mean over rows of their entropies, and the entropy of the mean; both 0 if all weights are.
 
     Source: Zhao et al. 2024, BSQ, equations 11 and 12 (arXiv:2406.07548).
 
     Examples:
         >>> sure = torch.tensor([[9e9, 9e9], [-9e9, -9e9]])
-        >>> each, together = bit_entropy(sure, Valid.of(torch.tensor([True, True])), group=2)
+        >>> each, together = bit_entropy(sure, torch.tensor([0.5, 0.5]), group=2)
         >>> float(each), float(together.exp())
         (0.0, 2.0)
     """
-    weights = valid.weights(logits.dtype)
-    each = (F.softplus(logits) - logits * logits.sigmoid()).sum(-1) @ weights
-    together = [_entropy_of_mean(part, weights) for part in logits.split(group, 1)]
-    return each, torch.stack(together).sum()
+    fixed = logits.detach()
+    # The entropy of a bit is softplus(l) - l p, p = sigmoid(l); its gradient is that of -l p with l held.
+    each = (F.softplus(fixed) - fixed * logits.sigmoid()).sum(-1) @ weights
+    mean = torch.cat([_mean_shares(part, weights) for part in logits.split(group, 1)])
+    # -sum m log m; the gradient of the logarithms vanishes, because the shares always add up to the same.
+    return each, -(mean @ mean.detach().clamp_min(1e-30).log())
 
 
-def _entropy_of_mean(logits: Tensor, weights: Tensor) -> Tensor:
-    codes = 2 ** logits.shape[1]
-    sums = over_blocks(_weighed_codes, logits, codes, weights)
-    mean = torch.stack(sums).sum(0)
-    return -torch.special.xlogy(mean, mean.clamp_min(1e-30)).sum()
+def _mean_shares(logits: Tensor, weights: Tensor) -> Tensor:
+    """The mean probabilities (2^b,) of the combinations of the bits of rows (N, b)."""
+    table = bit_table(logits.shape[1], logits.device, logits.dtype)
 
+    def weighed(block: Tensor, weight: Tensor) -> Tensor:
+        return weight @ (block @ table.T).softmax(-1)  # a product of sigmoids is a softmax
 
-def _weighed_codes(logits: Tensor, weights: Tensor) -> Tensor:
-    """The sum over rows (N, b) of the probabilities of the 2^b combinations."""
-    ones = logits.sigmoid()
-    joint = torch.ones_like(ones[:, :1])
-    for bit in ones.unbind(1):
-        joint = (joint[:, :, None] * torch.stack([1 - bit, bit], -1)[:, None]).flatten(1)
-    return weights @ joint
+    return sum_of(over_blocks(weighed, logits, len(table), weights))

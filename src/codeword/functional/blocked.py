@@ -18,8 +18,8 @@ CACHED_PAIRS = 2**18  # on a processor a block stays in its cache: up to 5 times
 def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others: Tensor) -> list[Any]:
     """The results of `function(block of rows, block of each of others)`, block by block.
 
-    In the backward pass each block is computed anew, so that between the two passes nothing of size N x `width` is
-    kept either.
+    In the backward pass each of several blocks is computed anew, so that between the two passes nothing of size
+    N x `width` is kept either.
 
     Args:
         function: differentiable in whatever it refers to.
@@ -35,10 +35,9 @@ def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others:
     if torch.compiler.is_exporting():  # a program for any number of rows has one block; it takes no gradients
         return [function(rows, *others)]
     size = max(1, _pairs(rows) // width)
-    if len(rows) <= size:
-        blocks = [(rows, *others)]
-    else:
-        blocks = list(zip(*(tensor.split(size) for tensor in (rows, *others)), strict=True))
+    if len(rows) <= size:  # one block is little enough to keep
+        return [function(rows, *others)]
+    blocks = list(zip(*(tensor.split(size) for tensor in (rows, *others)), strict=True))
     if not torch.is_grad_enabled():
         return [function(*block) for block in blocks]
     return [checkpoint(function, *block, use_reentrant=False, preserve_rng_state=False) for block in blocks]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
-__all__ = ["constant"]
+__all__ = ["bit_table", "constant"]
 
-_MADE: dict[tuple[tuple[float, ...], torch.device, torch.dtype], Tensor] = {}
+_MADE: dict[tuple[Any, torch.device, torch.dtype], Tensor] = {}
 
 
 def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.int64) -> Tensor:
@@ -19,11 +22,36 @@ def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype
         >>> constant((8, 5, 5), torch.device("cpu"))
         tensor([8, 5, 5])
     """
-    found = _MADE.get((values, device, dtype)) if not torch.compiler.is_compiling() else None
+    return _kept(values, lambda: torch.tensor(values, device=device, dtype=dtype), device, dtype)
+
+
+def bit_table(bits: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """All combinations (2^bits, bits) of 0 and 1, the first bit the most significant; it must not be written to.
+
+    Examples:
+        >>> bit_table(2, torch.device("cpu"), torch.int64)
+        tensor([[0, 0],
+                [0, 1],
+                [1, 0],
+                [1, 1]])
+    """
+
+    def make() -> Tensor:
+        numbers = torch.arange(2**bits, dtype=torch.int64, device=device)
+        places = torch.arange(bits - 1, -1, -1, dtype=torch.int64, device=device)
+        return ((numbers[:, None] >> places) & 1).to(dtype)
+
+    return _kept(bits, make, device, dtype)
+
+
+def _kept(key: Any, make: Callable[[], Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
+    if torch.compiler.is_compiling():
+        return make()
+    found = _MADE.get((key, device, dtype))
     if found is not None:
         return found
     with torch.inference_mode(False):  # a tensor of inference mode could not be saved for a backward pass
-        made = torch.tensor(values, device=device, dtype=dtype)
-    if not torch.compiler.is_compiling() and type(made) is Tensor:  # not one that a tracer stands in for
-        _MADE[values, device, dtype] = made
+        made = make()
+    if type(made) is Tensor:  # not one that a tracer stands in for
+        _MADE[key, device, dtype] = made
     return made

@@ -100,8 +100,8 @@ class Key(NamedTuple):
     def strata(self, purpose: Purpose, total: Tensor, count: int, sets: int = 1) -> tuple[Tensor, Tensor]:
         """Draw `count` of the positions 0 <= p < total, `sets` times: one from each of `count` equal stretches.
 
-        Draw i is floor((i + f_i) total / count), with f_i the fraction of u + i (sqrt(5) - 1) / 2 and one u for the key:
-        every position is as likely as any other, and neighbouring stretches share no pattern. All draws of a set are
+        Draw i is floor((i + f_i) total / count), with f_i the fraction of u + i (sqrt(5) - 1) / 2 and one u for the
+        key: every position is as likely as any other, and neighbouring stretches share no pattern. All draws of a set are
         different while there are enough (count <= total). When there are too few, the first `total` draws are all the
         positions in order, and the rest repeat them.
 

@@ -23,7 +23,7 @@ def in_range(rows: Tensor, dtype: torch.dtype) -> Tensor:
         tensor([ True, False, False])
     """
     # One pass, whatever the precision; of isfinite() and all(), each is 20 times slower.
-    wide = torch.promote_types(rows.dtype, dtype)
+    wide = torch.float64 if torch.float64 in (rows.dtype, dtype) else dtype
     return torch.linalg.vector_norm(rows.detach(), dim=-1, dtype=wide) <= torch.finfo(dtype).max ** (1 / 3)
 
 
@@ -32,8 +32,7 @@ class Valid(NamedTuple):
 
     Attributes:
         mask: (N,) bool, True for a valid row.
-        count: int64 scalar, the valid rows on this rank.
-        total: int64 scalar, the valid rows on all ranks.
+        total: int64 scalar, the valid rows on all ranks; None where nothing is learned.
         offset: int64 scalar, the valid rows on earlier ranks; None: no other rank holds rows.
         before: int64 scalar, the valid rows of earlier batches that are learned from together with this one; None: 0.
 
@@ -44,7 +43,6 @@ class Valid(NamedTuple):
     """
 
     mask: Tensor
-    count: Tensor
     total: Tensor
     offset: Tensor | None = None
     before: Tensor | None = None
@@ -66,9 +64,9 @@ class Valid(NamedTuple):
         """
         count = mask.sum()
         if not (sync and distributed.is_shared()):
-            return cls(mask, count, count, None, before)
+            return cls(mask, count, None, before)
         counts = distributed.gather_scalars(count, signature)
-        return cls(mask, count, counts.sum(), counts[: distributed.rank()].sum(), before)
+        return cls(mask, counts.sum(), counts[: distributed.rank()].sum(), before)
 
     @property
     def shared(self) -> bool:
@@ -85,12 +83,12 @@ class Valid(NamedTuple):
 
     def among(self, mask: Tensor) -> Valid:
         """The valid rows among some, to weigh losses; what is drawn for a row stays the same."""
-        both = self.mask & mask
-        return self._replace(mask=both, count=both.sum())
+        return self._replace(mask=self.mask & mask)
 
     def weights(self, dtype: torch.dtype) -> Tensor:
-        """1 / count (N,) for each valid row of this rank and 0 for the others: weights of a mean over rows."""
-        return self.mask.to(dtype) / self.count.clamp_min(1)
+        """The weights (N,) of a mean over the valid rows of this rank; all 0 when there are none."""
+        ones = self.mask.to(dtype)
+        return ones / ones.sum().clamp_min(1)
 
     def ends(self) -> Tensor:
         """How many valid rows (N,) there are up to each row, with those of earlier ranks and batches."""
@@ -124,13 +122,11 @@ class Valid(NamedTuple):
             return rows.new_zeros((*positions.shape, rows.shape[-1]))
         local = positions if self.offset is None else positions - self.offset
         index = torch.searchsorted(self.mask.cumsum(0), local + 1).clamp(0, rows.shape[-2] - 1)
-        if rows.ndim == 2:
-            taken = rows[index]
-        else:
-            taken = rows[torch.arange(len(rows), device=rows.device)[:, None], index]
+        group = torch.arange(len(rows), dtype=torch.int64, device=rows.device)[:, None]
+        taken = rows[index] if rows.ndim == 2 else rows[group, index]
         if self.offset is None:
             return taken
-        owned = (local >= 0) & (local < self.count)
+        owned = (local >= 0) & (local < self.mask.sum())
         return torch.where(owned[..., None], taken, 0.0)
 
     def collect(self, rows: Tensor, positions: Tensor) -> Tensor:

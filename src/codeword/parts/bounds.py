@@ -5,15 +5,19 @@ Each bound maps z to a place, measured in levels from 0 to L - 1; the nearest le
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
+from codeword.functional import constant
 from codeword.parts.checks import between
+
+Levels = tuple[int, ...]  # how many levels each number has
 
 __all__ = ["Bound", "Cell", "Logit", "Sigmoid", "Symmetric", "Tanh"]
 
@@ -23,18 +27,19 @@ _MARGIN = 1e-3  # of the paper: outermost levels are reached short of infinity
 class Bound(ABC):
     """What brings numbers within L levels."""
 
-    @abstractmethod
-    def place(self, rows: Tensor, levels: Tensor) -> Tensor:
-        """Where rows (N, D) stand between levels (D,), differentiable; rounded, from 0 to L - 1."""
+    linear = True  # whether a value is linear in its place
 
     @abstractmethod
-    def value(self, place: Tensor, levels: Tensor) -> Tensor:
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        """Where rows (N, D) stand between the levels of D numbers, differentiable; rounded, from 0 to L - 1."""
+
+    @abstractmethod
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
         """The numbers that places stand for: within -1 to 1, where the bound does not say otherwise."""
 
-    def digits(self, rows: Tensor, levels: Tensor) -> Tensor:
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
         """The nearest levels, int64."""
-        place = self.place(rows, levels).round().long()
-        return torch.minimum(place.clamp_min(0), levels - 1)
+        return _nearest(self.place(rows, levels), levels)
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,11 @@ class Tanh(Bound):
     def __post_init__(self) -> None:
         between("margin of Tanh", self.margin, -1, 0 if self.exact else 1)
 
-    def place(self, rows: Tensor, levels: Tensor) -> Tensor:
-        return _shifted(rows, levels, 1.0, self.margin, torch.atanh if self.exact else torch.tan)
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return _shifted(rows, levels, 1.0, self.margin, math.atanh if self.exact else math.tan)
 
-    def value(self, place: Tensor, levels: Tensor) -> Tensor:
-        middle = levels // 2
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        middle = _numbers(place, (level // 2 for level in levels))
         return (place - middle) / middle
 
 
@@ -74,11 +79,11 @@ class Sigmoid(Bound):
     Source: iFSQ (arXiv:2601.17124).
     """
 
-    def place(self, rows: Tensor, levels: Tensor) -> Tensor:
-        return _shifted(rows, levels, 0.8, _MARGIN, torch.tan)  # 2 sigmoid(1.6 z) - 1 = tanh(0.8 z)
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return _shifted(rows, levels, 0.8, _MARGIN, math.tan)  # 2 sigmoid(1.6 z) - 1 = tanh(0.8 z)
 
-    def value(self, place: Tensor, levels: Tensor) -> Tensor:
-        middle = levels // 2
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        middle = _numbers(place, (level // 2 for level in levels))
         return (place - middle) / middle
 
 
@@ -89,15 +94,14 @@ class Symmetric(Bound):
     Source: Parker et al. 2024 (arXiv:2411.19842), with the noise that `FSQ(noise=)` adds.
     """
 
-    def place(self, rows: Tensor, levels: Tensor) -> Tensor:
-        return (rows.tanh() + 1) * (levels - 1) / 2
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return (rows.tanh() + 1) * _steps(rows, levels) / 2
 
-    def value(self, place: Tensor, levels: Tensor) -> Tensor:
-        return 2 * place / (levels - 1) - 1
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        return 2 * place / _steps(place, levels) - 1
 
-    def digits(self, rows: Tensor, levels: Tensor) -> Tensor:
-        place = (self.place(rows, levels) + 0.5).floor().long()
-        return torch.minimum(place, levels - 1)
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
+        return torch.minimum((self.place(rows, levels) + 0.5).floor(), _steps(rows, levels)).long()
 
 
 @dataclass(frozen=True)
@@ -119,17 +123,17 @@ class Cell(Bound):
                 "stage of Cell of at least 0", repr(self.stage), "pass how often the levels shrink"
             )
 
-    def place(self, rows: Tensor, levels: Tensor) -> Tensor:
-        return ((rows / self._size(rows, levels)).clamp(-1, 1) + 1) * (levels - 1) / 2
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return ((rows / self._size(rows, levels)).clamp(-1, 1) + 1) * _steps(rows, levels) / 2
 
-    def value(self, place: Tensor, levels: Tensor) -> Tensor:
-        return (2 * place / (levels - 1) - 1) * self._size(place, levels)
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        return (2 * place / _steps(place, levels) - 1) * self._size(place, levels)
 
-    def digits(self, rows: Tensor, levels: Tensor) -> Tensor:
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
         return (self.place(rows, levels) + 0.5).floor().long()
 
-    def _size(self, like: Tensor, levels: Tensor) -> Tensor:
-        return levels.to(like.dtype) ** -self.stage
+    def _size(self, like: Tensor, levels: Levels) -> Tensor:
+        return _numbers(like, (float(level) ** -self.stage for level in levels))
 
 
 @dataclass(frozen=True)
@@ -147,18 +151,19 @@ class Logit(Bound):
     """
 
     eps: float = 0.1
+    linear = False
 
     def __post_init__(self) -> None:
         between("eps of Logit", self.eps, 0, 0.5)
 
-    def place(self, rows: Tensor, levels: Tensor) -> Tensor:
-        return self._share(rows) * (levels - 1)
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return self._share(rows) * _steps(rows, levels)
 
-    def value(self, place: Tensor, levels: Tensor) -> Tensor:
-        return (place / (levels - 1)).clamp(self.eps, 1 - self.eps).logit()
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        return (place / _steps(place, levels)).clamp(self.eps, 1 - self.eps).logit()
 
-    def digits(self, rows: Tensor, levels: Tensor) -> Tensor:
-        return (self._share(rows) * levels - 0.5).round().long()
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
+        return (self._share(rows) * _numbers(rows, levels) - 0.5).round().long()
 
     @staticmethod
     def _share(rows: Tensor) -> Tensor:
@@ -166,9 +171,26 @@ class Logit(Bound):
 
 
 def _shifted(
-    rows: Tensor, levels: Tensor, steepness: float, margin: float, inverse: Callable[[Tensor], Tensor]
+    rows: Tensor, levels: Levels, steepness: float, margin: float, inverse: Callable[[float], float]
 ) -> Tensor:
-    half = (levels - 1) * (1 - margin) / 2
-    offset = (1 - levels % 2) / 2
-    shift = inverse(offset / half) / steepness
-    return (steepness * (rows + shift)).tanh() * half - offset + levels // 2
+    half = [(level - 1) * (1 - margin) / 2 for level in levels]
+    offset = [(1 - level % 2) / 2 for level in levels]
+    shift = _numbers(rows, (inverse(o / h) / steepness for o, h in zip(offset, half, strict=True)))
+    middle = _numbers(rows, (level // 2 - o for level, o in zip(levels, offset, strict=True)))
+    shifted = rows + shift
+    return torch.addcmul(
+        middle, (shifted if steepness == 1 else steepness * shifted).tanh(), _numbers(rows, half)
+    )
+
+
+def _nearest(place: Tensor, levels: Levels) -> Tensor:
+    return torch.minimum(place.round().clamp_min(0), _steps(place, levels)).long()
+
+
+def _steps(like: Tensor, levels: Levels) -> Tensor:
+    return _numbers(like, (level - 1 for level in levels))
+
+
+def _numbers(like: Tensor, numbers: Iterable[float]) -> Tensor:
+    """One number for each column, on the device and in the dtype of a tensor."""
+    return constant(tuple(numbers), like.device, like.dtype)

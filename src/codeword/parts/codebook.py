@@ -217,12 +217,15 @@ class Codebook(Learner):
             first.transform.begin_(key)
         if revival is None or not first.revives:
             return
-        state = _stacked_state(books)
-        codes = stacked([book.searched() for book in books])
+        state, codes = _stacked_state(books), stacked([book.searched() for book in books])
         places = revival.places(stacked([book.candidates for book in books]), codes, state, key)
         _replace_(books, revival.dead(state), places)
         for book in books:
             book.revives = False
+
+    @staticmethod
+    @torch.no_grad()
+    def prepare_(books: Sequence[Codebook]) -> None:  # type: ignore[override]
         PreparedCodes.prepare_together(books)
 
     @staticmethod
@@ -338,7 +341,7 @@ def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
 
 
 def _replace_(books: Sequence[Codebook], dead: Tensor, places: Tensor) -> None:
-    """For each of G equal codebooks: move the i-th dead code (G, K) to the i-th place (G, R, D), unless that is missing."""
+    """For each of G equal codebooks: move the i-th dead code (G, K) to the i-th place (G, R, D), if there is one."""
     first = books[0]
     number = dead.cumsum(-1) - 1
     at = number.clamp(0, places.shape[1] - 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional import Key, Usage, constant, usage_of_counts
-from codeword.parts.learner import Learner, Seen, Statistics
+from codeword.parts.learner import Learner, Seen, Statistics, stacked
 
 __all__ = ["Grid"]
 
@@ -98,7 +98,7 @@ class Grid(Learner):
             else:
                 own.scatter_add_(1, grid.split(indices).T, weights.expand(len(own), -1))
             counts.append(own.flatten())
-        return Statistics(seen[0].valid.total, torch.stack(counts))
+        return Statistics(seen[0].valid.total, stacked(counts))
 
     @staticmethod
     @torch.no_grad()

@@ -72,6 +72,10 @@ class Learner(nn.Module):
         """Prepare for a training step: replace what the last step showed to be dead."""
 
     @staticmethod
+    def prepare_(learners: Sequence[Learner]) -> None:
+        """Prepare for the search of a step, after `begin_` or in eval."""
+
+    @staticmethod
     @abstractmethod
     def observe(seen: Sequence[Seen], key: Key) -> Statistics:
         """The statistics of what this rank saw of equal learners, ready to be summed over ranks."""

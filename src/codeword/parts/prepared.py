@@ -35,19 +35,26 @@ class PreparedCodes:
         codes = book.codes
         if not _may_keep(book):
             return book.metric.prepare(book.searched().detach())
-        if self._codes is not codes or self._version != codes._version:
+        if not self._fits(book):
             self._keep(codes, book.metric.prepare(codes.detach()))
         return self._value
 
     @staticmethod
     def prepare_together(books: Sequence[Codebook]) -> None:
-        """Prepare equal codebooks at once, after their codes were written to."""
-        if len(books) == 1 or not all(map(_may_keep, books)):
+        """Prepare equal codebooks at once, where their codes were written to."""
+        if (
+            len(books) == 1
+            or not all(map(_may_keep, books))
+            or all(book._prepared._fits(book) for book in books)
+        ):
             return
         prepared = books[0].metric.prepare(torch.stack([book.codes.detach() for book in books]))
         for number, book in enumerate(books):
             own = type(prepared)(*(part[number] for part in prepared))
             book._prepared._keep(book.codes, own)
+
+    def _fits(self, book: Codebook) -> bool:
+        return self._codes is book.codes and self._version == book.codes._version
 
     def _keep(self, codes: Tensor, value: Any) -> None:
         self._codes, self._version, self._value = codes, codes._version, value

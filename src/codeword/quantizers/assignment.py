@@ -58,7 +58,7 @@ class Assignment(NamedTuple):
         indices: (N, *index_shape).
         rows: (N, code_features) that were searched for, without gradient.
         step: of the search.
-        embedded: (N, code_features) that the indices stand for, where the step `keeps` it.
+        embedded: (N, code_features) that the indices stand for, where that is known and stays so.
         components: those of the components of a composite, in order.
     """
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from codeword import distributed
 from codeword.errors import CodewordError
-from codeword.functional import Valid, in_range
+from codeword.functional import Valid, in_range, replace_gradient
 from codeword.quantizers.assignment import Step
 from codeword.quantizers.checks import (
     check_constructor,
@@ -25,7 +25,7 @@ from codeword.quantizers.hooks import Hooks
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.signature import signature
 from codeword.quantizers.spec.describe import describe
-from codeword.quantizers.step import Waiting, output, train
+from codeword.quantizers.step import Waiting, assign, output, train
 
 __all__ = ["Quantizer"]
 
@@ -115,8 +115,7 @@ class Quantizer(Hooks):
             if step.training and not again:
                 assignment = train(self, rows.detach(), step)
             else:
-                with torch.no_grad():
-                    assignment = self._assign(rows.detach(), step)
+                assignment = assign(self, rows.detach(), step)
             out, loss, losses = output(self, assignment, rows, step)
         indices = _mark_holes(assignment.indices, mask, seen)
         indices = indices.view((*shape, *indices.shape[1:]))
@@ -141,8 +140,8 @@ class Quantizer(Hooks):
         with torch.autocast(x.device.type, enabled=False):
             rows, finite = self._enter(flat)
             mask = finite if seen is None else finite & seen
-            step = Step(Valid.of(mask), None, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
-            indices = _mark_holes(self._assign(rows, step).indices, mask, seen)
+            step = Step(Valid(mask, None), None, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
+            indices = _mark_holes(assign(self, rows, step).indices, mask, seen)
         return indices.view((*shape, *indices.shape[1:]))
 
     def decode(
@@ -208,18 +207,18 @@ class Quantizer(Hooks):
     def _enter(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Rows in the quantizer's own precision and width, zeros where they are not finite, and where they are."""
         finite = in_range(flat, self.dtype)
-        rows = torch.where(finite[:, None], flat, 0.0).to(self.dtype)
+        rows = _filled(flat.to(self.dtype), finite)
         if self.project_in is None:
             return rows, finite
         rows = self._project(self.project_in, rows)
         finite = finite & in_range(rows, self.dtype)  # the projection's weights may have become anything
-        return torch.where(finite[:, None], rows, 0.0), finite
+        return _filled(rows, finite), finite
 
     def _step(self, mask: Tensor, shape: torch.Size) -> Step:
-        """Which rows count, here and on other ranks, and what is drawn; in training ranks compare once what they hold."""
+        """Which rows count, on all ranks, and what is drawn; in training ranks compare once what they hold."""
         if not self.training:
             key = None if self.rng is None else self.rng.this_key()
-            return Step(Valid.of(mask), key, keeps=not torch.is_grad_enabled())  # type: ignore[arg-type]
+            return Step(Valid(mask, None), key, keeps=not torch.is_grad_enabled())  # type: ignore[arg-type]
         shared = self.sync and distributed.is_shared()
         first = shared and not self._agreed
         number = signature(self) if first and not torch.compiler.is_compiling() else 0
@@ -250,6 +249,11 @@ class Quantizer(Hooks):
 
     def _unflatten(self, rows: Tensor, shape: torch.Size) -> Tensor:
         return rows.view(*shape, rows.shape[-1]).movedim(-1, self.dim)
+
+
+def _filled(rows: Tensor, finite: Tensor) -> Tensor:
+    """Zeros in rows that are not finite. No gradient reaches those: they have no part in output and losses."""
+    return replace_gradient(torch.where(finite[:, None], rows.detach(), 0.0), rows)
 
 
 def _mark_holes(indices: Tensor, mask: Tensor, seen: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ from codeword.quantizers.assignment import Assignment, Step
 if TYPE_CHECKING:
     from codeword.quantizers.base import Quantizer
 
-__all__ = ["Waiting", "learn", "output", "train"]
+__all__ = ["Waiting", "assign", "learn", "output", "train"]
 
 Waiting = list[tuple[Learner, Statistics]]  # what forwards saw that wait to learn with the next one
 
@@ -27,9 +27,9 @@ def train(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
     if not quantizer.ready:
         quantizer._init(rows, step)
     if quantizer._rows_before is None:  # what waits to be learned is about the codes as they are
-        for number, group in enumerate(_groups([m for m in quantizer.modules() if isinstance(m, Learner)])):
+        for number, group in enumerate(_groups(quantizer)):
             group[0].begin_(group, _fold_in(step.key, number))
-    assignment = quantizer._assign(rows, step)
+    assignment = assign(quantizer, rows, step)
     learn(quantizer, assignment)
     if quantizer.accumulates:
         before = quantizer._rows_before
@@ -39,6 +39,14 @@ def train(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
         if quantizer.rng is not None:
             quantizer.rng.advance_(step.key)
     return quantizer._drop(assignment) if quantizer.drops else assignment
+
+
+@torch.no_grad()
+def assign(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
+    """Assign rows (without gradient). It writes nothing."""
+    for group in _groups(quantizer):
+        group[0].prepare_(group)
+    return quantizer._assign(rows, step)
 
 
 @torch.no_grad()
@@ -75,9 +83,9 @@ def output(
 # Equal learners are one problem with a leading axis --------------------------------------------------------------
 
 
-def _groups(learners: Sequence[Learner]) -> list[list[Learner]]:
+def _groups(quantizer: Quantizer) -> list[list[Learner]]:
     groups: dict[str, list[Learner]] = {}
-    for number, learner in enumerate(learners):
+    for number, learner in enumerate(m for m in quantizer.modules() if isinstance(m, Learner)):
         groups.setdefault(_group_of(learner, number), []).append(learner)
     return list(groups.values())
 

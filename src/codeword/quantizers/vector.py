@@ -136,7 +136,7 @@ class VectorQuantizer(OfCodebook):
         """Rows and q may have a leading axis, where all penalties are of pairs."""
         lookup = self._lookup(assignment, rows, q, step)
         losses = {
-            p.name: p(lookup) if p.of_pairs else torch.where(step.valid.count > 0, p(lookup), 0.0)
+            p.name: p(lookup) if p.of_pairs else torch.where(step.valid.mask.any(), p(lookup), 0.0)
             for p in self.penalties
         }
         if not losses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codeword.errors import CodewordError
-from codeword.parts import EMA, Commitment, MeanEMA
+from codeword.parts import EMA, BelowBudget, Commitment, MeanEMA
 from codeword.parts.axes import Update
 from codeword.quantizers import Blockwise, Channelwise, Grouped, Quantizer, Residual, VectorQuantizer
 

@@ -36,4 +36,4 @@ class CodebookLoss(Penalty):
         at_least("weight of CodebookLoss", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
-        return squared_error(lookup.q, lookup.rows.detach(), lookup.valid)
+        return squared_error(lookup.q, lookup.rows.detach(), lookup.valid.weights(lookup.rows.dtype))

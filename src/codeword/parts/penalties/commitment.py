@@ -32,4 +32,4 @@ class Commitment(Penalty):
         at_least("weight of Commitment", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
-        return squared_error(lookup.rows, lookup.q.detach(), lookup.valid)
+        return squared_error(lookup.rows, lookup.q.detach(), lookup.valid.weights(lookup.rows.dtype))

@@ -32,8 +32,8 @@ class Multiscale(Successive):
     once, around the whole sum; as in `Residual`. A learned convolution after upsampling, which the original has, would
     have to come from your own model: here is none.
 
-    `indices` are (..., tokens, ...): the scales after one another, each row by row, then the axes of a component. The tokens
-    of the first scales alone decode as well. `loss` and `losses` are means over scales, each on its own small map.
+    `indices` are (..., tokens, ...): the scales after one another, each row by row, then the axes of a component. The
+    tokens of the first scales alone decode as well. `loss` and `losses` are means over scales, each on its own small map.
 
     Args:
         quantizers: one for each scale, all different; or the same object for all, as in the original. First codes of

@@ -20,9 +20,9 @@ __all__ = ["Overlapped"]
 class Overlapped(Parallel):
     """Every component quantizes the whole vector, all at once, and the outputs are summed: q = q_1(x) + q_2(x) + ...
 
-    No component sees what the others leave over, so this is for components that learn what to add from your loss through the
-    output: `MemoryCodes`, `Bitcodes`. `indices` have one trailing axis more than those of a component: (..., components).
-    `loss` and `losses` are means over the components.
+    No component sees what the others leave over, so this is for components that learn what to add from your loss
+    through the output: `MemoryCodes`, `Bitcodes`. `indices` have one trailing axis more than those of a component:
+    (..., components). `loss` and `losses` are means over the components.
 
     Args:
         quantizers: all different, of the same features.

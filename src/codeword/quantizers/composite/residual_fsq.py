@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from codeword.functional import constant
 from codeword.parts.bounds import Cell
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
@@ -109,6 +110,5 @@ class ResidualFSQ(Residual):
         return self._squashed(rows)
 
     def _squashed(self, rows: Tensor) -> Tensor:
-        levels = cast(FSQ, self.distinct[0]).grid.levels
-        reach = levels / (levels - 1)
+        reach = constant(tuple(level / (level - 1) for level in self.levels), rows.device, rows.dtype)
         return (rows / reach).tanh() * reach

@@ -60,7 +60,7 @@ class Successive(Composite):
             if self.stagewise and step.training:
                 learn(child, found)
             if number + 1 < used or step.keeps:
-                q = child._embed(found.indices)
+                q = found.embedded if found.embedded is not None else child._embed(found.indices)
                 left = left - self._output_of(number, q)
                 found = found._replace(embedded=q) if step.keeps else found
             components.append(found)

@@ -59,9 +59,8 @@ class Implicit(Quantizer):
     @property
     def dtype(self) -> torch.dtype:
         """That of the projections, float32 or wider."""
-        if self.project_in is None:
-            return torch.float32
-        return torch.promote_types(self.project_in.weight.dtype, torch.float32)
+        wide = self.project_in is not None and self.project_in.weight.dtype == torch.float64
+        return torch.float64 if wide else torch.float32
 
     @property
     def trained_by_output(self) -> bool:
@@ -69,7 +68,7 @@ class Implicit(Quantizer):
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         digits = self._digits(rows)
-        return Assignment(self.grid.join(digits), rows, step, self._vectors(digits) if step.keeps else None)
+        return Assignment(self.grid.join(digits), rows, step, self._vectors(digits))
 
     def _embed(self, indices: Tensor) -> Tensor:
         return self._vectors(self.grid.split(indices))

@@ -63,21 +63,21 @@ class _Signs(Implicit):
         return (rows > 0).long()
 
     def _vectors(self, digits: Tensor) -> Tensor:
-        return (2 * digits - 1).to(self.dtype) * self.scale
+        return digits.to(self.dtype) * (2 * self.scale) - self.scale
 
     def _losses(
         self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        rows, valid = self._surrogate(assignment, rows, q, step), step.valid
+        rows, weights = self._surrogate(assignment, rows, q, step), step.valid.weights(rows.dtype)
         losses: dict[str, Tensor] = {}
         terms = []
         if self.commitment:
-            losses["commitment"] = squared_error(rows, q, valid)
+            losses["commitment"] = squared_error(rows, q, weights)
             terms.append(self.commitment * losses["commitment"])
         if self.entropy:
             # |x - c|^2 of the two signs differs by 4 x scale, so the softmax over codes is a sigmoid for each bit
             logits = rows * (4 * self.scale / self.temperature)
-            each, together = bit_entropy(logits, valid, self.group)
+            each, together = bit_entropy(logits, weights, self.group)
             losses["entropy"] = each - self.diversity * together
             terms.append(self.entropy * losses["entropy"])
         return sum_of(terms) if terms else rows.new_zeros(()), losses

@@ -86,10 +86,10 @@ class FSQ(Implicit):
         return self.noise > 0
 
     def _digits(self, rows: Tensor) -> Tensor:
-        return self.bound.digits(rows, self.grid.levels)
+        return self.bound.digits(rows, self.levels)
 
     def _vectors(self, digits: Tensor) -> Tensor:
-        return self.bound.value(digits.to(self.dtype), self.grid.levels)
+        return self.bound.value(digits.to(self.dtype), self.levels)
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
@@ -98,8 +98,8 @@ class FSQ(Implicit):
         if not (self.noise and step.training):
             return q, loss, losses
         draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), 1 + len(self.levels))
-        place = self.bound.place(rows, self.grid.levels) + draws[:, 1:] - 0.5
-        moved = self.bound.value(place, self.grid.levels)
+        place = self.bound.place(rows, self.levels) + draws[:, 1:] - 0.5
+        moved = self.bound.value(place, self.levels)
         rounded = replace_gradient(q, self._rounded(assignment, rows))
         return torch.where(draws[:, :1] < self.noise, moved, rounded), loss, losses
 
@@ -107,7 +107,8 @@ class FSQ(Implicit):
         return q if self.noise and step.training else self._rounded(assignment, rows)
 
     def _rounded(self, assignment: Assignment, rows: Tensor) -> Tensor:
-        """The levels, with the gradient of the bound: rounded first, as a value need not be linear in its place."""
-        place = self.bound.place(rows, self.grid.levels)
-        rounded = replace_gradient(self.grid.split(assignment.indices).to(place.dtype), place)
-        return self.bound.value(rounded, self.grid.levels)
+        """A function of the rows with the gradient of the levels: that of the bound."""
+        place = self.bound.place(rows, self.levels)
+        if not self.bound.linear:  # its slope is that at the level
+            place = replace_gradient(self.grid.split(assignment.indices).to(place.dtype), place)
+        return self.bound.value(place, self.levels)
