@@ -81,8 +81,11 @@ FAMILY_CASES: dict[str, Callable[[], Quantizer]] = {name: _builder(spec) for nam
 # Compiling takes seconds a case; of those that compile the same code one goes with every run, the others with the slow.
 TRACED = ("residual-dropout", "fsq-symmetric-noise", "bits", "overlapped")
 SLOW_FAMILIES = {(name, "P6") for name in SPECS if name not in TRACED}
-SLOW_FAMILIES |= {  # as "memory", seconds each
-    (name, "P5") for name in ("overlapped", "overlapped-mixed", "overlapped-residual", "residual-memory")
+SLOW_FAMILIES |= {  # the same blocks as in smaller ones, again and again
+    (name, "P5")
+    for name in SPECS
+    if name in ("overlapped", "residual-memory")
+    or name.startswith(("multiscale-", "depth-", "grouped-residual", "overlapped-"))
 }
 
 LAYOUTS = ("channelwise", "blockwise", "patches", "channelwise-grouped-residual")

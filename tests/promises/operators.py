@@ -31,15 +31,14 @@ TORCH = torch.__version__.split("+")[0].rpartition(".")[
 ]  # another torch may run others under the same calls
 
 # What makes views or allocates runs no work of its own.
-FREE = {
-    f"aten::{name}"
-    for name in (
-        "view reshape _reshape_alias as_strided expand slice select detach alias t transpose permute unsqueeze squeeze "
-        "movedim unflatten flatten chunk split split_with_sizes unbind narrow diagonal view_as expand_as unsafe_split "
-        "empty empty_like empty_strided resize_ result_type is_nonzero item _local_scalar_dense lift_fresh numpy_T mT "
-        "swapaxes real _unsafe_view resolve_conj resolve_neg set_ contiguous to"
-    ).split()
-}
+NAMES = """
+    view reshape _reshape_alias as_strided expand slice select detach alias t transpose permute
+    unsqueeze squeeze movedim unflatten flatten chunk split split_with_sizes unbind narrow diagonal
+    view_as expand_as unsafe_split empty empty_like empty_strided resize_ result_type is_nonzero
+    item _local_scalar_dense lift_fresh numpy_T mT swapaxes real _unsafe_view resolve_conj
+    resolve_neg set_ contiguous to
+"""
+FREE = {f"aten::{name}" for name in NAMES.split()}
 
 
 def count(run: Callable[[], object]) -> int:
@@ -56,7 +55,7 @@ def count(run: Callable[[], object]) -> int:
 
 
 def measure(quantizer: Quantizer, x: Tensor) -> list[int]:
-    """The operators of a training forward, of its backward and of a forward in eval, once the first batch has been seen."""
+    """The operators of a training forward, of its backward and of a forward in eval, after a first batch."""
     x = x.requires_grad_()
     out = quantizer(x)
     (out.quantized.sum() + out.loss).backward()

@@ -161,7 +161,9 @@ def close(a: Tensor, b: Tensor) -> None:
 
 @every_case("P11")
 def test_the_encoder_gets_one_gradient(case):
-    quantizer = case.trained(0)
+    quantizer = case.trained(
+        case.name in SHAKEN
+    )  # at the first batch some rows are codes, which have no direction
     for training in (True, False):
         if training and case.name in NOISY:
             continue

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from codeword import CodewordError
 from promises.cases import every_case
 
 
@@ -46,13 +48,34 @@ def test_training_forward_changes_state(case):
     assert not unchanged(quantizer, before)
 
 
-@pytest.mark.parametrize("reentrant", [True, False])
+# What a forward of these changes is the count of their use, or the number of a step that nothing is drawn in.
+FROZEN = ("frozen", "linear", "code-gamma", "random-projection")
+
+
+def learns(case, before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> bool:
+    """Whether a training forward taught the quantizer something, or drew."""
+    changed = {key.rpartition(".")[2] for key in before if not torch.equal(before[key], after[key])}
+    return bool(changed - {"hits"}) and case.name not in FROZEN
+
+
 @every_case("P9")
-def test_activation_checkpointing_is_refused_in_training(case, reentrant):
-    quantizer = case.trained()
-    x = case.x(5).requires_grad_()
-    out = checkpoint(lambda x: quantizer(x).quantized, x, use_reentrant=reentrant)
-    with pytest.raises(RuntimeError, match="leave the quantizer out of the checkpointed part"):
+def test_activation_checkpointing(case):
+    """It forwards again inside backward: refused where the codes would learn twice, and right where nothing learns."""
+    trained = case.trained(1)
+    before = trained.state_dict()
+    for training, reentrant in itertools.product((True, False), repeat=2):
+        quantizer, plain = (copy.deepcopy(trained).train(training) for _ in range(2))
+        x, y = (case.x(5).requires_grad_() for _ in range(2))
+        expected = plain(y).quantized
+        expected.sum().backward()
+        out = checkpoint(lambda x, q=quantizer: q(x).quantized, x, use_reentrant=reentrant)
+        if learns(case, before, plain.state_dict()):
+            with pytest.raises(
+                (RuntimeError, CodewordError), match=r"\.eval\(\)|out of the checkpointed part"
+            ):
+                out.sum().backward()
+            continue
         out.sum().backward()
-    quantizer.eval()
-    checkpoint(lambda x: quantizer(x).quantized, x, use_reentrant=reentrant).sum().backward()
+        assert torch.equal(out, expected)
+        assert torch.equal(x.grad, y.grad)
+        assert unchanged(quantizer, plain.state_dict())  # and its use is counted once

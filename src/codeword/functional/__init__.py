@@ -15,6 +15,14 @@ from codeword.functional.bits import (
 from codeword.functional.blocked import over_blocks
 from codeword.functional.clone_for_backward import clone_for_backward
 from codeword.functional.constant import bit_table, constant
+from codeword.functional.gradients import (
+    directional,
+    directional_surrogate,
+    rotate,
+    rotated,
+    straight_through,
+    vector_quantize,
+)
 from codeword.functional.kmeans import kmeans, lloyd
 from codeword.functional.losses import squared_error, sum_of
 from codeword.functional.moments import moments, scatter, with_ridge
@@ -37,6 +45,8 @@ __all__ = [
     "bit_table",
     "clone_for_backward",
     "constant",
+    "directional",
+    "directional_surrogate",
     "in_range",
     "join_indices",
     "kmeans",
@@ -50,11 +60,14 @@ __all__ = [
     "regroup_bits",
     "relayout",
     "replace_gradient",
+    "rotate",
+    "rotated",
     "scatter",
     "search",
     "segment_sum",
     "split_indices",
     "squared_error",
+    "straight_through",
     "sum_of",
     "to_bits",
     "to_indices",
@@ -62,5 +75,6 @@ __all__ = [
     "unpack_bits",
     "usage",
     "usage_of_counts",
+    "vector_quantize",
     "with_ridge",
 ]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.functional import Purpose
+from codeword.functional import Purpose, directional_surrogate
 from codeword.parts.axes import Estimator, Lookup
 from codeword.parts.checks import at_least
 
@@ -54,10 +52,9 @@ class Directional(Estimator):
         return self.noise > 0
 
     def surrogate(self, lookup: Lookup) -> Tensor:
-        error = lookup.q - lookup.rows
-        direction = error.detach()
+        direction = (lookup.q - lookup.rows).detach()
         if self.noise:
-            shake = lookup.key.normal_at(Purpose.DIRECTION, lookup.valid.positions(), error.shape[1])
+            positions = lookup.valid.positions()
+            shake = lookup.key.normal_at(Purpose.DIRECTION, positions, direction.shape[1])
             direction = direction + self.noise * shake
-        length = torch.linalg.vector_norm(error, dim=-1, keepdim=True)
-        return lookup.rows + length * F.normalize(direction, dim=-1)
+        return directional_surrogate(lookup.rows, lookup.q, direction)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from codeword.functional import rotated
 from codeword.parts.axes import Estimator, Lookup
 
 __all__ = ["Rotation"]
@@ -34,16 +33,4 @@ class Rotation(Estimator):
     scaled: bool = True
 
     def surrogate(self, lookup: Lookup) -> Tensor:
-        x, q = lookup.rows.detach(), lookup.q.detach()
-        length, target = (torch.linalg.vector_norm(v, dim=-1, keepdim=True) for v in (x, q))
-        x_hat, q_hat = F.normalize(x, dim=-1), F.normalize(q, dim=-1)
-        r = F.normalize(x_hat + q_hat, dim=-1)
-        moving = lookup.rows
-        turned = moving - 2 * r * _dot(r, moving) + 2 * q_hat * _dot(x_hat, moving)
-        if self.scaled:
-            turned = turned * (target / length.clamp_min(torch.finfo(x.dtype).tiny))
-        return torch.where((length > 0) & (target > 0), turned, moving)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(-1, keepdim=True)
+        return rotated(lookup.rows, lookup.q, scaled=self.scaled)
