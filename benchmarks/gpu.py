@@ -2,7 +2,7 @@
 
     PYTHONPATH=src python -m benchmarks.gpu --json benchmarks/results/gpu.json
 
-Nothing has to be installed but torch and safetensors; a peer that is not there has no figure. A search is checked
+Nothing has to be installed but what codeword needs itself; a peer that is not there has no figure. A search is checked
 against float64 on the CPU, then timed, as all is, with events over several input sets. The floors are what this chip
 was measured to do in a large product and a large copy, just before. With `--device cpu --divide 4096` it runs on a
 4,096th of the rows and codes, to see that it does; such figures mean nothing.

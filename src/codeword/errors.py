@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
-
-__all__ = ["CodewordError", "CodewordWarning", "deprecated"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
+__all__ = ["CodewordError", "CodewordWarning"]
 
 
 class CodewordError(ValueError):
@@ -30,34 +22,3 @@ class CodewordError(ValueError):
 
 class CodewordWarning(UserWarning):
     """Something that works, but that the user should know about."""
-
-
-def deprecated(instead: str, gone_in: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Mark a public function that will go: a call works, and warns where it is written.
-
-    Args:
-        instead: what to do instead, as a sentence without its first capital and full stop.
-        gone_in: the version of codeword without it.
-
-    Examples:
-        >>> @deprecated("call nearest instead", gone_in="2.0")
-        ... def closest(x: int) -> int:
-        ...     return x
-        >>> with warnings.catch_warnings(record=True) as caught:
-        ...     warnings.simplefilter("always")
-        ...     closest(3)
-        3
-        >>> print(caught[0].message)
-        closest goes in codeword 2.0; call nearest instead
-    """
-
-    def mark(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def call(*args: P.args, **options: P.kwargs) -> R:
-            message = f"{function.__qualname__} goes in codeword {gone_in}; {instead}"
-            warnings.warn(message, DeprecationWarning, stacklevel=2)
-            return function(*args, **options)
-
-        return call
-
-    return mark

@@ -128,8 +128,8 @@ def change_config(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 3}, "format version 1 to 2, but got version 3; upgrade codeword"),
-        ({"version": "1.0"}, "format version 1 to 2, but got version '1.0'"),
+        ({"version": 2}, "format version 1, but got version 2; load it with the codeword"),
+        ({"version": "1.0"}, "format version 1, but got version '1.0'"),
         ({"type": None}, "expected a run folder"),
         ({"stride": 8}, "changed or mixed"),
         ({"type": "os.system"}, "changed or mixed"),

@@ -61,7 +61,7 @@ def test_info(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> 
     assert found == {
         "path": str(path),
         "kind": kind,
-        "version": 2,
+        "version": 1,
         "tokenizer": "c0de",
         "items": 3,
         "tokens": sum(item.size for item in items.values()),
@@ -220,16 +220,6 @@ def test_pack_json_lines_with_the_delay_pattern(tmp_path: Path, capsys: pytest.C
         assert delayed["steps"] == row["steps"]
         padded = [[300] * q + stage + [300] * (2 - q) for q, stage in enumerate(row["tokens"])]
         assert delayed["tokens"] == padded
-
-
-def test_version_1_is_packed_as_the_newest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    golden = Path(__file__).parent.parent / "tokens" / "golden"
-    path = golden / "version-1-stack.parquet"
-    assert ran(capsys, "info", path)["version"] == 1
-    ran(capsys, "pack", path, "--out", tmp_path / "out.jsonl", "--format", "jsonl")
-    row = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
-    expected = np.array(json.loads((golden / "expected.json").read_text())["version-1-stack"]["a.png"])
-    assert row["tokens"] == expected.reshape(12, 4).T.tolist()
 
 
 def test_a_script_reads_stdout(tmp_path: Path, command: Command) -> None:

@@ -22,7 +22,6 @@ OPTIONAL = {
     "huggingface_hub",
     "llvmlite",
     "matplotlib",
-    "numpy",
     "onnx",
     "onnxruntime",
     "onnxscript",
@@ -98,7 +97,7 @@ def work(guard: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_torch_and_safetensors_are_enough():
+def test_what_is_required_is_enough():
     result = work(NOTHING_OPTIONAL.format(optional=OPTIONAL))
     assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
 
@@ -121,8 +120,8 @@ def required() -> dict[str, str]:
     return dict(requirement.split(">=") for requirement in project["dependencies"])
 
 
-def test_two_packages_are_required():
-    assert set(required()) == {"torch", "safetensors"}
+def test_three_packages_are_required():
+    assert set(required()) == {"torch", "numpy", "safetensors"}
 
 
 @pytest.mark.slow

@@ -84,6 +84,12 @@ def test_a_stream_equals_one_tensor_and_reaches_scikit_learn(start: str) -> None
     assert _error(rows, streamed) < 1.1 * expected.inertia_ / len(rows)
 
 
+def test_means_of_many_equal_rows_do_not_drift() -> None:
+    """Added up one by one in float32, equal numbers all round the same way."""
+    batch = torch.full((2**19, 1), 10.1)
+    np.testing.assert_allclose(kmeans([batch] * 3, 1, steps=1), batch[:1], rtol=1e-6)
+
+
 def test_each_seed_draws_its_own_start_and_repeats() -> None:
     rows = torch.randn(300, 4)
     first, again, other = (kmeans(rows, 8, steps=0, seed=seed) for seed in (0, 0, 1))

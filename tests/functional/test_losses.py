@@ -28,3 +28,17 @@ def test_only_what_is_asked_for_gets_a_gradient():
     squared_error(rows, targets.detach(), Valid.of(torch.ones(4, dtype=torch.bool))).backward()
     assert rows.grad is not None
     assert targets.grad is None
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # within torch.func.jvp
+def test_torch_func_sees_it_and_forward_derivatives_are_right():
+    rows = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    targets = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    valid = Valid.of(torch.tensor([True, False, True, True]))
+    both = (rows, targets)
+    assert torch.autograd.gradcheck(lambda a, b: squared_error(a, b, valid), both, check_forward_ad=True)
+    error = torch.func.grad(lambda a: squared_error(a, targets.detach(), valid))(rows.detach())
+    assert torch.allclose(error, torch.autograd.grad(squared_error(rows, targets, valid), rows)[0])
+    stacks = torch.stack([rows, 2 * rows]).detach()
+    each = torch.func.vmap(lambda a: squared_error(a, targets.detach(), valid))(stacks)
+    assert torch.allclose(each, torch.stack([squared_error(a, targets, valid) for a in stacks]))

@@ -123,6 +123,21 @@ def test_compiles_to_one_graph_for_any_number_of_rows() -> None:
     assert counter.frame_count == 1
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # within torch.func.jvp
+def test_vmap_searches_each_group_and_no_tangent_flows() -> None:
+    x, codes = torch.randn(3, 6, 2), torch.randn(3, 4, 2)
+    expected = nearest(x, codes, k=2)
+    assert torch.equal(torch.func.vmap(lambda x, c: nearest(x, c, k=2))(x, codes), expected)
+    assert torch.equal(torch.func.vmap(lambda x, c: search(x, prepare(c), k=2))(x, codes), expected)
+    across = torch.func.vmap(nearest, in_dims=(1, None), out_dims=1)(x.transpose(0, 1), codes[0])
+    assert torch.equal(across, nearest(x, codes[:1].expand(3, 4, 2)).T)
+    distances, tangent = torch.func.jvp(
+        lambda x: nearest(x, codes[0], return_distances=True)[1], (x[0],), (x[0],)
+    )
+    assert torch.equal(distances, nearest(x[0], codes[0], return_distances=True)[1])
+    assert not tangent.any()
+
+
 def test_exports_as_one_operator() -> None:
     class Search(torch.nn.Module):
         def forward(self, x: Tensor, codes: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from codeword.functional import replace_gradient
@@ -26,3 +27,15 @@ def test_gradient_goes_to_the_surrogate_alone():
 def test_twice_differentiable():
     x = torch.randn(4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda x: replace_gradient(torch.ones(4).double(), x.sin()), x)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # within torch.func.jvp
+def test_torch_func_sees_the_value_and_the_gradient():
+    x, tangent = torch.randn(3, 4), torch.randn(3, 4)
+    value, change = torch.func.jvp(lambda x: replace_gradient(x.round(), 2 * x), (x,), (tangent,))
+    assert torch.equal(value, x.round())
+    assert torch.equal(change, 2 * tangent)
+    assert torch.equal(torch.func.vmap(lambda x: replace_gradient(x.round(), x))(x), x.round())
+    assert torch.equal(
+        torch.func.grad(lambda x: replace_gradient(x.round(), 2 * x).sum())(x), torch.full((3, 4), 2.0)
+    )

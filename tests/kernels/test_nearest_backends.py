@@ -63,6 +63,38 @@ def test_equal_codes_go_to_the_lowest_index(search: Search) -> None:
     assert torch.equal(found, torch.arange(40).repeat(9)[None])
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "dot"])
+@pytest.mark.parametrize(
+    ("unit", "offset"), [(1.0, 0.0), (1.0, 1e4), (0.125, -1e4), (2.0**-30, 0.0), (256.0, 2.0**30)]
+)
+@pytest.mark.parametrize(("size", "features"), [(1, 1), (2, 3), (99, 1), (100, 5), (700, 3), (300, 64)])
+def test_exact_ties_go_to_the_lowest_index(
+    search: Search, metric: str, unit: float, offset: float, size: int, features: int
+) -> None:
+    """Multiples of a power of two, some of them twice, and rows half-way between two: nothing is rounded."""
+    generator = torch.Generator().manual_seed(size)
+    codes = torch.randint(-20, 21, (1, size, features), generator=generator).float()
+    codes[:, size // 2 :] = codes[:, : size - size // 2].flip(1)
+    ends = codes[:, torch.randint(size, (2, 200), generator=generator)]
+    rows = ends.mean(1)
+    if metric == "dot":
+        offset = 16 * unit  # products with a large one are not exact
+    rows, codes = rows * unit + offset, codes * unit + offset
+    scores = distances(rows, codes) if metric == "euclidean" else -(rows.double() @ codes.double().mT)
+    assert torch.equal(search(rows, codes, metric, 1), scores.argmin(-1))
+
+
+def test_rows_half_way_between_whole_numbers_go_to_the_lower(search: Search) -> None:
+    codes = torch.arange(100.0)[None, :, None]
+    assert torch.equal(search(codes[:, :-1] + 0.5, codes, "euclidean", 1), torch.arange(99)[None])
+
+
+def test_pixels_half_way_between_two_patches_go_to_the_lower(search: Search) -> None:
+    codes = torch.randint(256, (1, 50, 64)).float()
+    rows = (codes[:, 0::2] + codes[:, 1::2]) / 2
+    assert torch.equal(search(rows, codes, "euclidean", 1), distances(rows, codes).argmin(-1))
+
+
 def test_rows_and_codes_that_are_not_finite(search: Search) -> None:
     codes = torch.tensor([[[float("nan"), 0.0], [1.0, 1.0], [float("inf"), 0.0], [3.0, 3.0]]])
     bad = float("nan"), float("inf"), -float("inf")

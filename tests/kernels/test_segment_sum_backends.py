@@ -12,28 +12,40 @@ from codeword.kernels.segment_sum import scattered, segment_sum, sorted_segments
 
 
 @pytest.mark.parametrize("run", [scattered.segment_sum, sorted_segments.segment_sum])
-@pytest.mark.parametrize(
-    "sizes", [(1, 0, 3, 2), (1, 1, 1, 1), (2, 50, 7, 5), (3, 1001, 33, 8), (0, 4, 3, 2)], ids=str
-)
-def test_sums_and_counts(run: Callable, sizes: tuple[int, int, int, int]) -> None:
-    groups, n, size, features = sizes
-    rows, indices = torch.randn(groups, n, features), torch.randint(size, (groups, n))
-    weights = torch.rand(groups, n)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("sizes", [(0, 3, 2), (1, 1, 1), (50, 7, 5), (3001, 3, 8), (70_000, 33, 4)], ids=str)
+def test_sums_and_counts(run: Callable, weighted: bool, sizes: tuple[int, int, int]) -> None:
+    n, size, features = sizes
+    rows, indices = torch.randn(n, features), torch.randint(size, (n,))
+    weights = torch.rand(n) if weighted else None
     counts, sums = run(rows, indices, size, weights)
     again = run(rows, indices, size, weights)
     assert torch.equal(counts, again[0])
     assert torch.equal(sums, again[1])
-    assert counts.shape == (groups, size)
-    assert sums.shape == (groups, size, features)
-    for group in range(groups):
-        expected = np.zeros((size, features + 1))
-        columns = torch.cat([rows[group], weights[group][:, None]], -1).double().numpy()
-        np.add.at(expected, indices[group].numpy(), columns)
-        np.testing.assert_allclose(sums[group], expected[:, :-1], atol=1e-4)
-        np.testing.assert_allclose(counts[group], expected[:, -1], atol=1e-4)
+    expected = np.zeros((size, features + 1))
+    factors = torch.ones(n, 1) if weights is None else weights[:, None]
+    columns = torch.cat([rows, torch.ones(n, 1)], 1).double() * factors
+    np.add.at(expected, indices.numpy(), columns.numpy())
+    np.testing.assert_allclose(sums, expected[:, :-1], atol=1e-4)
+    np.testing.assert_allclose(counts, expected[:, -1], rtol=1e-6 if weighted else 0)
 
 
+@pytest.mark.parametrize(
+    ("run", "n"), [(scattered.segment_sum, 5 * 2**22), (sorted_segments.segment_sum, 5 * 2**18)], ids=str
+)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_operator_passes_torch_s_own_checks(weighted: bool) -> None:
+def test_as_many_rows_as_float32_can_not_add_up(run: Callable, n: int, weighted: bool) -> None:
+    """A sum of ones in float32 stops at 2^24, and that of equal numbers is off long before."""
+    indices = torch.ones(n, dtype=torch.int64)
+    rows = torch.arange(5.0).repeat_interleave(n // 5)[:, None] + 0.1
+    weights = torch.full((n,), 0.25) if weighted else None
+    counts, sums = run(rows, indices, 2, weights)
+    factor = 0.25 if weighted else 1
+    assert counts.tolist() == [0, factor * n]
+    np.testing.assert_allclose(sums / n, [[0.0], [factor * 2.1]], rtol=1e-6)
+
+
+def test_the_operator_passes_torch_s_own_checks() -> None:
     rows, indices = torch.randn(2, 7, 3), torch.randint(4, (2, 7))
-    torch.library.opcheck(segment_sum, (rows, indices, 4, torch.rand(2, 7) if weighted else None))
+    for weights in (torch.rand(2, 7), torch.rand(2, 7) > 0.5):
+        torch.library.opcheck(segment_sum, (rows, indices, 4, weights))

@@ -38,6 +38,9 @@ def main() -> None:
     rows = torch.randint(-4, 5, (1, 100, 3)).float() / 2
     prepared = prepare(codes, "euclidean")
     assert torch.equal(triton.search(rows, prepared, blocks=BLOCKS), reference.search(rows, prepared, 1))
+    codes = torch.arange(1e4, 1e4 + 100)[None, :, None]
+    found = triton.search(codes[:, :-1] + 0.5, prepare(codes, "euclidean"), blocks=BLOCKS)
+    assert torch.equal(found, torch.arange(99)[None])
     rows = torch.tensor([[[1.0, float("nan")], [float("inf"), 0.0], [9.0, 9.0]]])
     codes = torch.tensor([[[float("nan"), 0.0], [0.0, 0.0], [5.0, 5.0]]])
     prepared = prepare(codes, "euclidean")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,15 @@ def test_the_pad_widens_the_type_only_if_it_must():
     assert delay_pattern(np.array([[5], [0]], "uint8"), -100).tolist() == [[5, -100], [-100, 0]]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "uint32", "uint64", "int64"])
+def test_tensors_of_any_width_are_taken(dtype):
+    tokens = torch.tensor([[1, 2], [3, 4]], dtype=torch.int64).to(getattr(torch, dtype))
+    delayed = delay_pattern(tokens, 9)
+    assert delayed.dtype == dtype
+    assert delayed.tolist() == [[1, 2, 9], [9, 3, 4]]
+    assert undo_delay_pattern(torch.from_numpy(delayed)).tolist() == tokens.tolist()
+
+
 def test_what_a_model_says_in_the_corners_is_dropped():
     assert undo_delay_pattern([[1, 2, 7], [7, 4, 5]]).tolist() == [[1, 2], [4, 5]]
 
@@ -36,7 +46,8 @@ def test_what_a_model_says_in_the_corners_is_dropped():
 @pytest.mark.parametrize(
     ("tokens", "words"),
     [
-        ([[1.0]], "float64 of shape"),
+        ([[1.0]], "float64"),
+        (torch.ones(2, 2, dtype=torch.int64, device="meta"), r"indices.cpu\(\)"),
         ([1, 2], r"shape \(2,\)"),
         (np.zeros((0, 3), int), r"shape \(0, 3\)"),
     ],

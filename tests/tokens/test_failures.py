@@ -114,9 +114,8 @@ def test_the_file_has_the_permissions_of_a_new_file(small):
     assert stat.S_IMODE(small.stat().st_mode) == 0o666 & ~mask
 
 
-@pytest.mark.parametrize(("package", "module"), [("pyarrow", "pyarrow"), ("numpy", "numpy")])
-def test_a_missing_package_is_named_with_its_pip_line(small, header, monkeypatch, package, module):
-    monkeypatch.setitem(sys.modules, module, None)
+def test_a_missing_package_is_named_with_its_pip_line(small, header, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(CodewordError, match=r'pip install "codeword\[tokens\]"'):
         write_tokens(small, header, [("a", [[1]])])

@@ -30,7 +30,24 @@ def test_the_files_are_read_as_one(folder, header):
         ]
 
 
-def test_the_files_pass_by_while_they_are_verified(folder):
+def test_names_are_read_alone(folder):
+    assert list(read_tokens(folder).names()) == ["1-0.png", "2-0.png", "2-1.png"]
+
+
+@pytest.mark.parametrize("verify", ["full", "seal", None])
+def test_what_is_verified_is_the_same_for_each_file(folder, verify):
+    tokens = read_tokens(folder, verify=verify)
+    assert sum(1 for _ in tokens) == 3
+    with open(folder / shard_name(2, 3), "r+b") as stream:
+        stream.seek(30)
+        byte = stream.read(1)
+        stream.seek(30)
+        stream.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(CodewordError, match=shard_name(2, 3)):
+        list(read_tokens(folder, verify=verify))
+
+
+def test_the_files_pass_by_while_they_are_opened(folder):
     seen = []
 
     def track(names):

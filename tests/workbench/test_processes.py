@@ -109,15 +109,3 @@ def test_half_precision_trains_float32_weights(
     assert not torch.equal(straight[weight], full[weight])
     assert torch.allclose(straight[weight], full[weight], atol=0.05)
     assert json.loads((tmp_path / "straight" / "train.json").read_text())["precision"] == "bf16"
-
-
-def test_a_run_without_the_number_of_processes_was_of_one(folder: Path, config: TrainConfig) -> None:
-    """Runs of codeword 0.1.0 before its release."""
-    Run(folder).create("somewhere", config, processes=4)
-    assert Run(folder).processes() == 4
-    values = json.loads((folder / "train.json").read_text())
-    for name in ("processes", "precision"):
-        del values[name]
-    (folder / "train.json").write_text(json.dumps(values))
-    assert Run(folder).processes() == 1
-    assert Run(folder).settings() == ("somewhere", config)

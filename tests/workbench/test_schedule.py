@@ -96,10 +96,3 @@ def test_weight_decay_makes_weights_small(tmp_path: Path, config: TrainConfig, p
 def test_settings_that_cannot_be(settings: dict[str, object], message: str) -> None:
     with pytest.raises(CodewordError, match=message):
         TrainConfig(**settings).check()  # type: ignore[arg-type]
-
-
-def test_old_runs_go_on_without_clipping(config: TrainConfig) -> None:
-    values = config.to_values()
-    del values["clip"]
-    assert TrainConfig.from_values(values).clip == 0.0
-    assert TrainConfig.from_values(config.to_values()).clip == 1.0

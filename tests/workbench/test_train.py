@@ -205,5 +205,8 @@ def test_settings_of_another_version(folder: Path, config: TrainConfig) -> None:
         TrainConfig.from_values({**config.to_values(), "version": 2})
     with pytest.raises(CodewordError, match="surprise"):
         TrainConfig.from_values({**config.to_values(), "surprise": 2})
+    for name in config.to_values().keys() - {"version"}:
+        with pytest.raises(CodewordError, match=f"but got no {name}; train into a new folder"):
+            TrainConfig.from_values({key: v for key, v in config.to_values().items() if key != name})
     with pytest.raises(CodewordError, match="expected the folder of a training run"):
         Run(folder).settings()

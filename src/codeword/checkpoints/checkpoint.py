@@ -86,7 +86,7 @@ def load(folder: str | os.PathLike[str], networks: Networks | None = None) -> An
         networks: the maker of the encoder and the decoder of a tokenizer that was trained with your own.
 
     Raises:
-        CodewordError: the folder holds no checkpoint, or one of a newer version, of an unknown type, or with
+        CodewordError: the folder holds no checkpoint, or one of another version, of an unknown type, or with
             files that do not belong together.
     """
     path = Path(folder)

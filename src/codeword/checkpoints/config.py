@@ -32,9 +32,8 @@ __all__ = [
     "parse_config",
 ]
 
-VERSION = 2
-"""Of the format. 1: image tokenizers, `quantizer` without the options that were defaults (0.1.0 before its release).
-2: all options written out, so that another default changes no old checkpoint; bare quantizers too."""
+VERSION = 1
+"""Of the format. All options of a quantizer are written out, so that another default changes no checkpoint."""
 
 CONFIG = "config.json"
 LONGEST = 2**20  # bytes; that of a stack of a thousand stages, each written out, has a tenth of it
@@ -57,7 +56,7 @@ def config_of(model: Model) -> dict[str, Any]:
 
 
 def build(config: Mapping[str, Any], networks: Networks | None = None) -> Model:
-    """The model of a config of any version up to this one, with fresh weights; torch's generator is left as it was.
+    """The model of a config, with fresh weights; torch's generator is left as it was.
 
     Raises:
         CodewordError: a type or an option that is not listed.
@@ -104,7 +103,7 @@ def parse_config(content: bytes) -> dict[str, Any]:
     """The config that a file holds.
 
     Raises:
-        CodewordError: a version that this codeword does not know.
+        CodewordError: another version of the format.
         ValueError, KeyError, TypeError: no config at all.
     """
     if len(content) > LONGEST:
@@ -114,17 +113,17 @@ def parse_config(content: bytes) -> dict[str, Any]:
     config: dict[str, Any] = json.loads(content)
     version = config["version"]
     config["type"]
-    if type(version) is not int or version not in range(1, VERSION + 1):
+    if type(version) is not int or version != VERSION:
         raise CodewordError.of(
-            f"a checkpoint of format version 1 to {VERSION}",
-            f"version {version!r}",
-            "upgrade codeword to the one that wrote it: pip install --upgrade codeword",
+            f"a checkpoint of format version {VERSION}",
+            f"version {version!r:.80}",
+            "load it with the codeword that saved it",
         )
     return config
 
 
 def check_same(found: Mapping[str, Any], config: Mapping[str, Any], place: Path) -> None:
-    """Raise unless two configs mean the same, whatever their versions, and say what differs.
+    """Raise unless two configs mean the same, however they spell the quantizer, and say what differs.
 
     Raises:
         CodewordError: naming each key that differs, with both values.

@@ -55,7 +55,7 @@ def from_pretrained(
         networks: the maker of the encoder and the decoder of a tokenizer that was trained with your own.
 
     Raises:
-        CodewordError: there is no checkpoint, or one of a newer version or with files that do not belong together;
+        CodewordError: there is no checkpoint, or one of another version or with files that do not belong together;
             the Hub cannot be reached; huggingface_hub is not installed (extra `hub`).
     """
     if Path(name).exists() or not _HUB_NAME.fullmatch(os.fspath(name)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from codeword.errors import CodewordError
@@ -20,20 +20,6 @@ __all__ = ["canonical", "check_finite", "check_fits", "digest_of", "read_tensors
 
 _HEADER = "codeword"
 _PRECISIONS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
-_KINDS = {  # as safetensors names and orders them
-    torch.bool: "BOOL",
-    torch.uint8: "U8",
-    torch.int8: "I8",
-    torch.float8_e5m2: "F8_E5M2",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.int16: "I16",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int32: "I32",
-    torch.float32: "F32",
-    torch.float64: "F64",
-    torch.int64: "I64",
-}
 NAMED = 3  # faults that are named before the rest is only counted
 
 
@@ -48,7 +34,7 @@ def digest_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(canonical([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(_bytes(tensor))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -98,29 +84,9 @@ def check_finite(tensors: Mapping[str, Tensor], remedy: str) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors and plain values as one whole file."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_whole(path, _in_safetensors(plain, {_HEADER: canonical(dict(header))}))
-
-
-def _in_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """The bytes that safetensors.torch.save gives, which asks for NumPy: it is optional here.
-
-    Length of the header in 8 bytes, header in JSON filled up to 8 bytes, and the numbers, widest first.
-    """
-    order = sorted(tensors, key=lambda name: (-list(_KINDS).index(tensors[name].dtype), name))
-    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
-    end = 0
-    for name in order:
-        begin, end = end, end + tensors[name].nbytes
-        kind, shape = _KINDS[tensors[name].dtype], list(tensors[name].shape)
-        entries[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
-    head = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    head += b" " * (-len(head) % 8)
-    return b"".join([len(head).to_bytes(8, "little"), head, *(_bytes(tensors[name]) for name in order)])
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return ctypes.string_at(tensor.data_ptr(), tensor.nbytes)  # no copy through numpy, which is optional
+    # Copies, because safetensors refuses tensors that share memory.
+    plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    write_whole(path, save(plain, {_HEADER: canonical(dict(header))}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -55,7 +55,7 @@ class Decode:
                 f"{self.tokens}, which the tokenizer {file.header.tokenizer[:12]} made",
                 "decode with the run folder that encoded them",
             )
-        names = [name for some, _ in file.batches() for name in some]
+        names = list(file.names())
         trailing = tokenizer.tokenizer.trailing_shape
         grids = (without_numbers(file.header, tokens, trailing) for _, tokens in file.batches())
         items = console.track(tokenizer.decode_all(grids), "decoding", len(file))

@@ -42,7 +42,7 @@ class Info:
         """Look, and give the exit code."""
         from codeword.workbench.tokenising.token_stats import look_into
 
-        console, tokens = _opened(self.tokens, quiet=self.json)
+        console, tokens = _opened(self.tokens, quiet=self.json, verify="full")
         inside = look_into(tokens, console.track(tokens.batches(), "reading"))
         if self.json:
             return _put({"path": str(self.tokens), **inside.to_json()})
@@ -126,11 +126,13 @@ class Tokens:
         return self.what.run()
 
 
-def _opened(path: Path, *, quiet: bool) -> tuple[Console, TokenFile | TokenFolder]:
+def _opened(
+    path: Path, *, quiet: bool, verify: Literal["full", "seal"] = "seal"
+) -> tuple[Console, TokenFile | TokenFolder]:
     from codeword.tokens import read_tokens
 
     console = Console(quiet=quiet)
-    return console, read_tokens(path, lambda names: console.track(names, "verifying"))
+    return console, read_tokens(path, lambda names: console.track(names, "opening"), verify=verify)
 
 
 def _put(result: dict[str, Any]) -> int:

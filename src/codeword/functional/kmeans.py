@@ -13,7 +13,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional.nearest import nearest
 from codeword.functional.random import Key, Purpose
-from codeword.functional.segment_sum import segment_sum
+from codeword.functional.segment_sum import wide_segment_sum
 
 __all__ = ["kmeans", "lloyd"]
 
@@ -127,8 +127,8 @@ class _Tally(NamedTuple):
     """What a Lloyd step needs to know of the rows."""
 
     counts: Tensor  # (..., K)
-    sums: Tensor  # (..., K, D)
-    error: Tensor  # (...), of all rows together
+    sums: Tensor  # (..., K, D), float64: batches may be many
+    error: Tensor  # (...), of all rows together, float64
     donors: Tensor  # (..., R, D), rows at equal steps of the running error: where it is large, many
 
     def joined(self, other: _Tally) -> _Tally:
@@ -144,13 +144,20 @@ class _Tally(NamedTuple):
 
 
 def _tally(rows: Tensor, codes: Tensor, weights: Tensor | None) -> _Tally:
-    indices, errors = nearest(rows, codes, return_distances=True)
-    counts, sums = segment_sum(rows, indices, codes.shape[-2], weights)
+    indices = nearest(rows, codes)
+    counts, sums = wide_segment_sum(rows, indices, codes.shape[-2], weights)
+    errors = _errors(rows, codes.gather(-2, indices[..., None].expand(*indices.shape, codes.shape[-1])))
     if weights is not None:
         errors = torch.where(weights != 0, errors * weights, 0)
     errors = torch.where(errors.isfinite(), errors, 0)
-    donors = _spread(rows.detach().to(sums.dtype), errors, codes.shape[-2])
-    return _Tally(counts, sums, errors.sum(-1), donors)
+    return _Tally(
+        counts, sums, errors.sum(-1), _spread(rows.detach().to(codes.dtype), errors, codes.shape[-2])
+    )
+
+
+def _errors(rows: Tensor, codes: Tensor) -> Tensor:
+    """The squared distances (...) of rows and codes (..., D), in float64, which holds the squares of all float32."""
+    return torch.linalg.vector_norm(rows.detach() - codes, dim=-1, dtype=torch.float64).square()
 
 
 def _spread(rows: Tensor, errors: Tensor, count: int) -> Tensor:
@@ -158,7 +165,7 @@ def _spread(rows: Tensor, errors: Tensor, count: int) -> Tensor:
     if rows.shape[-2] == 0:
         return rows.new_zeros((*rows.shape[:-2], count, rows.shape[-1]))
     running = errors.cumsum(-1)
-    middles = (torch.arange(count, device=rows.device) + 0.5) / count
+    middles = (torch.arange(count, dtype=torch.float64, device=rows.device) + 0.5) / count
     place = torch.searchsorted(running, (middles * running[..., -1:]).contiguous(), right=True)
     place = place.clamp_max(rows.shape[-2] - 1)
     return rows.gather(-2, place[..., None].expand(*place.shape, rows.shape[-1]))
@@ -167,7 +174,8 @@ def _spread(rows: Tensor, errors: Tensor, count: int) -> Tensor:
 def _moved(codes: Tensor, tally: _Tally) -> Tensor:
     """Each code at the mean of its rows; those without rows spread over the rows, if these have errors."""
     empty = tally.counts == 0
-    codes = torch.where(empty[..., None], codes, tally.sums / tally.counts[..., None])
+    means = (tally.sums / tally.counts[..., None]).to(codes.dtype)
+    codes = torch.where(empty[..., None], codes, means)
     number, size = empty.cumsum(-1), empty.shape[-1]
     donor = ((2 * number - 1) * size // (2 * number[..., -1:]).clamp_min(1)).clamp(0, size - 1)
     moves = empty & (tally.error > 0)[..., None]
@@ -213,11 +221,11 @@ def _plus_plus(rows: Tensor, count: int, seed: int) -> Tensor:
     if rows.shape[-2] <= count:
         return rows
     chosen = [rows[..., :1, :]]  # the sample comes in random order
-    errors = (rows - chosen[0]).square().sum(-1)
+    errors = _errors(rows, chosen[0])
     for step in range(1, count):
         total = errors.cumsum(-1)
         target = _keys(rows.shape[:-2], seed, -step, rows.device)[..., None] * total[..., -1:]
         index = torch.searchsorted(total, target, right=True).clamp_max(rows.shape[-2] - 1)
         chosen.append(rows.gather(-2, index[..., None].expand(*index.shape, rows.shape[-1])))
-        errors = torch.minimum(errors, (rows - chosen[-1]).square().sum(-1))
+        errors = torch.minimum(errors, _errors(rows, chosen[-1]))
     return torch.cat(chosen, -2)

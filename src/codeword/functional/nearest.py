@@ -39,10 +39,15 @@ def nearest(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Find the k nearest codes of each row, exactly, without the N x K matrix of distances.
 
-    The winner is argmax_j (x - m) . (c_j - m) - |c_j - m|^2 / 2 with m the mean of the codes, which is
-    argmin_j |x - c_j|^2 without the cancellation of its expanded form. Equal distances go to the lowest
-    index. No gradient flows. A row with a non-finite entry gets index 0 (0, 1, ... k - 1); a code with one
-    is never chosen while another is left.
+    The winner is argmax_j (x - m) . (c_j - m) - |c_j - m|^2 / 2 with m the middle of the codes, which is
+    argmin_j |x - c_j|^2 without the cancellation of its expanded form. Its distance is the smallest within the
+    rounding of these sums. Where they are exact, equal distances go to the lowest index: for whole numbers, or
+    multiples of a power of two, as long as squared differences add up to less than 2^22 of its squares, as those of
+    64 pixels of 0 to 255 do. No gradient flows. A row with a
+    non-finite entry gets index 0 (0, 1, ... k - 1); a code with one is never chosen while another is left.
+
+    Numbers whose squares float32 cannot hold, above 3e14 or all below 3e-15 in a vector, are searched in float64,
+    which takes longer. To know them the search waits for the device once; `search` does not look.
 
     Args:
         x: rows (..., N, D), floating. Halves are searched as the float32 numbers that they are.
@@ -51,15 +56,15 @@ def nearest(
             "dot".
         k: how many codes for each row, nearest first.
         return_distances: also return squared euclidean distances, 1 - cos, or -x . c, of the codes found,
-            each computed directly from its row and code.
+            each computed directly from its row and code. A square that is too large for the result is inf.
 
     Returns:
         int64 indices (..., N), or (..., N, k) for k > 1; with `return_distances` a pair of them and the
         distances of the same shape, float32 (float64 where x and codes both are).
 
     Raises:
-        CodewordError: shapes, dtypes or devices that do not fit, an unknown metric, no codes, or k outside 1
-            ... K.
+        CodewordError: shapes, dtypes or devices that do not fit, an unknown metric, no codes, k outside 1
+            ... K, or float64 entries beyond 1e115 or below 1e-115.
 
     Examples:
         >>> codes = torch.tensor([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]])
@@ -101,6 +106,8 @@ def prepare(codes: Tensor, metric: Metric = "euclidean") -> Prepared:
 
 def search(rows: Tensor, prepared: Prepared, k: int = 1) -> Tensor:
     """Find the k nearest codes of each row as `nearest` does, without a look at its input: for training steps.
+
+    Rows and codes are to be within 3e-15 to 3e14, where squares and products of float32 lose nothing.
 
     Args:
         rows: (N, D), or (G, N, D) for codes of G codebooks; of the dtype of the prepared codes.

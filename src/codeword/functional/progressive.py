@@ -84,7 +84,8 @@ class _Turned:
 
     def _turn(self, rows: Tensor) -> Tensor:
         dtype = torch.promote_types(rows.dtype, torch.float32)
-        return (rows.double() - self.mean).to(dtype) @ self.axes[:, : self.width].to(dtype)
+        with torch.autocast(rows.device.type, enabled=False):
+            return (rows.double() - self.mean).to(dtype) @ self.axes[:, : self.width].to(dtype)
 
 
 def _principal(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,10 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
         >>> y.tolist(), x.grad.tolist()
         ([0.0, 2.0], [0.0, 4.0])
     """
-    return _ReplaceGradient.apply(value.detach(), surrogate)
+    try:
+        return _ReplaceGradient.apply(value.detach(), surrogate)
+    except RuntimeError:  # torch.func and forward derivatives need another form, which costs four times as much
+        return _Transformed.apply(value.detach(), surrogate)
 
 
 class _ReplaceGradient(torch.autograd.Function):
@@ -37,3 +40,19 @@ class _ReplaceGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         return None, gradient
+
+
+class _Transformed(_ReplaceGradient):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Tensor, surrogate: Tensor) -> Tensor:  # type: ignore[override]
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    def jvp(ctx: Any, value: Tensor | None, surrogate: Tensor) -> Tensor:
+        return surrogate.view_as(surrogate)

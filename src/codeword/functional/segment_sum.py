@@ -8,7 +8,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.kernels import segment_sum as kernel
 
-__all__ = ["segment_sum"]
+__all__ = ["segment_sum", "wide_segment_sum"]
 
 
 def segment_sum(
@@ -18,7 +18,8 @@ def segment_sum(
 
     counts[j] is the sum of w_n over the rows n with index j, sums[j] the sum of w_n x_n.
 
-    Memory is O(N D + size D). The order of summation is fixed, so the result is the same at every call.
+    Memory is O(N D + size D). The order of summation is fixed, so the result is the same at every call. Counts are
+    exact, and sums right to the precision of the result, for any number of rows.
 
     Args:
         rows: (..., N, D), floating; halves are summed in float32.
@@ -27,7 +28,8 @@ def segment_sum(
         weights: (..., N), bool or floating; default all ones. Weight 0 leaves a row out, NaN or not.
 
     Returns:
-        counts (..., size) and sums (..., size, D), in the dtype of the rows, float32 or wider.
+        counts (..., size), int64, or with floating weights in the dtype of the sums; and sums (..., size, D), in the
+        dtype of the rows, float32 or wider.
 
     Raises:
         CodewordError: shapes or dtypes that do not fit.
@@ -36,14 +38,24 @@ def segment_sum(
         >>> rows = torch.tensor([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]])
         >>> counts, sums = segment_sum(rows, torch.tensor([2, 0, 2]), 3)
         >>> counts.tolist(), sums.tolist()
-        ([1.0, 0.0, 2.0], [[10.0, 20.0], [0.0, 0.0], [101.0, 202.0]])
+        ([1, 0, 2], [[10.0, 20.0], [0.0, 0.0], [101.0, 202.0]])
     """
     _check(rows, indices, weights)
+    dtype = torch.promote_types(rows.dtype, torch.float32)
+    counts, sums = wide_segment_sum(rows, indices, size, weights)
+    return counts if counts.dtype == torch.int64 else counts.to(dtype), sums.to(dtype)
+
+
+def wide_segment_sum(
+    rows: Tensor, indices: Tensor, size: int, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """As `segment_sum`, without a look at its input, and what is not whole in float64, where no sum overflows."""
     lead = rows.shape[:-2]
     rows = rows.detach().to(torch.promote_types(rows.dtype, torch.float32))
     flat = (lead.numel(), *rows.shape[-2:])
     if weights is not None:
-        weights = weights.detach().to(rows.dtype).reshape(flat[:2])
+        weights = weights.detach().reshape(flat[:2])
+        weights = weights if weights.dtype == torch.bool else weights.to(rows.dtype)
     counts, sums = kernel.segment_sum(rows.reshape(flat), indices.reshape(flat[:2]), size, weights)
     return counts.reshape(*lead, size), sums.reshape(*lead, size, rows.shape[-1])
 

@@ -1,6 +1,6 @@
 """Token files: images, audio and vectors as code numbers, in ordinary Parquet.
 
-Reading one needs neither weights nor a model nor torch: numpy and pyarrow (`pip install "codeword[tokens]"`).
+Reading one needs neither weights nor a model, but pyarrow (`pip install "codeword[tokens]"`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from codeword.tokens.delay import delay_pattern, undo_delay_pattern
 from codeword.tokens.folder import TokenFolder, read_tokens, shard_name
 from codeword.tokens.header import FORMAT_VERSION, GRIDS, Header
 from codeword.tokens.names import check_name
-from codeword.tokens.reader import TokenFile
+from codeword.tokens.reader import TokenFile, Verify
 from codeword.tokens.writer import TokenWriter, write_tokens
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "TokenFile",
     "TokenFolder",
     "TokenWriter",
+    "Verify",
     "check_name",
     "delay_pattern",
     "read_tokens",

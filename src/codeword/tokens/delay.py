@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from codeword.errors import CodewordError
-from codeword.packages import load
+from codeword.tokens.table import as_array
 
 __all__ = ["delay_pattern", "undo_delay_pattern"]
 
@@ -33,7 +35,6 @@ def delay_pattern(tokens: Any, pad: int) -> Any:
                [99,  4,  5,  6, 99],
                [99, 99,  7,  8,  9]])
     """
-    np = load("numpy", "tokens")
     tokens = _stages(tokens)
     if (tokens == pad).any():
         remedy = "pass the codebook size, or another number that no codebook has"
@@ -62,7 +63,6 @@ def undo_delay_pattern(delayed: Any) -> Any:
                [4, 5, 6],
                [7, 8, 9]])
     """
-    np = load("numpy", "tokens")
     delayed = _stages(delayed)
     stages, steps = delayed.shape[-2], delayed.shape[-1] - delayed.shape[-2] + 1
     if steps < 1:
@@ -72,7 +72,7 @@ def undo_delay_pattern(delayed: Any) -> Any:
 
 
 def _stages(tokens: Any) -> Any:
-    array = load("numpy", "tokens").asarray(tokens)
+    array = as_array("an item", tokens)
     if array.dtype.kind not in "iu" or array.ndim < 2 or not array.shape[-2]:
         expected = "whole numbers of shape (..., stages, steps)"
         remedy = "pass the tokens of one item, stages before steps"

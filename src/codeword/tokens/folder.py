@@ -9,7 +9,7 @@ from typing import Any
 
 from codeword.errors import CodewordError
 from codeword.tokens.header import Header
-from codeword.tokens.reader import TokenFile
+from codeword.tokens.reader import TokenFile, Verify
 from codeword.tokens.rows import Batch
 
 __all__ = ["TokenFolder", "read_tokens", "shard_name"]
@@ -29,11 +29,12 @@ def shard_name(number: int, count: int) -> str:
 
 
 class TokenFolder:
-    """The token files of a folder, verified as `TokenFile` does, as one.
+    """The token files of a folder as one; opened as `TokenFile` opens each, which takes a millisecond a file.
 
     Args:
         path: the folder.
-        track: what to hand the names of the files through while they are verified, to show how far it is.
+        track: what to hand the names of the files through while they are opened, to show how far it is.
+        verify: how much of each file is verified, and when; see `TokenFile`.
 
     Attributes:
         header: what the files say about all of their items.
@@ -43,9 +44,9 @@ class TokenFolder:
         CodewordError: a file is missing or damaged, there is none, or they are of several encodings.
     """
 
-    def __init__(self, path: str | Path, track: Track = iter) -> None:
+    def __init__(self, path: str | Path, track: Track = iter, *, verify: Verify = "seal") -> None:
         self.path = Path(path)
-        self.files = [TokenFile(self.path / name) for name in track(_names(self.path))]
+        self.files = [TokenFile(self.path / name, verify=verify) for name in track(_names(self.path))]
         self.header: Header = self.files[0].header
         for file in self.files:
             if file.header != self.header:
@@ -60,18 +61,26 @@ class TokenFolder:
         for file in self.files:
             yield from file
 
+    def names(self) -> Iterator[str]:
+        """The names, in order; the tokens are not read."""
+        for file in self.files:
+            yield from file.names()
+
     def batches(self) -> Iterator[Batch]:
-        """The same by many, as `TokenFile.batches` gives them, file after file."""
+        """The same as iteration by many, as `TokenFile.batches` gives them, file after file."""
         for file in self.files:
             yield from file.batches()
 
 
-def read_tokens(path: str | Path, track: Track = iter) -> TokenFile | TokenFolder:
-    """Open and verify a token file, or a folder of them.
+def read_tokens(path: str | Path, track: Track = iter, *, verify: Verify = "seal") -> TokenFile | TokenFolder:
+    """Open a token file, or a folder of them; items are read when they are asked for.
 
     Args:
         path: the file or the folder.
         track: as for `TokenFolder`.
+        verify: `"seal"`: every byte is checked against the file's checksums when it is read. `"full"`: everything is
+            read and checked now, the meaning too. `None`: only that what is read can be tokens. `TokenFile` has what
+            each costs and finds.
 
     Raises:
         CodewordError: as for `TokenFile` and `TokenFolder`.
@@ -86,7 +95,9 @@ def read_tokens(path: str | Path, track: Track = iter) -> TokenFile | TokenFolde
         ...     len(tokens), tokens.header.codebook_sizes, list(tokens)
         (1, (16,), [('one.png', array([[1, 2, 3]]))])
     """
-    return TokenFolder(path, track) if Path(path).is_dir() else TokenFile(path)
+    if Path(path).is_dir():
+        return TokenFolder(path, track, verify=verify)
+    return TokenFile(path, verify=verify)
 
 
 def _names(folder: Path) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from codeword.errors import CodewordError
 
 __all__ = ["FORMAT_VERSION", "GRIDS", "Header"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 1
 GRIDS: dict[str, tuple[str, ...]] = {"image": ("height", "width"), "audio": ("steps",), "vectors": ()}
 """The axes of the grid of each kind: the columns that a token file has between name and tokens."""
 
@@ -22,7 +22,6 @@ LONGEST_HEADER = 65536  # bytes of JSON: far above what the limits here allow, f
 MOST_FACTS = 16
 DIGEST = re.compile(r"[0-9a-f]{1,128}")
 FACT = re.compile(r"[a-z][a-z0-9_]{0,63}")
-FIELDS_OF_1 = {"tokenizer", "codebook_sizes", "kind", "trailing_shape"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,6 @@ class Header:
             stack.
         facts: what else people want to know of all items, as whole numbers; no reader needs any. `stride`:
             pixels (of a side) or samples that a position stands for; `sample_rate`: samples a second.
-        version: of the format. Files of version 1 are read; those that are written are of the newest.
 
     Raises:
         CodewordError: a field has the wrong type, or lies outside of the limits of the format.
@@ -56,7 +54,6 @@ class Header:
     kind: str = "image"
     trailing_shape: tuple[int, ...] = ()
     facts: dict[str, int] = field(default_factory=dict, hash=False)
-    version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         if not isinstance(self.tokenizer, str) or not DIGEST.fullmatch(self.tokenizer):
@@ -71,10 +68,6 @@ class Header:
             remedy = "give the size of the codebook of each token at a position"
             raise CodewordError.of(expected, f"{len(self.codebook_sizes)}", remedy)
         _check_facts(self.facts)
-        _check_version(self.version)
-        if self.version == 1 and (self.kind != "image" or self.facts):
-            got = f"kind {self.kind!r} and {len(self.facts)} facts"
-            raise CodewordError.of("images without facts in version 1", got, f"use {FORMAT_VERSION}")
 
     @property
     def grid(self) -> tuple[str, ...]:
@@ -93,33 +86,35 @@ class Header:
         return next(f"uint{bits}" for bits in (8, 16, 32, 64) if largest <= 2**bits)
 
     def to_bytes(self) -> bytes:
-        """This header as JSON with sorted keys."""
-        fields = asdict(self)
-        if self.version == 1:
-            del fields["facts"]
-        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+        """This header and the version of the format as JSON with sorted keys."""
+        values = {"version": FORMAT_VERSION, **asdict(self)}
+        return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Header:
-        """Read what `to_bytes` wrote, of this version of the format or of an older one.
+        """Read what `to_bytes` wrote.
 
         Raises:
-            CodewordError: a newer version of the format, or not a header of its version.
+            CodewordError: another version of the format, or no header.
         """
         if len(raw) > LONGEST_HEADER:
             raise _no_header(f"{len(raw)} bytes")
         try:
-            fields = json.loads(raw)
+            values = json.loads(raw)
         except (ValueError, RecursionError):
             raise _no_header("something that is not JSON") from None
-        version = fields.get("version") if isinstance(fields, dict) else None
+        version = values.pop("version", None) if isinstance(values, dict) else None
         if type(version) is not int:
             raise _no_header("no version")
-        _check_version(version)
-        wanted = FIELDS_OF_1 | ({"version"} if version == 1 else {"version", "facts"})
-        if set(fields) != wanted:
-            raise _no_header(f"the fields {', '.join(sorted(fields)):.200}")
-        return cls(**{name: _tuple(value) for name, value in fields.items()})
+        if version != FORMAT_VERSION:
+            expected, remedy = (
+                f"a token file of format version {FORMAT_VERSION}",
+                "use the codeword that wrote it",
+            )
+            raise CodewordError.of(expected, f"version {version!r:.80}", remedy)
+        if set(values) != {one.name for one in fields(cls)}:
+            raise _no_header(f"the fields {', '.join(sorted(values)):.200}")
+        return cls(**{name: _tuple(value) for name, value in values.items()})
 
 
 def _check_sizes(name: str, sizes: Any, largest: int) -> None:
@@ -137,14 +132,6 @@ def _check_facts(facts: Any) -> None:
     if not right:
         expected = f"at most {MOST_FACTS} facts, names in a-z, 0-9 and _ with whole numbers"
         raise CodewordError.of(expected, f"{facts!r:.80}", 'pass for example facts={"sample_rate": 16000}')
-
-
-def _check_version(version: Any) -> None:
-    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-        expected = f"a token file of format version 1 to {FORMAT_VERSION}"
-        raise CodewordError.of(
-            expected, f"version {version!r:.80}", "upgrade codeword to the one that wrote it"
-        )
 
 
 def _tuple(value: Any) -> Any:

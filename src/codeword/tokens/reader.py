@@ -1,59 +1,91 @@
-"""Reading token files: everything is verified before the first item is handed out."""
+"""Reading token files: what is asked for is verified when a file is opened, and all else when it is read."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from codeword.errors import CodewordError
-from codeword.packages import load
+from codeword.errors import CodewordError, CodewordWarning
 from codeword.tokens.digest import TokenDigest
 from codeword.tokens.header import Header
-from codeword.tokens.names import check_names
-from codeword.tokens.rows import Batch, batches
-from codeword.tokens.seal import check_seal
-from codeword.tokens.table import DIGEST_KEY, HEADER_KEY, LARGEST_GROUP, ROW_GROUP, schema
+from codeword.tokens.opening import check_layout, identity, metadata, naming, open_parquet
+from codeword.tokens.rows import Batch, name_batches, token_batches
+from codeword.tokens.seal import SealedFile, check_ends, sealed
 
-__all__ = ["TokenFile"]
+__all__ = ["TokenFile", "Verify"]
 
-MOST_ROWS = 2**16  # rows decoded at a time, where they are small
-LONGEST_STRING = 2**20  # bytes of one string in the footer
+Verify = Literal["full", "seal"] | None
+"""How much of a token file is verified: see `TokenFile`."""
 
 
 class TokenFile:
-    """A token file whose header, names, shapes, tokens and digest have been verified.
+    """A token file, opened without reading its items: some milliseconds and no more than its footer, however large.
 
-    Opening it takes one pass over the file; memory holds about a million tokens at a time, and the names. Each
-    iteration reads the file anew, and refuses one that has changed since.
+    The items are read anew by each iteration, about a million tokens at a time. Then their names, shapes and tokens
+    are always checked: no name leads out of its folder, no token lies outside of its codebook, no value is missing. A
+    file that has changed since it was opened is refused.
 
     Args:
         path: the file.
+        verify: what else is checked.
+
+            - `"seal"`: every byte against the checksums that `TokenWriter` puts into the file; those of the footer at
+              once, all others when they are read, before anything is made of them. It costs one SHA-256 of what is
+              read, and any damage to the file is found. A file that another program has written anew has no such
+              seal: it is read as with `None`, after a `CodewordWarning`.
+            - `"full"`: the same, and all items at once, against the digest of the file: one pass over it, and memory
+              for all names meanwhile. It finds also what has another meaning than when it was written, in a file
+              with or without a seal: values that another program has changed, rows that are missing, names that come
+              twice.
+            - `None`: nothing, but what Parquet itself checks in pages that have a checksum. For a file whose seal does
+              not fit because another program has written into it. Damage is mostly found, but not always, and a
+              damaged footer can end the process.
 
     Attributes:
         header: what the file says about all of its items.
-        digest: hexadecimal SHA-256 of the header and all items.
+        digest: hexadecimal SHA-256 of the header and all items, as the file states it; None: another program wrote
+            the file and has left it out.
 
     Raises:
-        CodewordError: the file cannot be read, is no token file, is of a newer version, or is damaged.
+        CodewordError: the file cannot be read, is no token file, is of another version, or is damaged: when it is
+            opened, or when what is wrong is read.
+
+    Examples:
+        >>> import tempfile
+        >>> from codeword.tokens import write_tokens
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/tokens.parquet"
+        ...     count = write_tokens(path, Header("c0de", (16,)), [("one.png", [[1, 2, 3]])])
+        ...     tokens = TokenFile(path, verify="full")
+        ...     len(tokens), list(tokens.names()), list(tokens)
+        (1, ['one.png'], [('one.png', array([[1, 2, 3]]))])
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, verify: Verify = "seal") -> None:
+        if verify not in ("full", "seal", None):
+            raise CodewordError.of('verify="full", "seal" or None', f"{verify!r}", "pass one of these")
         self.path = Path(path)
-        with _naming(self.path), open(self.path, "rb") as stream:
-            self._identity = _identity(stream)
-            check_seal(stream)
-            parquet = _open(stream)
-            raw, self.digest = _metadata(parquet)
+        self._verify = verify
+        with naming(self.path), open(self.path, "rb") as stream:
+            self._identity = identity(stream)
+            check_ends(stream)
+            checked = self._checked(stream)
+            parquet = open_parquet(checked or stream)
+            raw, self.digest = metadata(parquet)
             self.header = Header.from_bytes(raw)
-            _check_layout(parquet, self.header)
-            found = _digest(raw, _rows(parquet, self.header))
-            if found.hexdigest() != self.digest:
-                remedy = "it was damaged or changed: encode the items again or fetch the file again"
-                raise CodewordError.of(f"items with digest {self.digest:.64}", found.hexdigest(), remedy)
-            self._count = found.count
+            check_layout(parquet, self.header)
+            self._count: int = parquet.metadata.num_rows
+            if verify == "full":
+                self._check_items(raw, parquet)
+        if checked is None and verify == "seal":
+            message = (
+                f"{self.path} was written anew by another program than codeword, and has no seal: what is read of it "
+                'is not checked for damage; verify="full" compares it with its digest, verify=None silences this'
+            )
+            warnings.warn(message, CodewordWarning, stacklevel=2)
 
     def __len__(self) -> int:
         return self._count
@@ -64,91 +96,46 @@ class TokenFile:
             for number, name in enumerate(names):
                 yield name, tokens[number, ...]
 
+    def names(self) -> Iterator[str]:
+        """The names, in order; the tokens are not read."""
+        with self._open() as parquet:
+            for names in name_batches(parquet):
+                yield from names
+
     def batches(self) -> Iterator[Batch]:
-        """The same by many: names, and tokens of shape (items, *grid, *trailing_shape).
+        """The same as iteration by many: names, and int64 tokens of shape (items, *grid, *trailing_shape).
 
         Neighbours of equal grid come together, as far as they lie within about a million tokens: the fast way
         through many small items.
         """
-        with _naming(self.path), open(self.path, "rb") as stream:
-            if _identity(stream) != self._identity:
-                raise CodewordError.of("the file as it was when opened", "a changed one", "open it again")
-            for names, tokens in _rows(_open(stream), self.header):
+        with self._open() as parquet:
+            for names, tokens in token_batches(parquet, self.header):
                 yield names, tokens.astype("int64")
 
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Any]:
+        with naming(self.path), open(self.path, "rb") as stream:
+            if identity(stream) != self._identity:
+                raise CodewordError.of("the file as it was when opened", "a changed one", "open it again")
+            yield open_parquet(self._checked(stream) or stream)
 
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put the name of the file before every fault that reading it shows."""
-    arrow_error = load("pyarrow", "tokens").ArrowException
-    try:
-        yield
-    except CodewordError as error:
-        raise CodewordError(f"{path}: {error}") from error
-    except FileNotFoundError as error:
-        raise CodewordError.of(f"a token file at {path}", "nothing there", "check the path") from error
-    except MemoryError as error:
-        remedy = "fetch the file again"
-        raise CodewordError.of(f"{path} to fit into memory", "sizes that do not", remedy) from error
-    # A damaged footer can show as any of these.
-    except (arrow_error, OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        got = f"one that cannot be read ({reason})"
-        raise CodewordError.of(f"a whole token file at {path}", got, "encode or fetch it again") from error
+    def _checked(self, stream: BinaryIO) -> SealedFile | None:
+        return None if self._verify is None else sealed(stream)
 
-
-def _identity(stream: BinaryIO) -> tuple[int, ...]:
-    status = os.fstat(stream.fileno())
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _open(stream: BinaryIO) -> Any:
-    parquet = load("pyarrow.parquet", "tokens")
-    stream.seek(0)
-    return parquet.ParquetFile(
-        stream, page_checksum_verification=True, thrift_string_size_limit=LONGEST_STRING, pre_buffer=False
-    )
-
-
-def _metadata(parquet: Any) -> tuple[bytes, str]:
-    entries = parquet.metadata.metadata or {}
-    if HEADER_KEY not in entries or DIGEST_KEY not in entries:
-        expected = f"a token file, with {HEADER_KEY.decode()} and {DIGEST_KEY.decode()} in its metadata"
-        raise CodewordError.of(expected, "Parquet of another kind", "pass a file that codeword encode wrote")
-    return entries[HEADER_KEY], entries[DIGEST_KEY].decode("ascii", "replace")
-
-
-def _check_layout(parquet: Any, header: Header) -> None:
-    expected = schema(header)
-    if not parquet.schema_arrow.equals(expected):
-        columns = ", ".join(f"{field.name}: {field.type}" for field in parquet.schema_arrow)
-        wanted = ", ".join(f"{field.name}: {field.type}" for field in expected)
-        remedy = "encode the items again"
-        raise CodewordError.of(f"the columns {wanted} (not null)", f"{columns:.300}", remedy)
-    for group in range(parquet.num_row_groups):
-        values = parquet.metadata.row_group(group).column(len(expected) - 1).num_values
-        if values > LARGEST_GROUP:
-            expected = f"at most {LARGEST_GROUP} tokens in a row group"
-            raise CodewordError.of(expected, f"{values}", "write smaller row groups")
-
-
-def _digest(raw: bytes, rows: Iterator[Batch]) -> TokenDigest:
-    digest, seen = TokenDigest(raw), set[str]()
-    for names, tokens in rows:
-        check_names(names)
-        for name in names:
-            if name in seen:
-                raise CodewordError.of("each name once", f"{name!r} twice", "encode the items again")
-            seen.add(name)
-        digest.add_many(names, tokens)
-    return digest
-
-
-def _rows(parquet: Any, header: Header) -> Iterator[Batch]:
-    """All items in the token type of the file, their shapes and tokens checked."""
-    for group in range(parquet.num_row_groups):
-        facts = parquet.metadata.row_group(group)
-        tokens_of_row = max(1, facts.column(len(header.grid) + 1).num_values // max(1, facts.num_rows))
-        count = min(MOST_ROWS, max(1, ROW_GROUP // tokens_of_row))
-        for record in parquet.iter_batches(count, row_groups=[group], use_threads=False):
-            yield from batches(record, header)
+    def _check_items(self, raw: bytes, parquet: Any) -> None:
+        if self.digest is None:
+            remedy = 'pass verify="seal"'
+            raise CodewordError.of("a digest in its metadata to verify it by", "none", remedy)
+        found, seen = TokenDigest(raw), set[str]()
+        for names, tokens in token_batches(parquet, self.header):
+            for name in names:
+                if name in seen:
+                    raise CodewordError.of("each name once", f"{name!r} twice", "encode the items again")
+                seen.add(name)
+            found.add_many(names, tokens)
+        if found.hexdigest() != self.digest:
+            remedy = (
+                "it was damaged or changed: encode the items again or fetch the file again, or pass "
+                'verify="seal" if you had another program change them'
+            )
+            raise CodewordError.of(f"items with digest {self.digest:.64}", found.hexdigest(), remedy)

@@ -1,34 +1,84 @@
-"""From the rows of Parquet to items: every null, shape and range checked."""
+"""From the rows of Parquet to items: every name, null, shape and range checked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.tokens.header import Header
-from codeword.tokens.table import LARGEST_SIDE, is_nested
+from codeword.tokens.names import check_names
+from codeword.tokens.opening import token_count
+from codeword.tokens.table import LARGEST_SIDE, ROW_GROUP, is_nested, schema
 
-__all__ = ["Batch", "batches"]
+__all__ = ["Batch", "name_batches", "token_batches"]
+
+MOST_ROWS = 2**16  # rows decoded at a time, where they are small
 
 Batch = tuple[list[str], Any]
 """Names of items of equal grid, and their tokens as one numpy array (items, *grid, *trailing_shape)."""
 
 
-def batches(record: Any, header: Header) -> Iterator[Batch]:
-    """The items of an Arrow record batch, in order, neighbours of equal grid together.
+def name_batches(parquet: Any) -> Iterator[list[str]]:
+    """The names of all rows of an open Parquet file, some at a time.
 
     Raises:
-        CodewordError: a missing value, tokens that do not fill the grid, a token outside of its codebook.
+        CodewordError: a missing or an unsafe name, or fewer rows than the footer says.
     """
-    np = load("numpy", "tokens")
-    names, *sides, lists = record.columns
-    if any(column.null_count for column in (names, *sides, *_levels(lists))):
+    read = 0
+    for record in parquet.iter_batches(MOST_ROWS, columns=["name"], use_threads=False):
+        yield _names(record.column(0))
+        read += len(record)
+    _check_count(read, parquet)
+
+
+def token_batches(parquet: Any, header: Header) -> Iterator[Batch]:
+    """All items of an open Parquet file, in order, neighbours of equal grid together, in the token type of the header.
+
+    Raises:
+        CodewordError: a missing value, an unsafe name, tokens that do not fill the grid, a token outside of its
+            codebook, or fewer rows than the footer says.
+    """
+    layout, read = schema(header), 0
+    for group in range(parquet.num_row_groups):
+        rows = max(1, parquet.metadata.row_group(group).num_rows)
+        count = min(MOST_ROWS, max(1, ROW_GROUP * rows // max(1, token_count(parquet, group))))
+        for record in parquet.iter_batches(
+            count, row_groups=[group], columns=layout.names, use_threads=False
+        ):
+            yield from _items([_as_ours(record.column(one.name), one.type) for one in layout], header)
+            read += len(record)
+    _check_count(read, parquet)
+
+
+def _check_count(read: int, parquet: Any) -> None:
+    if read != parquet.metadata.num_rows:
+        remedy = "encode the items again or fetch the file again"
+        raise CodewordError.of(f"{parquet.metadata.num_rows} rows, as its footer says", f"{read}", remedy)
+
+
+def _as_ours(column: Any, kind: Any) -> Any:
+    """A column as a token file of ours has it: other programs write wider lists and integers."""
+    column = column if column.type == kind else column.cast(kind)
+    if any(level.null_count for level in _levels(column)):
         raise CodewordError.of("a value in every cell", "missing ones", "encode the items again")
-    grids = np.array([side.to_numpy() for side in sides], np.int64).reshape(len(sides), len(names)).T
+    return column
+
+
+def _names(column: Any) -> list[str]:
+    names: list[str] = _as_ours(column, load("pyarrow", "tokens").string()).to_pylist()
+    check_names(names)
+    return names
+
+
+def _items(columns: list[Any], header: Header) -> Iterator[Batch]:
+    names, *sides, lists = columns
+    grids = np.array([np.from_dlpack(side) for side in sides], np.int64).reshape(len(sides), len(names)).T
     values, begins, wrong = _unnest(lists, grids, header)
-    names = names.to_pylist()
+    names = _names(names)
     wrong |= ((grids < 1) | (grids > LARGEST_SIDE)).any(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
@@ -52,17 +102,19 @@ def _levels(lists: Any) -> Iterator[Any]:
 def _unnest(lists: Any, grids: Any, header: Header) -> tuple[Any, Any, Any]:
     """All values, where each item begins in them, and which items do not have as many as their grid wants."""
     positions, codebooks = grids.prod(axis=1), header.tokens_per_position
-    offsets = lists.offsets.to_numpy()
+    offsets: Any = np.from_dlpack(
+        lists.offsets
+    )  # `to_numpy` imports pandas where it is installed, for a second
     if not is_nested(header):
-        return lists.values.to_numpy(), offsets, offsets[1:] - offsets[:-1] != positions * codebooks
+        return np.from_dlpack(lists.values), offsets, offsets[1:] - offsets[:-1] != positions * codebooks
     inner = lists.values
-    begins = inner.offsets.to_numpy()
+    begins: Any = np.from_dlpack(inner.offsets)
     wrong = offsets[1:] - offsets[:-1] != codebooks
     if not wrong.any():
         lengths = begins[1:] - begins[:-1]
         of_items = lengths[offsets[0] : offsets[-1]].reshape(-1, codebooks)
         wrong = (of_items != positions[:, None]).any(axis=1)
-    return inner.values.to_numpy(), begins[offsets], wrong
+    return np.from_dlpack(inner.values), begins[offsets], wrong
 
 
 def _shaped(values: Any, items: int, grid: list[int], header: Header) -> Any:

@@ -13,14 +13,14 @@ What `tokens` is depends on what stands at a position of the grid:
   arrays. Fixed-size lists were left out because Parquet has none (only Arrow restores them, from a schema of its
   own), and a column for each stage because a stack of 32 would be 32 columns that no loop can go over.
 - of a vector, which has no grid: always one flat list, a token for each codebook: its semantic ID.
-
-Version 1 knew images only and kept several tokens at a position side by side in one flat list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.packages import load
@@ -51,7 +51,7 @@ LARGEST_SIDE = 2**20  # so that height x width x tokens per position cannot over
 
 def is_nested(header: Header) -> bool:
     """Whether an item has a list for each codebook, rather than one list in all."""
-    return header.version > 1 and bool(header.grid and header.trailing_shape)
+    return bool(header.grid and header.trailing_shape)
 
 
 def schema(header: Header) -> Any:
@@ -66,7 +66,7 @@ def schema(header: Header) -> Any:
 
 def table(batches: list[tuple[Sequence[str], Any]], header: Header) -> Any:
     """The Arrow table of `batches`: pairs of names and what `typed` gave."""
-    np, arrow = load("numpy", "tokens"), load("pyarrow", "tokens")
+    arrow = load("pyarrow", "tokens")
     layout = schema(header)
     counts = [len(names) for names, _ in batches]
     names = arrow.array([name for names, _ in batches for name in names], arrow.string())
@@ -85,8 +85,8 @@ def as_array(whose: str, indices: Any) -> Any:
         CodewordError: they are none.
     """
     try:
-        array = load("numpy", "tokens").asarray(indices)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(indices)
+    except (TypeError, ValueError, RuntimeError) as error:  # of tensors on a GPU, and those with a gradient
         remedy = "pass an array, or indices.cpu()"
         raise CodewordError.of(f"an array of tokens for {whose}", str(error), remedy) from None
     if array.size and array.dtype.kind not in "iu":
@@ -101,7 +101,6 @@ def typed(names: Sequence[str], array: Any, header: Header) -> Any:
     Raises:
         CodewordError: not of shape (items, *grid, *trailing_shape), or not below the codebook sizes.
     """
-    np = load("numpy", "tokens")
     whose = repr(names[0]) if len(names) == 1 else f"{len(names)} items"
     _check_shape(whose, len(names), array.shape, header)
     array = array.astype(np.int64)
@@ -116,7 +115,7 @@ def typed(names: Sequence[str], array: Any, header: Header) -> Any:
 
 
 def _lists(arrays: list[Any], header: Header, layout: Any) -> Any:
-    np, arrow = load("numpy", "tokens"), load("pyarrow", "tokens")
+    arrow = load("pyarrow", "tokens")
     nested, codebooks = is_nested(header), header.tokens_per_position
     values, counts, lengths = [], [], []
     for tokens in arrays:
@@ -134,7 +133,7 @@ def _lists(arrays: list[Any], header: Header, layout: Any) -> Any:
 
 
 def _offsets(lengths: Any) -> Any:
-    np, arrow = load("numpy", "tokens"), load("pyarrow", "tokens")
+    arrow = load("pyarrow", "tokens")
     return arrow.array(np.concatenate([[0], np.cumsum(lengths)]), arrow.int32())
 
 

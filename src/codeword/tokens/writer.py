@@ -12,7 +12,7 @@ from codeword.errors import CodewordError
 from codeword.files import replacing, writing
 from codeword.packages import load
 from codeword.tokens.digest import TokenDigest
-from codeword.tokens.header import FORMAT_VERSION, Header
+from codeword.tokens.header import Header
 from codeword.tokens.names import check_names
 from codeword.tokens.seal import seal
 from codeword.tokens.table import (
@@ -57,9 +57,6 @@ class TokenWriter:
     def __init__(self, path: str | Path, header: Header) -> None:
         self.path = Path(path)
         self.header = header
-        if header.version != FORMAT_VERSION:
-            expected = f"a header of format version {FORMAT_VERSION} to write"
-            raise CodewordError.of(expected, f"version {header.version}", "leave version out")
         self._digest = TokenDigest(header.to_bytes())
         self._names: set[str] = set()
         self._pending: list[tuple[Sequence[str], Any]] = []

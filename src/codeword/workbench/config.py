@@ -15,8 +15,6 @@ __all__ = ["TrainConfig"]
 
 VERSION = 1
 SCHEDULES = ("cosine", "linear", "constant")
-BEFORE = {"clip": 0.0}
-"""What runs of codeword 0.1.0 before its release did, where their settings do not say it."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class TrainConfig:
         """The settings that `to_values` gave.
 
         Raises:
-            CodewordError: a newer version, or names that are no settings.
+            CodewordError: another version, names that are no settings, or settings that are missing.
         """
         settings = dict(values)
         version = settings.pop("version", None)
@@ -88,8 +86,10 @@ class TrainConfig:
                 f"training settings of version {VERSION}", f"{version!r}", "upgrade codeword"
             )
         try:
-            config = cls(**{**BEFORE, **settings})
+            config = cls(**settings)
             for name, kind in get_type_hints(cls).items():
+                if name not in settings:  # its default may have been another one
+                    raise TypeError(f"no {name}")
                 if not _is_of(getattr(config, name), kind):
                     raise TypeError(f"{name} {getattr(config, name)!r:.80}")
         except TypeError as error:

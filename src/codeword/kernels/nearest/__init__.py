@@ -1,7 +1,8 @@
 """Nearest-code search as two operators, `torch.ops.codeword.search` and `torch.ops.codeword.nearest`.
 
 `search(rows (G, N, D), codes (G, K, D), offsets (G, K), shift (G, D), k)`, with codes as `prepare` makes them, gives
-indices (G, N) for k = 1, (G, N, k) for k > 1. `nearest(rows, codes (G, K, D), metric, k)` prepares the codes itself.
+indices (G, N) for k = 1, (G, N, k) for k > 1. `nearest(rows, codes (G, K, D), metric, k)` prepares the codes itself,
+and searches in float64 what float32 cannot multiply. It looks at the numbers for that, so it waits for the device.
 All tensors are float32 or float64 alike. Shapes are the caller's to check.
 """
 
@@ -11,8 +12,11 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
-from codeword.kernels.nearest import dispatch
+from codeword.errors import CodewordError
+from codeword.kernels.groups import mapped
+from codeword.kernels.nearest import blocked, dispatch
 from codeword.kernels.nearest.prepare import Prepared, prepare
+from codeword.kernels.nearest.reach import in_reach
 
 __all__ = ["Prepared", "nearest", "prepare", "search"]
 
@@ -22,7 +26,14 @@ def _search(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int)
 
 
 def _nearest(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
-    return dispatch.search(rows, prepare(codes, metric), k)
+    if in_reach(rows, codes, metric):
+        return dispatch.search(rows, prepare(codes, metric), k)
+    rows, codes = rows.double(), codes.double()
+    if not in_reach(rows, codes, metric):
+        raise CodewordError.of(
+            "entries within 1e-115 to 1e115", "some beyond", "divide rows and codes by one number"
+        )
+    return blocked.search(rows, prepare(codes, metric), k)
 
 
 def _search_shape(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int) -> Tensor:
@@ -44,3 +55,5 @@ torch.library.register_fake("codeword::nearest", _nearest_shape, lib=_LIBRARY)
 
 search = torch.ops.codeword.search.default
 nearest = torch.ops.codeword.nearest.default
+torch.library.register_vmap("codeword::search", mapped(search), lib=_LIBRARY)
+torch.library.register_vmap("codeword::nearest", mapped(nearest), lib=_LIBRARY)

@@ -40,7 +40,8 @@ def prepare(codes: Tensor, metric: str) -> Prepared:
     least = torch.finfo(codes.dtype).min / 2
     centre = _centre(codes)
     centred = codes - centre
-    offsets = (torch.linalg.vecdot(centred, centred) * -0.5).nan_to_num(nan=least, neginf=least)
+    squares = (centred * centred).sum(-1)  # vecdot and einsum are rounded to bfloat16 under autocast
+    offsets = (squares * -0.5).nan_to_num(nan=least, neginf=least)
     centred, shift = centred.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0), centre.squeeze(-2)
     if metric != "euclidean":
         offsets, shift = offsets * (offsets == least), torch.zeros_like(shift)

@@ -1,8 +1,11 @@
 """Sums and counts of rows by segment as one operator, `torch.ops.codeword.segment_sum`.
 
 `segment_sum(rows (G, N, D), indices (G, N), size, weights (G, N) or None)` gives counts (G, size) and sums
-(G, size, D).
-Rows and weights are of one floating type. Shapes are the caller's to check.
+(G, size, D), float64. Weights are bool, which leave rows out, or of the type of the rows: then counts are float64, and
+int64 otherwise. Shapes are the caller's to check.
+
+An implementation gets the rows (N, D) of all groups, each group with segments of its own. No sum is a long chain of
+float32, in which one more changes nothing from 2^24 on, and equal numbers all round the same way long before.
 """
 
 from __future__ import annotations
@@ -11,23 +14,32 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
+from codeword.kernels.groups import mapped
 from codeword.kernels.segment_sum import scattered, sorted_segments
 
 __all__ = ["segment_sum"]
 
 
 def _segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    groups, features = rows.shape[0], rows.shape[2]
+    slots = size
+    if weights is not None:
+        # Rows of weight 0 go to a segment more, which is dropped: they cannot be multiplied away, 0 times NaN is NaN.
+        indices = torch.where(weights.bool(), indices, size)
+        slots = size + 1
+    if groups > 1:
+        indices = indices + torch.arange(groups, device=rows.device)[:, None] * slots
+    numbers = None if weights is None or weights.dtype == torch.bool else weights.flatten()
     run = scattered.segment_sum if rows.device.type == "cpu" else sorted_segments.segment_sum
-    if weights is None:
-        return run(rows, indices, size, rows.new_ones(indices.shape))
-    # Rows of weight 0 go to a segment more, which is dropped: they cannot be multiplied away, 0 times NaN is NaN.
-    indices = torch.where(weights != 0, indices, size)
-    counts, sums = run(rows * weights[..., None], indices, size + 1, weights)
+    counts, sums = run(rows.reshape(-1, features), indices.flatten(), groups * slots, numbers)
+    counts, sums = counts.view(groups, slots), sums.view(groups, slots, features)
     return counts[:, :size].contiguous(), sums[:, :size].contiguous()
 
 
 def _shape(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    return rows.new_empty((rows.shape[0], size)), rows.new_empty((rows.shape[0], size, rows.shape[2]))
+    kind = torch.int64 if weights is None or weights.dtype == torch.bool else torch.float64
+    sums = rows.new_empty((rows.shape[0], size, rows.shape[2]), dtype=torch.float64)
+    return rows.new_empty((rows.shape[0], size), dtype=kind), sums
 
 
 _LIBRARY = Library("codeword", "FRAGMENT")
@@ -38,3 +50,4 @@ _LIBRARY.impl("segment_sum", _segment_sum, "CompositeExplicitAutograd")
 torch.library.register_fake("codeword::segment_sum", _shape, lib=_LIBRARY)
 
 segment_sum = torch.ops.codeword.segment_sum.default
+torch.library.register_vmap("codeword::segment_sum", mapped(segment_sum), lib=_LIBRARY)

@@ -1,14 +1,27 @@
-"""Sums by scattering: on a CPU torch adds the rows of a segment in a fixed order."""
+"""Sums by scattering, in float64: on a CPU torch adds the rows of a segment in a fixed order."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 __all__ = ["segment_sum"]
 
+NUMBERS_AT_ONCE = 1 << 18  # that are held in float64 too: 2 MiB, which stay near the processor
 
-def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Counts (G, size) and sums (G, size, D) of rows (G, N, D) that are weighted already."""
-    sums = rows.new_zeros((rows.shape[0], size, rows.shape[2]))
-    sums.scatter_add_(1, indices[..., None].expand(rows.shape), rows)
-    return rows.new_zeros((rows.shape[0], size)).scatter_add_(1, indices, weights), sums
+
+def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Counts (size,) and sums (size, D) of rows (N, D)."""
+    block = max(1, NUMBERS_AT_ONCE // max(1, rows.shape[1]))
+    sums = rows.new_zeros((size, rows.shape[1]), dtype=torch.float64)
+    for start in range(0, rows.shape[0], block):
+        part = slice(start, start + block)
+        wide = rows[part].double()
+        if weights is not None:
+            wide = wide * weights[part, None]
+        sums.index_add_(0, indices[part], wide)
+    if weights is None:
+        counts = torch.bincount(indices, minlength=size)
+    else:
+        counts = sums.new_zeros(size).index_add_(0, indices, weights.double())
+    return counts, sums

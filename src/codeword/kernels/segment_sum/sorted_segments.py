@@ -7,17 +7,27 @@ from torch import Tensor
 
 __all__ = ["segment_sum"]
 
+LONGEST = 256  # rows summed at once in their own precision; the sums of such pieces are summed in float64
 
-def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Counts (G, size) and sums (G, size, D) of rows (G, N, D) that are weighted already."""
-    groups, _, features = rows.shape
-    first = torch.arange(groups, device=rows.device)[:, None] * size
-    segments, order = (indices + first).flatten().sort(stable=True)
-    edges = torch.searchsorted(segments, torch.arange(groups * size + 1, device=rows.device))
-    lengths = edges.diff()
 
-    def reduced(values: Tensor) -> Tensor:  # unsafe: without it the lengths are checked on the host
-        return torch.segment_reduce(values[order], "sum", lengths=lengths, unsafe=True, initial=0)
+def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Counts (size,) and sums (size, D) of rows (N, D)."""
+    segments, order = indices.sort(stable=True)
+    edges = torch.searchsorted(segments, torch.arange(size + 1, device=rows.device))
+    cuts = torch.arange(0, len(rows), LONGEST, device=rows.device)
+    cuts = (
+        torch.cat([edges, cuts]).sort().values
+    )  # where pieces begin: their number does not depend on the data
+    pieces = torch.searchsorted(cuts, edges).diff()
 
-    sums = reduced(rows.reshape(-1, features)).view(groups, size, features)
-    return reduced(weights.flatten()).view(groups, size), sums
+    def summed(values: Tensor) -> Tensor:
+        return _reduced(_reduced(values[order], cuts.diff()).double(), pieces)
+
+    if weights is None:
+        return edges.diff(), summed(rows)
+    return summed(weights[:, None])[:, 0], summed(rows * weights[:, None])
+
+
+def _reduced(values: Tensor, lengths: Tensor) -> Tensor:
+    # unsafe: without it the lengths are checked on the host
+    return torch.segment_reduce(values, "sum", lengths=lengths, unsafe=True, initial=0)

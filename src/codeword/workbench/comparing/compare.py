@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+import numpy as np
 import torch
 
 from codeword.checkpoints import save
 from codeword.errors import CodewordError
 from codeword.fitting import fit
-from codeword.packages import load
 from codeword.tokenizers import Networks, VectorTokenizer
 from codeword.workbench.comparing.comparison import Outcome
 from codeword.workbench.comparing.measures import coverage, figures_by_stage, use_of_batches
@@ -29,9 +29,6 @@ from codeword.workbench.threads import fastest_threads, threads_of
 from codeword.workbench.tokenising.tokenise import ItemTokenizer
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Progress, Trainer
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Task", "compare_one", "open_task"]
 
@@ -156,7 +153,6 @@ def _fit(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dic
 
 def _rows_to_fit(training: Any) -> np.ndarray:
     """All rows, or some of them, evenly spread, where there are more than 131,072."""
-    np = load("numpy", "tokens")
     every = -(-len(training) // FITTED)
     total = len(training.taken)
     parts = [training.read(begin, CHUNK)[::every] for begin in range(0, total, CHUNK)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from codeword.quantizers import Residual
@@ -12,9 +13,6 @@ from codeword.tokenizers import Tokenizer
 from codeword.workbench.media import Batches, Items
 from codeword.workbench.tokenising.code_use import CodeUse
 from codeword.workbench.tokenising.tokenise import ItemTokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["StagePoint", "coverage", "figures_by_stage", "use_of_batches"]
 
@@ -65,7 +63,6 @@ def coverage(counts: np.ndarray, size: int) -> list[float]:
         >>> coverage(np.array([30, 10]), 4)[12:26:13]
         [0.72, 1.0]
     """
-    import numpy as np
 
     reached = np.concatenate([[0.0], np.cumsum(np.sort(counts)[::-1]) / max(1, counts.sum())])
     places = np.minimum(np.linspace(0, size, PLACES + 1), len(counts))

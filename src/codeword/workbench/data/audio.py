@@ -7,16 +7,15 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.files import write_whole
 from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data.files import Skipped, check_unpacked, find_files, none_usable, shown
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["SUFFIXES", "SoundFiles", "find_sounds", "is_silent", "read_sound", "save_wav"]
 
@@ -52,7 +51,7 @@ class SoundFiles:
     def __init__(
         self, data: str | Path, sample_rate: int, stride: int = 1, names: Sequence[str] | None = None
     ) -> None:
-        for package in ("numpy", "soundfile", "soxr"):  # else each sound would be skipped for it
+        for package in ("soundfile", "soxr"):  # else each sound would be skipped for it
             load(package, "audio")
         self.data, self.sample_rate, self.stride = data, sample_rate, stride
         self.skipped: list[Skipped] = []
@@ -157,7 +156,6 @@ def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
         ...     read_sound(f"{folder}/a.wav", 8000)
         array([ 0.5 , -0.25], dtype=float32)
     """
-    np = load("numpy", "audio")
     if sound.ndim != 1:
         expected, got = "samples of shape (samples,)", f"{sound.shape}"
         raise CodewordError.of(expected, got, "pass one channel")
@@ -199,7 +197,6 @@ def _read(path: Path, sample_rate: int) -> np.ndarray:
 
 def _mono(sound: Any) -> np.ndarray:
     """All samples, the mean of the channels."""
-    np = load("numpy", "audio")
     blocks, size = [np.zeros(0, np.float32)], max(1, BLOCK // sound.channels)
     while len(block := sound.read(size, dtype="float32", always_2d=True)):
         blocks.append(block.mean(axis=1))
@@ -211,7 +208,6 @@ def _mono(sound: Any) -> np.ndarray:
 
 
 def _check_samples(samples: np.ndarray) -> None:
-    np = load("numpy", "audio")
     _check_any(samples)
     if not np.isfinite(samples).all():
         remedy = "save it again from its source"

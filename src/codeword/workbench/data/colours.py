@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
-
-from codeword.packages import load
 
 __all__ = ["shuffle_colours"]
 
@@ -24,7 +23,6 @@ def shuffle_colours(images: Tensor, seed: int, step: int) -> Tensor:
         >>> shuffle_colours(images, seed=0, step=1)[:, :, 0, 0].sum(1)
         tensor([3., 3., 3., 3.])
     """
-    np = load("numpy", "image")
     generator = np.random.default_rng([seed, COLOURS, step])
     orders = np.tile(np.arange(3), (len(images), 1))
     chosen = generator.random(len(images)) < 0.5

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.workbench.data.colours import shuffle_colours
 from codeword.workbench.data.images import check_image, to_tensor
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Crops"]
 
@@ -67,7 +64,6 @@ class Crops:
         Args:
             step: number of the step, 0 or more.
         """
-        np = load("numpy", "image")
         draws = np.random.default_rng([self.seed, PLACE, step]).random((self.batch_size, 3))
         first = step * self.batch_size
         # Copied, so that each picture can go before the next one is read.
@@ -77,7 +73,6 @@ class Crops:
 
     def _picture(self, position: int) -> np.ndarray:
         """The picture at a position of the endless sequence of rounds."""
-        np = load("numpy", "image")
         number, place = divmod(position, len(self.images))
         if self._round is None or self._round[0] != number:
             order = np.random.default_rng([self.seed, ORDER, number]).permutation(len(self.images))
@@ -96,6 +91,5 @@ class Crops:
 
 
 def _enlarged(crop: np.ndarray, size: int) -> np.ndarray:
-    np = load("numpy", "image")
     pillow = load("PIL.Image", "image")
     return np.asarray(pillow.fromarray(crop).resize((size, size), pillow.Resampling.BICUBIC))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.packages import load
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["read_image"]
 
@@ -111,7 +110,6 @@ def _upright(image: Any) -> Any:
 
 
 def _samples(image: Any) -> np.ndarray:
-    np = load("numpy", "image")
     # Some versions of Pillow hold 16-bit grey of these two formats in 32-bit integers.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return _from_16_bit(np.asarray(image).astype(np.int64), image.info.get("transparency"))

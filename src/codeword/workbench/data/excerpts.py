@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.packages import load
 from codeword.workbench.data.kept import shapes_of
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Excerpts"]
 
@@ -69,7 +65,6 @@ class Excerpts:
         Args:
             step: number of the step, 0 or more.
         """
-        np = load("numpy", "audio")
         draws = np.random.default_rng([self.seed, PLACE, step]).random((self.batch_size, 2))
         batch = np.zeros((self.batch_size, 1, self.size), np.float32)
         for row, (place, sign) in enumerate(draws):
@@ -80,7 +75,6 @@ class Excerpts:
 
     def _sound(self, position: int) -> np.ndarray:
         """The sound at a position of the endless sequence of rounds."""
-        np = load("numpy", "audio")
         number, place = divmod(position, len(self._turns))
         if self._round is None or self._round[0] != number:
             order = np.random.default_rng([self.seed, ORDER, number]).permutation(self._turns)

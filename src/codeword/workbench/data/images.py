@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,9 +12,6 @@ from codeword.errors import CodewordError
 from codeword.files import replacing, writing
 from codeword.packages import load
 from codeword.workbench.data.files import find_files
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["SUFFIXES", "find_images", "save_png", "to_image", "to_tensor"]
 
@@ -87,7 +84,6 @@ def to_tensor(image: np.ndarray) -> Tensor:
         tensor([1., 1., 1.])
     """
     check_image(image)
-    np = load("numpy", "image")
     return torch.from_numpy(np.moveaxis(image, -1, -3).astype(np.float32)).div_(127.5).sub_(1).contiguous()
 
 

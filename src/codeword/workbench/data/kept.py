@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import Any, Protocol, overload
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.workbench.data.files import Skipped
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["MEMORY", "KeptItems", "arrays_of", "shapes_of"]
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.workbench.data.decode import read_image
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["HELD_OUT", "TRAINING", "held_out", "training"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from warnings import warn
+
+import numpy as np
 
 from codeword.errors import CodewordError, CodewordWarning
 from codeword.packages import load
@@ -14,9 +15,6 @@ from codeword.workbench.data import photos
 from codeword.workbench.data.decode import read_image
 from codeword.workbench.data.files import Skipped, none_usable, shown
 from codeword.workbench.data.images import find_images
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["PHOTOS", "PictureStream"]
 
@@ -51,7 +49,7 @@ class PictureStream:
     """
 
     def __init__(self, data: str | Path, stride: int = 1, names: Sequence[str] | None = None) -> None:
-        load("numpy", "image"), load("PIL.Image", "image")  # else each picture would be skipped for it
+        load("PIL.Image", "image")  # else each picture would be skipped for it
         self.data, self.stride = data, stride
         self.skipped: list[Skipped] = []
         self._part = names is not None

@@ -7,17 +7,14 @@ import math
 import tempfile
 import weakref
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.packages import load
 from codeword.workbench.data.vectors import Block, VectorStream
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Survey", "VectorBatches", "VectorRows", "survey"]
 
@@ -60,7 +57,6 @@ def survey(vectors: _Blocks, sample: int = 0, seed: int = 0) -> Survey:
     Raises:
         CodewordError: none can be used.
     """
-    np = load("numpy", "tokens")
     count = len(vectors)
     taken = np.ones(count, bool)
     if sample < count:
@@ -154,7 +150,6 @@ class VectorBatches:
     """
 
     def __init__(self, rows: VectorRows, batch: int, seed: int) -> None:
-        np = load("numpy", "tokens")
         for name, value, least in (("batch", batch, 1), ("seed", seed, 0)):
             if value < least:
                 raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
@@ -169,7 +164,6 @@ class VectorBatches:
 
     def batch(self, step: int) -> Tensor:
         """The batch of a step: float32 (batch, features)."""
-        np = load("numpy", "tokens")
         at, end, parts = step * self.batch_size, (step + 1) * self.batch_size, []
         while at < end:
             number, place = divmod(at, len(self.rows))
@@ -182,7 +176,6 @@ class VectorBatches:
         return torch.from_numpy(np.concatenate(parts))
 
     def _order(self, number: int) -> _Round:
-        np = load("numpy", "tokens")
         if self._round is None or self._round.number != number:
             order = np.random.default_rng([self.seed, ORDER, number]).permutation(len(self._counts))
             starts = np.arange(0, len(order), self._chunks)
@@ -191,7 +184,6 @@ class VectorBatches:
 
     def _rows(self, number: int, window: int) -> np.ndarray:
         """The usable rows of a window of a round, shuffled."""
-        np = load("numpy", "tokens")
         if self._window is None or self._window.which != (number, window):
             self._window = None  # the old one goes before the new one comes
             chunks = self._order(number).order[window * self._chunks : (window + 1) * self._chunks]
@@ -213,7 +205,6 @@ class _Spool:
 
     def read(self, begin: int, end: int) -> np.ndarray:
         """As `VectorStream.read`."""
-        np = load("numpy", "tokens")
         self.file.seek(4 * self.features * begin)
         rows = np.fromfile(self.file, np.float32, (end - begin) * self.features)
         return rows.reshape(-1, self.features)

@@ -8,14 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.workbench.data.files import check_unpacked
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["PACKED", "Part", "VectorFile", "as_float32", "choose", "open_numpy", "open_safetensors"]
 
@@ -92,7 +91,7 @@ class _Npy(_Array):
         return as_float32(self._map()[begin:end])
 
     def _map(self) -> np.ndarray:
-        array: np.ndarray = load("numpy", "tokens").load(self.path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
         return array
 
 
@@ -102,7 +101,6 @@ class _Npz(_Array):
     anywhere = False
 
     def facts(self) -> tuple[tuple[int, ...], str]:
-        np = load("numpy", "tokens")
         with zipfile.ZipFile(self.path) as archive:
             names = [name.removesuffix(NPY) for name in archive.namelist() if name.endswith(NPY)]
         self.column = choose(names, self.column, self.path, "arrays")
@@ -119,7 +117,7 @@ class _Npz(_Array):
 
     def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
         with self._member() as stream:
-            self.array = load("numpy", "tokens").lib.format.read_array(stream, allow_pickle=False)
+            self.array = np.lib.format.read_array(stream, allow_pickle=False)
         yield from super().parts(begin, end, size)
         del self.array
 
@@ -193,6 +191,5 @@ def check_matrix(shape: tuple[int, ...], kind: str, path: Path) -> None:
 
 def as_float32(rows: Any) -> np.ndarray:
     """A copy in float32 in one piece; what is too large for it becomes infinite."""
-    np = load("numpy", "tokens")
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array(rows, dtype=np.float32, order="C")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.workbench.data.files import check_unpacked
 from codeword.workbench.data.parquet_footer import held_by
 from codeword.workbench.data.vector_files import PACKED, Part, VectorFile, as_float32, choose
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["open_parquet"]
 
@@ -69,7 +68,6 @@ class _Table(VectorFile):
         names = None if self.name_column is None else _as_names(batch.column(self.name_column))
         if self.lists:
             return Part(*_from_lists(batch.column(self.columns[0]), self.features, names))
-        np = load("numpy", "tokens")
         columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in self.columns]
         return Part(as_float32(np.stack(columns, 1)), names)
 
@@ -135,7 +133,6 @@ def _from_lists(
     column: Any, features: int, names: list[str | None] | None
 ) -> tuple[np.ndarray, list[str | None] | None, dict[int, str]]:
     """Rows of lists, NaN and a fault where one has another length or is missing."""
-    np = load("numpy", "tokens")
     missing = column.is_null().to_numpy(zero_copy_only=False)
     lengths = load("pyarrow.compute", "tokens").list_value_length(column).fill_null(0)
     lengths = np.where(missing, 0, lengths.to_numpy(zero_copy_only=False))

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from codeword.errors import CodewordError
-from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
 from codeword.workbench.data.vector_files import Part, VectorFile
 from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, names_of, open_vectors, parts_of
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "VectorStream", "place_of"]
 
@@ -147,7 +145,6 @@ class VectorStream:
 
     def read(self, begin: int, end: int) -> np.ndarray:
         """The same in one piece: float32 (end - begin, features)."""
-        np = load("numpy", "tokens")
         return np.concatenate([np.empty((0, self.features), np.float32), *self.raw(begin, end)])
 
     @property
@@ -165,7 +162,6 @@ class VectorStream:
 
     def _usable(self, first: int, file: VectorFile, part: Part) -> Block:
         """The good rows of a part; the bad ones are noted."""
-        np = load("numpy", "tokens")
         start = first - self._starts[self._files.index(file)]
         finite = np.isfinite(part.rows).all(1)
         faults = {int(place): "not finite" for place in np.flatnonzero(~finite)} | part.faults

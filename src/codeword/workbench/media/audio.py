@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,9 +22,6 @@ from codeword.workbench.data.audio import SUFFIXES, SoundFiles, save_wav
 from codeword.workbench.data.excerpts import Excerpts
 from codeword.workbench.data.kept import arrays_of
 from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Sounds", "strides_of"]
 

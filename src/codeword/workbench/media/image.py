@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,9 +32,6 @@ from codeword.workbench.data import (
 from codeword.workbench.data.kept import arrays_of, shapes_of
 from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source
 from codeword.workbench.media.jpeg import jpeg_within, psnr
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Images"]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from codeword.packages import load
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Jpeg", "jpeg_within", "psnr"]
 
@@ -56,8 +55,7 @@ def _compress(image: np.ndarray, quality: int) -> bytes:
 
 
 def _decompress(content: bytes) -> np.ndarray:
-    numpy = load("numpy", "image")
-    return numpy.asarray(load("PIL.Image", "image").open(io.BytesIO(content)))
+    return np.asarray(load("PIL.Image", "image").open(io.BytesIO(content)))
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -68,6 +66,5 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
         >>> round(psnr(np.zeros((2, 2), np.uint8), np.full((2, 2), 10, np.uint8)), 2)
         28.13
     """
-    numpy = load("numpy", "image")
-    error = float(((a.astype(numpy.float64) - b.astype(numpy.float64)) ** 2).mean())
+    error = float(((a.astype(np.float64) - b.astype(np.float64)) ** 2).mean())
     return 10 * math.log10(255**2 / error) if error else math.inf

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,9 +24,6 @@ from codeword.workbench.data.vector_batches import Survey, VectorBatches, Vector
 from codeword.workbench.data.vectors import VECTOR_SUFFIXES, VectorStream, place_of
 from codeword.workbench.folders import whole_folder
 from codeword.workbench.media.base import Figure, Medium, Panel, Source
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Vectors"]
 
@@ -84,7 +82,6 @@ class Vectors(Medium):
 
     def source(self, data: str, config: TrainConfig) -> Source:
         """One vector in ten is held out, evenly spread, 512 at most."""
-        np = load("numpy", "tokens")
         vectors, facts = self._opened
         usable = np.flatnonzero(facts.usable)
         count = min(MOST, max(1, len(usable) // SHARE)) if len(usable) > 1 else 0
@@ -131,7 +128,7 @@ class Vectors(Medium):
 
     def save(self, path: Path, item: np.ndarray) -> None:
         with replacing(path) as stream, writing(path):
-            load("numpy", "tokens").save(stream, item)
+            np.save(stream, item)
 
     def save_all(self, out: Path, names: Sequence[str], items: Iterable[np.ndarray]) -> None:
         """All vectors as one matrix, .npy (in a folder: vectors.npy), or as Parquet with `name` and `vector`.
@@ -203,13 +200,13 @@ def _show(row: np.ndarray, limits: tuple[float, float], axes: Any) -> None:
 
 def _write_npy(stream: Any, names: Sequence[str], items: Iterable[np.ndarray], features: int) -> None:
     facts = {"descr": "<f4", "fortran_order": False, "shape": (len(names), features)}
-    load("numpy", "tokens").lib.format.write_array_header_1_0(stream, facts)
+    np.lib.format.write_array_header_1_0(stream, facts)
     for item in items:
         stream.write(item.astype("<f4", copy=False).tobytes())
 
 
 def _write_parquet(stream: Any, names: Sequence[str], items: Iterable[np.ndarray], features: int) -> None:
-    np, arrow = load("numpy", "tokens"), load("pyarrow", "tokens")
+    arrow = load("pyarrow", "tokens")
     schema = arrow.schema([("name", arrow.string()), ("vector", arrow.list_(arrow.float32(), features))])
     rows, first = iter(items), 0
     with load("pyarrow.parquet", "tokens").ParquetWriter(stream, schema, compression="zstd") as writer:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from codeword.quantizers import Quantizer
 from codeword.quantizers.composite import Composite, Residual
 from codeword.workbench.report.charts import area_chart, map_chart
 from codeword.workbench.tokenising.code_use import CodeUse
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["BANDS", "Codebook", "codebooks", "components"]
 
@@ -67,7 +65,6 @@ def components(vectors: np.ndarray) -> tuple[np.ndarray, float]:
         >>> np.abs(places).round(6).tolist(), round(kept, 6)
         ([[2.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 1.0]], 1.0)
     """
-    import numpy as np
 
     centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
     if centred.shape[1] < 2:
@@ -93,7 +90,6 @@ def _parts(quantizer: Quantizer, name: str) -> list[tuple[str, Quantizer | None]
 
 def _histogram(name: str, size: int, counts: np.ndarray) -> str:
     """The use of the codes, the most used first; of many codes several together."""
-    import numpy as np
 
     bars = min(size, BARS)
     total = max(1, int(counts.sum()))
@@ -109,7 +105,6 @@ def _histogram(name: str, size: int, counts: np.ndarray) -> str:
 def _map(
     name: str, part: Quantizer | None, size: int, codes: np.ndarray, counts: np.ndarray
 ) -> tuple[str | None, float]:
-    import numpy as np
 
     if part is None or size > LARGEST or size < 2:
         return None, 0.0

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from itertools import islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.files import write_whole
@@ -23,9 +25,6 @@ from codeword.workbench.report.patches import patches_of
 from codeword.workbench.tokenising.code_use import CodeUse, say_codes
 from codeword.workbench.tokenising.tokenise import ItemTokenizer, groups
 from codeword.workbench.training.run import Run
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["write_report"]
 

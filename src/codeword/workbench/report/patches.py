@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from codeword.packages import load
 from codeword.workbench.report.exhibits import data_address
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Code", "patches_of", "tiles"]
 
@@ -39,7 +38,6 @@ def patches_of(encoded: Encoded, stride: int) -> list[Code]:
         encoded: pictures (height, width, 3) and their indices.
         stride: pixels of a position along each side.
     """
-    import numpy as np
 
     cut = [tiles(image, indices, stride) for image, indices in encoded]
     codes = np.concatenate([indices for _, indices in cut])
@@ -64,7 +62,6 @@ def tiles(image: np.ndarray, indices: np.ndarray, stride: int) -> tuple[np.ndarr
 
 def _strip(patches: list[np.ndarray], stride: int) -> np.ndarray:
     """Patches side by side with a gap that is seen through, a wider one behind the first."""
-    import numpy as np
 
     wide = 2 * max(1, stride // 8)
     strip = np.zeros((stride, (EXAMPLES + 1) * (stride + wide // 2) + wide, 4), np.uint8)

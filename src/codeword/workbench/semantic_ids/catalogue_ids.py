@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from codeword.fitting import balance
-from codeword.packages import load
 from codeword.quantizers.composite import Residual
 from codeword.tokenizers import VectorTokenizer
 from codeword.tokens import Header
 from codeword.workbench.data.vectors import Block
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["balance_", "number_equals", "without_numbers"]
 
@@ -57,7 +53,6 @@ def balance_(indices: np.ndarray, blocks: Iterable[Block], tokenizer: VectorToke
         blocks: the vectors.
         tokenizer: that of the indices, around a residual quantizer.
     """
-    np = load("numpy", "tokens")
     whole = torch.from_numpy(indices).long()
     _, prefix = whole[:, :-1].unique(dim=0, return_inverse=True)
     _, which, counts = whole.unique(dim=0, return_inverse=True, return_counts=True)
@@ -78,7 +73,6 @@ def balance_(indices: np.ndarray, blocks: Iterable[Block], tokenizer: VectorToke
 
 def _pieces(groups: np.ndarray) -> Iterator[tuple[int, int]]:
     """Begin and end of pieces of some thousand rows that end where groups of equal numbers do."""
-    np = load("numpy", "tokens")
     ends = [*(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)] if len(groups) else []
     begin = 0
     for number, end in enumerate(ends):

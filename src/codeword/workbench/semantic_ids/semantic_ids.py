@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from codeword.checkpoints import digest, save
 from codeword.errors import CodewordError
 from codeword.files import write_whole
 from codeword.fitting import Collisions, RatePoint, collisions, fit, rate_distortion
-from codeword.packages import load
 from codeword.quantizers import from_spec
 from codeword.quantizers.composite import Residual
 from codeword.quantizers.composite.beam import codes_of
@@ -25,9 +25,6 @@ from codeword.tokens import Header, TokenWriter
 from codeword.workbench.data.vector_batches import Survey, survey
 from codeword.workbench.data.vectors import Block, VectorStream
 from codeword.workbench.semantic_ids.catalogue_ids import balance_, number_equals
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["IDS", "REPORT", "FitConfig", "Fitted", "fit_vectors", "write_fit"]
 
@@ -117,7 +114,6 @@ def write_fit(
     tokenizer, ids, facts = fitted.tokenizer, fitted.indices, {"balanced": int(config.balance)}
     sizes = tokenizer.codebook_sizes
     if config.dedupe:
-        np = load("numpy", "tokens")
         numbers = number_equals(torch.from_numpy(ids)).numpy()
         sizes, facts = (*sizes, int(numbers.max()) + 1), facts | {"deduped": 1}
         ids = np.concatenate([ids.astype(np.int64), numbers[:, None]], 1)
@@ -193,7 +189,6 @@ def _fit(facts: Survey, config: FitConfig) -> VectorTokenizer:
 
 
 def _encode(vectors: _Tracked, tokenizer: VectorTokenizer, count: int) -> np.ndarray:
-    np = load("numpy", "tokens")
     largest, first = max(tokenizer.codebook_sizes), 0
     indices = np.empty((count, len(tokenizer.codebook_sizes)), np.min_scalar_type(largest - 1))
     for block in vectors.blocks():

@@ -22,7 +22,7 @@ from codeword.workbench.tokenising.tokenise import open_tokenizer
 __all__ = ["Done", "Encoder", "Job", "Shard", "Total"]
 
 FACTS = "encoding.json"
-VERSION = 2
+VERSION = 1
 
 
 class Shard(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,7 +60,8 @@ def pack_npy(tokens: TokenFile | TokenFolder, folder: Path, track: Track, *, del
         _save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(positions)]))
         _save(folder / "grids.npy", grids.astype(np.int32))
     about = {
-        **asdict(replace(header, version=FORMAT_VERSION)),
+        "version": FORMAT_VERSION,
+        **asdict(header),
         "axes": header.grid,
         "delay": delay,
         "pad": pad,
@@ -71,7 +72,7 @@ def pack_npy(tokens: TokenFile | TokenFolder, folder: Path, track: Track, *, del
 def pack_json_lines(
     tokens: TokenFile | TokenFolder, path: Path, track: Track, *, delay: bool = False
 ) -> None:
-    """Write token files as one JSON object a line, with the keys and lists of a row of the newest version.
+    """Write token files as one JSON object a line, with the keys and lists of a row.
 
     With the delay pattern `tokens` has the pads and `steps` is still how many steps there are.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.packages import load
-from codeword.tokens import Header, TokenFile, TokenFolder
+from codeword.tokens import FORMAT_VERSION, Header, TokenFile, TokenFolder
 from codeword.workbench.tokenising.code_use import CodeUse
 from codeword.workbench.tokenising.entropy_coder import EntropyCoder
 
@@ -94,7 +94,7 @@ def look_into(tokens: TokenFile | TokenFolder, batches: Batches) -> Inside:
     files = tokens.files if isinstance(tokens, TokenFolder) else [tokens]
     return Inside(
         kind=header.kind,
-        version=header.version,
+        version=FORMAT_VERSION,
         tokenizer=header.tokenizer,
         items=len(tokens),
         tokens=count,

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from codeword.checkpoints import load
@@ -15,9 +16,6 @@ from codeword.errors import CodewordError
 from codeword.tokenizers import Networks, Tokenizer
 from codeword.workbench.media import medium_of_tokenizer
 from codeword.workbench.threads import in_order
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["ItemTokenizer", "groups", "open_tokenizer"]
 

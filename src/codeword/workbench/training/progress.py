@@ -92,7 +92,7 @@ class Window:
 
     def load_state(self, values: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
-        self._sums, self._noted = NOTHING | values["sums"], values.get("noted", False)
+        self._sums, self._noted = NOTHING | values["sums"], values["noted"]
 
     def _note(self, usage: Usage, step: int, steps: int) -> str | None:
         """A warning, once in a run, if few codes were used."""

@@ -99,7 +99,7 @@ class Run:
             CodewordError: there is no run in the folder.
         """
         values = self._read()
-        values.pop("processes", 1)
+        values.pop("processes")
         return values.pop("data"), TrainConfig.from_values(values)
 
     def processes(self) -> int:
@@ -108,12 +108,12 @@ class Run:
         Raises:
             CodewordError: there is no run in the folder.
         """
-        return int(self._read().get("processes", 1))
+        return int(self._read()["processes"])
 
     def _read(self) -> dict[str, Any]:
         try:
             values: dict[str, Any] = json.loads((self.folder / SETTINGS).read_bytes())
-            if not isinstance(values["data"], str) or type(values.get("processes", 1)) is not int:
+            if not isinstance(values["data"], str) or type(values["processes"]) is not int:
                 raise TypeError("other types than those that are written")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CodewordError.of(

@@ -243,7 +243,7 @@ class Trainer:
         self.step, self.seconds = state.values["step"], state.values["seconds"]
         self.window.load_state(state.values)
         self.lines = [line for line in self.run.metrics() if line["step"] <= self.step]
-        return dict(state.values.get("processes", {}))
+        return dict(state.values["processes"])
 
 
 def _repeatable() -> Any:

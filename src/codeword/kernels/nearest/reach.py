@@ -1,0 +1,30 @@
+"""Which numbers a search can multiply."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["in_reach"]
+
+
+def in_reach(rows: Tensor, codes: Tensor, metric: str) -> bool:
+    """Whether no square and no product of the vectors (..., D) is lost: they are within 3e-15 to 3e14 in float32.
+
+    Entries of 1e30 have infinite squares, and those of 1e-20 squares that are rounded to few bits, or to 0. Rows may be
+    as short as they like where it is differences that matter. Zeros, and what is not finite, do not matter.
+    """
+    return _within(codes, shortest=True) and _within(rows, shortest=metric != "euclidean")
+
+
+def _within(vectors: Tensor, *, shortest: bool) -> bool:
+    if not vectors.numel():
+        return True
+    most = torch.finfo(vectors.dtype).max ** 0.375
+    least = 1 / most if shortest else 0.0
+    lengths = torch.linalg.vector_norm(vectors, dim=-1)  # half the time of the entries, which decide
+    if bool(((lengths >= least) & (lengths <= most)).all()):
+        return True
+    largest = vectors.abs().amax(-1)
+    out = (largest < least) | (largest > most)
+    return not bool((out & (largest > 0) & (largest < torch.inf)).any())
