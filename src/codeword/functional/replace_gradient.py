@@ -28,7 +28,9 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
     """
     try:
         return _ReplaceGradient.apply(value.detach(), surrogate)
-    except RuntimeError:  # torch.func and forward derivatives need another form, which costs four times as much
+    except (
+        RuntimeError
+    ):  # torch.func and forward derivatives need another form, which costs four times as much
         return _Transformed.apply(value.detach(), surrogate)
 
 
