@@ -26,7 +26,7 @@ def make(width: int = 8) -> ImageTokenizer:
 @pytest.fixture
 def trained() -> ImageTokenizer:
     model = make()
-    model(torch.randn(2, 3, 16, 16))
+    model(torch.randn(2, 3, 16, 16).clamp(-1, 1))
     return model
 
 
@@ -41,7 +41,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path: Path, trained: ImageTokenize
     assert name == checkpoints.digest(trained) == checkpoints.digest(loaded)
     assert not loaded.training
     assert loaded.config() == trained.config()
-    images = torch.randn(1, 3, 20, 24)
+    images = torch.randn(1, 3, 20, 24).clamp(-1, 1)
     assert torch.equal(loaded(images).reconstruction, trained.eval()(images).reconstruction)
 
 
@@ -64,7 +64,7 @@ def test_the_digest_sees_weights_and_config(trained: ImageTokenizer) -> None:
 
 def test_training_state_comes_back_and_only_the_latest_stays(tmp_path: Path, trained: ImageTokenizer) -> None:
     checkpoints.save(trained, tmp_path, TrainingState({"0.moment": torch.zeros(2)}, {"step": 1}))
-    trained(torch.randn(2, 3, 16, 16))
+    trained(torch.randn(2, 3, 16, 16).clamp(-1, 1))
     checkpoints.save(trained, tmp_path, TrainingState({"0.moment": torch.ones(2)}, {"step": 2, "rate": 0.1}))
     state = checkpoints.load_training(tmp_path)
     assert state.values == {"step": 2, "rate": 0.1}
@@ -81,7 +81,7 @@ def test_a_crash_while_saving_leaves_the_old_checkpoint(
 ) -> None:
     """The first write is the training state, the second the weights."""
     name = checkpoints.save(trained, tmp_path, TrainingState({"m": torch.zeros(1)}, {"step": 1}))
-    trained(torch.randn(2, 3, 16, 16))
+    trained(torch.randn(2, 3, 16, 16).clamp(-1, 1))
     written = []
 
     def full(descriptor: int) -> None:

@@ -293,15 +293,17 @@ def test_other_pictures_are_refused(images: Path, tmp_path: Path, capsys: pytest
 
 
 def test_all_fail(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A learning rate that ends in NaN, and a name that is no quantizer."""
-    words = ["--quantizers", "vq16", "nothing7", "--out", str(tmp_path / "out"), *WORDS]
+    """A learning rate that ends in NaN, a name that is no quantizer, and one of whole maps."""
+    maps = "multiscale2x16,sizes=((1,1),(2,2))"
+    words = ["--quantizers", "vq16", "nothing7", maps, "--out", str(tmp_path / "out"), *WORDS]
     words += ["--learning-rate", "1e25", "--clip", "0"]
     assert main(["compare", str(images), *words]) == 2
     shown = capsys.readouterr()
     assert re.search("vq16 failed: expected .*(finite|NaN)", shown.out)
     assert "nothing7 failed: " in shown.out
+    assert f"{maps} failed: expected a quantizer of single positions" in shown.out
     assert "expected one quantizer at least that succeeds" in shown.err
-    assert len(results(tmp_path / "out")["results"]) == 2
+    assert len(results(tmp_path / "out")["results"]) == 3
 
 
 def test_a_damaged_file_is_named(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

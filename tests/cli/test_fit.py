@@ -173,6 +173,7 @@ def test_fitting_to_some_of_the_rows(digits: Path, capsys: pytest.CaptureFixture
         (["digits.npy", "--quantizer", "fsq8-5-5"], ["fsq8-5-5"]),
         (["digits.npy", "--quantizer", "gvq3x16"], ["64", "3"]),
         (["digits.npy", "--quantizer", "rpq16"], ["rpq16"]),
+        (["digits.npy", "--quantizer", "multiscale2x16,sizes=(1,2)"], ["multiscale2x16", "Euclidean metric"]),
         (["digits.npy", "--quantizer", "vqx"], ["vq"]),
         (["digits.npy", "--quantizer", "vq2000"], ["2000"]),
         (["digits.npy", "--quantizer", "vq16", "--balance"], ["two stages", "--balance"]),

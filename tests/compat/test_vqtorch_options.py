@@ -20,6 +20,7 @@ from codeword.compat.vqtorch import (
 from codeword.compat.vqtorch.inits import codebook_warmup
 from codeword.compat.vqtorch.nn.utils import lru_replacement
 from codeword.errors import CodewordError
+from compat.exact import distances
 from words import said
 
 IMAGE = (2, 8, 3, 4)
@@ -82,7 +83,7 @@ def check_replace_freq(vq: VectorQuant) -> None:
         z = numbers(*IMAGE)
         vq(z)
     rows = z.movedim(1, -1).reshape(-1, 8)
-    distance = torch.cdist(vq.codebook.weight.detach()[::2], rows).amin(1)
+    distance = distances(vq.codebook.weight.detach()[::2], rows).amin(1)
     assert (distance < 0.1 * rows.norm(dim=1).max()).all()  # 1 % of noise
 
 
@@ -309,9 +310,7 @@ def test_an_option_of_the_documented_layer(options: dict[str, Any]) -> None:
         own, codes = rows[..., group, :], table.detach()
         if vq.cosine:
             own, codes = (nn.functional.normalize(side, dim=-1) for side in (own, codes))
-        assert torch.equal(
-            misc["q"][..., group, 0], torch.cdist(own, codes[None].expand(3, -1, -1)).argmin(-1)
-        )
+        assert torch.equal(misc["q"][..., group, 0], distances(own, codes).argmin(-1))
     assert misc["loss"].shape == ((3,) if vq.reduction == "none" else ())
     (misc["loss"].mean() + z_q.square().mean()).backward()
     assert z.grad.isfinite().all()
@@ -377,7 +376,7 @@ def test_warm_up_takes_inputs_of_all_batches() -> None:
     codebook_warmup(model, batches, warmup_method="data", num_batch=3)
     codes = model[1].codebook.weight.detach()
     seen = torch.cat([model[0](x).detach().movedim(1, -1).reshape(-1, 4) for x, _ in batches])
-    distance = torch.cdist(codes, seen)
+    distance = distances(codes, seen)
     assert distance.amin(1).max() < 1e-4
     batch = distance.argmin(1) // 20
     assert set(batch.tolist()) == {0, 1, 2}
@@ -428,3 +427,14 @@ def test_affine_transforms_stand_alone() -> None:
     np.testing.assert_allclose(mapped.std(0, correction=0), z.std((0, 1), correction=0), rtol=1e-4)
     running.update_running_statistics(z + 2, codes)
     np.testing.assert_allclose(running(codes).mean(0), z.mean((0, 1)) + 1, rtol=1e-4, atol=1e-4)
+
+
+def test_the_gradient_through_a_norm_of_the_input_turns_it_alone() -> None:
+    """As in the original, for vectors within the ball as well: their length is held constant there."""
+    for norm in ("l2", "l2c"):
+        for scale in (0.1, 30.0):
+            z = (scale * numbers(*IMAGE)).requires_grad_()
+            VectorQuant(8, 16, norm=norm)(z)[0].sum().backward()
+            turned = z.grad.double().norm(dim=1)
+            along = (z.grad.double() * z.detach().double()).sum(1) / z.detach().double().norm(dim=1)
+            assert (along.abs() < 1e-4 * turned).all()

@@ -17,6 +17,10 @@ from codeword.errors import CodewordError
 from codeword.workbench.data.audio import SUFFIXES, SoundFiles, read_sound, save_wav
 from codeword.workbench.data.excerpts import Excerpts
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:1 file with another ending:codeword.errors.CodewordWarning"
+)  # notes.txt
+
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
@@ -157,11 +161,7 @@ def test_a_wav_written_to_a_pipe_does_not_know_its_length(tmp_path, size):
     place = content.index(b"data") + 4
     content[place : place + 4] = struct.pack("<I", size)
     (tmp_path / "a.wav").write_bytes(content)
-    if size:
-        assert len(read_sound(tmp_path / "a.wav", 8000)) == 600
-    else:  # libsndfile takes it at its word
-        with pytest.raises(CodewordError, match=r"a\.wav: expected a sound, but got an empty one"):
-            read_sound(tmp_path / "a.wav", 8000)
+    assert len(read_sound(tmp_path / "a.wav", 8000)) == 600
 
 
 def test_chunks_before_the_data_are_passed_over(tmp_path):

@@ -15,6 +15,10 @@ from PIL import Image
 from codeword.errors import CodewordError
 from codeword.workbench.data import find_images, read_image, save_png, to_image, to_tensor
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:1 file with another ending:codeword.errors.CodewordWarning"
+)  # notes.txt
+
 BATCHES = arrays.array_shapes(min_dims=2, max_dims=4, max_side=5).map(lambda shape: (*shape, 3))
 
 

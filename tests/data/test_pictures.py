@@ -10,6 +10,10 @@ from PIL import Image
 from codeword.errors import CodewordError, CodewordWarning
 from codeword.workbench.data import PictureStream, pictures
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:1 file with another ending:codeword.errors.CodewordWarning"
+)  # notes.txt
+
 
 def test_good_pictures_are_read_and_bad_ones_named(folder):
     found = PictureStream(folder)

@@ -17,6 +17,15 @@ from codeword.workbench.data import vector_batches
 from codeword.workbench.data.vector_batches import VectorBatches, VectorRows, survey
 from codeword.workbench.data.vectors import VectorStream
 
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:1 file with another ending:codeword.errors.CodewordWarning"
+    ),  # notes.txt
+    pytest.mark.filterwarnings(
+        "ignore:.*vectors of the column:codeword.errors.CodewordWarning"
+    ),  # text beside them
+]
+
 ROWS = np.random.default_rng(0).normal(size=(37, 5)).astype(np.float32)
 
 

@@ -25,7 +25,7 @@ def session_of(graph):
 def tokenizer():
     torch.manual_seed(0)
     tokenizer = ImageTokenizer(codeword.VectorQuantizer(8, 16, dim=1), width=8, stride=4, blocks=1)
-    tokenizer(torch.randn(4, 3, 32, 32))
+    tokenizer(torch.randn(4, 3, 32, 32).clamp(-1, 1))
     return tokenizer.eval()
 
 
@@ -37,7 +37,7 @@ def graphs(tokenizer):
 def test_pictures_of_any_size(tokenizer, graphs):
     encode, decode = session_of(graphs["encode"]), session_of(graphs["decode"])
     for shape in ((1, 3, 4, 4), (2, 3, 32, 32), (3, 3, 17, 29), (1, 3, 5, 40)):
-        images = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+        images = torch.randn(shape, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
         (tokens,) = encode.run(["tokens"], {"pixels": images.numpy()})
         (pixels,) = decode.run(["pixels"], {"tokens": tokens})
         with torch.no_grad():

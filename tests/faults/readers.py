@@ -37,7 +37,7 @@ __all__ = ["READERS", "signed"]
 def tokenizer() -> ImageTokenizer:
     torch.manual_seed(0)
     model = ImageTokenizer(codeword.from_spec("rvq2x16", features=4, dim=1), width=8, stride=4, blocks=1)
-    model(torch.randn(2, 3, 16, 16))
+    model(torch.randn(2, 3, 16, 16).clamp(-1, 1))
     return model
 
 

@@ -58,7 +58,7 @@ WORK = """
         x = torch.randn(9, 4)
         assert torch.equal(again.encode(x), vq.encode(x))
     model = ImageTokenizer(codeword.VectorQuantizer(8, 16, dim=1), width=8)
-    model(torch.randn(2, 3, 16, 16))
+    model(torch.randn(2, 3, 16, 16).clamp(-1, 1))
     print("done")
 """
 NOTHING_OPTIONAL = """

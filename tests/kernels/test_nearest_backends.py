@@ -13,6 +13,7 @@ from codeword.kernels import nearest as operators
 from codeword.kernels.nearest import Prepared, blocked, dispatch, llvm, prepare, reference
 from codeword.kernels.nearest.llvm import float32
 from codeword.kernels.nearest.llvm.float32_code import Tile
+from distances import squared_distances
 
 Search = Callable[[Tensor, Tensor, str, int], Tensor]
 
@@ -32,11 +33,6 @@ BACKENDS: dict[str, Search] = {
     "llvm 8 lanes": _tiled(Tile(8, 6, 2)),
     "llvm 4 lanes": _tiled(Tile(4, 3, 1)),
 }
-
-
-def distances(rows: Tensor, codes: Tensor) -> Tensor:
-    """Squared distances (G, N, K), direct and in float64."""
-    return (rows.double()[:, :, None] - codes.double()[:, None]).square().sum(-1)
 
 
 SIZES = [(1, 1, 1, 1), (2, 5, 1, 3), (1, 13, 33, 7), (3, 37, 131, 2), (1, 3, 8200, 5), (1, 29, 97, 130)]
@@ -80,7 +76,7 @@ def test_exact_ties_go_to_the_lowest_index(
     if metric == "dot":
         offset = 16 * unit  # products with a large one are not exact
     rows, codes = rows * unit + offset, codes * unit + offset
-    scores = distances(rows, codes) if metric == "euclidean" else -(rows.double() @ codes.double().mT)
+    scores = squared_distances(rows, codes) if metric == "euclidean" else -(rows.double() @ codes.double().mT)
     assert torch.equal(search(rows, codes, metric, 1), scores.argmin(-1))
 
 
@@ -92,7 +88,7 @@ def test_rows_half_way_between_whole_numbers_go_to_the_lower(search: Search) -> 
 def test_pixels_half_way_between_two_patches_go_to_the_lower(search: Search) -> None:
     codes = torch.randint(256, (1, 50, 64)).float()
     rows = (codes[:, 0::2] + codes[:, 1::2]) / 2
-    assert torch.equal(search(rows, codes, "euclidean", 1), distances(rows, codes).argmin(-1))
+    assert torch.equal(search(rows, codes, "euclidean", 1), squared_distances(rows, codes).argmin(-1))
 
 
 def test_rows_and_codes_that_are_not_finite(search: Search) -> None:
@@ -115,7 +111,7 @@ def test_no_features(search: Search) -> None:
 
 def test_rows_with_strides(search: Search) -> None:
     rows, codes = torch.randn(1, 7, 30).mT[:, ::2], torch.randn(1, 7, 50).mT
-    expected = distances(rows, codes).argmin(-1)
+    expected = squared_distances(rows, codes).argmin(-1)
     assert torch.equal(search(rows, codes, "euclidean", 1), expected)
 
 
@@ -124,7 +120,7 @@ def test_rows_with_strides(search: Search) -> None:
 def test_k_nearest_in_order_across_tiles(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, k: int) -> None:
     monkeypatch.setattr(blocked, "CODES_AT_ONCE", 128)
     rows, codes = torch.randn(2, 19, 6, dtype=dtype), torch.randn(2, 300, 6, dtype=dtype).round(decimals=1)
-    expected = distances(rows, codes).sort(stable=True, dim=-1).indices[..., :k]
+    expected = squared_distances(rows, codes).sort(stable=True, dim=-1).indices[..., :k]
     assert torch.equal(blocked.search(rows, prepare(codes, "euclidean"), k), expected)
     assert torch.equal(reference.search(rows, prepare(codes, "euclidean"), k), expected)
 

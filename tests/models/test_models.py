@@ -1,4 +1,4 @@
-"""The quantizers of a model: found, switched off, frozen, annealed, resized, warmed up, and their optimisers."""
+"""The quantizers of a model: found, switched off, frozen, annealed, warmed up, and their optimisers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,12 @@ from codeword.models import (
     freeze,
     parameter_groups,
     reset_moments,
-    resize,
 )
 from codeword.models.warm_up import warm_up
 from codeword.parts import (
     PARTS,
     Affine,
     CodebookLoss,
-    Frozen,
-    Gamma,
     Gradient,
     Gumbel,
     Sample,
@@ -36,6 +33,7 @@ from codeword.parts import (
     Stale,
 )
 from codeword.quantizers import QUANTIZERS
+from distances import squared_distances
 
 LEARNED = {"codebook": Gradient(), "penalties": (CodebookLoss(),)}
 
@@ -187,36 +185,6 @@ def test_moments_of_revived_codes_are_reset():
     assert moves > 5
 
 
-@pytest.mark.parametrize("options", [{}, LEARNED, {"code_features": 3}], ids=["ema", "gradient", "projected"])
-@pytest.mark.parametrize("size", [3, 8, 13, 30])
-def test_resize(options, size):
-    torch.manual_seed(0)
-    vq = VectorQuantizer(4, 8, dim=1, **options)
-    rows = torch.randn(6, 4, 31)
-    for _ in range(3):
-        vq(rows)
-    new = resize(vq, size)
-    assert new.spec == vq.spec.replace("vq8", f"vq{size}")
-    assert new.dim == 1
-    old_codes, codes = vq.codebook.codes.detach(), new.codebook.codes.detach()
-    if size >= 8:
-        assert torch.equal(codes[:8], old_codes)
-        error = [float((q.eval()(rows).quantized - rows).square().mean().detach()) for q in (vq, new)]
-        assert error[1] <= error[0] * 1.001
-    else:
-        best = vq.codebook.usage_count.argsort(descending=True, stable=True)[:size].sort().values
-        assert torch.equal(codes, old_codes[best])
-    for _ in range(3):
-        new.train()(rows)
-    assert int(new.usage().used) >= min(size, 6)
-
-
-def test_resize_refuses_a_transform_of_that_size():
-    vq = VectorQuantizer(4, 8, update=Frozen(transform=Gamma()), penalties=(CodebookLoss(),))
-    with pytest.raises(codeword.CodewordError, match="does not depend on the number of codes"):
-        resize(vq, 9)
-
-
 def test_warm_up_is_kmeans_on_all_batches():
     torch.manual_seed(0)
     batches = [x(step) for step in range(6)]
@@ -229,7 +197,7 @@ def test_warm_up_is_kmeans_on_all_batches():
         rows = torch.cat([model.eval().norm(model.linear(batch)) for batch in batches[:5]])
     assert model.vq.ready
     codes = model.vq.codebook.codes  # a fixed point: every code is the mean of its rows, in all five batches
-    chosen = torch.cdist(rows, codes).argmin(1)
+    chosen = squared_distances(rows, codes).argmin(1)
     for index in range(8):
         torch.testing.assert_close(codes[index], rows[chosen == index].mean(0), rtol=1e-4, atol=1e-5)
     for key, value in model.state_dict().items():
@@ -270,7 +238,7 @@ def test_warm_up_sees_what_the_model_gives_in_its_mode(training):
     with torch.no_grad():
         rows = torch.cat([model.norm(model.linear(x(step))) for step in range(4)])
     codes = model.vq.codebook.codes
-    chosen = torch.cdist(rows, codes).argmin(1)
+    chosen = squared_distances(rows, codes).argmin(1)
     means = torch.stack([rows[chosen == index].mean(0) for index in range(8)])
     torch.testing.assert_close(codes, means, rtol=1e-4, atol=1e-4)
 
@@ -307,3 +275,96 @@ def test_warm_up_errors():
         warm_up(vq, [x()], method="data")
     assert not vq.ready
     assert vq.training
+
+
+WITHOUT = nn.Sequential(nn.Linear(5, 5))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        freeze,
+        lambda model: disabled(model).__enter__(),
+        lambda model: codeword.accumulate(model).__enter__(),
+        lambda model: codeword.accumulate(model, enabled=False).__enter__(),
+        lambda model: reset_moments(torch.optim.SGD(model.parameters(), 0.1), model),
+        lambda model: codeword.resize(model, 8),
+        lambda model: anneal(model, 0.5),
+    ],
+)
+def test_a_model_without_quantizers_is_named(use):
+    with pytest.raises(
+        codeword.CodewordError, match="quantizer in it, but got Sequential|temperature, but got none"
+    ):
+        use(WITHOUT)
+
+
+def test_moments_of_an_optimizer_without_the_codes():
+    vq = VectorQuantizer(4, 8, **LEARNED)
+    vq(torch.randn(50, 4))
+    with pytest.raises(codeword.CodewordError, match="an optimizer that has the codes"):
+        reset_moments(torch.optim.Adam(WITHOUT.parameters()), vq)
+    reset_moments(torch.optim.Adam(vq.parameters()), vq)
+    freeze(vq)
+    reset_moments(
+        torch.optim.Adam(WITHOUT.parameters()), vq
+    )  # there is nothing to reset, as for moving averages
+
+
+def test_groups_of_a_frozen_model_are_refused():
+    vq = VectorQuantizer(4, 8, **LEARNED)
+    vq(torch.randn(50, 4))
+    freeze(vq)
+    with pytest.raises(codeword.CodewordError, match="parameters that learn, but got a VectorQuantizer"):
+        parameter_groups(vq, 1e-3)
+    assert parameter_groups(nn.Sequential(WITHOUT, vq), 1e-3)
+
+
+def test_freezing_is_all_or_nothing():
+    model = nn.ModuleList([VectorQuantizer(4, 8), VectorQuantizer(4, 8)])
+    model[0](torch.randn(50, 4))
+    with pytest.raises(codeword.CodewordError, match="a codebook 1.codebook that has its first codes"):
+        freeze(model)
+    assert not model[0].codebook.frozen
+
+
+@pytest.mark.parametrize("spec", ["memory6", "bits4", "ovq2x(memory6)", "rvq2x8", "fsq5-5-5-5"])
+def test_what_a_frozen_quantizer_decodes_to_stays(spec):
+    quantizer = codeword.from_spec(spec, features=4)
+    indices = quantizer(torch.randn(50, 4)).indices
+    before = quantizer.eval().decode(indices)
+    freeze(quantizer)
+    layer = nn.Linear(4, 4)
+    optimizer = torch.optim.SGD([*layer.parameters(), *quantizer.parameters(), torch.zeros(1)], 1.0)
+    for _ in range(3):
+        out = quantizer.train()(layer(torch.randn(50, 4)))
+        optimizer.zero_grad()
+        (out.quantized.square().sum() + out.loss).backward()
+        optimizer.step()
+    assert torch.equal(quantizer.eval().decode(indices), before)
+
+
+def test_warm_up_leaves_frozen_codebooks_alone():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 4), Chain())
+    first, second = model[1].first, model[1].second
+    first(torch.randn(50, 4))
+    freeze(first)
+    before = copy.deepcopy(first.state_dict())
+    warm_up(model, [x(0), x(1)])
+    assert second.ready
+    assert first.codebook.frozen
+    assert not second.codebook.frozen
+    assert all(torch.equal(value, before[name]) for name, value in first.state_dict().items())
+    freeze(second)
+    with pytest.raises(codeword.CodewordError, match="a codebook that learns, but got frozen ones alone"):
+        warm_up(model, [x(0), x(1)])
+
+
+class Chain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = VectorQuantizer(4, 8), VectorQuantizer(4, 8)
+
+    def forward(self, x: torch.Tensor) -> codeword.Quantized:
+        return self.second(self.first(x).quantized)

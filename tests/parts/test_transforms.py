@@ -26,6 +26,7 @@ from codeword.parts import (
     Stale,
     UnitNorm,
 )
+from distances import squared_distances
 
 CODES, FEATURES = 9, 4
 BOTH = (Commitment(), CodebookLoss())
@@ -235,7 +236,7 @@ def test_revival_through_a_transform_lands_on_rows(transform):
     Codebook.begin_([vq.codebook], Key.of(0))
     moved = vq.codebook.moved
     assert int(moved.sum()) == 2
-    distances = torch.cdist(vq.codebook.searched().detach(), x).min(1).values
+    distances = squared_distances(vq.codebook.searched(), x).min(1).values.sqrt()
     # moving codes moves the moments that some transforms divide by, so the landing is not exact
     assert float(distances[moved].max()) < 0.2 * float(distances[~moved].mean())
 

@@ -9,7 +9,7 @@ import torch
 
 import codeword
 from codeword.errors import CodewordError
-from codeword.tokenizers import ImageTokenizer
+from codeword.tokenizers import AudioTokenizer, ImageTokenizer, Tokenizer, VectorTokenizer
 from promises.cases import CASES, Case
 
 SPECS = [
@@ -28,7 +28,7 @@ SPECS = [
 def make(spec: str) -> ImageTokenizer:
     torch.manual_seed(0)
     model = ImageTokenizer(codeword.from_spec(spec, features=4, dim=1), width=8, stride=4, blocks=1)
-    model(torch.randn(4, 3, 32, 32))
+    model(torch.randn(4, 3, 32, 32).clamp(-1, 1))
     return model.eval()
 
 
@@ -79,8 +79,32 @@ def test_bits_are_the_sum_over_the_indices_of_a_cell(spec: str, bits: float, sha
         ("vq16,metric=cosine(unit=true,keep_norm=true)", "a quantizer that decodes"),
         ("patches(vq16)", "a quantizer of single positions, but got Patches"),
         ("blockwise(vq16)", "a quantizer of single positions, but got Blockwise"),
+        ("multiscale2x16,sizes=(1,2)", r"single positions, but got multiscale.*of whole maps of size \(2,\)"),
+        ("multiscale3x64,shared=true,sizes=((1,1),(2,2),(4,4))", r"of whole maps of size \(4, 4\); pass"),
+        ("multiscale(rvq2x4|rvq2x5),sizes=((1,1),(2,2))", "single positions, but got multiscale"),
+        ("multiscale2x(gvq2x4),sizes=((1,1),(2,2)),code_features=2", "single positions, but got multiscale"),
     ],
 )
-def test_quantizers_that_cannot_serve(spec: str, message: str) -> None:
+@pytest.mark.parametrize("kind", [ImageTokenizer, AudioTokenizer, VectorTokenizer])
+def test_quantizers_that_cannot_serve(kind: type[Tokenizer], spec: str, message: str) -> None:
+    own = {AudioTokenizer: {"sample_rate": 8000}, VectorTokenizer: {"size": 5}}.get(kind, {})
     with pytest.raises(CodewordError, match=message):
-        ImageTokenizer(codeword.from_spec(spec, features=4, dim=1))
+        kind(codeword.from_spec(spec, features=4, dim=1), **own)
+
+
+@pytest.mark.parametrize("outer", ["rvq2x", "gvq2x", "patches", "channelwise", "multiscale2x", "ovq2x"])
+def test_a_quantizer_of_maps_is_in_no_other(outer: str) -> None:
+    options = ",sizes=((1,1),(2,2))" if outer == "multiscale2x" else ""
+    spec = f"{outer}(multiscale2x8,shared=true,sizes=((1,1),(2,2))){options}"
+    with pytest.raises(CodewordError, match="parts that take vectors one by one"):
+        codeword.from_spec(spec, features=4, dim=1)
+
+
+def test_a_quantizer_of_ones_own_around_maps_cannot_serve() -> None:
+    class Around(codeword.FSQ):
+        def __init__(self) -> None:
+            super().__init__(4, (5, 5), dim=1)
+            self.inner = codeword.from_spec("multiscale2x8,sizes=((1,1),(2,2))", features=4, dim=1)
+
+    with pytest.raises(CodewordError, match="single positions, but got multiscale"):
+        ImageTokenizer(Around())

@@ -17,7 +17,7 @@ def make(stride: int = 4) -> ImageTokenizer:
     torch.manual_seed(0)
     quantizer = codeword.VectorQuantizer(4, 16, dim=1)
     model = ImageTokenizer(quantizer, width=8, stride=stride, blocks=1)
-    model(torch.randn(4, 3, 32, 32))
+    model(torch.randn(4, 3, 32, 32).clamp(-1, 1))
     return model.eval()
 
 
@@ -55,7 +55,7 @@ def test_a_picture_does_not_see_its_neighbours() -> None:
 
 def test_everything_gets_a_gradient() -> None:
     model = make().train()
-    out = model(torch.randn(2, 3, 16, 16))
+    out = model(torch.randn(2, 3, 16, 16).clamp(-1, 1))
     (out.reconstruction.square().mean() + out.quantized.loss).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 

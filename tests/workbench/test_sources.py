@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from random import Random
 
 import numpy as np
 import pytest
@@ -77,11 +78,43 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     assert (target / "one").read_text() == "1"
 
 
-@given(st.lists(st.from_regex(r"[ab]\.(png|jpg|PNG)(\.png)?", fullmatch=True), unique=True))
-def test_names_never_meet(names: list[str]) -> None:
+@given(
+    st.lists(st.from_regex(r"[ab]\.(png|jpg|PNG)(\.png)?(/a\.jpg)?", fullmatch=True), unique=True),
+    st.randoms(),
+)
+def test_names_never_meet_nor_swap(names: list[str], random: Random) -> None:
     results = file_names(names, ".png")
     assert len({result.casefold() for result in results}) == len(names)
     assert all(result.endswith(".png") for result in results)
+    folders = {str(parent).casefold() for result in results for parent in PurePosixPath(result).parents}
+    assert not folders & {result.casefold() for result in results}
+    found = dict(zip(names, results, strict=True))
+    assert all(
+        result in (name, f"{name}.png", f"{name}.png.png")
+        for name, result in found.items()
+        if result in found
+    )
+    shuffled = random.sample(names, len(names))
+    assert file_names(shuffled, ".png") == [found[name] for name in shuffled]
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_name_with_the_ending_stays_with_its_item(turn: int) -> None:
+    kept = {
+        "dup.flac": "dup.flac.wav",
+        "dup.wav": "dup.wav",
+        "dup.ogg": "dup.ogg.wav",
+        "deep/dup.flac": "deep/dup.wav",
+        "Two.WAV": "Two.WAV.wav",
+        "two.wav": "two.wav",
+        "x.flac": "x.flac.wav.wav",
+        "x.ogg": "x.ogg.wav",
+        "x.flac.wav": "x.flac.wav",
+        "none": "none.wav",
+        "y.wav/z.flac": "y.wav/z.wav",
+        "y.flac": "y.wav.wav",
+    }
+    assert file_names(list(kept)[::turn], ".wav") == list(kept.values())[::turn]
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cuda:99"])

@@ -29,9 +29,12 @@ def canonical(values: Any) -> str:
 
 
 def digest_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of a config and of the names, types, shapes and bytes of tensors, as 64 hexadecimal digits."""
+    """SHA-256 of a config and of the names, types, shapes and bytes of tensors, as 64 hexadecimal digits.
+
+    Whether something is frozen is left out: it changes nothing of what a model gives.
+    """
     digest = hashlib.sha256(canonical(dict(config)).encode(errors="surrogatepass"))
-    for name in sorted(tensors):
+    for name in sorted(name for name in tensors if not _is_flag(name)):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(canonical([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
@@ -44,7 +47,7 @@ def check_fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: 
     Raises:
         CodewordError: naming the first few.
     """
-    faults = [f"no {name}" for name in wanted if name not in found]
+    faults = [f"no {name}" for name in wanted if name not in found and not _is_flag(name)]
     faults += [f"an unknown {name}" for name in found if name not in wanted]
     faults += [
         f"{name} of shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
@@ -63,6 +66,11 @@ def check_fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: 
             f"{', '.join(faults[:NAMED])}{more}",
             "put the config back that it was saved with",
         )
+
+
+def _is_flag(name: str) -> bool:
+    """Whether a tensor says that something is frozen; files of codeword 0.1.0 have none, which means that it is not."""
+    return name.rpartition(".")[2] == "frozen"
 
 
 def _alike(found: torch.dtype, wanted: torch.dtype) -> bool:

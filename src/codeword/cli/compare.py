@@ -14,7 +14,7 @@ from tyro.conf import Positional
 
 from codeword.cli.console import Console
 from codeword.cli.figures import put_json
-from codeword.errors import CodewordError
+from codeword.errors import CodewordError, printable
 from codeword.workbench.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Compare:
             pass
         finally:
             task.processes.finish()
-        sys.stderr.write(f"codeword: stopped; the same words again go on with {self.out}\n")
+        sys.stderr.write(f"codeword: stopped; the same words again go on with {printable(str(self.out))}\n")
         return 128 + (stopped or [signal.SIGINT])[0]
 
     def _conclude(self, console: Console, task: Task, comparison: Comparison) -> int:
@@ -143,14 +143,15 @@ class Compare:
         model = self.settings.model
         more = "" if model is None else f" --model {shlex.quote(model)}"
         lines = (
-            f"\nFigures: {self.out / 'results.json'}. Curves: {self.out / 'compare.png'}.",
+            "",
+            f"Figures: {self.out / 'results.json'}. Curves: {self.out / 'compare.png'}.",
             "Each quantizer has a run of its own beside them. What to type next:",
             *(
                 f"  codeword report {shlex.quote(str(self.out / name))}{more}"
                 for name in self._best(comparison)
             ),
         )
-        console.say("\n".join(lines))
+        console.say(*lines)
         return 0
 
     def _best(self, comparison: Comparison) -> list[str]:

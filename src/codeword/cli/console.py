@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from codeword.errors import printable
+
 if TYPE_CHECKING:
     from codeword.workbench.data import Skipped
     from codeword.workbench.evaluate import Evaluation, Scores
@@ -33,10 +35,11 @@ class Console:
         self.live = self.rich.is_terminal and not quiet
         self.quiet = quiet
 
-    def say(self, text: str) -> None:
-        """A line or more of plain text."""
+    def say(self, *lines: str) -> None:
+        """Lines of plain text, each of which stays one whatever names are in it."""
+        text = "\n".join(map(printable, lines))
         if self.live:
-            self.rich.print(text, markup=False, soft_wrap=True)
+            self.rich.print(text, markup=False, emoji=False, soft_wrap=True)
         elif not self.quiet:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
@@ -103,7 +106,7 @@ class Console:
         if self.live:
             self._rich_table(title, headings, rows, total)
         else:
-            self.say(_plain_table(title, [headings, *rows, *([] if total is None else [total])]))
+            self.say(title, *_plain_table([headings, *rows, *([] if total is None else [total])]))
 
     def skipped(self, skipped: list[Skipped]) -> None:
         """Name what was left out, and why."""
@@ -124,14 +127,17 @@ class Console:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title)
+        def text(cell: str) -> Text:
+            return Text(printable(cell))
+
+        table = Table(title=text(title))
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left")
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*map(text, row))
         if total is not None:
             table.add_section()
-            table.add_row(*map(Text, total), style="bold")
+            table.add_row(*map(text, total), style="bold")
         self.rich.print(table)
 
 
@@ -169,13 +175,13 @@ def _row(scores: Scores, medium: Medium, figures: Sequence[Figure]) -> tuple[str
     return (scores.name, *values, f"{scores.perplexity:.0f}", f"{scores.used}")
 
 
-def _plain_table(title: str, rows: Sequence[Sequence[str]]) -> str:
+def _plain_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
+    return [
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([title, *lines])

@@ -20,6 +20,9 @@ class Decode:
 
     A picture is as large as its grid of tokens x the stride: up to stride - 1 pixels more on the right and at
     the bottom than the one that was encoded. Only the tokenizer that made the tokens can decode them.
+
+    A file is called as what was encoded, with .png or .wav instead of its ending; where two would get one name, behind
+    it: dup.flac and dup.wav become dup.flac.wav and dup.wav.
     """
 
     run_folder: Positional[Path]

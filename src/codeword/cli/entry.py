@@ -6,9 +6,10 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import TextIO
 
-from codeword.errors import CodewordError, CodewordWarning
+from codeword.errors import CodewordError, CodewordWarning, printable
 from codeword.version import __version__
 
 __all__ = ["main"]
@@ -21,9 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `codeword`; None: those of this process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what its encoding lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _note
+            warnings.simplefilter("always", CodewordWarning)
+            warnings.showwarning = _Notes()
             code = _run(words)
         sys.stdout.flush()
         return code
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("stopped, because the program that read the output has ended", 2)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
-        return _fail(f"{error.strerror or error}{place}; check that place and its free space", 2)
+        return _fail(printable(f"{error.strerror or error}{place}; check that place and its free space"), 2)
 
 
 def _run(words: list[str]) -> int:
@@ -58,19 +63,26 @@ def _run(words: list[str]) -> int:
     return parse(words).run()
 
 
-def _note(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Our own warnings as one line for the user; those of others as Python writes them."""
-    if issubclass(category, CodewordWarning):
-        sys.stderr.write(f"codeword: note: {message}\n")
-    else:
-        (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
+class _Notes:
+    """Our own warnings, each as one line for the user and once in a command; those of others as Python writes them."""
+
+    def __init__(self) -> None:
+        self.said = set[str]()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, CodewordWarning):
+            (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
+        elif str(message) not in self.said:
+            self.said.add(str(message))
+            sys.stderr.write(f"codeword: note: {message}\n")
 
 
 def _fail(message: str, code: int) -> int:

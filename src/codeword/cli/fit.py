@@ -35,7 +35,8 @@ class Fit:
 
     data: Positional[str]
     """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them; FILE::NAME names one of several
-    arrays or columns. Rows are called by their number, or as the Parquet column `name` or `id` says."""
+    arrays or columns. Rows are called by their number, or as the Parquet column `name` or `id` says. Of Parquet
+    with a column for each number those that are numbered (d0, d1, ...) are read, or else all."""
     out: Path
     """The run folder to write."""
     strict: bool = False
@@ -83,8 +84,10 @@ class Fit:
         console.skipped(vectors.skipped)
         folder = shlex.quote(str(self.out))
         console.say(
-            f"\nThe run is in {self.out}, the IDs of these vectors in {self.out / IDS}.\nOf others:\n"
-            f"  codeword encode {folder} VECTORS --out tokens.parquet"
+            "",
+            f"The run is in {self.out}, the IDs of these vectors in {self.out / IDS}.",
+            "Of others:",
+            f"  codeword encode {folder} VECTORS --out tokens.parquet",
         )
 
 

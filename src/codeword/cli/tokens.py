@@ -46,7 +46,7 @@ class Info:
         inside = look_into(tokens, console.track(tokens.batches(), "reading"))
         if self.json:
             return _put({"path": str(self.tokens), **inside.to_json()})
-        console.say(_said(_facts(str(self.tokens), inside)))
+        console.say(*_said(_facts(str(self.tokens), inside)))
         return 0
 
 
@@ -140,9 +140,9 @@ def _put(result: dict[str, Any]) -> int:
     return 0
 
 
-def _said(facts: Sequence[tuple[str, str]]) -> str:
+def _said(facts: Sequence[tuple[str, str]]) -> list[str]:
     width = max(len(word) for word, _ in facts)
-    return "\n".join(f"{word:<{width}}  {value}" for word, value in facts)
+    return [f"{word:<{width}}  {value}" for word, value in facts]
 
 
 def _facts(path: str, inside: Inside) -> list[tuple[str, str]]:

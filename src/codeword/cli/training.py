@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from codeword.checkpoints import stored_digest
 from codeword.cli.console import Console
 from codeword.cli.figures import of_evaluation, put_json
+from codeword.errors import printable
 from codeword.tokenizers import Networks
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
@@ -118,10 +119,11 @@ def train_to_the_end(
     finally:
         prepared.processes.finish()
     if prepared.processes.rank == 0:
-        sys.stderr.write(
+        said = printable(
             f"codeword: stopped at step {trainer.step} of {prepared.config.steps}; the last checkpoint in "
-            f"{run.folder} is whole. Go on with: {_again(run, prepared)}\n"
+            f"{run.folder} is whole. Go on with: {_again(run, prepared)}"
         )
+        sys.stderr.write(f"{said}\n")
     return 128 + (stopped or [signal.SIGINT])[0]
 
 
@@ -172,15 +174,17 @@ def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) 
     folder, model = shlex.quote(str(run.folder)), _model(prepared)
     console.skipped(source.skipped)
     lines = (
-        f"\nThe run is in {run.folder}. Look at {run.folder / PICTURE}:",
+        "",
+        f"The run is in {run.folder}. Look at {run.folder / PICTURE}:",
         f"{medium.drawn}, and the curve of training.",
         "The tokenizer is config.json and model.safetensors; metrics.jsonl has the figures.",
-        "\nWhat to type next:",
+        "",
+        "What to type next:",
         f"  codeword report {folder}{model}",
         f"  codeword encode {folder} {shlex.quote(prepared.data)} --out tokens.parquet{model}",
         f"  codeword decode {folder} tokens.parquet --out decoded{model}",
     )
-    console.say("\n".join(lines))
+    console.say(*lines)
     return evaluation
 
 

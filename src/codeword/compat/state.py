@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.errors import CodewordError
+from codeword.quantizers import Quantizer
 
 __all__ = ["Facade", "export_state_dict"]
 
@@ -21,12 +23,33 @@ class Facade(nn.Module):
     and how. A facade may hold others; the table of the outermost one counts.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._came: dict[str, Tensor] = {}  # the original's state that is being loaded
+        self._loaded: dict[
+            str, tuple[Tensor, Tensor]
+        ] = {}  # what of it comes back as something else, and as what
+        self.register_load_state_dict_post_hook(_remember_)
+
     @abstractmethod
     def key_table(self) -> KeyTable:
         """The keys of the original's state dictionary that stand for those of this module's own."""
 
+    def original_state(self) -> dict[str, Tensor]:
+        """What the original would save. What has not changed since it was loaded is exactly what was loaded.
+
+        Some of an original's state has no place here, such as a count of 0 beside a sum that is not, or one memory
+        for each of the stages that share a codebook.
+        """
+        now = self.key_table().write(self.state_dict())
+        return now | {
+            key: came.to(now[key].device)
+            for key, (came, back) in self._loaded.items()
+            if key in now and _equal(now[key], back)
+        }
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        _translate_(self, state_dict, prefix, args[-1])
+        self._came = _translate_(self, state_dict, prefix, args[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -34,30 +57,29 @@ def export_state_dict(module: nn.Module) -> dict[str, Tensor]:
     """The state dictionary that the originals would save: of a facade, or of a model with facades in it.
 
     Tensors are live: those of the module, renamed and reshaped. `load_state_dict` of the original takes it, and that
-    of the same module too.
+    of the same module too. What was loaded and has not changed since comes back bit for bit.
 
     Raises:
-        CodewordError: there is no facade in the module.
+        CodewordError: a quantizer of codeword that is in no facade: the originals have none.
 
     Examples:
-        >>> import torch
         >>> from codeword.compat.torchtools.vq import VectorQuantize
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), VectorQuantize(8, k=16, ema_loss=True))
         >>> list(export_state_dict(model))
         ['0.weight', '0.bias', '1.codebook.weight', '1.ema_element_count', '1.ema_weight_sum']
     """
-    if not any(isinstance(part, Facade) for part in module.modules()):
-        raise CodewordError.of(
-            "a module with a facade in it",
-            f"a {type(module).__name__} without",
-            "call state_dict(), or codeword.checkpoints.convert_back for a quantizer of codeword",
-        )
     return _exported(module, module.state_dict())
 
 
 def _exported(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     if isinstance(module, Facade):
-        return module.key_table().write(state)
+        return module.original_state()
+    if isinstance(module, Quantizer):
+        raise CodewordError.of(
+            "quantizers in their facades",
+            f"a {type(module).__name__} by itself",
+            "call state_dict(), or codeword.checkpoints.convert_back",
+        )
     out = {}
     for key, tensor in state.items():
         name, _, rest = key.partition(".")
@@ -70,13 +92,14 @@ def _exported(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def _translate_(module: Facade, state: dict[str, Any], prefix: str, errors: list[str]) -> None:
-    """Put a facade's own keys in the place of the original's, unless they are its own already."""
+def _translate_(module: Facade, state: dict[str, Any], prefix: str, errors: list[str]) -> dict[str, Tensor]:
+    """Put a facade's own keys in the place of the original's, and give these; none, if they are its own already."""
     foreign = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     native, table = module.state_dict(), module.key_table()
+    theirs = {key for row in table.rows for key in row.foreign}
     needed = any(row.foreign and not row.optional for row in table.rows)  # some layers have no state there
-    if set(foreign) & set(native) or (needed and not foreign):
-        return
+    if set(foreign) & (set(native) - theirs) or (needed and not foreign):
+        return {}
     try:
         native = table.read(foreign, native)
     except CodewordError as error:
@@ -84,3 +107,22 @@ def _translate_(module: Facade, state: dict[str, Any], prefix: str, errors: list
     for key in foreign:
         del state[prefix + key]
     state.update({prefix + key: value for key, value in native.items()})
+    return foreign if not errors else {}
+
+
+def _remember_(module: Facade, _: Any) -> None:
+    """Once all of a state is loaded: keep what would come back as something else, with that."""
+    came, module._came, module._loaded = module._came, {}, {}
+    back = module.key_table().write(module.state_dict()) if came else {}
+    module._loaded = {
+        key: (tensor.detach().clone(), back[key].clone())
+        for key, tensor in came.items()
+        if key in back and not _equal(tensor, back[key])
+    }
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether shapes and numbers are the same; where there are no numbers yet, the shapes."""
+    if one.shape != other.shape or one.is_meta or other.is_meta:
+        return one.shape == other.shape
+    return torch.equal(one, other.to(one.device, one.dtype))

@@ -88,7 +88,7 @@ def _tokenizer(model: Tokenizer, example: Tensor | None) -> Interface:
 
 def _quantizer(model: Quantizer, example: Tensor | None) -> Interface:
     if example is None:
-        example = torch.zeros(_usual_shape(model), device=model.device)
+        example = torch.zeros(_usual_shape(model), dtype=torch.float32, device=model.device)
     features = model.dim % example.ndim
     names = PLACES.get(example.ndim - 1, tuple(f"axis{axis}" for axis in range(example.ndim - 1)))
     places = [axis for axis in range(example.ndim) if axis != features]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -71,7 +73,7 @@ def _shared_out(rows: Tensor, codes: Tensor) -> Tensor:
     """A code for each row (n,), each to n / K of them, rounded down or up."""
     k = len(codes)
     plan = _plan(torch.cdist(rows.double(), codes.double()).square())
-    room = torch.full((k,), len(rows) // k + 1, device=rows.device)
+    room = torch.full((k,), len(rows) // k + 1, dtype=torch.int64, device=rows.device)
     spare = len(rows) % k  # how many codes may be given once more than n / K rounded down
     found = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
     for _ in range(len(rows)):
@@ -91,5 +93,5 @@ def _plan(cost: Tensor) -> Tensor:
     for _ in range(_ROUNDS):
         plan = plan.log_softmax(1)
         columns = plan.logsumexp(0)
-        plan = plan - (columns.clamp_min(0) if n < k else columns + torch.log(torch.tensor(k / n)))
+        plan = plan - (columns.clamp_min(0) if n < k else columns + math.log(k / n))
     return plan

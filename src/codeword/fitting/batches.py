@@ -44,7 +44,7 @@ class Batches:
             return
         for start in range(0, self.vectors.shape[0], _ROWS):
             part = self.vectors[start : start + _ROWS]
-            yield part.detach() if isinstance(part, Tensor) else torch.tensor(part)
+            yield part.detach() if isinstance(part, Tensor) else torch.tensor(part, device="cpu")
 
     def seen(self, view: Callable[[Tensor], Tensor]) -> Batches:
         """The same vectors through one more function; those that are in memory anyway are computed once."""

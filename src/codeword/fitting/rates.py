@@ -13,8 +13,6 @@ from codeword.fitting.batches import Batches
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite.grouped import Grouped
 from codeword.quantizers.composite.residual import Residual
-from codeword.quantizers.implicit.base import Implicit
-from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Collisions", "RatePoint", "collisions", "rate_distortion"]
 
@@ -64,9 +62,9 @@ def rate_distortion(quantizer: Quantizer, vectors: Any, *, beam: int = 1) -> lis
         CodewordError: no finite vectors, or a quantizer whose indices do not decode.
     """
     stages = _stages(quantizer)
-    errors = torch.zeros(stages, dtype=torch.float64)
+    errors = torch.zeros(stages, dtype=torch.float64, device="cpu")
     count, squares = 0, 0.0
-    sums = torch.zeros(quantizer.features, dtype=torch.float64)
+    sums = torch.zeros(quantizer.features, dtype=torch.float64, device="cpu")
     for rows in Batches(vectors):
         rows = rows[rows.isfinite().all(-1)].to(quantizer.device)
         indices = quantizer.encode(rows, beam=beam) if beam > 1 else quantizer.encode(rows)
@@ -124,6 +122,4 @@ def _bits(quantizer: Quantizer, stages: int) -> float:
         return sum(_bits(part, _stages(part)) for part in quantizer.parts[:stages])
     if isinstance(quantizer, Grouped):
         return sum(_bits(part, stages) for part in quantizer.parts)
-    if isinstance(quantizer, VectorQuantizer | Implicit):
-        return math.log2(quantizer.codebook_size)
-    return float(sum(quantizer.index_shape))  # one bit an index
+    return sum(math.log2(size) for size in quantizer.codebook_sizes)

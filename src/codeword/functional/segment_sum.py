@@ -41,7 +41,7 @@ def segment_sum(
         ([1, 0, 2], [[10.0, 20.0], [0.0, 0.0], [101.0, 202.0]])
     """
     _check(rows, indices, weights)
-    dtype = torch.promote_types(rows.dtype, torch.float32)
+    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
     counts, sums = wide_segment_sum(rows, indices, size, weights)
     return counts if counts.dtype == torch.int64 else counts.to(dtype), sums.to(dtype)
 
@@ -51,7 +51,7 @@ def wide_segment_sum(
 ) -> tuple[Tensor, Tensor]:
     """As `segment_sum`, without a look at its input, and what is not whole in float64, where no sum overflows."""
     lead = rows.shape[:-2]
-    rows = rows.detach().to(torch.promote_types(rows.dtype, torch.float32))
+    rows = rows.detach().to(torch.float64 if rows.dtype == torch.float64 else torch.float32)
     flat = (lead.numel(), *rows.shape[-2:])
     if weights is not None:
         weights = weights.detach().reshape(flat[:2])

@@ -1,9 +1,11 @@
 """What can be done to all quantizers of a model at once."""
 
-from codeword.models.change import anneal, disabled, freeze, resize
+from codeword.models.change import anneal, disabled
 from codeword.models.find import codebook_parameters, find_codebooks, find_quantizers
+from codeword.models.freezing import freeze
 from codeword.models.optimise import parameter_groups, reset_moments
 from codeword.models.parallel import accumulate, finish_sharding
+from codeword.models.resizing import resize
 from codeword.models.warm_up import warm_up
 
 __all__ = [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from codeword.errors import CodewordError
 from codeword.parts import Codebook
 from codeword.quantizers import Quantizer
 
-__all__ = ["codebook_parameters", "find_codebooks", "find_quantizers"]
+__all__ = ["codebook_parameters", "find_codebooks", "find_quantizers", "quantizers_of"]
 
 
 def find_quantizers(model: nn.Module) -> dict[str, Quantizer]:
@@ -20,6 +21,20 @@ def find_quantizers(model: nn.Module) -> dict[str, Quantizer]:
         ['1']
     """
     return {name: module for name, module in model.named_modules() if isinstance(module, Quantizer)}
+
+
+def quantizers_of(model: nn.Module) -> dict[str, Quantizer]:
+    """As `find_quantizers`, for what would do nothing without them.
+
+    Raises:
+        CodewordError: there is none, and no codebook by itself.
+    """
+    found = find_quantizers(model)
+    if not found and not find_codebooks(model):
+        raise CodewordError.of(
+            "a model with a quantizer in it", type(model).__name__, "pass the one that has it"
+        )
+    return found
 
 
 def find_codebooks(model: nn.Module) -> dict[str, Codebook]:

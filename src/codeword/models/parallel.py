@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from codeword import distributed
-from codeword.models.find import codebook_parameters, find_quantizers
+from codeword.models.find import codebook_parameters, quantizers_of
 
 __all__ = ["accumulate", "finish_sharding"]
 
@@ -29,6 +29,9 @@ def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
         model: or a quantizer.
         enabled: False: do nothing, for the last micro-batch in a loop.
 
+    Raises:
+        CodewordError: a model without a quantizer.
+
     Examples:
         >>> import torch
         >>> from codeword import VectorQuantizer
@@ -39,7 +42,8 @@ def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
         >>> int(vq.codebook.usage_count.sum())
         80
     """
-    modules = list(find_quantizers(model).values()) if enabled else []
+    modules = list(quantizers_of(model).values())
+    modules = modules if enabled else []
     before = [module.accumulates for module in modules]
     try:
         for module in modules:

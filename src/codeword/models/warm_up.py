@@ -35,10 +35,10 @@ def warm_up(
     """Fill every codebook of a model from several batches, instead of from the first one that it trains on.
 
     Codebooks that come after others, such as the stages of a residual quantizer, are filled after them: the batches
-    are read once for each codebook. The model stays in the mode that it is in: one about to be trained normalises by
-    each batch, as it will in training (what new batch norms remember has another scale), a frozen one by what it
-    remembers. What norms and others remember is put back, so that nothing but the codebooks changes. Under a process
-    group every rank calls this with as many batches of its own, and all get the same codes.
+    are read once for each codebook. Frozen ones stay as they are. The model stays in the mode that it is in: one about
+    to be trained normalises by each batch, as it will in training (what new batch norms remember has another scale), a
+    frozen one by what it remembers. What norms and others remember is put back, so that nothing but the codebooks
+    changes. Under a process group every rank calls this with as many batches of its own, and all get the same codes.
 
     Args:
         model: with at least one codebook.
@@ -49,7 +49,8 @@ def warm_up(
             of the codebooks.
 
     Raises:
-        CodewordError: a model without codebooks, an iterator as loader, or a codebook that no batch reaches.
+        CodewordError: a model without codebooks or with frozen ones alone, an iterator as loader, or a codebook that
+            no batch reaches.
 
     Examples:
         >>> import codeword
@@ -69,12 +70,10 @@ def warm_up(
         raise CodewordError.of(
             "batches that can be read again", "an iterator", "pass a list or a data loader"
         )
-    codebooks = list(find_codebooks(model).values())
-    if not codebooks:
-        raise CodewordError.of("a model with a codebook", type(model).__name__, "put a quantizer in it")
+    codebooks = _learning(model)
     run = run or _run
     count = max(1, min(batches, len(loader))) if isinstance(loader, Sized) else batches
-    with _observing(model, codebooks), torch.no_grad():
+    with _observing(model), torch.no_grad():
         for codebook in _in_order(model, codebooks, loader, run):
             rows = _collect(model, codebook, islice(iter(loader), count), run, count)
             codebook.frozen = False
@@ -86,15 +85,28 @@ def warm_up(
             codebook.frozen = True
 
 
+def _learning(model: nn.Module) -> list[Codebook]:
+    """The codebooks that are to be filled: all that are not frozen."""
+    found = find_codebooks(model).values()
+    if not found:
+        raise CodewordError.of("a model with a codebook", type(model).__name__, "put a quantizer in it")
+    learning = [codebook for codebook in found if not codebook.frozen]
+    if not learning:
+        remedy = "call codeword.freeze(model, False) to let them go on"
+        raise CodewordError.of("a codebook that learns", "frozen ones alone", remedy)
+    return learning
+
+
 def _run(model: nn.Module, batch: Any) -> Any:
     x = batch[0] if isinstance(batch, tuple | list) else batch
     return model(x.to(next(iter(find_codebooks(model).values())).codes.device))
 
 
 @contextmanager
-def _observing(model: nn.Module, codebooks: list[Codebook]) -> Iterator[None]:
+def _observing(model: nn.Module) -> Iterator[None]:
     """The model as it is but its quantizers in training, with codebooks that learn nothing."""
-    remembered = _buffers_around(model)
+    codebooks, learning = list(find_codebooks(model).values()), _learning(model)
+    remembered = _buffers_around(model) | _counts(book for book in codebooks if book.frozen)
     modes = {module: module.training for module in model.modules()}
     frozen = {codebook: codebook.frozen for codebook in codebooks}
     keys = {rng: rng.key.clone() for rng in model.modules() if isinstance(rng, Rng)}
@@ -111,10 +123,11 @@ def _observing(model: nn.Module, codebooks: list[Codebook]) -> Iterator[None]:
             buffer.copy_(value)
         for codebook in codebooks:
             codebook.frozen = frozen[codebook]
-            codebook.reset_usage()
             codebook.observer = None
         for rng, key in keys.items():
             rng.key.copy_(key)
+        for codebook in learning:
+            codebook.reset_usage()
 
 
 def _buffers_around(model: nn.Module) -> dict[Tensor, Tensor]:
@@ -123,6 +136,11 @@ def _buffers_around(model: nn.Module) -> dict[Tensor, Tensor]:
     inner = {id(buffer) for quantizer in quantizers for buffer in quantizer.buffers()}
     others = [buffer for buffer in model.buffers() if id(buffer) not in inner and not is_lazy(buffer)]
     return {buffer: buffer.clone() for buffer in others}
+
+
+def _counts(codebooks: Iterable[Codebook]) -> dict[Tensor, Tensor]:
+    """What codebooks count of their use."""
+    return {buffer: buffer.clone() for book in codebooks for buffer in (book.usage_count, book.revived)}
 
 
 def _in_order(
@@ -166,7 +184,8 @@ def _collect(
         nonlocal waiting
         if waiting:
             rows = rows[valid.mask]
-            spread = torch.linspace(0, len(rows) - 1, min(most, len(rows)), dtype=torch.float64)
+            many = min(most, len(rows))
+            spread = torch.linspace(0, len(rows) - 1, many, dtype=torch.float64, device="cpu")
             taken.append(rows[spread.round().long().to(rows.device)])
             waiting = False
 

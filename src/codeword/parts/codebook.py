@@ -194,12 +194,14 @@ class Codebook(Learner):
         self._begin_(torch.ones_like(self.codes[:, 0]))
 
     @torch.no_grad()
-    def replace_(self, dead: Tensor, places: Tensor, key: Key | None = None) -> None:
-        """Move the i-th of the dead codes (K,) bool to the i-th of the places (R, D), while there are any.
+    def replace_(self, dead: Tensor, places: Tensor, count: Tensor) -> None:
+        """Move the i-th dead code (K,) bool to the i-th of the first `count` places (R, D), while there are any.
 
         What is remembered of the moved codes starts anew, their cluster sizes at the mean.
         """
-        _replace_([self], dead[None], places[None])
+        there = torch.arange(len(places), dtype=torch.int64, device=places.device) < count
+        places = torch.where(there[:, None], places, MISSING)
+        _replace_([self], _stacked_state([self]), self.codes[None], dead[None], places[None])
 
     @staticmethod
     @torch.no_grad()
@@ -217,9 +219,10 @@ class Codebook(Learner):
             first.transform.begin_(key)
         if revival is None or not first.revives:
             return
-        state, codes = _stacked_state(books), stacked([book.searched() for book in books])
-        places = revival.places(stacked([book.candidates for book in books]), codes, state, key)
-        _replace_(books, revival.dead(state), places)
+        state, codes = _stacked_state(books), stacked([book.codes for book in books])
+        searched = codes if first.transform is None else first.searched()[None]
+        places = revival.places(stacked([book.candidates for book in books]), searched, state, key)
+        _replace_(books, state, codes, revival.dead(state), places)
         for book in books:
             book.revives = False
 
@@ -321,6 +324,8 @@ class Codebook(Learner):
             value = state_dict.get(prefix + name)
             if value is not None and not value.is_meta:
                 setattr(self, mirror, bool(value))
+        if self.frozen:
+            self.requires_grad_(False)
         self.revives = self.ready  # candidates that are not of a step are missing, and replace nothing
 
     def extra_repr(self) -> str:
@@ -340,18 +345,15 @@ def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
         torch._foreach_copy_(tensors, list(values.unbind(0)))
 
 
-def _replace_(books: Sequence[Codebook], dead: Tensor, places: Tensor) -> None:
+def _replace_(books: Sequence[Codebook], state: State, codes: Tensor, dead: Tensor, places: Tensor) -> None:
     """For each of G equal codebooks: move the i-th dead code (G, K) to the i-th place (G, R, D), if there is one."""
-    first = books[0]
-    number = dead.cumsum(-1) - 1
+    first, number = books[0], dead.cumsum(-1) - 1
     at = number.clamp(0, places.shape[1] - 1)
-    found = (
-        places[0][at[0]][None]
-        if len(books) == 1
-        else places[torch.arange(len(books), device=at.device)[:, None], at]
-    )
+    if len(books) == 1:
+        found = places[0][at[0]][None]
+    else:
+        found = places[torch.arange(len(books), dtype=torch.int64, device=at.device)[:, None], at]
     moved = dead & (number < places.shape[1]) & (found[..., 0].abs() < MISSING / 2)
-    state, codes = _stacked_state(books), stacked([book.codes for book in books])
     if first.transform is not None:
         found = first.transform.inverse(found[0], first.codes)[None]
     codes = torch.where(moved[..., None], found, codes)

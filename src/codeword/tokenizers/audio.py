@@ -14,8 +14,13 @@ from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer
 from codeword.tokenizers.audio_blocks import AudioDecoder, AudioEncoder
 from codeword.tokenizers.base import Tokenizer
+from codeword.tokenizers.inputs import check_range, to_float
 
 __all__ = ["AudioTokenizer"]
+
+LOUDEST = (
+    10.0  # 20 dB above full scale, which mixing may reach; whole numbers of 16 bits do not stay below it
+)
 
 
 class AudioTokenizer(Tokenizer):
@@ -27,9 +32,10 @@ class AudioTokenizer(Tokenizer):
     III, but that nothing is computed at the full rate.
 
     Sounds are (batch, 1, samples), float, -1 to 1, of any length from one step up: a step is as many samples as the
-    product of the strides, `stride`. A length that is no multiple of it is filled up with silence, so reconstructions
-    and decoded sounds are steps x stride: up to stride - 1 samples longer than what went in. `pad` does the same to a
-    target that you want to compare with.
+    product of the strides, `stride`. int16 become x / 32768, and other floats the dtype of the weights, which
+    reconstructions have too. A length that is no multiple of it is filled up with silence, so reconstructions
+    and decoded sounds are steps x stride: up to stride - 1 samples longer than what went in. `pad` does all of
+    this to a target that you want to compare with.
 
     Args:
         quantizer: any quantizer of single vectors whose indices decode, with `dim=1`; its `features` is the number
@@ -40,8 +46,8 @@ class AudioTokenizer(Tokenizer):
         blocks: residual units at each stride on each side, of dilations 1, 3, 9, 1, ...
 
     Raises:
-        CodewordError: numbers that are too small, a quantizer that cannot serve, a sound that is shorter than a step
-            or has not one channel.
+        CodewordError: numbers that are too small, a quantizer that cannot serve, a sound that is shorter than a step,
+            has not one channel, or is ten times louder than full scale.
 
     Examples:
         >>> import torch, codeword
@@ -85,7 +91,10 @@ class AudioTokenizer(Tokenizer):
         return {**super().facts, "sample_rate": self.sample_rate}
 
     def pad(self, sounds: Tensor) -> Tensor:
-        """Extend at the end to a multiple of the stride, with silence."""
+        """Sounds checked, as floats, and extended at the end to a multiple of the stride, with silence."""
+        remedy = "pass int16 as it is, floats with full scale from -1 to 1"
+        sounds = to_float(sounds, self.dtype, {torch.int16: (32768.0, 0.0)}, remedy)
+        check_range(sounds, LOUDEST, "a sound with full scale from -1 to 1", remedy)
         if sounds.dim() != 3 or sounds.shape[1] != 1:
             expected, got = "sounds of shape (batch, 1, samples)", f"{tuple(sounds.shape)}"
             raise CodewordError.of(expected, got, "mix the channels down to one, on axis 1")
@@ -99,7 +108,7 @@ class AudioTokenizer(Tokenizer):
         return F.pad(sounds, (0, missing))
 
     def example(self) -> Tensor:
-        return torch.zeros(2, 1, 3 * self.stride + 1)
+        return torch.zeros(2, 1, 3 * self.stride + 1, dtype=self.dtype, device="cpu")
 
     def options(self) -> dict[str, Any]:
         sizes = {"width": self.width, "strides": list(self.strides), "blocks": self.blocks}

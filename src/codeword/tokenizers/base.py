@@ -7,9 +7,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 
 from codeword.errors import CodewordError
+from codeword.models.freezing import Freezable
 from codeword.quantizers import Quantized, Quantizer, from_spec
 from codeword.quantizers.layouts import Layout
 from codeword.quantizers.spec.in_full import spec_in_full
@@ -27,11 +29,11 @@ class TokenizerOutput(NamedTuple):
     """The quantizer's own result; `quantized.loss` is the term to add to your loss."""
 
 
-class Tokenizer(nn.Module):
+class Tokenizer(Freezable):
     """Batches of one kind of data to grids of indices and back.
 
     Nothing in it may look across the batch (no batch norm), so that an item is encoded the same whatever is beside
-    it. A class of its own gives `pad`, `example` and `options`.
+    it. A class of its own gives `pad`, `example` and `options`. `codeword.freeze` freezes all of it.
 
     Args:
         quantizer: any quantizer of single vectors whose indices decode, with `dim=1`.
@@ -85,8 +87,20 @@ class Tokenizer(nn.Module):
         """What the encoder gives and the decoder takes at each position."""
         return self.quantizer.features
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the encoder's and the decoder's weights, or the quantizer's if they have none.
+
+        Inputs are converted to it, and reconstructions have it.
+        """
+        for name, weight in self.named_parameters():  # of both or, in an exported half, of one
+            if not name.startswith("quantizer.") and weight.is_floating_point():
+                return weight.dtype
+        return self.quantizer.dtype
+
     def forward(self, x: Tensor) -> TokenizerOutput:
         """Encode, quantize and decode, with gradients through the quantizer's estimator."""
+        self.check_rest()
         quantized = self.quantizer(self.encoder(self.pad(x)))
         return TokenizerOutput(self.decoder(quantized.quantized), quantized)
 
@@ -96,12 +110,17 @@ class Tokenizer(nn.Module):
 
     def decode(self, indices: Tensor) -> Tensor:
         """Reconstructions (batch, ...) of indices (batch, *grid, *trailing_shape)."""
-        reconstruction: Tensor = self.decoder(self.quantizer.decode(indices))
+        self.check_rest()
+        self._check_axes(indices)
+        reconstruction: Tensor = self.decoder(self.quantizer.decode(indices, self.dtype))
         return reconstruction
 
     @abstractmethod
     def pad(self, x: Tensor) -> Tensor:
-        """Inputs checked, and filled up to whole positions; does the same to a target to compare with."""
+        """Inputs checked, in the dtype of the weights, and filled up to whole positions.
+
+        It does the same to a target to compare with.
+        """
 
     @abstractmethod
     def example(self) -> Tensor:
@@ -133,6 +152,12 @@ class Tokenizer(nn.Module):
         restore(tokenizer, own, networks)
         return tokenizer
 
+    def _check_axes(self, indices: Tensor) -> None:
+        names = ("batch", *self.grid, *map(str, self.trailing_shape))
+        if not isinstance(indices, Tensor) or indices.dim() != len(names):
+            got = f"shape {tuple(indices.shape)}" if isinstance(indices, Tensor) else type(indices).__name__
+            raise CodewordError.of(f"indices ({', '.join(names)})", got, "pass what encode returned")
+
 
 def _check_quantizer(quantizer: Quantizer) -> None:
     """Raise unless each position of a grid gets indices of its own, from which it can be decoded."""
@@ -141,6 +166,11 @@ def _check_quantizer(quantizer: Quantizer) -> None:
         raise CodewordError.of(
             "a quantizer of single positions", f"{type(quantizer).__name__}, of pieces", remedy
         )
+    for part in quantizer.modules():
+        if isinstance(part, Quantizer) and part.map_size:
+            got = f"{part.spec}, of whole maps of size {part.map_size}"
+            remedy = "pass for example rvq4x256; as a layer it serves in models of your own"
+            raise CodewordError.of("a quantizer of single positions", got, remedy)
     if not quantizer.decodes:
         raise CodewordError.of(
             "a quantizer that decodes", f"{quantizer.spec}: {quantizer.no_decode}", "pass for example vq1024"

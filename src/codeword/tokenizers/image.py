@@ -12,8 +12,11 @@ from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer
 from codeword.tokenizers.base import Tokenizer
 from codeword.tokenizers.blocks import Decoder, Encoder
+from codeword.tokenizers.inputs import check_range, to_float
 
 __all__ = ["ImageTokenizer", "check_stride"]
+
+SLACK = 0.01  # beyond the range, for what rounding in half precision and resizing leave
 
 
 class ImageTokenizer(Tokenizer):
@@ -24,9 +27,10 @@ class ImageTokenizer(Tokenizer):
     same whatever is beside it. After van den Oord et al. 2017 (arXiv 1711.00937), section 4.1.
 
     Images are (batch, 3, height, width), float, -1 (black) to 1 (white), of any height and width from the
-    stride up. A side that is no multiple of the stride is padded to the next one by repeating the last row or
-    column, so reconstructions and decoded images are grid size x stride: up to stride - 1 pixels larger than
-    what went in. `pad` does the same to a target that you want to compare with.
+    stride up; uint8 of 0 to 255 become x / 127.5 - 1, and other floats the dtype of the weights, which
+    reconstructions have too. A side that is no multiple of the stride is padded to the next one by repeating the
+    last row or column, so reconstructions and decoded images are grid size x stride: up to stride - 1 pixels
+    larger than what went in. `pad` does all of this to a target that you want to compare with.
 
     Args:
         quantizer: any quantizer of single vectors whose indices decode, with `dim=1`; its `features` is the number
@@ -37,7 +41,7 @@ class ImageTokenizer(Tokenizer):
 
     Raises:
         CodewordError: for a stride that is no power of two, a quantizer that cannot serve, an image that is
-            smaller than the stride or has no three channels.
+            smaller than the stride, has no three channels, or has numbers beyond -1 and 1 (by more than rounding).
 
     Examples:
         >>> import torch, codeword
@@ -66,7 +70,8 @@ class ImageTokenizer(Tokenizer):
         self.width, self.stride, self.blocks = width, stride, blocks
 
     def pad(self, images: Tensor) -> Tensor:
-        """Extend bottom and right to a multiple of the stride, repeating the last row and column."""
+        """Images checked, as floats of -1 to 1, and extended to a multiple of the stride at the bottom and right."""
+        images = self._to_range(images)
         if images.dim() != 4 or images.shape[1] != 3:
             raise CodewordError.of(
                 "images of shape (batch, 3, height, width)",
@@ -86,10 +91,16 @@ class ImageTokenizer(Tokenizer):
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
     def example(self) -> Tensor:
-        return torch.zeros(2, 3, 2 * self.stride + 1, 3 * self.stride + 1)
+        return torch.zeros(2, 3, 2 * self.stride + 1, 3 * self.stride + 1, dtype=self.dtype, device="cpu")
 
     def options(self) -> dict[str, Any]:
         return {"width": self.width, "stride": self.stride, "blocks": self.blocks}
+
+    def _to_range(self, images: Tensor) -> Tensor:
+        remedy = "pass uint8 of 0 to 255 as they are, floats of 0 to 255 as x / 127.5 - 1"
+        images = to_float(images, self.dtype, {torch.uint8: (127.5, -1.0)}, remedy)
+        check_range(images, 1 + SLACK, "pixels from -1 (black) to 1 (white)", remedy)
+        return images
 
 
 def check_stride(stride: int) -> None:

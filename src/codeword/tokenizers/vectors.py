@@ -12,16 +12,19 @@ from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer, from_spec
 from codeword.quantizers.spec.in_full import spec_in_full
 from codeword.tokenizers.base import Tokenizer, TokenizerOutput
+from codeword.tokenizers.inputs import to_float
 
 __all__ = ["VectorTokenizer"]
 
 ROWS = 256  # of one product: see _in_parts
+INTEGERS = dict.fromkeys((torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64), (1.0, 0.0))
 
 
 class VectorTokenizer(Tokenizer):
     """Vectors to indices and back: with a residual quantizer, to semantic IDs.
 
-    Vectors are (batch, size), float. They are seen as (x - mean) / scale, with one `scale` for all numbers, so that
+    Vectors are (batch, size), float or whole numbers, and are converted to the dtype of `mean`, which reconstructions
+    have too. They are seen as (x - mean) / scale, with one `scale` for all numbers, so that
     distances keep their proportions; `standardize_` sets both. With `blocks=0` that is all there is before the
     quantizer, whose `features` must be `size`: codebooks that `codeword.fit` made. Otherwise the encoder is a linear
     layer to `width`, `blocks` residual blocks and a linear layer to the features of the quantizer, and the decoder
@@ -63,8 +66,8 @@ class VectorTokenizer(Tokenizer):
         inner = quantizer.features
         super().__init__(quantizer, _layers(size, inner, width, blocks), _layers(inner, size, width, blocks))
         self.size, self.width, self.blocks, self.beam = size, width, blocks, beam
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float32))
+        self.register_buffer("scale", torch.ones((), dtype=torch.float32))
 
     @classmethod
     def around(cls, quantizer: Quantizer, *, beam: int = 1) -> VectorTokenizer:
@@ -84,6 +87,7 @@ class VectorTokenizer(Tokenizer):
 
     def forward(self, x: Tensor) -> TokenizerOutput:
         """Encode, quantize and decode, with gradients through the quantizer's estimator."""
+        self.check_rest()
         if self.training:
             quantized = self.quantizer(self.encoder(self.standard(x)))
             return TokenizerOutput(self._restored(self.decoder(quantized.quantized)), quantized)
@@ -94,21 +98,24 @@ class VectorTokenizer(Tokenizer):
         return _in_parts(self._encode, self.standard(x))
 
     def decode(self, indices: Tensor) -> Tensor:
+        self.check_rest()
+        self._check_axes(indices)
         return self._restored(_in_parts(self._decode, indices))
 
     def standard(self, x: Tensor) -> Tensor:
         """Vectors checked, as the network and the quantizer see them: (x - mean) / scale."""
-        return (self.pad(x) - self.mean) / self.scale
+        return ((self.pad(x) - self.mean) / self.scale).to(self.dtype)
 
     def pad(self, x: Tensor) -> Tensor:
-        """Vectors checked; there is nothing to fill up."""
+        """Vectors checked, as floats; there is nothing to fill up."""
+        x = to_float(x, self.mean.dtype, INTEGERS, "convert them, for example with x.float()")
         if x.dim() != 2 or x.shape[1] != self.size:
             expected = f"vectors of shape (batch, {self.size})"
             raise CodewordError.of(expected, f"{tuple(x.shape)}", "reshape them to one row a vector")
         return x
 
     def example(self) -> Tensor:
-        return torch.zeros(2, self.size)
+        return torch.zeros(2, self.size, dtype=self.mean.dtype, device="cpu")
 
     def options(self) -> dict[str, Any]:
         return {"size": self.size, "width": self.width, "blocks": self.blocks, "beam": self.beam}
@@ -121,11 +128,11 @@ class VectorTokenizer(Tokenizer):
         return self.quantizer.encode(self.encoder(rows), None, **self._choices)
 
     def _decode(self, indices: Tensor) -> Tensor:
-        rows: Tensor = self.decoder(self.quantizer.decode(indices))
+        rows: Tensor = self.decoder(self.quantizer.decode(indices, self.dtype))
         return rows
 
     def _restored(self, x: Tensor) -> Tensor:
-        return x * self.scale + self.mean
+        return x.to(self.mean.dtype) * self.scale + self.mean
 
 
 class _Block(nn.Module):

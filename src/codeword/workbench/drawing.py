@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,22 @@ def draw_run(
     rows = max(map(len, columns))
     size = (2.8 * max(2, len(columns)), 3.2 * rows + 2.4)
     figure = load("matplotlib.figure", "report").Figure(figsize=size, dpi=100, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     grid = figure.add_gridspec(rows + 1, len(columns), height_ratios=(*[1] * rows, 0.8))
     for column, panels in enumerate(columns):
         for row, (label, draw) in enumerate(panels):
             axes = figure.add_subplot(grid[row, column])
             draw(axes)
-            axes.set_title(label, fontsize=9)
+            axes.set_title(label, fontsize=9, parse_math=False)  # a dollar in a name is one
     _draw_curve(
         figure.add_subplot(grid[rows, :]), metrics, tokenizer.medium.figures[0], tokenizer.medium.items
     )
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font"
+        )  # a name in letters that it lacks: boxes
+        figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -39,23 +41,34 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def file_names(names: Iterable[str], suffix: str) -> list[str]:
-    """File names for items: the ending becomes `suffix`, or is kept before it where two would get one name.
+    """File names for items, whatever their order: one with the ending `suffix` stays as it is, which no other gets.
+
+    Of the others the ending becomes `suffix`, or is kept before it where two would get one name.
 
     Examples:
-        >>> file_names(["a/one.jpg", "two.png", "two.jpg"], ".png")
-        ['a/one.png', 'two.png', 'two.jpg.png']
+        >>> file_names(["a/one.jpg", "two.jpg", "two.png", "three.jpg", "three.gif"], ".png")
+        ['a/one.png', 'two.jpg.png', 'two.png', 'three.jpg.png', 'three.gif.png']
     """
-    given, taken = list(names), set[str]()
-    results = []
-    for name in given:
-        plain = str(PurePosixPath(name).with_suffix(suffix))
-        chosen = plain
-        # Compared without case: many file systems take One.png and one.png for one file.
-        while chosen.casefold() in taken:
-            chosen = f"{name}{suffix}" if chosen == plain else f"{chosen}{suffix}"
-        taken.add(chosen.casefold())
-        results.append(chosen)
-    return results
+    given = list(names)
+    plain = [
+        name if name.endswith(suffix) else str(PurePosixPath(name).with_suffix(suffix)) for name in given
+    ]
+    wanted = Counter(map(_as_file, plain))
+    taken = {_as_file(str(folder)) for name in given for folder in PurePosixPath(name).parents}
+    chosen = list(given)
+    for place in sorted(range(len(given)), key=lambda place: (given[place] != plain[place], given[place])):
+        alone = given[place] == plain[place] or wanted[_as_file(plain[place])] == 1
+        target = plain[place] if alone else f"{given[place]}{suffix}"
+        while _as_file(target) in taken:
+            target += suffix
+        taken.add(_as_file(target))
+        chosen[place] = target
+    return chosen
+
+
+def _as_file(name: str) -> str:
+    """What a file system may take a name for: many make no difference between One.png and one.png."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _umask() -> int:

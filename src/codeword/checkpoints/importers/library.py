@@ -14,7 +14,17 @@ from codeword.errors import CodewordError
 from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 
-__all__ = ["Library", "codebook_table", "count_of", "flag", "only", "residual_table", "same_names", "wide"]
+__all__ = [
+    "Library",
+    "codebook_table",
+    "count_of",
+    "flag",
+    "no_candidates",
+    "only",
+    "residual_table",
+    "same_names",
+    "wide",
+]
 
 
 class Library(ABC):
@@ -53,7 +63,11 @@ def codebook_table(book: Codebook, rows: Iterable[Row]) -> KeyTable:
     table = KeyTable(rows)
     named = {key for row in table.rows for key in row.native}
     others = [name for name in book.state_dict() if name not in named and name != "initialized"]
-    begun = [] if "initialized" in named else [made("initialized", lambda: torch.tensor(True))]
+    begun = (
+        []
+        if "initialized" in named
+        else [made("initialized", lambda: torch.tensor(True, dtype=torch.bool, device="cpu"))]
+    )
     return table + KeyTable([kept(*others), *begun])
 
 
@@ -65,6 +79,11 @@ def same_names(foreign: str, native: str, module: nn.Module) -> KeyTable:
 def flag(tensor: Tensor) -> Tensor:
     """A flag of any shape and type as a bool scalar."""
     return tensor.reshape(()).bool()
+
+
+def no_candidates() -> Tensor:
+    """The `candidate_count` of a codebook whose codes come from elsewhere: no row stands by for a dead one."""
+    return torch.zeros((), dtype=torch.int64, device="cpu")
 
 
 def wide(tensor: Tensor) -> Tensor:

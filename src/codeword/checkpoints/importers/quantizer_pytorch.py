@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import Library, codebook_table, count_of, only
+from codeword.checkpoints.importers.library import Library, codebook_table, count_of, no_candidates, only
 from codeword.checkpoints.importers.sequences import rule_of, sequence_quantizer, stacks_of
 from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, kept, made, renamed
 from codeword.errors import CodewordError
@@ -145,9 +145,13 @@ def _stage_table(foreign: Sequence[str], books: dict[str, Codebook], batch_size:
     table = KeyTable(rows)
     named = {key for row in rows for key in row.native}
     for place, own in books.items():
-        others = [place + name for name in own.state_dict() if name != "initialized"]
+        begun = ("initialized", "candidate_count")
+        others = [place + name for name in own.state_dict() if name not in begun]
         table += KeyTable([kept(*(key for key in others if key not in named))])
-        table += KeyTable([made(place + "initialized", lambda: torch.tensor(True))])
+        table += KeyTable([made(place + "candidate_count", no_candidates)])
+        table += KeyTable(
+            [made(place + "initialized", lambda: torch.tensor(True, dtype=torch.bool, device="cpu"))]
+        )
     return table
 
 
@@ -253,7 +257,7 @@ def _bit_table(quantizer: BitLayers, num_bits: int) -> KeyTable:
         lambda *pairs: torch.cat(pairs),
         lambda codes: tuple(codes.chunk(quantizer.bits)),
     )
-    places = 2 ** torch.arange(num_bits - 1, -1, -1)
+    places = 2 ** torch.arange(num_bits - 1, -1, -1, dtype=torch.int64, device="cpu")
 
     def check(bitmask: Tensor) -> tuple[()]:
         if bitmask.tolist() != places.tolist():

@@ -13,7 +13,7 @@ _LAYOUTS = ("timewise", "channelwise", "blockwise")
 
 
 def rule_of(budget: bool, decay: float, threshold: float) -> Update:
-    """The rule of either generation, with the codes of a step made of those before it."""
+    """The rule of either generation."""
     if not budget:
         return EMA(decay=decay, init=None, revival=None)
     kept_budget = BelowBudget(share=max(threshold, 0.0), decay=decay, at_most=1)
@@ -30,6 +30,7 @@ def sequence_quantizer(
     stages: int,
     shared: bool,
     rule: Update,
+    cls: type[VectorQuantizer] = VectorQuantizer,
 ) -> Quantizer:
     """The quantizer of (batch, channels, length) that a class of quantizer-pytorch is.
 
@@ -43,6 +44,7 @@ def sequence_quantizer(
         stages: of a residual stack.
         shared: whether they share their codes.
         rule: how these learn.
+        cls: of each stage.
     """
     if layout not in _LAYOUTS:
         raise CodewordError.of(f"a layout of {', '.join(_LAYOUTS)}", repr(layout), "pass one of them")
@@ -50,7 +52,7 @@ def sequence_quantizer(
     width = {"timewise": channels // groups, "channelwise": split}.get(layout, channels // groups * split)
 
     def one() -> VectorQuantizer:
-        return VectorQuantizer(width, codebook_size, update=rule, penalties=(Commitment(1.0),))
+        return cls(width, codebook_size, update=rule, penalties=(Commitment(1.0),))
 
     def stack(dim: int = -1) -> Residual:
         parts = [one()] * stages if shared else [one() for _ in range(stages)]

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import codebook_table, flag, same_names
-from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined, kept, renamed
+from codeword.checkpoints.importers.library import codebook_table, flag, no_candidates, same_names
+from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined, kept, made, renamed
 from codeword.errors import CodewordError
 from codeword.parts import Cosine, Frozen
 from codeword.quantizers import FSQ, LFQ, Grouped, Quantizer, RandomProjection, Residual, VectorQuantizer
@@ -54,7 +54,7 @@ def _grid_keys(quantizer: LFQ | FSQ) -> KeyTable:
     names = [name for name in quantizer.state_dict() if not name.startswith("project_")]
     table = KeyTable([kept(*names)])
     if isinstance(quantizer, LFQ):
-        places = 2 ** torch.arange(quantizer.bits - 1, -1, -1)
+        places = 2 ** torch.arange(quantizer.bits - 1, -1, -1, dtype=torch.int64, device="cpu")
         table += KeyTable(
             [dropped("mask", "the values of the bits, which follow from their number", places.clone)]
         )
@@ -115,7 +115,9 @@ def _book_keys(quantizers: Sequence[VectorQuantizer], prefixes: Sequence[str]) -
         rows = [_sliced(row, prefixes).under("_codebook.", "") for row in _codebook_rows(quantizers[0])]
     named = {key for row in rows for key in row.native}
     state = [f"{prefix}{name}" for prefix in prefixes for name in first.state_dict()]
-    return KeyTable([*rows, kept(*(key for key in state if key not in named))])
+    waiting = [prefix + "candidate_count" for prefix in prefixes]  # rows of the batches before
+    others = kept(*(key for key in state if key not in named and key not in waiting))
+    return KeyTable([*rows, *(made(key, no_candidates) for key in waiting), others])
 
 
 def _simvq_rows() -> list[Row]:

@@ -189,7 +189,10 @@ def books_table(
         )
         rows.append(joined([theirs], natives(f"transform.{key}"), read, write))
     if first.update.init is None:
-        rows += [made(key, lambda: torch.tensor(True)) for key in natives("initialized")]
+        rows += [
+            made(key, lambda: torch.tensor(True, dtype=torch.bool, device="cpu"))
+            for key in natives("initialized")
+        ]
     else:
         rows.append(
             joined(["data_initialized"], natives("initialized"), lambda t: same(t.bool().all()), _flag)

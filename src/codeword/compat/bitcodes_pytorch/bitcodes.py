@@ -7,6 +7,7 @@ from torch import Tensor
 
 from codeword.checkpoints.importers.bitcodes_pytorch import BitcodesPyTorch
 from codeword.checkpoints.importers.table import KeyTable
+from codeword.compat.hard import HardInEval
 from codeword.compat.state import Facade
 from codeword.functional import Draws, Valid
 from codeword.quantizers import Bitcodes as Native
@@ -48,8 +49,8 @@ class Bitcodes(Facade):
         super().__init__()
         with torch.random.fork_rng(devices=[]):  # so that what is made next draws what it drew there
             self.quantizer = _DrawnByTorch(features, num_bits, temperature=temperature)
-        self.quantizer.straight_through = straight_through
-        self.quantizer.codebook.start_from_(torch.randn(2 * num_bits, features))
+        self.quantizer.relaxes_in_eval = straight_through
+        self.quantizer.codebook.init_from_(torch.randn_like(self.codebook))
         self.features = features
         self.num_bits = num_bits
         self.noiseless_bits = noiseless_bits
@@ -81,10 +82,9 @@ class Bitcodes(Facade):
         return self.quantizer.from_bits(bits)
 
 
-class _DrawnByTorch(Native):
+class _DrawnByTorch(HardInEval, Native):
     """codeword's, with noise from torch's generator, so that a seed gives what it gave there."""
 
-    straight_through = False
     noise: Tensor | None = None  # of the last training forward
 
     @torch.no_grad()
@@ -92,9 +92,6 @@ class _DrawnByTorch(Native):
         gumbels = -rows.new_empty(len(rows), self.bits, 2).exponential_().log()
         self.noise = gumbels[..., 1] - gumbels[..., 0]
         return super().select(rows, valid)
-
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
-        return super().surrogate(rows, indices, q, valid) if self.training or self.straight_through else q
 
     def _noise(self, draws: Draws, valid: Valid) -> Tensor:
         assert self.noise is not None

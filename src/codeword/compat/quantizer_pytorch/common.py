@@ -17,7 +17,7 @@ __all__ = ["check_sequence", "perplexities", "views"]
 
 def views(module: Facade, pattern: str, count: int, **attributes: Any) -> list[SimpleNamespace]:
     """The original's inner layers, to read: an object for each, with the tensors of its keys as attributes."""
-    state = module.key_table().write(module.state_dict())
+    state = module.original_state()
     layers = []
     for number in range(count):
         place = pattern.format(number)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from codeword.checkpoints.importers import KeyTable
 from codeword.checkpoints.importers.quantizer_pytorch import QuantizerPyTorch
+from codeword.compat.hard import HardInEval
 from codeword.compat.quantizer_pytorch.common import check_sequence, perplexities
 from codeword.compat.state import Facade
 from codeword.errors import CodewordError
@@ -46,13 +47,13 @@ class MQ1d(Facade):
         self.codebook_size = codebook_size
         with torch.random.fork_rng(devices=[]):
             parts = [
-                MemoryCodes(channels, codebook_size, temperature=temperature) for _ in range(num_overlaps)
+                _MemoryCodes(channels, codebook_size, temperature=temperature) for _ in range(num_overlaps)
             ]
         bound = (3 / channels) ** 0.5
         for part in parts:  # in the original's order, so that a seed gives the same codes
-            part.codebook.start_from_(torch.randn(codebook_size, channels))
+            part.codebook.init_from_(torch.randn_like(part.codebook.codes))
             for projection in (part.project_keys, part.project_values):
-                projection.weight.data.copy_(torch.empty(channels, channels).uniform_(-bound, bound).T)
+                projection.weight.data.copy_(torch.empty_like(projection.weight).uniform_(-bound, bound).T)
         self.quantizer = Overlapped(parts, dim=1)
 
     def key_table(self) -> KeyTable:
@@ -99,9 +100,9 @@ class QBit1d(Facade):
             raise CodewordError.of("num_bits from 1 to 63", repr(num_bits), "an index has no room for more")
         self.num_bits = num_bits
         with torch.random.fork_rng(devices=[]):
-            self.quantizer = BitLayers(channels, num_layers, temperature=temperature, dim=1)
-        codes = [torch.randn(2, channels) for _ in range(num_layers)]
-        self.quantizer.codebook.start_from_(torch.cat(codes))
+            self.quantizer = _BitLayers(channels, num_layers, temperature=temperature, dim=1)
+        book = self.quantizer.codebook
+        book.init_from_(torch.cat([torch.randn_like(pair) for pair in book.codes.chunk(num_layers)]))
 
     def key_table(self) -> KeyTable:
         """The original's keys for this module's."""
@@ -118,3 +119,9 @@ class QBit1d(Facade):
         """The output of indices [batch_size, num_layers, length / num_bits]."""
         bits = to_bits(indices, self.num_bits).flatten(2)
         return self.quantizer.decode(bits.transpose(1, 2), dtype=self.quantizer.dtype)
+
+
+class _MemoryCodes(HardInEval, MemoryCodes): ...
+
+
+class _BitLayers(HardInEval, BitLayers): ...

@@ -15,6 +15,7 @@ from codeword import distributed
 from codeword.checkpoints.importers import KeyTable
 from codeword.checkpoints.importers.quantizer_pytorch import QuantizerPyTorch
 from codeword.checkpoints.importers.sequences import rule_of, sequence_quantizer, stacks_of
+from codeword.compat.old_codes import OldCodes, forward_of_old_codes
 from codeword.compat.quantizer_pytorch.common import check_sequence, perplexities, views
 from codeword.compat.quantizer_pytorch.options import THRESHOLDS, Options, Sizes
 from codeword.compat.state import Facade
@@ -51,15 +52,14 @@ class Stages(Facade):
         self.prints_budget = prints_budget or options.rule == "budget"
         with torch.random.fork_rng(devices=[]):
             self.quantizer = self._build()
-        tables = len(stacks_of(self.quantizer))
-        width = stacks_of(self.quantizer)[0].features
-        for stage in range(
-            sizes.stages
-        ):  # all draw, shared or not, so that a seed gives the original's codes
-            codes = torch.randn(tables, sizes.codebook_size, width)
+        for stage in range(sizes.stages):
+            books = self._books(stage)
+            first = books[0].codes
+            # All draw, shared or not, so that a seed gives the original's codes.
+            codes = torch.randn(len(books), *first.shape, dtype=first.dtype, device=first.device)
             if not stage or not options.shared_codebook:
-                for book, table in zip(self._books(stage), codes, strict=True):
-                    book.start_from_(table)
+                for book, table in zip(books, codes, strict=True):
+                    book.init_from_(table)
 
     @property
     def expire_threshold(self) -> float:
@@ -156,6 +156,7 @@ class Stages(Facade):
             stages=self.sizes.stages,
             shared=self.options.shared_codebook and self.sizes.stages > 1,
             rule=rule_of(self.rule == "budget", self.options.ema_decay, self.expire_threshold),
+            cls=OldCodes,
         )
 
     def _layers(self, stage: int) -> list[VectorQuantizer]:
@@ -177,7 +178,7 @@ class Stages(Facade):
         total: list[Tensor] = []
         for stage in range(stages):
             layers = self._layers(stage)
-            with self._per_sample(stage, x):
+            with self._per_sample(stage, x), forward_of_old_codes(self.quantizer):
                 outs = [layer(part) for layer, part in zip(layers, rest, strict=True)]
             replaced.append(self._expire_(stage, rest))
             indices.append(torch.stack([out.indices for out in outs], -1))
@@ -196,7 +197,7 @@ class Stages(Facade):
         if self.rule != "ema":
             yield
             return
-        samples = distributed.sum_(torch.full((), float(len(x)), device=x.device)).clamp_min(1)
+        samples = distributed.sum_(torch.full((), len(x), dtype=torch.float32, device=x.device)).clamp_min(1)
         state = [value for book in self._books(stage) for value in book.state().values()]
         for value in state:
             value.mul_(samples)
@@ -224,7 +225,7 @@ class Stages(Facade):
         for group, (book, part, which) in enumerate(zip(books, rest, expired, strict=True)):
             rows = part.detach().flatten(0, -2).to(book.codes.dtype)
             valid = Valid.of(rows.isfinite().all(-1), sync=True)
-            drawn = torch.randperm(int(valid.total), device=rows.device)[: int(which.sum())]
+            drawn = _draw(int(which.sum()), int(valid.total), rows.device)
             if not len(drawn):
                 continue
             if valid.shared:
@@ -234,3 +235,10 @@ class Stages(Facade):
             if self.rule == "budget":  # at the expense of the others
                 memory[group].mul_(len(which) / memory[group].sum())
         return replaced
+
+
+def _draw(count: int, total: int, device: torch.device) -> Tensor:
+    """`count` of `total` numbers, as the original draws them: none twice, unless there are fewer than that."""
+    if 0 < total < count:
+        return torch.randint(total, (count,), dtype=torch.int64, device=device)
+    return torch.randperm(total, dtype=torch.int64, device=device)[:count]

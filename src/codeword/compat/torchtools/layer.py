@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.checkpoints.importers.torchtools import rule_of, table_of
 from codeword.compat.embedding import EmbeddingView
+from codeword.compat.old_codes import OldCodes, forward_of_old_codes
 from codeword.compat.state import Facade
 from codeword.errors import CodewordError
 from codeword.functional import Valid, squared_error
 from codeword.parts import Codebook, CodebookLoss, Commitment, KMeans
-from codeword.quantizers import VectorQuantizer
 
 __all__ = ["Losses", "VectorQuantizeLayer"]
 
@@ -51,16 +51,18 @@ class VectorQuantizeLayer(Facade):
                 )
         self.ema_decay = ema_decay
         self.ema_loss = ema_loss
-        codes = nn.Embedding(k, embedding_size).weight.data.uniform_(-1.0 / k, 1.0 / k)
         with torch.random.fork_rng(devices=[]):  # so that what is made next draws what it drew there
-            self.quantizer = VectorQuantizer(
+            self.quantizer = OldCodes(
                 embedding_size,
                 k,
-                codebook=rule_of(ema_loss, ema_decay, KMeans() if data_init else None),
+                update=rule_of(ema_loss, ema_decay, KMeans() if data_init else None),
                 penalties=() if ema_loss else (CodebookLoss(), Commitment(1.0)),
             )
+        codes = (
+            torch.empty_like(self._book.codes).normal_().uniform_(-1.0 / k, 1.0 / k)
+        )  # an Embedding's draws first
         if not data_init:
-            self._book.start_from_(codes)
+            self._book.init_from_(codes)
 
     @property
     def _book(self) -> Codebook:
@@ -104,7 +106,8 @@ class VectorQuantizeLayer(Facade):
 
     def _quantize(self, x: Tensor, get_losses: bool, dim: int) -> tuple[Tensor, Losses, Tensor]:
         x = self._rows(x, dim)
-        out = self.quantizer(x)
+        with forward_of_old_codes(self.quantizer):
+            out = self.quantizer(x)
         losses: Losses = (None, None)
         if get_losses:
             losses = self._ema_losses(x, out.indices) if self.ema_loss else _of_gradient(out.losses)

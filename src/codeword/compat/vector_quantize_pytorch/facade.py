@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
+from codeword.compat.old_codes import forward_of_old_codes
 from codeword.compat.state import Facade
 from codeword.errors import CodewordError
 from codeword.parts import Codebook
-from codeword.quantizers import Quantizer
+from codeword.quantizers import Quantized, Quantizer
 
 __all__ = ["Layer", "lengths_to_mask"]
 
@@ -49,6 +50,11 @@ class Layer(Facade):
         """The loss in training; zeros in eval, as theirs."""
         return loss if self.training else torch.zeros_like(loss)
 
+    def _forward(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
+        """That of the quantizer, of the codes before the update."""
+        with forward_of_old_codes(self.quantizer):
+            return self.quantizer(x, mask)
+
     @contextmanager
     def _frozen(self, frozen: bool | None) -> Iterator[None]:
         """Hold all codebooks for one call; None: as they are."""
@@ -73,4 +79,4 @@ def lengths_to_mask(mask: Tensor | None, lens: Tensor | None, length: int) -> Te
         return mask
     if mask is not None:
         raise CodewordError.of("mask or lens", "both", "pass one of them")
-    return torch.arange(length, device=lens.device) < lens[:, None]
+    return torch.arange(length, dtype=torch.int64, device=lens.device) < lens[:, None]

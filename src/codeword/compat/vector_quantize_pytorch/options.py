@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from codeword.compat.old_codes import OldCodes
 from codeword.errors import CodewordError
 from codeword.parts import (
     EMA,
@@ -31,10 +32,10 @@ from codeword.quantizers import VectorQuantizer
 __all__ = ["Options", "refuse"]
 
 _INSTEAD = {
-    "affine_param": "codebook=Gradient(transform=RunningAffine())",
-    "sync_affine_param": "codebook=Gradient(transform=RunningAffine())",
-    "vq_bridge": "a transform of the codes, such as codebook=Frozen(transform=Linear())",
-    "in_place_codebook_optimizer": "codebook=InPlaceAdam()",
+    "affine_param": "update=Gradient(transform=RunningAffine())",
+    "sync_affine_param": "update=Gradient(transform=RunningAffine())",
+    "vq_bridge": "a transform of the codes, such as update=Frozen(transform=Linear())",
+    "in_place_codebook_optimizer": "update=InPlaceAdam()",
     "codebook_diversity_loss_weight": "penalties=(Commitment(), Diversity())",
     "layernorm_after_project_in": "UnitFeatures or a LayerNorm of your own before the layer",
     "beam_size": "encode(x, beam=...) of codeword.Residual",
@@ -104,12 +105,12 @@ class Options:
 
     def build(self, features: int, size: int, *, dim: int = -1, width: int | None = None) -> VectorQuantizer:
         """The vector quantizer of one codebook."""
-        vq = VectorQuantizer(
+        vq = OldCodes(
             features,
             size,
             dim=dim,
             code_features=None if width == features else width,
-            codebook=self._rule(size),
+            update=self._rule(size),
             metric=Cosine(unit=True) if self.use_cosine_sim else Euclidean(),
             estimator=self._estimator(),
             penalties=tuple(self._penalties()),
@@ -117,8 +118,8 @@ class Options:
         if not self.kmeans_init:
             book = vq.codebook
             bound = sqrt(6 / book.codes.numel())  # Kaiming's for a tensor (1, K, D), as theirs is
-            codes = torch.empty(book.codes.shape).uniform_(-bound, bound)
-            book.start_from_(torch.nn.functional.normalize(codes, dim=-1) if self.use_cosine_sim else codes)
+            codes = torch.empty_like(book.codes).uniform_(-bound, bound)
+            book.init_from_(torch.nn.functional.normalize(codes, dim=-1) if self.use_cosine_sim else codes)
         vq.codebook.frozen = self.freeze_codebook
         return vq
 
@@ -126,14 +127,14 @@ class Options:
         common: dict[str, Any] = {
             "decay": self.decay,
             "init": KMeans(steps=self.kmeans_iters) if self.kmeans_init else None,
-            "revival": Below(self.threshold_ema_dead_code, at_most=size)
+            "revival": BelowCount(self.threshold_ema_dead_code, at_most=size)
             if self.threshold_ema_dead_code
             else None,
             "sync": self.sync_codebook is not False,
         }
         if self.learnable:
             return Gradient(**common)
-        return EMA(**common, smoothing=self.eps, gathers_first=True)
+        return EMA(**common, smoothing=self.eps)
 
     def _estimators(self) -> dict[str, bool]:
         return {

@@ -45,9 +45,9 @@ class RandomProjectionQuantizer(Facade):
         **options: Any,
     ) -> None:
         super().__init__()
-        self.register_buffer(
-            "rand_projs", nn.init.xavier_normal_(torch.empty(num_codebooks, dim, codebook_dim))
-        )
+        shape, place = (num_codebooks, dim, codebook_dim), torch.get_default_device()
+        projections = torch.empty(shape, dtype=torch.float32, device=place)
+        self.register_buffer("rand_projs", nn.init.xavier_normal_(projections))
         self.num_codebooks = num_codebooks
         self.norm = norm
         heads: dict[str, Any] = (
@@ -71,5 +71,6 @@ class RandomProjectionQuantizer(Facade):
         """The labels of x (batch, n, dim): (batch, n), or (batch, n, num_codebooks)."""
         if self.norm:
             x = F.layer_norm(x, x.shape[-1:])
-        rows = torch.einsum("...d,hde->...he", x, self.rand_projs).flatten(-2)
+        kind = torch.promote_types(x.dtype, self.rand_projs.dtype)
+        rows = torch.einsum("...d,hde->...he", x.to(kind), self.rand_projs.to(kind)).flatten(-2)
         return self.vq.quantizer.encode(rows)

@@ -97,7 +97,7 @@ class ResidualVQ(Layer):
         """See the class, and `VectorQuantize.forward`."""
         refuse("ResidualVQ.forward", others)
         with self._frozen(freeze_codebook):
-            out = self.quantizer(x, mask)
+            out = self._forward(x, mask)
         found = out.quantized, out.indices, self._loss(out.loss)
         return (*found, self.get_codes_from_indices(out.indices)) if return_all_codes else found
 
@@ -170,7 +170,7 @@ class GroupedResidualVQ(Layer):
         """See the class, and `VectorQuantize.forward`."""
         refuse("GroupedResidualVQ.forward", others)
         with self._frozen(freeze_codebook):
-            out = self.quantizer(x, mask)
+            out = self._forward(x, mask)
         indices = out.indices.movedim(-2, 0)
         found = out.quantized, indices, self._loss(out.loss)
         return (*found, tuple(self.get_codes_from_indices(indices))) if return_all_codes else found

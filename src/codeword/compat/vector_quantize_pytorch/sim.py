@@ -133,11 +133,11 @@ def _build(owner: str, dim: int, size: int, axis: int, options: dict[str, Any]) 
         dim,
         size,
         dim=axis,
-        codebook=Frozen(init=None, transform=Linear(matched=False)),
+        update=Frozen(init=None, transform=Linear(matched=False)),
         estimator=Rotation() if rotation else StraightThrough(),
         penalties=(Commitment(pull * weight), CodebookLoss(weight)),
     )
-    vq.codebook.start_from_(torch.randn(size, dim) / sqrt(dim))
+    vq.codebook.init_from_(torch.randn_like(vq.codebook.codes) / sqrt(dim))
     transform: Any = vq.codebook.transform
     nn.init.kaiming_uniform_(transform.weight, a=sqrt(5))
     transform.bias.requires_grad_(False)  # theirs has none

@@ -76,7 +76,7 @@ class VectorQuantize(Layer):
             if own.shape != vq.codebook.codes.shape:
                 shape = tuple(vq.codebook.codes.shape)
                 raise CodewordError.of(f"codes {shape}", f"{tuple(own.shape)}", "pass all of them")
-            vq.codebook.start_from_(own)
+            vq.codebook.init_from_(own)
 
     def forward(
         self,
@@ -96,7 +96,7 @@ class VectorQuantize(Layer):
         """
         refuse("VectorQuantize.forward", others)
         with self._frozen(freeze_codebook):
-            out = self.quantizer(x, lengths_to_mask(mask, lens, x.shape[1]))
+            out = self._forward(x, lengths_to_mask(mask, lens, x.shape[1]))
         return out.quantized, out.indices, self._loss(out.loss)
 
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from codeword.compat.vqtorch.nn.layer import Info, Layer, per_sample, places_of,
 from codeword.compat.vqtorch.nn.view import TableView
 from codeword.compat.vqtorch.nn.vq import check_option, take
 from codeword.errors import CodewordError
-from codeword.functional import substitute
+from codeword.functional import replace_gradient
 from codeword.parts import CodebookLoss, Commitment, Cosine, Euclidean, Gradient
 from codeword.quantizers import Grouped, Quantizer, VectorQuantizer
 
@@ -93,7 +93,7 @@ class VectorQuantize(Layer):
         with torch.random.fork_rng(devices=[]):
             self.quantizer = self._build()
         for book in self.books:  # drawn as the original draws, so that a seed gives the same
-            book.start_from_(torch.nn.init.kaiming_uniform_(torch.randn(book.codes.shape)))
+            book.init_from_(torch.nn.init.kaiming_uniform_(torch.randn_like(book.codes)))
 
     @property
     def codebook(self) -> EmbeddingView | list[EmbeddingView]:  # type: ignore[override]
@@ -146,7 +146,7 @@ class VectorQuantize(Layer):
                 codes = F.normalize(codes, dim=-1) * torch.linalg.vector_norm(z, dim=-1, keepdim=True)
             misc |= {"z_q": self.leave(codes), "q": q[..., None], "loss": self._loss(z, codes)}
             misc["d"] = torch.linalg.vector_norm(z.detach() - codes.detach(), dim=-1)
-            z_q = substitute(torch.where(z.isfinite(), codes, torch.nan).to(z.dtype), z)
+            z_q = replace_gradient(torch.where(z.isfinite(), codes, torch.nan).to(z.dtype), z)
             return self._sized(z_q, length), misc
 
     def _sized(self, z_q: Tensor, length: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ class VectorQuantize(Layer):
             VectorQuantizer(
                 self.feature_size // self.groups,
                 self.num_codes // separate,
-                codebook=Gradient(init=None, revival=None),
+                update=Gradient(init=None, revival=None),
                 metric=metric,
                 penalties=(Commitment(1 - self.beta), CodebookLoss(self.beta)),
             )

@@ -21,7 +21,7 @@ __all__ = ["segment_sum"]
 
 
 def _segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    groups, features = rows.shape[0], rows.shape[2]
+    groups, count, features = rows.shape
     slots = size
     if weights is not None:
         # Rows of weight 0 go to a segment more, which is dropped: they cannot be multiplied away, 0 times NaN is NaN.
@@ -31,7 +31,7 @@ def _segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | Non
         indices = indices + torch.arange(groups, device=rows.device)[:, None] * slots
     numbers = None if weights is None or weights.dtype == torch.bool else weights.flatten()
     run = scattered.segment_sum if rows.device.type == "cpu" else sorted_segments.segment_sum
-    counts, sums = run(rows.reshape(-1, features), indices.flatten(), groups * slots, numbers)
+    counts, sums = run(rows.reshape(groups * count, features), indices.flatten(), groups * slots, numbers)
     counts, sums = counts.view(groups, slots), sums.view(groups, slots, features)
     return counts[:, :size].contiguous(), sums[:, :size].contiguous()
 

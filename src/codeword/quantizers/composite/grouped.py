@@ -102,6 +102,14 @@ class Grouped(Parallel):
         losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
         return self._unite(outputs), *losses
 
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        first = self.distinct[0]
+        if self.shared or not are_alike(self.distinct) or first.trained_by_output or first.random:
+            return super()._surrogate(assignment, rows, q, step)
+        groups, codes = (each.unflatten(1, (self.count, -1)).transpose(0, 1) for each in (rows, q))
+        surrogate = first._surrogate(assignment.components[0], groups, codes, step)
+        return surrogate.transpose(0, 1).reshape(rows.shape)
+
     # A shared component sees the groups as more rows, all of them at once --------------------------------------
 
     def _shares(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:

@@ -32,9 +32,11 @@ def mel_bank(sample_rate: int, window: int, bands: int) -> Tensor:
         >>> mel_bank(8000, 256, 40).shape
         torch.Size([40, 129])
     """
-    frequencies = torch.arange(window // 2 + 1, dtype=torch.float64) * sample_rate / window
+    frequencies = torch.arange(window // 2 + 1, dtype=torch.float64, device="cpu") * sample_rate / window
     highest = 2595 * math.log10(1 + sample_rate / 2 / 700)
-    edges = 700 * (10 ** (torch.linspace(0, highest, bands + 2, dtype=torch.float64) / 2595) - 1)
+    edges = 700 * (
+        10 ** (torch.linspace(0, highest, bands + 2, dtype=torch.float64, device="cpu") / 2595) - 1
+    )
     low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (frequencies - low) / (peak - low), (high - frequencies) / (high - peak)
     return torch.minimum(rising, falling).clamp(min=0).float()
@@ -67,7 +69,9 @@ class MelDistance(nn.Module):
         self.size = max(8, round(sample_rate * seconds / 8) * 8)
         bank = mel_bank(sample_rate, self.size, bands)
         self.register_buffer("bank", bank[bank.sum(1) > 0], persistent=False)
-        self.register_buffer("window", torch.hann_window(self.size), persistent=False)
+        self.register_buffer(
+            "window", torch.hann_window(self.size, dtype=torch.float32, device="cpu"), persistent=False
+        )
 
     def forward(self, reference: Tensor, estimate: Tensor) -> Tensor:
         """The distance of sounds (..., samples), one number for all."""

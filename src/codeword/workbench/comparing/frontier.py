@@ -30,7 +30,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     count = 4 if trained else 2
     size = (12.5, 4.8 * count / 2 + 0.25 * len(done))
     figure = load("matplotlib.figure", "report").Figure(figsize=size, dpi=100, layout="constrained")
-    figure.suptitle(f"{len(done)} quantizers on {comparison.head['data']}")
+    figure.suptitle(f"{len(done)} quantizers on {comparison.head['data']}", parse_math=False)
     axes = figure.subplots(count // 2, 2, squeeze=False).flatten()
     looks = {one.quantizer: _look(place) for place, one in enumerate(done)}
     _draw_rates(axes[0], comparison, done, looks)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import io
-import os
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from codeword.errors import CodewordError
+from codeword.errors import CodewordError, printable
 from codeword.files import write_whole
 from codeword.packages import load
 from codeword.tokens import check_name
-from codeword.workbench.data.files import Skipped, check_unpacked, find_files, none_usable, shown
+from codeword.workbench.data.files import Skipped, check_unpacked, fault_of, find_files, none_usable
+from codeword.workbench.data.wav_header import whole_sound
 
 __all__ = ["SUFFIXES", "SoundFiles", "find_sounds", "is_silent", "read_sound", "save_wav"]
 
@@ -24,7 +23,7 @@ BLOCK = 1 << 20  # samples read at once: what a broken header says about the len
 PACKED = 1000  # times smaller than its samples is a file at most; the thriftiest speech (Opus, 6 kbit/s): 256
 LOUDEST = 4.0
 """Of samples as floats: some programs go a little over full scale, 1.0; more is another scale."""
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what is written where the length was not known yet
+UNKNOWN = 2**63 - 1  # frames, says libsndfile, of a FLAC from a stream
 
 
 class SoundFiles:
@@ -74,7 +73,7 @@ class SoundFiles:
                 sound = read_sound(path, self.sample_rate)
                 self._check(sound)
             except CodewordError as error:
-                self.skipped.append(Skipped(shown(path), str(error).removeprefix(f"{path}: ")))
+                self.skipped.append(Skipped.of(path, error))
             else:
                 yield name, sound
         if len(self.skipped) == len(self) and not self._part:
@@ -133,7 +132,7 @@ def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
     try:
         return _read(Path(path), sample_rate)
     except CodewordError as error:
-        raise CodewordError(f"{path}: {error}") from error.__cause__
+        raise CodewordError(f"{printable(str(path))}: {error}") from error.__cause__
 
 
 def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
@@ -171,22 +170,18 @@ def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
 def _read(path: Path, sample_rate: int) -> np.ndarray:
     soundfile = load("soundfile", "audio")
     try:
-        with open(path, "rb") as file:
-            _check_whole(file)
-        with soundfile.SoundFile(path) as sound:
+        with soundfile.SoundFile(whole_sound(path)) as sound:
             rate = sound.samplerate
-            count = sound.frames * max(sound.channels, sample_rate // rate)  # decoded, or of the result
-            check_unpacked(path, 4 * count, PACKED)
-            samples = _mono(sound)
+            numbers = max(sound.channels, sample_rate // rate)  # of a frame, decoded, or of the result
+            samples = _mono(sound, lambda frames: check_unpacked(path, 4 * frames * numbers, PACKED))
     except CodewordError:
         raise
     except FileNotFoundError as error:
         raise CodewordError.of("a sound", "nothing there", "check the path") from error
     # libsndfile names its errors, but a broken header can lead to anything: MemoryError, TypeError, ...
     except Exception as error:
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason = said.splitlines()[0].rpartition("': ")[2]
-        got = f"one that cannot be read ({reason:.200})"
+        reason = fault_of(path, error).rpartition("': ")[2]
+        got = f"one that cannot be read ({reason})"
         raise CodewordError.of("a whole sound", got, "save it again with another program") from error
     _check_samples(samples)
     if rate != sample_rate:
@@ -195,13 +190,20 @@ def _read(path: Path, sample_rate: int) -> np.ndarray:
     return samples
 
 
-def _mono(sound: Any) -> np.ndarray:
-    """All samples, the mean of the channels."""
-    blocks, size = [np.zeros(0, np.float32)], max(1, BLOCK // sound.channels)
+def _mono(sound: Any, check: Callable[[int], None]) -> np.ndarray:
+    """All samples, the mean of the channels; `check`: is told of how many frames there are to be."""
+    known = sound.frames < UNKNOWN
+    if known:
+        check(sound.frames)
+    else:
+        sound.seekable = lambda: False  # soundfile would seek after each read, which needs the length
+    blocks, size, count = [np.zeros(0, np.float32)], max(1, BLOCK // sound.channels), 0
     while len(block := sound.read(size, dtype="float32", always_2d=True)):
         blocks.append(block.mean(axis=1))
+        count += len(block)
+        check(count)
     samples = np.concatenate(blocks)
-    if len(samples) < sound.frames:
+    if known and count < sound.frames:
         got = f"one that ends after {len(samples)} of {sound.frames}"
         raise CodewordError.of("a whole sound", got, "get it again: it was cut off")
     return samples
@@ -221,22 +223,3 @@ def _check_samples(samples: np.ndarray) -> None:
 def _check_any(samples: np.ndarray) -> None:
     if not len(samples):
         raise CodewordError.of("a sound", "an empty one", "leave it out")
-
-
-def _check_whole(file: BinaryIO) -> None:
-    """Raise for a WAV that is shorter than it says, which libsndfile reads as far as it goes."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    kind, _, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
-    while kind == b"RIFF" and form == b"WAVE":
-        name, length = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
-        begin = file.tell()
-        if name == b"data":
-            if length not in UNKNOWN_SIZES and begin + length > size:
-                got = f"one that ends after {size - begin} of {length} bytes"
-                raise CodewordError.of("a whole sound", got, "get it again: it was cut off")
-            break
-        if begin >= size:
-            break
-        file.seek(begin + length + length % 2)
-    file.seek(0)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from codeword.errors import CodewordError
+from codeword.errors import CodewordError, printable
 from codeword.packages import load
+from codeword.workbench.data.files import fault_of
 
 __all__ = ["read_image"]
 
@@ -59,7 +60,7 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         return _read(Path(path))
     except CodewordError as error:
-        raise CodewordError(f"{path}: {error}") from error.__cause__
+        raise CodewordError(f"{printable(str(path))}: {error}") from error.__cause__
 
 
 def _read(path: Path) -> np.ndarray:
@@ -82,8 +83,7 @@ def _read(path: Path) -> np.ndarray:
         raise CodewordError.of("a picture", "nothing there", "check the path") from error
     # Pillow's decoders let out whatever a broken file leads to: SyntaxError, IndexError, struct.error, ...
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].replace(str(path), path.name)
-        got = f"one that cannot be read ({reason:.200})"
+        got = f"one that cannot be read ({fault_of(path, error)})"
         raise CodewordError.of("a whole picture", got, "save it again with another program") from error
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from warnings import warn
 
-from codeword.errors import CodewordError
+from codeword.errors import CodewordError, CodewordWarning, printable
 
-__all__ = ["Skipped", "any_file", "check_unpacked", "find_files", "none_usable", "shown"]
+__all__ = ["Skipped", "any_file", "check_unpacked", "fault_of", "find_files", "none_usable"]
 
 LITTLE = 2**28  # bytes, which any file may unpack to
+NAMED = 10  # endings that are named one by one before the rest is only counted
+RUNS = tuple({"config.json", "model.safetensors", name} for name in ("train.json", "fit.json"))
+ENCODING = "encoding.json"  # beside the token files of a folder
+TOKENS, FOOTER = b"codeword.header", 2**16  # in the last bytes of a token file
 
 
 @dataclass(frozen=True)
@@ -21,11 +27,18 @@ class Skipped:
     path: str
     reason: str
 
+    @classmethod
+    def of(cls, path: Path, error: CodewordError) -> Skipped:
+        """A file, and the error that reading it raised."""
+        name = printable(str(path))
+        return cls(name, str(error).removeprefix(f"{name}: "))
+
 
 def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[Path]:
     """All files in a folder and the folders in it, by suffix, in the order of their paths.
 
-    Hidden files and folders (with a dot before the name) are left out, and links to folders are not followed.
+    Hidden files and folders (with a dot before the name) are left out, and so are folders in it that hold a run. Links
+    to folders are not followed. Warnings count them, and the files with other suffixes but for token files.
 
     Args:
         folder: a folder, or one file, whatever its suffix.
@@ -42,13 +55,25 @@ def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[
         if not folder.is_dir():
             got = "something else" if folder.exists() else "nothing there"
             raise CodewordError.of(f"a folder or a file with {items} at {folder}", got, "check the path")
-        paths = [path for path in _walk(folder) if path.suffix.lower() in suffixes]
+        found = list(_walk(folder))
     except OSError as error:
         expected = f"to read the folder {folder}"
         raise CodewordError.of(expected, error.strerror or str(error), "check its permissions") from error
+    links = {path for path in found if path.is_symlink() and path.is_dir()}
+    paths = [path for path in found if path.suffix.lower() in suffixes and path not in links]
+    others = [
+        path for path in found if not (path.suffix.lower() in suffixes or path in links or _is_tokens(path))
+    ]
     if not paths:
         expected = f"{items} in {folder}, with a suffix of {' '.join(suffixes)}"
-        raise CodewordError.of(expected, "none", "name a folder that has some")
+        got = f"none but others: {_endings(others)}" if others else "none"
+        raise CodewordError.of(expected, got, "name a folder that has some")
+    if others:
+        what = "file with another ending was" if len(others) == 1 else "files with other endings were"
+        warn(f"{len(others)} {what} not looked at: {_endings(others)}", CodewordWarning, stacklevel=2)
+    if links:
+        what = "link to a folder was" if len(links) == 1 else "links to folders were"
+        warn(f"{len(links)} {what} not followed", CodewordWarning, stacklevel=2)
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -56,7 +81,7 @@ def any_file(data: str | Path, suffixes: Sequence[str]) -> bool:
     """Whether a path is a file with one of the suffixes, or a folder that has one."""
     path = Path(data)
     found = iter([path]) if path.is_file() else _walk(path, lambda error: None)
-    return any(path.suffix.lower() in suffixes for path in found)
+    return any(path.suffix.lower() in suffixes and not path.is_dir() for path in found)
 
 
 def check_unpacked(path: Path, size: int, times: int) -> None:
@@ -73,6 +98,14 @@ def check_unpacked(path: Path, size: int, times: int) -> None:
         raise CodewordError.of(expected, f"{size}", "unpack it first, if you trust it")
 
 
+def fault_of(path: Path, error: Exception) -> str:
+    """Why a file cannot be read, in one line: there is nothing in it, or what its reader says."""
+    if path.is_file() and not path.stat().st_size:
+        return "it is empty"
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return printable(said.splitlines()[0].replace(str(path), path.name))[:200]
+
+
 def none_usable(skipped: list[Skipped], data: str | Path, items: str) -> CodewordError:
     """The error of data of which everything was left out."""
     first = skipped[0]
@@ -83,9 +116,23 @@ def none_usable(skipped: list[Skipped], data: str | Path, items: str) -> Codewor
     )
 
 
-def shown(path: str | Path) -> str:
-    """A path that can be printed, though its name be in broken Unicode."""
-    return str(path).encode(errors="replace").decode()
+def _endings(paths: Sequence[Path]) -> str:
+    """The suffixes of some files, and how many have each."""
+    counts = sorted(Counter(path.suffix.lower() or "no ending" for path in paths).items())
+    more = [f"and {len(counts) - NAMED} more"] if len(counts) > NAMED else []
+    return ", ".join([f"{ending} ({count})" for ending, count in counts[:NAMED]] + more)
+
+
+def _is_tokens(path: Path) -> bool:
+    """Whether a file is one that `codeword encode` wrote."""
+    if path.suffix.lower() != ".parquet":
+        return path.name == ENCODING
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - FOOTER))
+            return TOKENS in stream.read()
+    except OSError:
+        return False
 
 
 def _refuse(error: OSError) -> None:
@@ -95,6 +142,10 @@ def _refuse(error: OSError) -> None:
 def _walk(folder: Path, on_error: object = _refuse) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, onerror=on_error):  # type: ignore[arg-type]
         folders[:] = [name for name in folders if not name.startswith(".")]
+        if any(run <= set(names) for run in RUNS) and Path(place) != folder:  # its picture is no data
+            folders.clear()
+            continue
+        yield from (path for path in (Path(place, name) for name in folders) if path.is_symlink())
         for path in (Path(place, name) for name in names if not name.startswith(".")):
             if (
                 path.is_file() or path.is_symlink()

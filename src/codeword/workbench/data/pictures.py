@@ -13,7 +13,7 @@ from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data import photos
 from codeword.workbench.data.decode import read_image
-from codeword.workbench.data.files import Skipped, none_usable, shown
+from codeword.workbench.data.files import Skipped, none_usable
 from codeword.workbench.data.images import find_images
 
 __all__ = ["PHOTOS", "PictureStream"]
@@ -80,7 +80,7 @@ class PictureStream:
                 image = read_image(path)
                 self._check_size(image)
             except CodewordError as error:
-                self.skipped.append(Skipped(shown(path), str(error).removeprefix(f"{path}: ")))
+                self.skipped.append(Skipped.of(path, error))
             else:
                 yield name, image
         if len(self.skipped) == len(self) and not self._part:

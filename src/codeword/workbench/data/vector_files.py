@@ -41,10 +41,12 @@ class VectorFile(ABC):
         features: numbers of each.
         anywhere: whether rows are read without those before them, and without holding all of them.
         named: whether the file names its rows.
+        chosen: which columns are the vector and which are left out, where the file has others.
     """
 
     anywhere = True
     named = False
+    chosen: str | None = None
 
     def __init__(self, path: Path, rows: int, features: int) -> None:
         self.path, self.rows, self.features = path, rows, features
@@ -84,8 +86,11 @@ class _Array(VectorFile):
 
 class _Npy(_Array):
     def facts(self) -> tuple[tuple[int, ...], str]:
-        array = self._map()
-        return array.shape, str(array.dtype)
+        with open(self.path, "rb") as stream:
+            shape, dtype = _header(stream)
+        if not dtype.hasobject:
+            self._map()  # tells now if there is less than the header says
+        return shape, dtype.name
 
     def read(self, begin: int, end: int) -> np.ndarray:
         return as_float32(self._map()[begin:end])
@@ -104,16 +109,10 @@ class _Npz(_Array):
         with zipfile.ZipFile(self.path) as archive:
             names = [name.removesuffix(NPY) for name in archive.namelist() if name.endswith(NPY)]
         self.column = choose(names, self.column, self.path, "arrays")
-        with self._member() as stream:  # the header alone: the array may be large
-            version = np.lib.format.read_magic(stream)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read(stream)
+        with self._member() as stream:
+            shape, dtype = _header(stream)
         check_unpacked(self.path, math.prod(shape) * dtype.itemsize, PACKED)
-        return shape, str(dtype)
+        return shape, dtype.name
 
     def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
         with self._member() as stream:
@@ -176,11 +175,24 @@ def choose(names: Sequence[str], column: str | None, path: Path, items: str) -> 
     raise CodewordError.of(expected, listed[:200], remedy)
 
 
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], Any]:
+    """Shape and dtype of an array, of which nothing else is read: it may be large, and of objects to unpickle."""
+    format = np.lib.format
+    version = format.read_magic(stream)
+    read = format.read_array_header_1_0 if version == (1, 0) else format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return shape, dtype
+
+
 def check_matrix(shape: tuple[int, ...], kind: str, path: Path) -> None:
-    """Raise unless an array is a matrix of numbers that float32 can hold."""
+    """Raise unless an array is a matrix of numbers that float32 can hold; `kind`: the name of its type."""
     if kind == "object":
-        got = "Python objects: perhaps vectors of several lengths"
-        raise CodewordError.of(f"an array of numbers in {path}", got, "save vectors of one length")
+        got = "Python objects, which are never unpickled"
+        remedy = "save np.stack(list(vectors)).astype('float32'), all of one length"
+        raise CodewordError.of(f"an array of numbers in {path}", got, remedy)
+    if kind.startswith("void"):
+        remedy = "save np.stack([records[name] for name in ...], 1).astype('float32') with the names of the vectors"
+        raise CodewordError.of(f"an array of numbers in {path}", "records with named fields", remedy)
     if len(shape) != 2:
         expected = f"an array (vectors, features) in {path}"
         raise CodewordError.of(expected, f"shape {tuple(shape)}", "reshape it to one row a vector")

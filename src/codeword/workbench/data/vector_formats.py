@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from codeword.errors import CodewordError
+from codeword.workbench.data.files import fault_of
 from codeword.workbench.data.vector_files import Part, VectorFile, open_numpy, open_safetensors
 from codeword.workbench.data.vector_tables import open_parquet
 
@@ -62,6 +63,5 @@ def _naming(path: Path) -> Iterator[None]:
     except CodewordError:
         raise
     except Exception as error:  # a damaged file can show as nearly anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        got = f"one that cannot be read ({reason})"
+        got = f"one that cannot be read ({fault_of(path, error)})"
         raise CodewordError.of(f"a whole file of vectors at {path}", got, "save it again") from error

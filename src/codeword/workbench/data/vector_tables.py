@@ -10,6 +10,7 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.packages import load
+from codeword.workbench.data.columns import say_columns, vector_columns
 from codeword.workbench.data.files import check_unpacked
 from codeword.workbench.data.parquet_footer import held_by
 from codeword.workbench.data.vector_files import PACKED, Part, VectorFile, as_float32, choose
@@ -33,10 +34,13 @@ class _Table(VectorFile):
         self.name_column = next((name for name in schema.names if name.lower() in NAMES), None)
         self.named = self.name_column is not None
         self.columns = _columns(schema, column, self.name_column, path)
+        others = [name for name in schema.names if name not in self.columns and name != self.name_column]
         _check_size(parquet, {*self.columns, self.name_column}, path)
         self.lists = _is_list(schema.field(self.columns[0]).type)
         features = self._first_width(parquet) if self.lists else len(self.columns)
         super().__init__(path, parquet.metadata.num_rows, features)
+        if column is None and (others or not self.lists):
+            self.chosen = say_columns(self.columns, others)
 
     def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
         parquet = self._open()
@@ -81,10 +85,11 @@ class _Table(VectorFile):
 
 
 def open_parquet(path: Path, column: str | None) -> VectorFile:
-    """A Parquet file with vectors in `column`, in its only column of lists, or one number in each column.
+    """A Parquet file with vectors in `column`, in its only column of lists, or one number in each `vector_columns`.
 
     Raises:
-        CodewordError: there are no vectors; pyarrow.ArrowException, OSError: a damaged file.
+        CodewordError: there are no vectors, or it is not clear which they are; pyarrow.ArrowException, OSError: a
+            damaged file.
     """
     return _Table(path, column)
 
@@ -93,12 +98,17 @@ def _columns(schema: Any, column: str | None, names: str | None, path: Path) -> 
     lists = [field.name for field in schema if _is_list(field.type) and _is_number(field.type.value_type)]
     if column is not None or len(lists) > 1:
         return [choose(lists, column, path, "columns of lists of numbers")]
-    numbers = [field.name for field in schema if _is_number(field.type) and field.name != names]
-    if not lists and not numbers:
+    types = load("pyarrow", "tokens").types
+    numbers = {
+        field.name: None if _is_number(field.type) else f"{field.type}"
+        for field in schema
+        if (types.is_floating(field.type) or types.is_integer(field.type)) and field.name != names
+    }
+    if not lists and None not in numbers.values():
         expected = f"a column of lists of numbers, or columns of numbers, in {path}"
         got = ", ".join(f"{field.name}: {field.type}" for field in schema)
         raise CodewordError.of(expected, f"{got:.200}", "write floats, or integers of 8 or 16 bits")
-    return lists or numbers
+    return lists or vector_columns(numbers, path)
 
 
 def _check_size(parquet: Any, columns: Collection[str | None], path: Path) -> None:

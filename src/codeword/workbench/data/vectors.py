@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
+from warnings import warn
 
 import numpy as np
 
-from codeword.errors import CodewordError
+from codeword.errors import CodewordError, CodewordWarning, printable
 from codeword.tokens import check_name
-from codeword.workbench.data.files import Skipped, find_files, none_usable, shown
+from codeword.workbench.data.files import Skipped, find_files, none_usable
 from codeword.workbench.data.vector_files import Part, VectorFile
 from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, names_of, open_vectors, parts_of
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
@@ -43,6 +44,9 @@ class VectorStream:
     of the file within the folder if a folder is read: `part.npy/17`. A row with a NaN, an infinity or a number too
     large for float32, a row of another length and one with a name that cannot be used go to `skipped`, and so does a
     file that cannot be read or whose vectors are not as long as those of the first.
+
+    Of a table whose numbers have a column each, the columns `d0`, `d1`, ... of one family are the vector, or else all.
+    A warning says which columns are read where a table has others, unless `names` are given.
 
     An .npy or .safetensors is memory-mapped and Parquet read by row groups; an .npz is unpacked into memory.
 
@@ -89,6 +93,8 @@ class VectorStream:
         for file in self._files:
             self._starts.append(self._starts[-1] + file.rows)
         self._part = None if names is None else list(names)
+        if names is None:
+            self._note_columns()
 
     def __len__(self) -> int:
         return self._starts[-1] if self._part is None else len(self._part)
@@ -174,7 +180,7 @@ class VectorStream:
                 else:
                     names[place] = str(name)
         for place, reason in sorted(faults.items()):
-            self._skip(shown(names[place]), reason)
+            self._skip(names[place], reason)
         good = np.ones(len(names), bool)
         good[list(faults)] = False
         kept = [name for name, is_good in zip(names, good, strict=True) if is_good] if faults else names
@@ -205,10 +211,20 @@ class VectorStream:
             except CodewordError as error:
                 if len(paths) == 1:
                     raise
-                self._skip(shown(path), str(error))
+                self._skip(str(path), str(error))
             else:
                 files.append(file)
         return files
+
+    def _note_columns(self) -> None:
+        """Say which columns of tables are read: once for all files of which it is the same."""
+        said: dict[str, list[VectorFile]] = {}
+        for file in self._files:
+            if file.chosen is not None:
+                said.setdefault(file.chosen, []).append(file)
+        for chosen, files in said.items():
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            warn(f"{files[0].path}{more}: {chosen}", CodewordWarning, stacklevel=3)
 
     def _prefix(self, file: VectorFile) -> str:
         return "" if self._root is None else f"{file.path.relative_to(self._root).as_posix()}/"
@@ -216,7 +232,7 @@ class VectorStream:
     def _skip(self, name: str, reason: str) -> None:
         if self.strict:
             raise CodewordError.of("vectors that can all be used", f"{name}: {reason}", "leave it out")
-        self.skipped.append(Skipped(name, reason))
+        self.skipped.append(Skipped(printable(name), printable(reason)))
 
 
 def place_of(data: str | Path) -> tuple[Path, str | None]:

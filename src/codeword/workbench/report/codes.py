@@ -109,7 +109,7 @@ def _map(
     if part is None or size > LARGEST or size < 2:
         return None, 0.0
     with torch.no_grad():
-        vectors = part.decode(torch.arange(size, device=part.device)).cpu().numpy()
+        vectors = part.decode(torch.arange(size, dtype=torch.int64, device=part.device)).cpu().numpy()
     use = np.zeros(size)
     use[codes] = counts * (size / max(1, counts.sum()))
     places, kept = components(vectors)

@@ -29,7 +29,8 @@ def number_equals(rows: Tensor) -> Tensor:
     _, which, counts = rows.long().unique(dim=0, return_inverse=True, return_counts=True)
     order = which.argsort(stable=True)
     starts = (counts.cumsum(0) - counts)[which[order]]
-    return torch.empty_like(order).scatter_(0, order, torch.arange(len(rows)) - starts)
+    places = torch.arange(len(rows), dtype=torch.int64, device=order.device)
+    return torch.empty_like(order).scatter_(0, order, places - starts)
 
 
 def without_numbers(header: Header, tokens: np.ndarray, trailing_shape: tuple[int, ...]) -> np.ndarray:

@@ -75,5 +75,9 @@ def code_shift(feature_size: int, num_codes: int) -> TransformModule:
     with torch.random.fork_rng(devices=[]):
         module = CodeGamma(moments_learn=True).build(num_codes, feature_size)
     for name in ("first", "second"):
-        setattr(module, name, nn.Conv1d(feature_size, feature_size, 2, groups=feature_size))
+        setattr(module, name, _convolution(feature_size))
     return module
+
+
+def _convolution(features: int) -> nn.Conv1d:
+    return nn.Conv1d(features, features, 2, groups=features, dtype=torch.float32)

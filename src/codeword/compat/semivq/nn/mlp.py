@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ class MLP(nn.Module):
     def __init__(self, inputs: int, hidden: int, norms: int = _LAYERS) -> None:
         super().__init__()
         for number, (wide, narrow) in enumerate(((inputs, hidden), (hidden, hidden), (hidden, 1)), 1):
-            self.add_module(f"_liner{number}", nn.Linear(wide, narrow))
+            self.add_module(f"_liner{number}", nn.Linear(wide, narrow, dtype=torch.float32))
         self.set_norms(norms)
 
     def set_norms(self, norms: int) -> None:
@@ -41,7 +42,8 @@ class MLP(nn.Module):
                 del self._modules[name]
             elif number <= norms and name not in self._modules:
                 assert isinstance(layer, nn.Linear)
-                norm = nn.BatchNorm1d(layer.out_features).to(layer.weight)
+                kind, place = layer.weight.dtype, layer.weight.device
+                norm = nn.BatchNorm1d(layer.out_features, dtype=kind, device=place)
                 self.add_module(name, norm.train(self.training))
 
     @property

@@ -31,7 +31,7 @@ class vector_quantize:
         """
         indices = nearest(x, codebook)
         chosen = functional.embedding(indices, codebook)
-        return substitute(chosen, x + chosen), indices
+        return replace_gradient(chosen, x + chosen), indices
 
 
 class binarize:
@@ -46,4 +46,4 @@ class binarize:
             >>> binarize.apply(torch.tensor([0.4, 0.5, 0.6]))
             tensor([0., 0., 1.])
         """
-        return substitute((x > threshold).to(x.dtype), x)
+        return replace_gradient((x > threshold).to(x.dtype), x)

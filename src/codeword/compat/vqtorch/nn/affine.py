@@ -52,14 +52,15 @@ class AffineTransform(nn.Module):
         self.num_groups = num_groups
         self.momentum = momentum
         self.lr_scale = lr_scale
+        zeros = torch.zeros(num_groups, feature_size, dtype=torch.float32, device=torch.get_default_device())
         if not use_running_statistics:
-            self.scale = nn.Parameter(torch.zeros(num_groups, feature_size))
-            self.bias = nn.Parameter(torch.zeros(num_groups, feature_size))
+            self.scale = nn.Parameter(zeros)
+            self.bias = nn.Parameter(zeros.clone())
             return
-        self.register_buffer("running_statistics_initialized", torch.zeros(1))
+        self.register_buffer("running_statistics_initialized", zeros.new_zeros(1))
         for name in ("ze", "c"):
-            self.register_buffer(f"running_{name}_mean", torch.zeros(num_groups, feature_size))
-            self.register_buffer(f"running_{name}_var", torch.ones(num_groups, feature_size))
+            self.register_buffer(f"running_{name}_mean", zeros.clone())
+            self.register_buffer(f"running_{name}_var", zeros + 1)
 
     running_statistics_initialized: Tensor
     running_ze_mean: Tensor

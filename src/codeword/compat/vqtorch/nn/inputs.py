@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from codeword.compat.vqtorch.norms import MAXNORM_CONSTRAINT_VALUE, MaxNormConstraint, Normalize
 from codeword.errors import CodewordError
-from codeword.quantizers.norms import MaxNormFeatures, UnitFeatures
 
 __all__ = ["check_input", "grouped", "input_norm"]
 
@@ -20,11 +21,11 @@ def input_norm(norm: str | None, features: int) -> nn.Module:
     if norm not in _NORMS:
         raise CodewordError.of("norm 'none', 'l2', 'l2c', 'bn', 'gn' or 'in'", repr(norm), "pass one of them")
     if norm == "l2":
-        return UnitFeatures()
+        return Normalize(dim=-1)
     if norm == "l2c":
-        return MaxNormFeatures(10.0)
+        return MaxNormConstraint(MAXNORM_CONSTRAINT_VALUE)
     if norm == "bn":
-        return nn.BatchNorm2d(features)
+        return nn.BatchNorm2d(features, dtype=torch.float32)
     if norm == "in":
         return nn.InstanceNorm2d(features)
     if norm == "gn":
@@ -32,7 +33,7 @@ def input_norm(norm: str | None, features: int) -> nn.Module:
             raise CodewordError.of(
                 "a feature_size that 32 divides with norm='gn'", repr(features), "pass another norm"
             )
-        return nn.GroupNorm(32, features, eps=1e-6)
+        return nn.GroupNorm(32, features, eps=1e-6, dtype=torch.float32)
     return nn.Identity()
 
 
@@ -55,6 +56,7 @@ def grouped(z: Tensor, norm: nn.Module, dim: int, groups: int) -> Tensor:
     z = z.movedim(dim, -1)
     if isinstance(norm, nn.BatchNorm2d | nn.InstanceNorm2d | nn.GroupNorm):
         flat = z.reshape(len(z), -1, z.shape[-1]).movedim(-1, 1)  # (batch, features, positions)
-        z = norm(flat[..., None])[..., 0].movedim(1, -1).reshape(z.shape)
+        kind = norm.weight.dtype if norm.weight is not None else z.dtype
+        z = norm(flat.to(kind)[..., None])[..., 0].movedim(1, -1).reshape(z.shape).to(z.dtype)
         return z.unflatten(-1, (groups, -1))
     return norm(z.unflatten(-1, (groups, -1)))

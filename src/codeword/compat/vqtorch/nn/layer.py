@@ -85,12 +85,12 @@ class Layer(Facade):
     def _counts(self) -> Tensor:
         if self.waits is None:
             raise AttributeError("_counts")
-        return self.waits
+        return self.waits.float()
 
     @property
     def data_initialized(self) -> Tensor:
         """Whether the first codes have come from data, (1,) float."""
-        return torch.tensor([float(self.quantizer.ready)])
+        return torch.tensor([self.quantizer.ready], dtype=torch.float32, device=self.quantizer.device)
 
     @property
     def requires_grad(self) -> bool:
@@ -139,7 +139,7 @@ class Layer(Facade):
         table += KeyTable(renamed(f"norm_layer.{key}", f"before.{key}") for key in self.before.state_dict())
         if self.waits is not None:
             rows = len(self.waits)
-            table += KeyTable([renamed("_counts", "waits", lambda t: t[:rows], lambda t: t)])
+            table += KeyTable([renamed("_counts", "waits", lambda t: t[:rows].long(), lambda t: t.float())])
         steps = len(self.in_place) if self.in_place is not None else 0
         return table + KeyTable(kept(f"in_place.{n}._extra_state") for n in range(steps))
 
@@ -177,15 +177,18 @@ class Layer(Facade):
         q = q if self.quantizer.index_shape else q.unsqueeze(-1)
         if len(self.books) == 1:
             return q
-        size = len(self.books[0].codes)
-        return q + size * torch.arange(len(self.books), device=q.device)
+        return q + self._offsets(q.device)
 
     def decode(self, q: Tensor) -> Tensor:
         """What forward returned for its info["q"]: features on axis `dim`, in the space of the norm."""
-        size = len(self.books[0].codes)
-        native = q if len(self.books) == 1 else q - size * torch.arange(len(self.books), device=q.device)
+        native = q if len(self.books) == 1 else q - self._offsets(q.device)
         native = native if self.quantizer.index_shape else native.squeeze(-1)
         return self.quantizer.decode(native, dtype=self.quantizer.dtype).movedim(-1, self.dim)
+
+    def _offsets(self, device: torch.device) -> Tensor:
+        """The index in the one table of the first code of each codebook."""
+        size, count = len(self.books[0].codes), len(self.books)
+        return size * torch.arange(count, dtype=torch.int64, device=device)
 
     def seen_by_books(self, info: Info) -> Iterator[tuple[Codebook, Tensor, Tensor]]:
         """Each codebook with the rows (N, D) that it was searched for, and the indices (N,) found in it."""

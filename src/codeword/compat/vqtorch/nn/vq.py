@@ -115,20 +115,22 @@ class VectorQuant(Layer):
         return VectorQuantizer(
             width,
             size,
-            codebook=Gradient(init=KMeans() if kmeans_init else None, revival=None),
+            update=Gradient(init=KMeans() if kmeans_init else None, revival=None),
             estimator=StraightThrough(sync=self.nu),
             penalties=(Commitment(1 - self.beta), CodebookLoss(self.beta)),
         )
 
     def _draw_codes(self) -> None:
         """Normal codes, drawn by torch's generator in the original's order, so that a seed gives the same."""
-        codes = torch.randn(self.num_codes, self.feature_size)
-        total, width = sum(len(book.codes) for book in self.books), self.parts[0].features
+        first = self.books[0].codes
+        shapes = [(self.num_codes, self.feature_size)]
         if self.groups_draw_anew:
-            codes = torch.randn(total, width)
+            shapes += [(len(self.books) * len(first), first.shape[1])]
+        for shape in shapes:
+            codes = torch.randn(shape, dtype=first.dtype, device=first.device)
         for book, own in zip(self.books, codes.chunk(len(self.books)), strict=True):
-            if book.rule.init is None:
-                book.start_from_(own)
+            if book.update.init is None:
+                book.init_from_(own)
             else:
                 book.codes.data.copy_(own)
 
@@ -146,7 +148,7 @@ class VectorQuant(Layer):
         steps = []
         for book in self.books:
             steps.append(InPlace(book, build))
-            book.rule = Stepped(init=book.rule.init, revival=None, steps=(steps[-1],))
+            book.update = Stepped(init=book.update.init, revival=None, steps=(steps[-1],))
         self.in_place = torch.nn.ModuleList(steps)
 
     # The way --------------------------------------------------------------------------------------------------

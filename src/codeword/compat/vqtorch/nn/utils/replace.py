@@ -55,7 +55,7 @@ class ReplaceLRU:
         """Which codes (K,) have waited long enough; all counters are those of the next forward."""
         distributed.sum_(hits)
         rule = Stale(self.timeout, self.rho)
-        state = rule.observe({"idle": (self.timeout - waits).long()}, hits)
+        state = rule.observe({"idle": self.timeout - waits}, hits)
         dead = rule.dead(state)
         waits.copy_(torch.where(dead, self.timeout, self.timeout - state["idle"]))
         return dead
@@ -65,8 +65,8 @@ class ReplaceLRU:
         valid = Valid.of(rows.isfinite().all(-1), sync=True)
         if not count or not valid.total:
             return
-        order = torch.randperm(int(valid.total), device=rows.device)
-        drawn = order[torch.arange(int(count), device=rows.device) % len(order)]
+        order = torch.randperm(int(valid.total), dtype=torch.int64, device=rows.device)
+        drawn = order[torch.arange(int(count), dtype=torch.int64, device=rows.device) % len(order)]
         noise = torch.randn(int(count), rows.shape[1], dtype=rows.dtype, device=rows.device)
         if valid.shared:
             distributed.from_first_(drawn)
@@ -88,8 +88,7 @@ def lru_replacement(vq_module: nn.Module, rho: float = 1e-4, timeout: int = 100)
     if not isinstance(vq_module, Layer):
         raise CodewordError.of("a VQ layer", type(vq_module).__name__, "pass VectorQuant(...) or the like")
     hook = ReplaceLRU(rho, timeout)
-    vq_module.waits = hook.timeout * torch.ones(
-        len(vq_module.codebook.weight), device=vq_module.quantizer.device
-    )
+    size, device = (len(vq_module.codebook.weight),), vq_module.quantizer.device
+    vq_module.waits = torch.full(size, hook.timeout, dtype=torch.int64, device=device)
     vq_module.register_forward_hook(hook)
     return vq_module

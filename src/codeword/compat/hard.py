@@ -1,0 +1,22 @@
+"""What drawn codes are in eval, for the originals that relax their choice in training alone."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from codeword.functional import Valid
+from codeword.quantizers import Quantizer
+
+__all__ = ["HardInEval"]
+
+
+class HardInEval(Quantizer):
+    """To be put before a quantizer of codeword: in eval the input gets no gradient, and codes that of the output."""
+
+    relaxes_in_eval = (
+        False  # as codeword's own do: then the input has the gradient of the softmax in eval too
+    )
+
+    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+        relaxes = self.training or self.relaxes_in_eval
+        return super().surrogate(rows, indices, q, valid) if relaxes else q

@@ -1,0 +1,43 @@
+"""Output of the codes before the update: what the originals return from a training forward of moving averages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from codeword.functional import Valid
+from codeword.quantizers import Quantizer, VectorQuantizer
+
+__all__ = ["OldCodes", "forward_of_old_codes"]
+
+
+class OldCodes(VectorQuantizer):
+    """As `VectorQuantizer`, but within `forward_of_old_codes` a training forward returns the codes it searched."""
+
+    _keeps = False
+    _searched: Tensor | None = None
+
+    def select(self, rows: Tensor, valid: Valid) -> Tensor:
+        if self._keeps and self._searched is None:
+            self._searched = self.codebook.codes.detach().clone()
+        return super().select(rows, valid)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        codes = self._searched
+        return super().gather(indices) if codes is None else self.metric.output(codes[indices])
+
+
+@contextmanager
+def forward_of_old_codes(quantizer: Quantizer) -> Iterator[None]:
+    """Let what is in a quantizer, of moving averages, return the codes before their update in one forward."""
+    parts = [part for part in quantizer.modules() if isinstance(part, OldCodes)]
+    averages = [part for part in parts if not part.codebook.update.by_gradient]
+    try:
+        for part in averages:
+            part._keeps = True
+        yield
+    finally:
+        for part in averages:
+            part._keeps, part._searched = False, None
