@@ -136,8 +136,9 @@ def test_strata_are_fair_and_safe_at_the_edges():
     # stretches of 3, 3 and 4 positions: a third, a third and a quarter each
     expected = torch.tensor([4000 / 3] * 6 + [1000.0] * 4)
     assert stats.chisquare(hits.numpy(), expected.numpy()).pvalue > 1e-3
-    positions, _ = Key.of(1).strata(Purpose.SAMPLE, torch.tensor(0), 4)
+    positions, fresh = Key.of(1).strata(Purpose.SAMPLE, torch.tensor(0), 4)
     assert positions.tolist() == [[0, 0, 0, 0]]
+    assert not fresh.any()
     big, _ = Key.of(1).strata(Purpose.SAMPLE, torch.tensor(2**31 - 1), 1000)
     assert ((big >= 0) & (big < 2**31 - 1)).all()
 

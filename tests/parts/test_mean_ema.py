@@ -52,7 +52,7 @@ def test_dead_codes_take_the_places_in_order_and_start_anew(rule):
     book = vq.codebook
     before, mean = book.codes.detach().clone(), book.cluster_size.mean()
     dead = torch.tensor([False, True, False, True, True, False])
-    book.replace_(dead, torch.tensor([[7.0, 7.0], [8.0, 8.0], [9.0, 9.0]])[:2])
+    book.replace_(dead, torch.tensor([[7.0, 7.0], [8.0, 8.0], [9.0, 9.0]]), torch.tensor(2))
     assert book.codes[[1, 3]].tolist() == [[7.0, 7.0], [8.0, 8.0]]
     assert torch.equal(book.codes[[0, 2, 4, 5]], before[[0, 2, 4, 5]])
     assert torch.equal(book.cluster_size[[1, 3]], mean.expand(2))

@@ -131,3 +131,12 @@ def test_at_most_bounds_the_moves_of_a_step():
         vq(torch.randn(512, 4, generator=torch.Generator().manual_seed(step)))
         assert int(vq.usage().revived) <= 3 * step
     assert int(vq.usage().revived) > 0
+
+
+@pytest.mark.parametrize("rule", [EMA, Gradient])
+def test_masked_rows_revive_nothing(rule):
+    vq = far_off(rule(revival=Stale(1, noise=0.0)))
+    vq(torch.randn(512, 4))
+    vq(torch.full((10, 4), 777.0), torch.zeros(10, dtype=torch.bool))
+    vq(torch.randn(512, 4))
+    assert not (vq.codebook.codes == 777).any()

@@ -110,20 +110,19 @@ class Key(NamedTuple):
 
         Args:
             purpose: what the draw is for.
-            total: int64 scalar tensor, below 2^31; 0 is taken as 1.
+            total: int64 scalar tensor, below 2^31; with 0 all positions are 0, and none is drawn.
             count: how many positions a set has, below 2^31.
             sets: how many sets are drawn, each with fractions of its own.
 
         Returns:
-            positions (sets, count) int64, and (count,) bool: False where a draw repeats.
+            positions (sets, count) int64, and (count,) bool: False where a draw repeats, or there is nothing to draw.
         """
-        total = total.clamp_min(1)
-        stretches = total.clamp_max(count)
+        stretches = total.clamp(1, count)
         edges = torch.arange(count + 1, dtype=torch.int64, device=total.device) * total // stretches
         numbers = torch.arange(sets * count, dtype=torch.int64, device=total.device).view(sets, count)
         fractions = (numbers * _GOLDEN + self._word(purpose)) & _MASK
         positions = edges[:-1] + (fractions * edges.diff() >> 32)
-        return positions % total, numbers[0] < stretches
+        return positions % total.clamp_min(1), numbers[0] < total
 
     def _bits(self, purpose: Purpose, numbers: Tensor) -> Tensor:
         """The hashed integer of each number, 0 <= number < 2^32: uniform over 0 <= h < 2^32."""
