@@ -40,9 +40,7 @@ LOCAL = {
     "frozen": lambda: VectorQuantizer(FEATURES, 8, update=Frozen(sync=False)),
     "residual": lambda: Residual([VectorQuantizer(FEATURES, 8, update=EMA(sync=False)) for _ in range(2)]),
     "grouped": lambda: codeword.from_spec("gvq2x(vq8,update=ema(sync=false))", features=FEATURES),
-    "shared": lambda: codeword.from_spec(
-        "rvq2x(vq8,update=ema(sync=false)),shared=true", features=FEATURES
-    ),
+    "shared": lambda: codeword.from_spec("rvq2x(vq8,update=ema(sync=false)),shared=true", features=FEATURES),
 }
 
 

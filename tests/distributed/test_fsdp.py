@@ -72,9 +72,7 @@ BOTH = (Commitment(), CodebookLoss())
 def forget(rank: int) -> list[str]:
     """What is said to those who shard codebooks with all the rest, and call a quantizer whose weights are in pieces."""
     codes = nn.Sequential(codeword.VectorQuantizer(4, 8, update=Gradient(), penalties=BOTH))
-    linear = nn.Sequential(
-        codeword.VectorQuantizer(4, 8, update=Frozen(Normal(), Linear()), penalties=BOTH)
-    )
+    linear = nn.Sequential(codeword.VectorQuantizer(4, 8, update=Frozen(Normal(), Linear()), penalties=BOTH))
     projected = nn.Sequential(codeword.VectorQuantizer(4, 8, code_features=2))
     said = [told(fully_shard, codes), told(fully_shard, linear)]
     fully_shard(projected)

@@ -52,7 +52,7 @@ def balance(quantizer: Residual, vectors: Tensor, indices: Tensor) -> Tensor:
             repr(quantizer),
             "others have no last stage to choose",
         )
-    codes = codes_of(quantizer.parts[-1])
+    codes = codes_of(quantizer.components[-1])
     if indices.shape != (len(vectors), quantizer.count) or len(quantizer.index_shape) != 1:
         raise CodewordError.of(
             f"indices ({len(vectors)}, {quantizer.count}), one row for each vector",

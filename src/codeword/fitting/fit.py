@@ -84,7 +84,7 @@ def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
     if quantizer.project_in is not None or (isinstance(quantizer, Composite) and quantizer.shared):
         raise _unfit(quantizer)
     if isinstance(quantizer, Grouped):
-        for number, group in enumerate(quantizer.parts):
+        for number, group in enumerate(quantizer.components):
             columns = slice(number * group.features, (number + 1) * group.features)
             _fit_(group, batches.seen(_columns(columns)), plan.after(number))
     elif isinstance(quantizer, Residual):
@@ -97,14 +97,14 @@ def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
 
 def _fit_stages_(quantizer: Residual, batches: Batches, plan: _Plan) -> None:
     left = batches
-    for number, stage in enumerate(quantizer.parts):
+    for number, stage in enumerate(quantizer.components):
         if _is_plain(stage):
             codes = _best(left, stage.codebook_size, plan.after(number), alone=False)
             stage.codebook.init_from_(codes)
         else:
             _fit_(stage, left, plan.after(number))
         left = left.seen(_left_by(stage))
-    plain = [stage for stage in quantizer.parts if _is_plain(stage)]
+    plain = [stage for stage in quantizer.components if _is_plain(stage)]
     if len(plain) == quantizer.count:
         books = refine([stage.codebook.codes for stage in plain], batches.read(), plan.beam)
         for stage, codes in zip(plain, books, strict=True):

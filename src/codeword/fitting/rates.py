@@ -113,13 +113,13 @@ def collisions(indices: Tensor, trailing: int = 1) -> Collisions:
 def _stages(quantizer: Quantizer) -> int:
     if isinstance(quantizer, Residual):
         return quantizer.count
-    return _stages(quantizer.parts[0]) if isinstance(quantizer, Grouped) else 1
+    return _stages(quantizer.components[0]) if isinstance(quantizer, Grouped) else 1
 
 
 def _bits(quantizer: Quantizer, stages: int) -> float:
     """log2 of the number of codes of the first stages."""
     if isinstance(quantizer, Residual):
-        return sum(_bits(part, _stages(part)) for part in quantizer.parts[:stages])
+        return sum(_bits(part, _stages(part)) for part in quantizer.components[:stages])
     if isinstance(quantizer, Grouped):
-        return sum(_bits(part, stages) for part in quantizer.parts)
+        return sum(_bits(part, stages) for part in quantizer.components)
     return sum(math.log2(size) for size in quantizer.codebook_sizes)

@@ -58,7 +58,9 @@ def reset_moments(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
     quantizers_of(model)
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     learned = [
-        book for book in find_codebooks(model).values() if book.update.by_gradient and book.codes.requires_grad
+        book
+        for book in find_codebooks(model).values()
+        if book.update.by_gradient and book.codes.requires_grad
     ]
     if learned and not any(id(codebook.codes) in held for codebook in learned):
         remedy = "pass the optimizer that parameter_groups(model, ...) was given to"

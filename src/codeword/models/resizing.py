@@ -79,8 +79,8 @@ def _with_codebooks(model: nn.Module) -> list[VectorQuantizer | MemoryCodes]:
 
 def _resized(quantizer: VectorQuantizer | MemoryCodes, codebook_size: int) -> Codebook:
     old = quantizer.codebook
-    kind = {"device": old.codes.device, "dtype": old.codes.dtype}
-    new = Codebook(codebook_size, old.codes.shape[1], old.update, old.metric, **kind)
+    device, dtype = old.codes.device, old.codes.dtype
+    new = Codebook(codebook_size, old.codes.shape[1], old.update, old.metric, device=device, dtype=dtype)
     _take_transform(old, new)
     if old.ready:
         new.init_from_(_codes(old, codebook_size, quantizer.rng.this_key()))

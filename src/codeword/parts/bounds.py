@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import constant
+from codeword.functional.constant import constant
 from codeword.parts.checks import between
 
 Levels = tuple[int, ...]  # how many levels each number has

@@ -50,6 +50,11 @@ class Statistics(NamedTuple):
     candidates: Tensor | None = None
     moments: Tensor | None = None
 
+    def of(self, number: int) -> Statistics:
+        """Those of one learner of the group."""
+        sums, candidates = (part if part is None else part[number : number + 1] for part in self[2:4])
+        return self._replace(counts=self.counts[number : number + 1], sums=sums, candidates=candidates)
+
 
 class Learner(nn.Module):
     """A module that training forwards write to. Equal ones of a tree learn as one problem, with a leading axis G."""

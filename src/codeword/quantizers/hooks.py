@@ -40,7 +40,6 @@ class Hooks(nn.Module):
     call_options: tuple[str, ...] = ()  # which of `stages`, `scales` and `beam` a call may give
     map_size: tuple[int, ...] = ()  # of the maps that it takes whole, instead of vectors one by one
     drops = False  # whether training leaves some of the indices out: see `_drop`
-    kind: str | None = None  # what it has in common with those whose losses are a mean with its own
     stagewise = False  # whether its components learn one after another
     no_decode: str | None = None  # where indices alone do not give the output: why
 
@@ -52,6 +51,11 @@ class Hooks(nn.Module):
     def codebook_sizes(self) -> tuple[int, ...]:
         """How many codes there are for each index of a vector, in row-major order of `index_shape`."""
         raise NotImplementedError
+
+    @property
+    def kind(self) -> str | None:
+        """What it has in common with quantizers whose losses are a mean with its own; None: there are none."""
+        return None
 
     @property
     def ready(self) -> bool:

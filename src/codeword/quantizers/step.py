@@ -111,12 +111,7 @@ def _fold_in(key: Key | None, number: int) -> Key:
 def _apart(learners: Sequence[Sequence[Learner]], statistics: Sequence[Statistics]) -> Waiting:
     """The statistics of each learner by itself."""
     return [
-        (
-            learner,
-            Statistics(
-                own.total, *(part if part is None else part[number : number + 1] for part in own[1:4]), own[4]
-            ),
-        )
+        (learner, own.of(number))
         for group, own in zip(learners, statistics, strict=True)
         for number, learner in enumerate(group)
     ]

@@ -86,8 +86,8 @@ class VectorQuantizer(OfCodebook):
         self.estimator = estimator
         self.penalties = tuple(penalties)
         self.sync = update.sync
-        if code_features is None and all(penalty.of_pairs for penalty in self.penalties):
-            self.kind = f"{self.codebook.kind}, {self.penalties}"
+        pairs = code_features is None and all(penalty.of_pairs for penalty in self.penalties)
+        self._kind_of_losses = f"{self.penalties}" if pairs else None
         if isinstance(metric, Cosine) and metric.keep_norm:
             self.no_decode = (
                 "Cosine(keep_norm=True) scales codes to the norms of their rows, which no index carries"
@@ -97,6 +97,11 @@ class VectorQuantizer(OfCodebook):
     def metric(self) -> Metric:
         """What near means."""
         return self.codebook.metric
+
+    @property
+    def kind(self) -> str | None:
+        """That of its codebook and its penalties, where they are of pairs."""
+        return None if self._kind_of_losses is None else f"{self.codebook.kind}, {self._kind_of_losses}"
 
     def options(self) -> dict[str, Any]:
         return {

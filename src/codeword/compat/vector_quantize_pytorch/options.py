@@ -13,7 +13,6 @@ from codeword.compat.old_codes import OldCodes
 from codeword.errors import CodewordError
 from codeword.parts import (
     EMA,
-    Below,
     CodebookLoss,
     Commitment,
     Cosine,

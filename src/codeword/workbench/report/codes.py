@@ -83,7 +83,7 @@ def _parts(quantizer: Quantizer, name: str) -> list[tuple[str, Quantizer | None]
         return []
     kind = "stage" if isinstance(quantizer, Residual) else "part"
     found = []
-    for number, part in enumerate(quantizer.parts, 1):
+    for number, part in enumerate(quantizer.components, 1):
         found += _parts(part, f"{name}, {kind} {number}" if name else f"{kind} {number}")
     return found
 

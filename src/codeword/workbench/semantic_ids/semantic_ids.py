@@ -167,7 +167,7 @@ def _check(config: FitConfig, features: int) -> int:
         if not isinstance(quantizer, Residual) or quantizer.count < 2:
             expected = "a residual quantizer of two stages or more for --balance"
             raise CodewordError.of(expected, config.quantizer, "leave out --balance, or pass rvq4x256")
-        codes_of(quantizer.parts[-1])
+        codes_of(quantizer.components[-1])
     if config.beam > 1 and "beam" not in quantizer.call_options:
         raise CodewordError.of("a quantizer with a beam", config.quantizer, "leave out --beam")
     largest = max(quantizer.codebook_sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from codeword.functional import nearest, substitute
+from codeword.functional import nearest
 
 __all__ = ["binarize", "vector_quantize"]
 
@@ -15,7 +15,7 @@ class vector_quantize:
 
     @staticmethod
     def apply(x: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest codes (N, F) of rows x (N, F), and their indices (N,), the lowest index winning ties.
+        """The nearest codes (N, F) of rows x (N, F), and their indices (N,), the lowest index winning exact ties.
 
         Args:
             x: (N, F).
