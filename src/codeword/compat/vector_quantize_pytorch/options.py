@@ -13,7 +13,7 @@ from codeword.compat.old_codes import OldCodes
 from codeword.errors import CodewordError
 from codeword.parts import (
     EMA,
-    Below,
+    BelowCount,
     CodebookLoss,
     Commitment,
     Cosine,

@@ -49,7 +49,7 @@ class Table(TransformModule):
         """Whether it does anything."""
         return self.norm in ("l2", "l2c") or self.affine is not None or self.shift is not None
 
-    def clone_for_backward(self, codes: Tensor) -> Tensor:
+    def hold(self, codes: Tensor) -> Tensor:
         """Codes (K, D) with the norm they are held to."""
         if self.norm not in ("l2", "l2c"):
             return codes
@@ -57,23 +57,23 @@ class Table(TransformModule):
         return codes * ((length.clamp_max(_LIMIT) if self.norm == "l2" else 1.0) / length)
 
     def forward(self, codes: Tensor) -> Tensor:
-        codes = self.clone_for_backward(codes)
+        codes = self.hold(codes)
         return codes if self.affine is None else self.affine(codes)
 
     def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
-        return places if self.affine is None else self.affine.inverse(places, self.clone_for_backward(codes))
+        return places if self.affine is None else self.affine.inverse(places, self.hold(codes))
 
     def output(self, codes: Tensor) -> Tensor:
         return codes if self.shift is None else self.shift.output(codes)
 
     def alpha(self, codes: Tensor) -> Tensor | None:
-        return None if self.affine is None else self.affine.params_for(self.clone_for_backward(codes))[0]
+        return None if self.affine is None else self.affine.params_for(self.hold(codes))[0]
 
     @torch.no_grad()
     def begin(self, rows: Tensor, codes: Tensor) -> None:
         """At the start of a training forward: write the norm to the table, and learn from its inputs (..., D)."""
         if self.norm in ("l2", "l2c"):
-            codes.copy_(self.clone_for_backward(codes))
+            codes.copy_(self.hold(codes))
         if self.affine is not None:
             self.affine.begin(rows, codes)
         if isinstance(self.shift, Shift):
