@@ -23,7 +23,7 @@ from codeword.checkpoints.importers.library import Library, codebook_table, only
 from codeword.checkpoints.importers.table import KeyTable, State, renamed
 from codeword.cli import commands, main
 from codeword.parts import PARTS
-from codeword.parts.axes import Choice, Estimator, Revival
+from codeword.parts.axes import Lookup, Estimator, Revival
 from codeword.quantizers import QUANTIZERS, Quantizer, VectorQuantizer
 from codeword.quantizers.implicit.base import Implicit
 from promises.cases import Case
@@ -53,7 +53,7 @@ class Damped(Estimator):
 
     share: float = 0.5
 
-    def surrogate(self, choice: Choice) -> Tensor:
+    def surrogate(self, choice: Lookup) -> Tensor:
         return self.share * choice.rows + choice.q
 
 

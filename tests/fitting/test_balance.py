@@ -41,7 +41,7 @@ def test_few_collisions_at_little_more_than_the_least_error(spec):
     assert after.distinct == sum(min(size, 16) for size in sizes) > before.distinct
     whole = np.unique(indices, axis=0, return_inverse=True)[1]
     left = (x - quantizer.decode(indices, stages=quantizer.count - 1)).double().numpy()
-    codes = quantizer.parts[-1].codebook.codes.double().numpy()
+    codes = quantizer.components[-1].codebook.codes.double().numpy()
     error = float((quantizer.decode(chosen) - x).double().square().sum())
     assert error <= 1.05 * optimum(left, codes, prefix.ravel(), whole.ravel())
 

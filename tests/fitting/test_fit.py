@@ -112,9 +112,9 @@ def test_one_prefix_is_solved_for_by_least_squares():
 def test_groups_are_fitted_each_by_itself():
     x = digits()[:500]
     quantizer = fit(x, "gvq2x(rvq2x8)", seed=3)
-    for g, group in enumerate(quantizer.parts):
+    for g, group in enumerate(quantizer.components):
         alone = fit(x[:, 32 * g : 32 * g + 32], "rvq2x8", seed=3 + g)
-        for part, same in zip(group.parts, alone.parts, strict=True):
+        for part, same in zip(group.components, alone.components, strict=True):
             torch.testing.assert_close(part.codebook.codes, same.codebook.codes)
 
 

@@ -16,7 +16,7 @@ from codeword.functional import (
     search,
     segment_sum,
     squared_error,
-    substitute,
+    replace_gradient,
 )
 from codeword.functional.valid import Valid
 from codeword.quantizers.composite.beam import beam_search
@@ -46,8 +46,8 @@ def _results() -> list[torch.Tensor]:
         results += segment_sum(x, indices, 2, weights)
     results += [lloyd(x, book, steps=2), kmeans([x, -x], 30, steps=2), kmeans(x, 9, start="k-means++")]
     results += [progressive_kmeans(x, 5, steps=10), replace_gradient(x, 2 * x)]
-    results += [squared_error(x, x.round(), Valid.of(mask))]
     with torch.autocast("cpu", enabled=False):  # as quantizers do
+        results += [squared_error(x, x.round(), Valid.of(mask).weights(x.dtype))]
         results += [beam_search(x, [book, book / 2], beam) for beam in (1, 4)]
     return results
 

@@ -8,8 +8,9 @@ import torch
 
 import codeword.functional.blocked as blocked
 from codeword import EMA, StraightThrough, VectorQuantizer
-from codeword.functional import Draws, Stream, Valid
+from codeword.functional import Key, Purpose, Valid
 from codeword.parts import Cosine, Directional, Dot, Euclidean, Gradient, Gumbel, ReinMax, Rotation, Sampled
+from codeword.quantizers.assignment import Assignment, Step
 
 ROWS, CODES, FEATURES = 13, 7, 4
 
@@ -85,7 +86,9 @@ def test_rotation_is_finite_where_it_is_not_defined():
     vq = trained(Rotation())
     code = vq.codebook.codes[3]
     x = torch.stack([-code, torch.zeros_like(code), code]).requires_grad_()
-    surrogate = vq.surrogate(x, torch.tensor([3, 3, 3]), code.expand(3, -1), Valid.of(torch.ones(3).bool()))
+    step = Step(Valid.of(torch.ones(3, dtype=torch.bool)), Key.of(0))
+    found = Assignment(torch.tensor([3, 3, 3]), x.detach(), step)
+    surrogate = vq._surrogate(found, x, code.expand(3, -1), step)
     surrogate.sum().backward()
     assert x.grad.isfinite().all()
     torch.testing.assert_close(surrogate[0], code)  # a reflection: it still maps the row to its code
@@ -105,9 +108,7 @@ def test_directional_splits_the_gradient(noise, towards):
 def test_directional_noise_turns_the_direction(towards):
     vq = trained(Directional(0.5))
     x, q, by_rows, _ = gradients(vq, towards)
-    noise = (
-        vq.codebook.last_draws().normal_at(Stream.DIRECTION, torch.arange(ROWS), FEATURES).double().numpy()
-    )
+    noise = vq.rng.this_key().normal_at(Purpose.DIRECTION, torch.arange(ROWS), FEATURES).double().numpy()
     u = q - x + 0.5 * noise
     u /= np.linalg.norm(u, axis=1, keepdims=True)
     error = (q - x) / np.linalg.norm(q - x, axis=1, keepdims=True)
@@ -150,9 +151,7 @@ def weights(
 ) -> list[tuple[float, np.ndarray]]:
     """The surrogate's softmaxes, each with its factor: probabilities (N, K)."""
     if isinstance(estimator, Gumbel):
-        uniform = (
-            vq.codebook.last_draws().uniform_at(Stream.GUMBEL, torch.arange(ROWS), CODES).double().numpy()
-        )
+        uniform = vq.rng.this_key().uniform_at(Purpose.GUMBEL, torch.arange(ROWS), CODES).double().numpy()
         return [
             (
                 1.0 / estimator.temperature,
@@ -211,9 +210,9 @@ def test_draws_follow_the_softmax(estimator, sharpness, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     codes, row = torch.randn(5, 3, generator=generator), torch.randn(1, 3, generator=generator)
     rows = row.expand(40_000, 3)
-    draws = Draws(torch.tensor(5), torch.tensor(9))
+    key = Key.of(5, 9)
     valid = Valid.of(torch.ones(len(rows), dtype=torch.bool))
-    drawn = estimator.select(rows, codes, Euclidean(), valid, draws)
+    drawn = estimator.select(rows, codes, Euclidean(), valid, key)
     share = np.bincount(drawn.numpy(), minlength=5) / len(rows)
     exact = softmax(sharpness * logits_of(Euclidean(), row.double().numpy(), codes.double().numpy()))[0]
     np.testing.assert_allclose(share, exact, atol=4 * 0.5 / np.sqrt(len(rows)))
@@ -224,12 +223,12 @@ def test_relative_draws_do_not_see_the_unit(metric):
     generator = torch.Generator().manual_seed(0)
     codes, rows = torch.randn(5, 3, generator=generator), torch.randn(1000, 3, generator=generator)
     rows[:5] = codes
-    draws, valid = Draws(torch.tensor(5), torch.tensor(9)), Valid.of(torch.ones(len(rows), dtype=torch.bool))
+    key, valid = Key.of(5, 9), Valid.of(torch.ones(len(rows), dtype=torch.bool))
     estimator = Sampled(1.0, relative=True)
-    drawn = estimator.select(rows, codes, metric, valid, draws)
-    assert 0.2 < float((drawn != metric.look_up(rows, codes)).float().mean()) < 0.8
+    drawn = estimator.select(rows, codes, metric, valid, key)
+    assert 0.2 < float((drawn != metric.assign(rows, metric.prepare(codes))).float().mean()) < 0.8
     for unit in (2.0**-40, 2.0**40):
-        assert torch.equal(estimator.select(unit * rows, unit * codes, metric, valid, draws), drawn)
+        assert torch.equal(estimator.select(unit * rows, unit * codes, metric, valid, key), drawn)
     if metric == Euclidean():
         assert drawn[:5].tolist() == [0, 1, 2, 3, 4]
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from codeword import EMA, VectorQuantizer
-from codeword.functional import Draws, Valid
-from codeword.parts import KMeans, Normal, Sample, Uniform
+from codeword.functional import Key, Valid
+from codeword.parts import Codebook, KMeans, Normal, Sample, SmoothedEMA, Uniform
 from distances import squared_distances
 
-DRAWS = Draws(torch.tensor(1), torch.tensor(0))
+KEY = Key.of(1)
 
 
 def start(init, rows: torch.Tensor, size: int) -> torch.Tensor:
-    return init(rows, Valid.of(torch.ones(len(rows), dtype=torch.bool)), size, DRAWS)
+    return init(rows, Valid.of(torch.ones(len(rows), dtype=torch.bool)), size, KEY)
 
 
 def test_normal_and_uniform_moments():
@@ -44,8 +43,7 @@ def test_kmeans_is_better_than_its_start():
 
 @pytest.mark.parametrize("init", [KMeans(), Sample(), Normal(), Uniform(0.1)], ids=str)
 def test_counts_start_consistent(init):
-    vq = VectorQuantizer(4, 8, update=EMA(init=init))
-    vq.init_(torch.randn(100, 4), Valid.of(torch.ones(100, dtype=torch.bool)))
-    book = vq.codebook
+    book = Codebook(8, 4, SmoothedEMA(init=init))
+    book.init_(torch.randn(100, 4), Valid.of(torch.ones(100, dtype=torch.bool)), KEY)
     torch.testing.assert_close(book.sums, book.codes * book.cluster_size[:, None])
     assert float(book.cluster_size.sum()) == pytest.approx(100)

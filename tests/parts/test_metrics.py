@@ -31,7 +31,7 @@ EXACT = {
 
 
 @pytest.mark.parametrize("metric", EXACT, ids=str)
-def test_scores_and_look_up(metric):
+def test_scores_and_assign(metric):
     rows, codes = clouds()
     exact = EXACT[metric](rows.double().numpy(), codes.double().numpy())
     scores = metric.scores(rows, codes).double().numpy()
@@ -39,7 +39,7 @@ def test_scores_and_look_up(metric):
     np.testing.assert_allclose(
         difference, np.broadcast_to(difference.mean(1, keepdims=True), difference.shape), atol=2e-5
     )
-    found = metric.look_up(rows, codes).numpy()
+    found = metric.assign(rows, metric.prepare(codes)).numpy()
     np.testing.assert_allclose(exact[np.arange(ROWS), found], exact.max(1), atol=1e-5)
 
 

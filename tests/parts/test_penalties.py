@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import codeword.functional.blocked as blocked
 from codeword import Commitment, Euclidean, VectorQuantizer
-from codeword.functional import Draws, Valid
+from codeword.functional import Key, Valid
 from codeword.parts import (
     CodebookLoss,
     Cosine,
@@ -24,18 +26,19 @@ from codeword.parts import (
     UnitAlpha,
     Wasserstein,
 )
-from codeword.parts.axes import Choice
+from codeword.parts.axes import Lookup
 
 ROWS, CODES, FEATURES = 23, 7, 4
 EUCLIDEAN = Euclidean()
 
 
-def choice(rows: torch.Tensor, codes: torch.Tensor, metric=EUCLIDEAN) -> Choice:
+def lookup(rows: torch.Tensor, codes: torch.Tensor, metric=EUCLIDEAN) -> Lookup:
     mask = torch.arange(ROWS) % 4 != 1
-    indices = metric.look_up(rows.detach(), codes.detach())
-    draws = Draws(torch.tensor(0), torch.tensor(6))
-    alpha = codes.std(0, keepdim=True)
-    return Choice(rows, indices, codes[indices], Valid.of(mask), metric, draws, lambda: codes, lambda: alpha)
+    indices = metric.assign(rows.detach(), metric.prepare(codes.detach()))
+    book = SimpleNamespace(
+        codes=None, searched=lambda: codes, alpha=lambda: codes.std(0), transform=SimpleNamespace(step=7)
+    )
+    return Lookup(rows, indices, codes[indices], Valid.of(mask), metric, Key.of(0), book)
 
 
 def parts() -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,7 +108,7 @@ EXACT = [
 def test_value_and_gradients(penalty, exact, pairs, monkeypatch):
     monkeypatch.setattr(blocked, "CACHED_PAIRS", pairs)
     rows, codes = parts()
-    value = penalty(choice(rows, codes))
+    value = penalty(lookup(rows, codes))
     x, c = rows.detach().numpy(), codes.detach().numpy()
     ridge = 1e-4 if isinstance(penalty, Wasserstein) else 1e-9
     assert float(value.detach()) == pytest.approx(exact(x, c), abs=10 * ridge)
@@ -126,7 +129,7 @@ def test_value_and_gradients(penalty, exact, pairs, monkeypatch):
 
 def test_entropy_uses_the_metric():
     rows, codes = parts()
-    value = Entropy(temperature=0.5)(choice(rows, codes, Cosine()))
+    value = Entropy(temperature=0.5)(lookup(rows, codes, Cosine()))
     x, c = valid_rows(rows.detach().numpy()), codes.detach().numpy()
     x, c = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, c))
     p = softmax(x @ c.T / 0.5)
@@ -135,7 +138,7 @@ def test_entropy_uses_the_metric():
 
 def test_sharp_entropies_are_finite():
     rows, codes = parts()
-    value = Entropy(temperature=1e-6)(choice(1000 * rows, codes))
+    value = Entropy(temperature=1e-6)(lookup(1000 * rows, codes))
     value.backward()
     assert value.isfinite()
     assert rows.grad.isfinite().all()

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from codeword import EMA, Commitment, VectorQuantizer
-from codeword.functional import Valid
+from codeword.functional import Key, Valid
 from codeword.parts import (
     Affine,
+    Codebook,
     CodebookLoss,
     CodeGamma,
     Directional,
@@ -232,7 +233,7 @@ def test_revival_through_a_transform_lands_on_rows(transform):
         parameter.data += 0.05 * torch.randn_like(parameter)
     x = data(1)[:20]
     vq(x)
-    vq.revive_()
+    Codebook.begin_([vq.codebook], Key.of(0))
     moved = vq.codebook.moved
     assert int(moved.sum()) == 2
     distances = squared_distances(vq.codebook.searched(), x).min(1).values.sqrt()

@@ -155,7 +155,7 @@ def test_gradients_of_bitcodes_are_those_of_hard_gumbel_softmax(training):
     bitcodes = Bitcodes(4, 3, temperature=2.0)
     bitcodes(rows(9, 10, 4))
     bitcodes.train(training)
-    draws = codeword.functional.Draws(*(t.clone() for t in bitcodes.codebook.draws()))
+    key = bitcodes.rng.next_key() if training else bitcodes.rng.this_key()
     x = rows(0, 30, 4).requires_grad_()
     weight = rows(1, 30, 4)
     out = bitcodes(x)
@@ -163,7 +163,7 @@ def test_gradients_of_bitcodes_are_those_of_hard_gumbel_softmax(training):
     codes = bitcodes.codebook.codes
     logits = (x @ codes.T).view(30, 3, 2)
     if training:  # the logistic variable is all on one side: the softmax of two sees only the difference
-        uniform = draws.uniform_at(codeword.functional.Stream.GUMBEL, torch.arange(30), 3)
+        uniform = key.uniform_at(codeword.functional.Purpose.GUMBEL, torch.arange(30), 3)
         logits = logits + torch.stack([torch.zeros_like(uniform), uniform.logit()], -1)
     soft = (logits / 2.0).softmax(-1)
     hard = torch.nn.functional.one_hot(logits.argmax(-1), 2).float()

@@ -9,7 +9,9 @@ import torch
 
 import codeword
 from codeword import CodewordError, Grouped, Residual, VectorQuantizer
-from codeword.kernels import nearest as kernel
+from codeword.parts import Codebook
+
+UNDRAWN = "vq5,update=ema(revival=none)"  # whose steps are no matter of chance
 
 
 def rows(seed: int, count: int = 100) -> torch.Tensor:
@@ -18,17 +20,18 @@ def rows(seed: int, count: int = 100) -> torch.Tensor:
 
 def alone(grouped: Grouped) -> list[codeword.Quantizer]:
     """Each group's quantizer once more, in the same state."""
-    copies = [codeword.from_spec(part.spec, features=part.features) for part in grouped.parts]
-    for twin, part in zip(copies, grouped.parts, strict=True):
+    copies = [codeword.from_spec(part.spec, features=part.features) for part in grouped.components]
+    for twin, part in zip(copies, grouped.components, strict=True):
         twin.load_state_dict(part.state_dict())
     return copies
 
 
-@pytest.mark.parametrize("spec", ["gvq3x5", "gvq2x(rvq3x5)"])
+@pytest.mark.parametrize("spec", ["gvq3x({})", "gvq2x(rvq3x({}))"])
 def test_groups_are_quantized_as_if_alone(spec):
-    grouped = codeword.from_spec(spec, features=6)
+    grouped = codeword.from_spec(spec.format(UNDRAWN), features=6)
+    grouped(rows(0))  # whose first codes are drawn
     parts = alone(grouped)
-    for step in range(4):
+    for step in range(1, 5):
         x = rows(step).requires_grad_()
         out = grouped(x)
         slices = x.detach().chunk(len(parts), -1)
@@ -43,15 +46,16 @@ def test_groups_are_quantized_as_if_alone(spec):
 
 def test_a_shared_codebook_learns_from_all_groups_as_from_more_rows():
     torch.manual_seed(0)
-    grouped = Grouped([VectorQuantizer(2, 7)] * 3)
-    (vq,) = alone(Grouped([grouped.parts[0]]))
-    for step in range(4):
+    grouped = Grouped([VectorQuantizer(2, 7, update=codeword.EMA(revival=None))] * 3)
+    assert grouped(rows(0)).indices.shape == (2, 100, 3)
+    (vq,) = alone(Grouped([grouped.components[0]]))
+    for step in range(1, 5):
         x = rows(step)
         out, expected = grouped(x), vq(x.reshape(-1, 2))
         assert torch.equal(out.quantized.view(-1, 2), expected.quantized)
         assert torch.equal(out.indices.flatten(), expected.indices)
         assert torch.equal(out.loss, expected.loss)
-    assert len(grouped.state_dict()) == len(vq.state_dict())
+    assert set(grouped.state_dict()) == {"rng.key", *(f"quantizers.0.{key}" for key in vq.state_dict())}
 
 
 def test_choices_reach_the_groups():
@@ -70,7 +74,7 @@ def test_gradients_through_projections_are_exact():
     x = rows(0).requires_grad_()
     weight = rows(1)
     (grouped(x).quantized * weight).sum().backward()
-    for part, g, w in zip(grouped.parts, x.grad.chunk(2, -1), weight.chunk(2, -1), strict=True):
+    for part, g, w in zip(grouped.components, x.grad.chunk(2, -1), weight.chunk(2, -1), strict=True):
         torch.testing.assert_close(g, w @ part.project_out.weight @ part.project_in.weight)
 
 
@@ -79,7 +83,7 @@ def test_gradients_through_projections_are_exact():
     [
         (
             lambda: Grouped([VectorQuantizer(4, 4), VectorQuantizer(5, 4)]),
-            "parts of one width and kind, but got vq4 of 4 features, vq4 of 5 features",
+            "components of one width and kind, but got vq4 of 4 features, vq4 of 5 features",
         ),
         (
             lambda: Grouped([Residual([VectorQuantizer(4, 4)] * 2), Grouped([VectorQuantizer(2, 4)] * 2)]),
@@ -94,31 +98,47 @@ def test_errors(call, message):
         call()
 
 
-@pytest.mark.parametrize("options", ["", ",cosine", ",sampled(0.5)"])
-def test_groups_that_are_alike_are_searched_in_one_launch(options, monkeypatch):
+def problems(quantizer: codeword.Quantizer, monkeypatch) -> list[int]:
+    """How many codebooks learn in each of the problems of a step."""
+    quantizer(rows(0))
+    sizes, learn = [], Codebook.learn_
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            Codebook,
+            "learn_",
+            staticmethod(lambda books, seen: sizes.append(len(books)) or learn(books, seen)),
+        )
+        quantizer(rows(1))
+    return sizes
+
+
+@pytest.mark.parametrize("options", ["", ",cosine", ",code_features=2"])
+def test_groups_that_are_alike_learn_as_one_problem(options, monkeypatch):
     torch.manual_seed(0)
-    quantizer = codeword.from_spec(f"gvq4x8{options}", features=12)
+    quantizer = codeword.from_spec(f"gvq3x({UNDRAWN}{options})", features=6)
+    assert problems(quantizer, monkeypatch) == [3]
     one_by_one = copy.deepcopy(quantizer)
-    assert quantizer.together
-    one_by_one.together = False
-    launches = []
-    search = kernel.nearest
-    monkeypatch.setattr(
-        kernel, "nearest", lambda rows, *rest: launches.append(rows.shape[0]) or search(rows, *rest)
-    )
+    for group in one_by_one.components:
+        group.codebook.groups = False
+    assert problems(one_by_one, monkeypatch) == [1, 1, 1]
+    one_by_one.load_state_dict(quantizer.state_dict())
     for step in range(3):
-        x = torch.randn(50, 12, generator=torch.Generator().manual_seed(step))
-        for mine, theirs in zip(quantizer(x)[:3], one_by_one(x)[:3], strict=True):
-            assert torch.equal(mine, theirs)
-        launches.clear()
-        assert torch.equal(quantizer.encode(x), one_by_one.encode(x))
-        assert launches == [4, 1, 1, 1, 1]
+        mine, theirs = quantizer(rows(step)), one_by_one(rows(step))
+        assert torch.equal(mine.quantized, theirs.quantized)
+        assert torch.equal(mine.indices, theirs.indices)
+        assert torch.equal(mine.loss, theirs.loss)
     for key, value in one_by_one.state_dict().items():
         assert torch.equal(quantizer.state_dict()[key], value)
 
 
 @pytest.mark.parametrize(
-    "spec", ["gvq2x6,shared=true", "gvq2x(rvq2x4)", "gvq(vq4|vq5)", "gvq(vq4|vq4,cosine)"]
+    ("spec", "sizes"),
+    [
+        ("gvq2x6,shared=true", [1]),
+        ("gvq2x(rvq2x4)", [4]),
+        ("gvq(vq4|vq5)", [1, 1]),
+        ("gvq(vq4|vq4,cosine)", [1, 1]),
+    ],
 )
-def test_groups_that_differ_are_searched_one_by_one(spec):
-    assert not codeword.from_spec(spec, features=12).together
+def test_only_equal_codebooks_learn_as_one_problem(spec, sizes, monkeypatch):
+    assert problems(codeword.from_spec(spec, features=6), monkeypatch) == sizes

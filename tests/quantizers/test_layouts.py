@@ -55,7 +55,7 @@ def test_channelwise_cuts_each_channel():
     x = torch.randn(3, 6, 12)
     indices = quantizer.encode(x)
     for channel in range(6):
-        part = quantizer.quantizer.parts[channel // 3]
+        part = quantizer.quantizer.components[channel // 3]
         for piece in range(3):
             vectors = x[:, channel, 4 * piece : 4 * piece + 4]
             assert torch.equal(indices[:, channel, piece], nearest_rows(part, vectors))
@@ -156,7 +156,7 @@ def test_empty(shape):
         ),
         (lambda: Channelwise(VectorQuantizer(4, 9), 6, split=4, groups=4), "groups that divide 6 channels"),
         (lambda: Channelwise(VectorQuantizer(8, 9), 6, split=4, groups=2), "a Grouped quantizer of 2 groups"),
-        (lambda: Channelwise(VectorQuantizer(4, 9), 6, split=0), "pieces of at least 1 step"),
+        (lambda: Channelwise(VectorQuantizer(4, 9), 6, split=0), "steps of a piece of at least 1"),
         (lambda: Patches(VectorQuantizer(4, 9), 1, size=2), r"the \(height, width\) of a patch, but got 2"),
         (lambda: Blockwise(VectorQuantizer(4, 9, dim=1), 1, split=4), "features on the last axis"),
         (lambda: codeword.from_spec("channelwise4x(vq9)", features=6), r"channelwise\(<spec>\) with dim=1"),
@@ -177,7 +177,10 @@ def test_empty(shape):
             lambda: Channelwise(VectorQuantizer(1, 9), 6).decode(torch.zeros(6, 4).long()),
             r"indices of 3 axes, but got shape \(6, 4\)",
         ),
-        (lambda: Channelwise(VectorQuantizer(1, 9), 6).encode(torch.randn(1, 6, 4), stages=1), "takes none"),
+        (
+            lambda: Channelwise(VectorQuantizer(1, 9), 6).encode(torch.randn(1, 6, 4), stages=1),
+            "it takes no option at a call",
+        ),
     ],
 )
 def test_errors(call, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 
 import codeword
 from codeword import Bitcodes, BitLayers, CodewordError, MemoryCodes, Overlapped, VectorQuantizer
-from codeword.functional import Stream
+from codeword.functional import Purpose
 
 
 def weights(memory: MemoryCodes) -> list[Tensor]:
@@ -26,7 +27,7 @@ def hard_softmax(logits: Tensor, temperature: float) -> Tensor:
 
 def gumbel(memory: MemoryCodes, count: int, width: int) -> Tensor:
     """The noise of the step that comes, for `count` rows that are all valid."""
-    uniform = memory.codebook.draws().uniform_at(Stream.GUMBEL, torch.arange(count), width)
+    uniform = memory.rng.next_key().uniform_at(Purpose.GUMBEL, torch.arange(count), width)
     return -(-uniform.log()).log()
 
 
@@ -90,9 +91,12 @@ def test_overlapped_is_the_sum_of_its_parts():
     torch.manual_seed(0)
     overlapped = Overlapped([MemoryCodes(8, 16), MemoryCodes(8, 5)])
     x, cotangent = torch.randn(4, 10, 8, requires_grad=True), torch.randn(4, 10, 8)
-    alone = [copy.deepcopy(part) for part in overlapped.parts]
+    alone = [copy.deepcopy(part) for part in overlapped.components]
     for _ in range(2):
+        key = overlapped.rng.next_key()
         out = overlapped(x)
+        for number, part in enumerate(alone):  # which draws as it does within the whole
+            part.rng.next_key = partial(key.fold_in, number)
         each = [part(x) for part in alone]
     assert torch.equal(out.quantized, each[0].quantized + each[1].quantized)
     assert torch.equal(out.indices, torch.stack([part.indices for part in each], -1))
@@ -105,9 +109,7 @@ def test_overlapped_is_the_sum_of_its_parts():
 def test_parts_of_an_overlap_draw_for_themselves():
     torch.manual_seed(0)
     overlapped = Overlapped([MemoryCodes(4, 8) for _ in range(2)])
-    overlapped.quantizers[1].load_state_dict(
-        {k: v for k, v in overlapped.quantizers[0].state_dict().items() if "seed" not in k}, strict=False
-    )
+    overlapped.quantizers[1].load_state_dict(overlapped.quantizers[0].state_dict())
     first, second = overlapped(torch.randn(200, 4)).indices.unbind(-1)
     assert (first != second).float().mean() > 0.2
 
@@ -133,7 +135,7 @@ def test_bit_layers_in_training_are_hard_gumbel_softmaxes_of_the_rest(bits):
     x, cotangent = torch.randn(30, 6, requires_grad=True), torch.randn(30, 6)
     codes = layers.codebook.codes
     # the logistic noise of a bit is the difference of two Gumbel variables, here all on the second
-    noise = layers.codebook.draws().uniform_at(Stream.GUMBEL, torch.arange(30), bits).logit()
+    noise = layers.rng.next_key().uniform_at(Purpose.GUMBEL, torch.arange(30), bits).logit()
     rest, total, found = x, torch.zeros_like(x), []
     for layer in range(bits):
         pair = codes[2 * layer : 2 * layer + 2]
@@ -202,5 +204,5 @@ def test_bad_arguments_are_named(build, message):
 
 def test_part_of_the_parts_cannot_be_masked():
     overlapped = codeword.from_spec("ovq2x(memory5)", features=4)
-    with pytest.raises(CodewordError, match="-1 for all parts of a vector or for none"):
+    with pytest.raises(CodewordError, match="-1 for all components of a vector or for none"):
         overlapped.decode(torch.tensor([[0, -1]]))

@@ -50,7 +50,7 @@ def test_both_policies_of_gamma():
 def test_compositions_take_every_method(name, compose):
     torch.manual_seed(0)
     if compose is codeword.Residual and name in ("gumbel", "reinmax"):
-        with pytest.raises(codeword.CodewordError, match="gradient is that of a single look-up"):
+        with pytest.raises(codeword.CodewordError, match="gradient is that of a single lookup"):
             compose([METHODS[name](8, 16), METHODS[name](8, 16)])
         return
     stack = compose([METHODS[name](8, 16), METHODS[name](8, 16)])

@@ -42,7 +42,7 @@ def written_out(
     f = f.double()
     total, left = torch.zeros_like(f), f
     tokens, sums, errors = [], [], []
-    for part, size in zip(quantizer.parts, SIZES, strict=True):
+    for part, size in zip(quantizer.components, SIZES, strict=True):
         small = F.interpolate(left, size, mode="area").permute(0, 2, 3, 1)
         codes = part.codebook.codes.double()
         index = (small[..., None, :] - codes).square().sum(-1).argmin(-1)
@@ -86,11 +86,11 @@ def test_a_step_of_learning_sees_every_token_once(shared):
     out = quantizer(maps(1))
     counts = [1, 6, 24]
     if shared:
-        assert int(quantizer.parts[0].codebook.usage_count.sum()) == 20 * sum(counts)
+        assert int(quantizer.components[0].codebook.usage_count.sum()) == 20 * sum(counts)
         hits = torch.bincount(out.indices.flatten(), minlength=8)
-        assert torch.equal(quantizer.parts[0].codebook.usage_count, hits)
+        assert torch.equal(quantizer.components[0].codebook.usage_count, hits)
     else:
-        assert [int(part.codebook.usage_count.sum()) for part in quantizer.parts] == [
+        assert [int(part.codebook.usage_count.sum()) for part in quantizer.components] == [
             20 * count for count in counts
         ]
     assert torch.equal(quantizer.decode(out.indices), out.quantized)
@@ -126,7 +126,7 @@ def test_sequences_and_other_axes():
     out = first(x)
     assert out.indices.shape == (7, 10)
     assert torch.equal(first.decode(out.indices), out.quantized)
-    last = Multiscale([copy.deepcopy(first.parts[0])] * 3, sizes=sizes).eval()
+    last = Multiscale([copy.deepcopy(first.components[0])] * 3, sizes=sizes).eval()
     moved = last(x.movedim(1, -1).view(1, 7, 6, FEATURES))
     assert torch.equal(moved.indices[0], first.eval()(x).indices)
     assert torch.equal(moved.quantized[0].movedim(-1, 1), first(x).quantized)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codeword
-from codeword import EMA, Commitment, Grouped, KMeans, BelowShare, Residual, Sample, VectorQuantizer
+from codeword import EMA, BelowShare, Commitment, Grouped, KMeans, Residual, Sample, VectorQuantizer
 from codeword.quantizers.spec.grammar import Call, parse, write
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True).filter(
@@ -121,7 +121,7 @@ def test_short_forms(short, spec):
 
 
 def test_positional_arguments_and_spaces():
-    assert codeword.from_spec(" vq16 , codebook = ema( 0.95 ) ", features=8).spec == QUANTIZERS[2][0]
+    assert codeword.from_spec(" vq16 , update = ema( 0.95 ) ", features=8).spec == QUANTIZERS[2][0]
 
 
 @pytest.mark.parametrize(
@@ -151,18 +151,23 @@ def test_positional_arguments_and_spaces():
         ("gvq3x16", "features that 3 groups divide, but got 8"),
         ("gvq2x(rvq2x(gvq3x4))", "features that 3 groups divide, but got 4"),
         ("vq16;decay=1", "',' or the end at character 5"),
-        ("vq16,update=ema(decay=0.9", r"',' or '\)' at character 28"),
+        ("vq16,update=ema(decay=0.9", r"',' or '\)' at character 26"),
         (
             "vq16,update=ema(decai=0.9)",
-            "unexpected keyword argument 'decai'; it has: decay, init, revival, sync",
+            "options of ema, but got an unexpected keyword argument 'decai'; it has: decay, init, revival, sync",
         ),
-        ("vq16,codebook=emma", "the name of a part, but got 'emma'; use one of: ema"),
-        ("vq16,colour=3", "unexpected keyword argument 'colour'; it has: code_features, codebook, metric"),
+        ("vq16,update=emma", "the name of a part, but got 'emma'; use one of: ema"),
+        (
+            "vq16,colour=3",
+            "unexpected keyword argument 'colour'; it has: code_features, update, metric, estimator, penalties\n",
+        ),
         ("vq16,codebook_size=3", "codebook_size once"),
         ("vq16,features=3", "features once"),
         ("vq0", "codebook_size of at least 1, but got 0"),
         ("vq16,update=ema(decay=2)", "decay of EMA between 0 and 1, but got 2"),
-        ("vq16,codebook=kmeans", "codebook"),
+        ("vq16,device=cpu", "the name of a part, but got 'cpu'"),
+        ("vq16,device=none", "unexpected keyword argument 'device'"),
+        ("vq16,update=kmeans", "a part for update, but got KMeans"),
         ("vq16,metric=ema", "metric"),
         ("vq16,penalties=commitment", "penalties"),
         ("vq16,code_features=none,code_features=4", "code_features once"),
@@ -180,8 +185,8 @@ def test_errors_name_the_place(spec, message):
         ("qv16", 0),
         ("rvq2x(qv16)", 6),
         ("vq16,colour=3", 5),
-        ("vq16,update=ema(init=kmean)", 23),
-        ("vq16,update=ema(decai=0.9)", 18),
+        ("vq16,update=ema(init=kmean)", 21),
+        ("vq16,update=ema(decai=0.9)", 16),
         ("gvq2x(rvq2x(gvq3x4))", 12),
         ("rvq2x(vq16),dropout=2", 0),
     ],

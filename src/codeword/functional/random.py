@@ -63,7 +63,9 @@ class Key(NamedTuple):
             >>> bool((Key.of(7).uniform(Purpose.NOISE, 5) == Key.of(8).uniform(Purpose.NOISE, 5)).any())
             False
         """
-        high = _mix_number((seed ^ (seed >> 32) ^ _mix_number(step & _MASK)) & _MASK)
+        high = _mix_number(
+            (seed ^ (seed >> 32) ^ _mix_number((step + _GOLDEN * (step >> 32)) & _MASK)) & _MASK
+        )
         low = _mix_number((high + seed + _GOLDEN) & _MASK)
         return cls(torch.tensor(((high << 30) ^ low) & _STATE | 1, dtype=torch.int64, device=device))
 
@@ -100,27 +102,27 @@ class Key(NamedTuple):
     def strata(self, purpose: Purpose, total: Tensor, count: int, sets: int = 1) -> tuple[Tensor, Tensor]:
         """Draw `count` of the positions 0 <= p < total, `sets` times: one from each of `count` equal stretches.
 
-        Draw i is floor((i + f_i) total / count), with f_i the fraction of u + i (sqrt(5) - 1) / 2 and one u for the
-        key: every position is as likely as any other, and neighbouring stretches share no pattern. All draws of a
-        set are different while there are enough (count <= total). When there are too few, the first `total` draws are
-        all the positions in order, and the rest repeat them.
+        Stretch i begins at e_i = floor(i total / count), and draw i is e_i + floor(f_i (e_(i+1) - e_i)), with f_i the
+        fraction of u + i (sqrt(5) - 1) / 2 and one u for the key: all positions of a stretch are as likely, and
+        neighbouring stretches share no pattern. All draws of a set are different while there are enough
+        (count <= total). When there are too few, the first `total` draws are all the positions in order, and the rest
+        repeat them.
 
         Args:
             purpose: what the draw is for.
-            total: int64 scalar tensor, below 2^31; 0 is taken as 1.
+            total: int64 scalar tensor, below 2^31; with 0 all positions are 0, and none is drawn.
             count: how many positions a set has, below 2^31.
             sets: how many sets are drawn, each with fractions of its own.
 
         Returns:
-            positions (sets, count) int64, and (count,) bool: False where a draw repeats.
+            positions (sets, count) int64, and (count,) bool: False where a draw repeats, or there is nothing to draw.
         """
-        bits = 32 - count.bit_length()  # of a fraction: the product below stays within 63 bits
-        total = total.clamp_min(1)
-        stretches = total.clamp_max(count)
+        stretches = total.clamp(1, count)
+        edges = torch.arange(count + 1, dtype=torch.int64, device=total.device) * total // stretches
         numbers = torch.arange(sets * count, dtype=torch.int64, device=total.device).view(sets, count)
-        fractions = ((numbers * _GOLDEN + self._word(purpose)) & _MASK) >> (32 - bits)
-        places = (numbers[0] << bits) + fractions
-        return places * total // (stretches << bits) % total, numbers[0] < stretches
+        fractions = (numbers * _GOLDEN + self._word(purpose)) & _MASK
+        positions = edges[:-1] + (fractions * edges.diff() >> 32)
+        return positions % total.clamp_min(1), numbers[0] < total
 
     def _bits(self, purpose: Purpose, numbers: Tensor) -> Tensor:
         """The hashed integer of each number, 0 <= number < 2^32: uniform over 0 <= h < 2^32."""

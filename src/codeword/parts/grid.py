@@ -89,7 +89,7 @@ class Grid(Learner):
     def observe(seen: Sequence[Seen], key: Key | None) -> Statistics:
         """The uses of each code, or of each level in each place."""
         counts = []
-        for grid, _, indices, valid in seen:
+        for grid, _, indices, valid, _ in seen:
             assert isinstance(grid, Grid)
             weights = valid.mask.long()
             own = torch.zeros_like(grid.usage_count)

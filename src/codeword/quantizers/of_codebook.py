@@ -43,7 +43,8 @@ class OfCodebook(Quantizer):
         self.codebook.init_(rows, step.valid, step.key)
 
     def _seen(self, assignment: Assignment) -> list[Seen]:
-        return [Seen(self.codebook, assignment.rows, assignment.indices, assignment.step.valid)]
+        indices, rows, step = assignment[:3]
+        return [Seen(self.codebook, rows, indices, step.valid, step.repeats)]
 
     def _embed(self, indices: Tensor) -> Tensor:
         return self.codebook.embed(indices)

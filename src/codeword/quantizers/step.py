@@ -93,8 +93,7 @@ def _groups(quantizer: Quantizer) -> list[list[Learner]]:
 def _seen_groups(seen: Sequence[Seen]) -> list[list[Seen]]:
     groups: dict[str, list[Seen]] = {}
     for number, one in enumerate(seen):
-        rows = len(one.indices)
-        groups.setdefault(f"{_group_of(one.learner, number)}, {rows} rows", []).append(one)
+        groups.setdefault(f"{_group_of(one.learner, number)}, {one.repeats} rows", []).append(one)
     return list(groups.values())
 
 

@@ -33,7 +33,8 @@ class Multiscale(Successive):
     have to come from your own model: here is none.
 
     `indices` are (..., tokens, ...): the scales after one another, each row by row, then the axes of a component. The
-    tokens of the first scales alone decode as well. `loss` and `losses` are means over scales, each on its own small map.
+    tokens of the first scales alone decode as well. `loss` and `losses` are means over scales, each on its own small
+    map.
 
     Args:
         quantizers: one for each scale, all different; or the same object for all, as in the original. First codes of

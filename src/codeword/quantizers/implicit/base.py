@@ -74,7 +74,8 @@ class Implicit(Quantizer):
         return self._vectors(self.grid.split(indices))
 
     def _seen(self, assignment: Assignment) -> list[Seen]:
-        return [Seen(self.grid, None, assignment.indices, assignment.step.valid)]
+        step = assignment.step
+        return [Seen(self.grid, None, assignment.indices, step.valid, step.repeats)]
 
     def _check_indices(self, indices: Tensor) -> None:
         if self.grid.joined:

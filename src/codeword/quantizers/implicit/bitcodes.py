@@ -105,7 +105,8 @@ class Bitcodes(OfCodebook):
         """The vector that each bit of each row has picked."""
         first = torch.arange(0, 2 * self.bits, 2, dtype=torch.int64, device=assignment.indices.device)
         picked = (assignment.indices + first).flatten()
-        return [Seen(self.codebook, None, picked, assignment.step.valid.repeated(self.bits))]
+        step = assignment.step.component(0, self.bits)
+        return [Seen(self.codebook, None, picked, step.valid, step.repeats)]
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         off, on = self._pairs()

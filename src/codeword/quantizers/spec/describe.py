@@ -28,6 +28,9 @@ _ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
 )
 
 
+_ELSEWHERE = ("device", "dtype")  # arguments that are not of the quantizer but of the place it is built for
+
+
 def describe(
     name: str, cls: type, sizes: tuple[int, ...], options: dict[str, Any], separator: str = "x"
 ) -> str:
@@ -71,13 +74,16 @@ def build(
                 call.places.get(name, call.place),
             )
     settings = {**given, **settings}
-    signature = inspect.signature(cls)
+    parameters = inspect.signature(cls).parameters.values()
+    signature = inspect.Signature([p for p in parameters if p.name not in _ELSEWHERE])
     try:
         signature.bind(*arguments, **settings)
     except TypeError as error:
         unknown = next((name for name in settings if name not in signature.parameters), None)
         options = ", ".join(p for p in signature.parameters if p not in given)
-        message = CodewordError.of(f"options of {call.name}", str(error), f"it has: {options or 'none'}")
+        message = CodewordError.of(
+            f"options of {call.name}", str(error).removeprefix("got "), f"it has: {options or 'none'}"
+        )
         raise located(message, call.places.get(unknown or "", call.place)) from None
     try:
         return cls(*arguments, **settings)
