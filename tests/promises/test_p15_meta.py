@@ -106,7 +106,7 @@ CLASSES = {
     "rvq": lambda **k: Residual([VectorQuantizer(3, 7, **k) for _ in range(2)], features=6, **k),
     "gvq": lambda **k: Grouped([VectorQuantizer(2, 7, **k) for _ in range(2)], features=6, **k),
     "multiscale": lambda **k: Multiscale(
-        [VectorQuantizer(3, 7, **k) for _ in range(2)], (2, 4), features=6, **k
+        [VectorQuantizer(3, 7, **k) for _ in range(2)], sizes=(2, 4), features=6, **k
     ),
     "fsq": lambda **k: FSQ(6, (5, 5), **k),
     "rfsq": lambda **k: ResidualFSQ(6, (5, 5), 2, **k),
@@ -118,9 +118,9 @@ CLASSES = {
     "memory": lambda **k: MemoryCodes(6, 7, **k),
     "ovq": lambda **k: Overlapped([MemoryCodes(3, 7, **k) for _ in range(2)], features=6, **k),
     "rpq": lambda **k: RandomProjection(6, 9, **k),
-    "channelwise": lambda **k: Channelwise(VectorQuantizer(4, 7, **k), 6, split=4, **k),
-    "blockwise": lambda **k: Blockwise(VectorQuantizer(12, 7, **k), 6, split=2, **k),
-    "patches": lambda **k: Patches(VectorQuantizer(24, 7, **k), 6, size=(2, 2), **k),
+    "channelwise": lambda **k: Channelwise(VectorQuantizer(4, 7, **k), 6, split=4),
+    "blockwise": lambda **k: Blockwise(VectorQuantizer(12, 7, **k), 6, split=2),
+    "patches": lambda **k: Patches(VectorQuantizer(24, 7, **k), 6, size=(2, 2)),
 }
 SHAPES = {
     "multiscale": (5, 4, 6),

@@ -55,7 +55,7 @@ FROZEN = ("frozen", "linear", "code-gamma", "random-projection")
 def learns(case, before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> bool:
     """Whether a training forward taught the quantizer something, or drew."""
     changed = {key.rpartition(".")[2] for key in before if not torch.equal(before[key], after[key])}
-    return bool(changed - {"hits"}) and case.name not in FROZEN
+    return bool(changed - {"usage_count"}) and case.name not in FROZEN
 
 
 @every_case("P9")

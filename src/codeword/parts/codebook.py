@@ -82,9 +82,6 @@ class Codebook(Learner):
             self.codes = nn.Parameter(codes)
         else:
             self.register_buffer("codes", codes)
-        self.transform = None
-        if update.transform is not None:
-            self.transform = update.transform.build(codebook_size, features).to(codes.device, kind)
         state = self._fresh_state(codes, codes.new_empty(codebook_size))
         self._remembered = tuple(state)
         for name, value in state.items():
@@ -98,6 +95,9 @@ class Codebook(Learner):
         self.register_buffer("initialized", torch.empty((), device=device, dtype=torch.bool))
         self.register_buffer("is_frozen", torch.empty((), device=device, dtype=torch.bool))
         self.reset_parameters()
+        self.transform = None
+        if update.transform is not None:
+            self.transform = update.transform.build(codebook_size, features).to(codes.device, kind)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -109,8 +109,6 @@ class Codebook(Learner):
         self.initialized.fill_(False)
         self.ready = False
         self.frozen = False
-        if self.transform is not None:
-            self.transform.reset_parameters()
 
     @property
     def frozen(self) -> bool:

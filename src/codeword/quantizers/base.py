@@ -14,6 +14,7 @@ from codeword.functional import Valid, in_range, replace_gradient
 from codeword.quantizers.assignment import Step
 from codeword.quantizers.checks import (
     check_constructor,
+    check_dtype,
     check_input,
     check_options,
     check_repeatable,
@@ -65,6 +66,7 @@ class Quantizer(Hooks):
         super().__init__()
         check_size("features", features)
         check_size("code_features", features if code_features is None else code_features)
+        check_dtype(dtype)
         self.features = features
         self.dim = dim
         self._waiting, self._rows_before = (

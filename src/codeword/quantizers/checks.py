@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_constructor",
+    "check_dtype",
     "check_indices",
     "check_input",
     "check_options",
@@ -83,6 +84,12 @@ def check_size(name: str, value: object) -> None:
         )
 
 
+def check_dtype(dtype: torch.dtype | None) -> None:
+    """Raise unless this is a dtype that parameters can have."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise CodewordError.of("a floating-point dtype", f"{dtype}", "pass torch.float32 or leave it out")
+
+
 def check_options(quantizer: Hooks, **options: int | None) -> None:
     """Raise unless what a call was told is among what the quantizer can be told, as a positive number."""
     for name, value in options.items():
@@ -136,18 +143,18 @@ def whole_indices(indices: Tensor) -> Tensor:
     """Indices of any integer dtype as int64.
 
     Raises:
-        CodewordError: something else than a tensor of integers.
+        CodewordError: something else than a tensor of integers, or one beyond int64.
     """
     if not isinstance(indices, Tensor):
-        remedy = (
-            "pass torch.from_numpy(indices)"
-            if hasattr(indices, "__array__")
-            else "pass torch.tensor(indices)"
-        )
-        raise CodewordError.of("a tensor of indices", f"{type(indices).__name__}", remedy)
+        got = f"{type(indices).__module__}.{type(indices).__name__}".removeprefix("builtins.")
+        raise CodewordError.of("a torch tensor of indices", got, "pass torch.as_tensor(indices)")
     if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
         raise CodewordError.of("indices of an integer dtype", f"{indices.dtype}", "pass what encode returned")
-    return indices.to(torch.int64)
+    whole = indices.to(torch.int64)
+    if indices.dtype == torch.uint64 and not torch.compiler.is_compiling() and bool((whole < 0).any()):
+        got = f"{int(whole.min()) + 2**64}"
+        raise CodewordError.of("indices below 2^63", got, "check that they were made by this quantizer")
+    return whole
 
 
 def check_indices(indices: Tensor, codebook_size: int) -> None:

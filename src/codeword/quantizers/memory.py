@@ -67,7 +67,7 @@ class MemoryCodes(OfCodebook):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(features, dim=dim)
+        super().__init__(features, dim=dim, dtype=dtype)
         check_size("codebook_size", codebook_size)
         if not temperature > 0:
             raise CodewordError.of("temperature above 0", repr(temperature), "pass 1.0 or so")

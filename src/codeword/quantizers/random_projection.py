@@ -59,7 +59,7 @@ class RandomProjection(OfCodebook):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(features, dim=dim)
+        super().__init__(features, dim=dim, dtype=dtype)
         check_size("codebook_size", codebook_size)
         check_size("code_features", code_features)
         self.codebook_size = codebook_size

@@ -69,7 +69,7 @@ class Bitcodes(OfCodebook):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(features, dim=dim)
+        super().__init__(features, dim=dim, dtype=dtype)
         check_size("bits", bits)
         if not temperature > 0:
             raise CodewordError.of("temperature above 0", repr(temperature), "pass 1.0 or so")

@@ -15,7 +15,7 @@ class vector_quantize:
 
     @staticmethod
     def apply(x: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest codes (N, F) of rows x (N, F), and their indices (N,), the lowest index winning ties.
+        """The nearest codes (N, F) of rows x (N, F), and their indices (N,), the lowest index winning exact ties.
 
         Args:
             x: (N, F).
