@@ -30,9 +30,7 @@ class NextToTheBusiest(Revival):
         return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)
 
     def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
-        busiest = state["cluster_size"].argmax(-1)[
-            ..., None, None
-        ]  # codes may be of several codebooks: (..., K, D)
+        busiest = state["cluster_size"].argmax(-1)[..., None, None]  # codes are (..., K, D)
         noise = key.normal(Purpose.NOISE, *codes.shape).to(codes.dtype)
         return codes.take_along_dim(busiest, -2) + self.spread * codes.std((-2, -1), keepdim=True) * noise
 
