@@ -204,3 +204,20 @@ def test_a_third_of_the_codes_may_be_anything(value: float) -> None:
     others = torch.arange(300)[torch.arange(300) % 3 > 0]
     expected = _distances(x, codes[others], "euclidean").argmin(1)
     assert torch.equal(nearest(x, codes), others[expected])
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (5, 1), (1, 5, 2), (3, 5, 2)], ids=str)
+def test_rows_that_do_not_fit_the_prepared_codes_are_named(shape: tuple[int, ...]) -> None:
+    prepared = prepare(torch.randn(2, 4, 2) if len(shape) == 3 else torch.randn(4, 2))
+    with pytest.raises(CodewordError, match="2 features, as the codes are, but got torch.float32"):
+        search(torch.randn(shape), prepared)
+    with pytest.raises(CodewordError, match="metric 'euclidean', 'cosine' or 'dot'"):
+        prepare(torch.randn(4, 2), "manhattan")
+
+
+@pytest.mark.parametrize("of_rows", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("of_codes", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_rows_are_searched_in_the_dtype_of_the_codes(of_rows: torch.dtype, of_codes: torch.dtype) -> None:
+    x, codes = torch.randn(40, 3).to(of_rows), torch.randn(90, 3).to(of_codes)
+    expected = _distances(x, codes, "euclidean").argmin(1)
+    assert search(x, prepare(codes)).tolist() == expected.tolist()

@@ -37,7 +37,7 @@ def run(quantizer, xs) -> dict[str, torch.Tensor]:
         x = x.clone().requires_grad_()
         out = quantizer(x)
         (out.quantized.sum() + out.loss).backward()
-        seen |= {f"{step} {name}": value for name, value in out._asdict().items() if name != "losses"}
+        seen |= {f"{step} {name}": getattr(out, name) for name in ("quantized", "indices", "loss")}
         seen |= {f"{step} {name}": value for name, value in out.losses.items()} | {f"{step} grad": x.grad}
     seen["encoded"] = quantizer.encode(xs[-1])
     if quantizer.no_decode is None:

@@ -95,11 +95,15 @@ def prepare(codes: Tensor, metric: Metric = "euclidean") -> Prepared:
     Returns:
         the codes less their centre, their offsets and the shift of the rows, float32 or wider.
 
+    Raises:
+        CodewordError: an unknown metric.
+
     Examples:
         >>> prepared = prepare(torch.tensor([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]]))
         >>> search(torch.tensor([[0.9, 1.2], [4.0, 4.5]]), prepared)
         tensor([1, 2])
     """
+    _check_metric(metric)
     dtype = torch.float64 if codes.dtype == torch.float64 else torch.float32
     return kernel.prepare(codes.detach().to(dtype), metric)
 
@@ -110,19 +114,22 @@ def search(rows: Tensor, prepared: Prepared, k: int = 1) -> Tensor:
     Rows and codes are to be within 3e-15 to 3e14, where squares and products of float32 lose nothing.
 
     Args:
-        rows: (N, D), or (G, N, D) for codes of G codebooks; of the dtype of the prepared codes.
+        rows: (N, D), or (G, N, D) for codes of G codebooks; computed with in the dtype of the prepared codes.
         prepared: what `prepare` returned.
         k: how many codes for each row, 1 to K.
 
     Returns:
         int64 indices (N,) or (G, N); (N, k) or (G, N, k) for k > 1.
 
+    Raises:
+        CodewordError: rows with other features or groups than the codes.
+
     Examples:
         >>> search(torch.tensor([[4.0], [0.1]]), prepare(torch.tensor([[0.0], [5.0], [1.0]])), k=2)
         tensor([[1, 2],
                 [0, 2]])
     """
-    rows = rows.detach()
+    rows = rows.detach().to(prepared.codes.dtype)
     if rows.dim() == 3:
         return kernel.search(rows, *prepared, k)
     return kernel.search(rows[None], *(part[None] for part in prepared), k)[0]
@@ -143,9 +150,13 @@ def _distances(rows: Tensor, codes: Tensor, indices: Tensor, metric: Metric) -> 
     return torch.stack(columns, -1)
 
 
-def _check(x: Tensor, codes: Tensor, metric: str, k: int) -> None:
+def _check_metric(metric: str) -> None:
     if metric not in ("euclidean", "cosine", "dot"):
         raise CodewordError.of("metric 'euclidean', 'cosine' or 'dot'", repr(metric), "pass one of them")
+
+
+def _check(x: Tensor, codes: Tensor, metric: str, k: int) -> None:
+    _check_metric(metric)
     for name, tensor in (("x", x), ("codes", codes)):
         if not tensor.is_floating_point():
             raise CodewordError.of(f"floating {name}", f"{tensor.dtype}", f"pass {name}.float()")
