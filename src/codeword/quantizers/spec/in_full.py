@@ -15,7 +15,12 @@ from codeword.quantizers.spec.grammar import Call, parse, write
 
 __all__ = ["spec_in_full"]
 
-_OF_THE_PLACE = ("features", "dim")  # belong to the place where a quantizer is put, not to its spec
+_OF_THE_PLACE = (
+    "features",
+    "dim",
+    "device",
+    "dtype",
+)  # belong to the place where a quantizer is put, not to its spec
 
 
 def spec_in_full(quantizer: Quantizer) -> str:
