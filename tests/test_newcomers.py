@@ -53,8 +53,8 @@ class Damped(Estimator):
 
     share: float = 0.5
 
-    def surrogate(self, choice: Lookup) -> Tensor:
-        return self.share * choice.rows + choice.q
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        return self.share * lookup.rows + lookup.q
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Last(Revival):
         return 1
 
     def dead(self, state: dict[str, Tensor]) -> Tensor:
-        return torch.arange(len(state["counts"]), device=state["counts"].device) == state["counts"].argmin()
+        size = state["cluster_size"]
+        return torch.arange(size.shape[-1], device=size.device) == size.argmin(-1, keepdim=True)
 
 
 class Signs(Implicit):
@@ -80,10 +81,10 @@ class Signs(Implicit):
     def options(self) -> dict[str, object]:
         return {}
 
-    def digits(self, rows: Tensor) -> Tensor:
+    def _digits(self, rows: Tensor) -> Tensor:
         return (rows > 0).long()
 
-    def vectors(self, digits: Tensor) -> Tensor:
+    def _vectors(self, digits: Tensor) -> Tensor:
         return 2.0 * digits - 1
 
 
