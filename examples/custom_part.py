@@ -2,7 +2,7 @@
 
     python custom_part.py
 
-Dead codes usually move to rows of the last batch (`Relative`). This rule moves them next to the most used code
+Dead codes usually move to rows of the last batch (`BelowShare`). This rule moves them next to the most used code
 instead, so that the crowded place gets more of them.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import codeword
-from codeword.functional import Draws, Stream
+from codeword.functional import Key, Purpose
 from codeword.parts.axes import Revival, State
 
 
@@ -27,11 +27,12 @@ class NextToTheBusiest(Revival):
         return 0  # rows of the batch that it wants to be kept for it
 
     def dead(self, state: State) -> Tensor:
-        return state["counts"] < self.share * state["counts"].mean()
+        return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)
 
-    def places(self, candidates: Tensor, codes: Tensor, state: State, draws: Draws) -> Tensor:
-        noise = draws.normal(Stream.NOISE, *codes.shape).to(codes)
-        return codes[state["counts"].argmax()] + self.spread * codes.std() * noise
+    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+        busiest = state["cluster_size"].argmax(-1)[..., None, None]  # codes are (..., K, D)
+        noise = key.normal(Purpose.NOISE, *codes.shape).to(codes.dtype)
+        return codes.take_along_dim(busiest, -2) + self.spread * codes.std((-2, -1), keepdim=True) * noise
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from codeword.checkpoints.importers.library import Library, codebook_table, only
 from codeword.checkpoints.importers.table import KeyTable, State, renamed
 from codeword.cli import commands, main
 from codeword.parts import PARTS
-from codeword.parts.axes import Lookup, Estimator, Revival
+from codeword.parts.axes import Estimator, Lookup, Revival
 from codeword.quantizers import QUANTIZERS, Quantizer, VectorQuantizer
 from codeword.quantizers.implicit.base import Implicit
 from promises.cases import Case
@@ -66,7 +66,8 @@ class Last(Revival):
 
     def dead(self, state: dict[str, Tensor]) -> Tensor:
         size = state["cluster_size"]
-        return torch.arange(size.shape[-1], device=size.device) == size.argmin(-1, keepdim=True)
+        numbers = torch.arange(size.shape[-1], dtype=torch.int64, device=size.device)
+        return numbers == size.argmin(-1, keepdim=True)
 
 
 class Signs(Implicit):

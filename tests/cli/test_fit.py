@@ -58,7 +58,7 @@ def test_ids_distortion_and_collisions(digits: Path, capsys: pytest.CaptureFixtu
     ids = ids_of(Path("run/ids.parquet"))
     assert ids.dtype == np.uint8
     model = checkpoints.load("run")
-    codes = [stage.codebook.codes.double().numpy() for stage in model.quantizer.parts]
+    codes = [stage.codebook.codes.double().numpy() for stage in model.quantizer.components]
     decoded = np.zeros_like(DIGITS, np.float64) + model.mean.numpy()
     for number, stage in enumerate(report["stages"]):
         decoded += codes[number][ids[:, number]] * float(model.scale)

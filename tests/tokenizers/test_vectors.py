@@ -92,7 +92,7 @@ def test_without_a_network_it_is_the_quantizer_on_standard_vectors() -> None:
     model.standardize_(mean, scale)
     indices = model.encode(x)
     assert torch.equal(indices, quantizer.encode((x - mean) / scale, beam=3))
-    codes = [stage.codebook.codes.double() for stage in quantizer.parts]
+    codes = [stage.codebook.codes.double() for stage in quantizer.components]
     expected = (codes[0][indices[:, 0]] + codes[1][indices[:, 1]]) * scale + mean
     torch.testing.assert_close(model.decode(indices).double(), expected, atol=1e-5, rtol=1e-5)
     assert model.trailing_shape == (2,)

@@ -43,7 +43,7 @@ def disabled(model: nn.Module) -> Iterator[None]:
 
 
 def anneal(model: nn.Module, temperature: float) -> None:
-    """Set the temperature at which look-ups are drawn or relaxed: of every estimator, bitcode and memory code.
+    """Set the temperature at which lookups are drawn or relaxed: of every estimator, bitcode and memory code.
 
     That of an entropy loss (`Entropy`, `Diversity`, `LFQ`, `BSQ`) is something else, and stays. Compiled models are
     compiled anew for each value.

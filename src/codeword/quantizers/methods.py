@@ -95,7 +95,7 @@ def vq_ste_pp(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuan
 
 
 def in_place(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
-    """Codes take a step of Adam of their own before each look-up is gathered; commitment 0.25.
+    """Codes take a step of Adam of their own in each training forward, before the output is taken; commitment 0.25.
 
     Source: the alternated optimisation of Huh et al. 2023 (arXiv:2305.08842), without a backward pass inside forward.
     When: codes should have an optimiser, but yours should not know of them.
@@ -254,7 +254,7 @@ def learnable_std(features: int, codebook_size: int, *, dim: int = -1) -> Vector
 def learnable_gamma(
     features: int, codebook_size: int, *, dim: int = -1, personalize: bool = False
 ) -> VectorQuantizer:
-    """A learned shift is added after look-up: one for all codes, or, with `personalize`, one for each.
+    """A learned shift is added after lookup: one for all codes, or, with `personalize`, one for each.
 
     Source: "approach 2" and "approach 3" of Soft-discretization (semivq), without a published table.
     When: you come from semivq.

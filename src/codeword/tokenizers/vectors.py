@@ -91,7 +91,7 @@ class VectorTokenizer(Tokenizer):
         if self.training:
             quantized = self.quantizer(self.encoder(self.standard(x)))
             return TokenizerOutput(self._restored(self.decoder(quantized.quantized)), quantized)
-        quantized = self.quantizer(_in_parts(self.encoder, self.standard(x)), **self._choices)
+        quantized = self.quantizer(_in_parts(self.encoder, self.standard(x)), beam=self._call_beam)
         return TokenizerOutput(self._restored(_in_parts(self.decoder, quantized.quantized)), quantized)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -121,11 +121,12 @@ class VectorTokenizer(Tokenizer):
         return {"size": self.size, "width": self.width, "blocks": self.blocks, "beam": self.beam}
 
     @property
-    def _choices(self) -> dict[str, int]:
-        return {"beam": self.beam} if self.beam > 1 else {}
+    def _call_beam(self) -> int | None:
+        """What a call is told; None, which is one, may be told to every quantizer."""
+        return self.beam if self.beam > 1 else None
 
     def _encode(self, rows: Tensor) -> Tensor:
-        return self.quantizer.encode(self.encoder(rows), None, **self._choices)
+        return self.quantizer.encode(self.encoder(rows), beam=self._call_beam)
 
     def _decode(self, indices: Tensor) -> Tensor:
         rows: Tensor = self.decoder(self.quantizer.decode(indices, self.dtype))

@@ -1,4 +1,4 @@
-"""A shift that is learned and added after look-up."""
+"""A shift that is learned and added after lookup."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def _fit(facts: Survey, config: FitConfig) -> VectorTokenizer:
     sample = (torch.from_numpy(facts.sample) - facts.mean) / facts.scale
     how = {"steps": config.steps, "tries": config.tries, "beam": config.beam, "seed": config.seed}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # a codebook draws a seed of its own
+        torch.manual_seed(config.seed)  # a quantizer draws its first key
         tokenizer = VectorTokenizer.around(fit(sample, config.quantizer, **how), beam=config.beam)
     tokenizer.standardize_(facts.mean, facts.scale)
     return tokenizer

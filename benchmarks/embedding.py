@@ -1,7 +1,7 @@
-"""What does gathering from the updated codes bring, to one codebook and to a stack of eight?
+"""What do stages bring that learn one after another, beside one codebook and a stack that learns at once?
 
-The same autoencoder is trained with outputs from the codes as they are after the update of the step, as they were
-before it (`gathers_first`), and, for a stack, with each stage learning before the next one is searched.
+The same autoencoder is trained with outputs from the codes as they are after the update of the step, and, for a
+stack, with each stage learning before the next one is searched.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from benchmarks.measure import machine
-from codeword import EMA, Quantizer, Residual, VectorQuantizer
+from codeword import Quantizer, Residual, VectorQuantizer
 
 SEEDS = (0, 1, 2)
 STEPS = 600
@@ -53,21 +53,18 @@ def mixing() -> Tensor:
     )
 
 
-def one(rule: EMA) -> Quantizer:
-    return VectorQuantizer(FEATURES, 64, update=rule)
+def one() -> Quantizer:
+    return VectorQuantizer(FEATURES, 64)
 
 
-def eight(rule: EMA, *, stagewise: bool = False) -> Quantizer:
-    parts = [VectorQuantizer(FEATURES, 64, update=rule) for _ in range(8)]
-    return Residual(parts, stagewise=stagewise)
+def eight(*, stagewise: bool = False) -> Quantizer:
+    return Residual([VectorQuantizer(FEATURES, 64) for _ in range(8)], stagewise=stagewise)
 
 
 WAYS: dict[str, Callable[[], Quantizer]] = {
-    "one codebook, before": lambda: one(EMA(gathers_first=True)),
-    "one codebook, after": lambda: one(EMA()),
-    "eight stages, before": lambda: eight(EMA(gathers_first=True)),
-    "eight stages, after": lambda: eight(EMA()),
-    "eight stages, stagewise": lambda: eight(EMA(), stagewise=True),
+    "one codebook, after": one,
+    "eight stages, after": eight,
+    "eight stages, stagewise": lambda: eight(stagewise=True),
 }
 
 
