@@ -57,7 +57,7 @@ def test_a_changed_default_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert repr(codeword.from_spec("vq8", features=4).metric) == "Dot()"
     loaded = codeword.from_pretrained(tmp_path)
     assert repr(loaded) == before
-    assert [str(part.metric) for part in loaded.parts] == [str(codeword.Euclidean())] * 2
+    assert [str(part.metric) for part in loaded.components] == [str(codeword.Euclidean())] * 2
     assert loaded.dropout == 0.0
 
 

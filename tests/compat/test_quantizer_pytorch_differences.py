@@ -267,7 +267,7 @@ def test_every_option_of_mq(overlaps, temperature):
     torch.manual_seed(0)
     module = MQ1d(channels=8, codebook_size=16, num_overlaps=overlaps, temperature=temperature)
     x = torch.randn(2, 8, 12)
-    assert {part.temperature for part in module.quantizer.parts} == {temperature}
+    assert {part.temperature for part in module.quantizer.components} == {temperature}
     y, info = module.eval()(x)
     assert info["indices"].shape == (2, 1, 12, overlaps)
     assert [p.shape for p in info["perplexity"]] == [(1,)] * overlaps

@@ -70,7 +70,7 @@ def codebook_table(book: Codebook, rows: Iterable[Row]) -> KeyTable:
 
 
 def start_of(book: Codebook) -> KeyTable:
-    """What of a codebook is neither read nor kept: it has begun, and no row of a batch before waits to become a code."""
+    """What of a codebook is neither read nor kept: it has begun, and no row waits to become a code."""
     begun = made("initialized", lambda: torch.tensor(True, dtype=torch.bool, device="cpu"))
     return KeyTable([begun, made("candidates", partial(torch.full_like, book.candidates, MISSING))])
 
