@@ -10,6 +10,7 @@ from torch import Tensor
 from codeword.checkpoints.importers.library import (
     Library,
     codebook_table,
+    codes_beside,
     count_of,
     flag,
     residual_table,
@@ -68,7 +69,7 @@ class EnCodec(Library):
             joined(
                 ("embed", "cluster_size", "embed_avg"),
                 ("codes", "cluster_size"),
-                lambda codes, size, _: (codes, size),
+                lambda codes, size, sums: (codes_beside(codes, sums), size),
                 lambda codes, size: (codes, size, sums_of(stage.codebook, codes, size)),
             ),
         ]
