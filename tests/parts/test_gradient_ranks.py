@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from codeword import Residual, VectorQuantizer, warm_up
+from codeword import EMA, Residual, VectorQuantizer, warm_up
 from codeword.parts import CodebookLoss, Commitment, Frozen, Gradient, Linear, Normal, Stale
 from ranks import RANKS
 
@@ -46,11 +46,14 @@ def train_shared(rank: int, name: str) -> dict[str, torch.Tensor]:
     return train(BUILDERS[name], rank)
 
 
-def warm_shared(rank: int) -> dict[str, torch.Tensor]:
+def warm_shared(rank: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     torch.manual_seed(rank)
-    stack = Residual([VectorQuantizer(4, 16) for _ in range(2)])
+    stack = Residual([VectorQuantizer(4, 16, update=EMA(decay=0.1)) for _ in range(2)])
     warm_up(stack, [torch.randn(30 + 10 * (rank % 2), 4) for _ in range(3)])
-    return stack.state_dict()
+    warm = {key: value.clone() for key, value in stack.state_dict().items() if "rng" not in key}
+    for _ in range(3):
+        stack(10 * torch.randn(30, 4))  # for which codes are revived
+    return warm, {key: value for key, value in stack.state_dict().items() if ".rng" not in key}
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -64,8 +67,11 @@ def test_ranks_equal_each_other_and_one_process(name, ranks):
 
 
 def test_warm_up_gives_all_ranks_the_same_codes(ranks):
-    first, *others = ranks.run(warm_shared)
+    (first, trained), *others = ranks.run(warm_shared)
     # 2 x (30 + 40) rows in three batches
     assert int(first["quantizers.1.codebook.cluster_size"].sum()) in (420, 419)
     for key, value in first.items():
-        assert all(torch.equal(value, other[key]) for other in others), key
+        assert all(torch.equal(value, other[key]) for other, _ in others), key
+    assert int(trained["quantizers.0.codebook.revived"]) > 0
+    for key, value in trained.items():
+        assert all(torch.equal(value, other[key]) for _, other in others), key

@@ -225,7 +225,7 @@ def test_inverse_puts_codes_where_they_are_to_be(transform):
 
 @pytest.mark.parametrize("transform", [Affine(groups=3), RunningAffine(), LearnedSpread()], ids=str)
 def test_revival_through_a_transform_lands_on_rows(transform):
-    torch.manual_seed(0)
+    torch.manual_seed(5)
     rule = Gradient(revival=Stale(1, noise=0.0, at_most=2), transform=transform)
     vq = VectorQuantizer(FEATURES, 64, update=rule, penalties=BOTH)
     vq(data())

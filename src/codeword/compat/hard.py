@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from codeword.functional import Valid
 from codeword.quantizers import Quantizer
+from codeword.quantizers.assignment import Assignment, Step
 
 __all__ = ["HardInEval"]
 
@@ -17,6 +17,6 @@ class HardInEval(Quantizer):
         False  # as codeword's own do: then the input has the gradient of the softmax in eval too
     )
 
-    def surrogate(self, rows: Tensor, indices: Tensor, q: Tensor, valid: Valid) -> Tensor:
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         relaxes = self.training or self.relaxes_in_eval
-        return super().surrogate(rows, indices, q, valid) if relaxes else q
+        return super()._surrogate(assignment, rows, q, step) if relaxes else q

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from codeword.functional import Valid
 from codeword.quantizers import Quantizer, VectorQuantizer
+from codeword.quantizers.assignment import Assignment, Step
 
 __all__ = ["OldCodes", "forward_of_old_codes"]
 
@@ -19,14 +19,14 @@ class OldCodes(VectorQuantizer):
     _keeps = False
     _searched: Tensor | None = None
 
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
         if self._keeps and self._searched is None:
             self._searched = self.codebook.codes.detach().clone()
-        return super().select(rows, valid)
+        return super()._assign(rows, step)
 
-    def gather(self, indices: Tensor) -> Tensor:
+    def _embed(self, indices: Tensor) -> Tensor:
         codes = self._searched
-        return super().gather(indices) if codes is None else self.metric.output(codes[indices])
+        return super()._embed(indices) if codes is None else self.metric.output(codes[indices])
 
 
 @contextmanager

@@ -110,6 +110,7 @@ def _observing(model: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     frozen = {codebook: codebook.frozen for codebook in codebooks}
     keys = {rng: rng.key.clone() for rng in model.modules() if isinstance(rng, Rng)}
+    agreed = {quantizer: quantizer._agreed for quantizer in find_quantizers(model).values()}
     try:
         for quantizer in find_quantizers(model).values():
             quantizer.train()
@@ -126,6 +127,8 @@ def _observing(model: nn.Module) -> Iterator[None]:
             codebook.observer = None
         for rng, key in keys.items():
             rng.key.copy_(key)
+        for quantizer, before in agreed.items():  # ranks whose keys were not equal yet have them back
+            quantizer._agreed = before
         for codebook in learning:
             codebook.reset_usage()
 

@@ -183,7 +183,7 @@ class Codebook(Learner):
             distributed.from_first_(self.codes.data)
         if self.transform is not None:
             self.transform.init_(self.codes, rows, valid)
-        self._begin_((valid.total / len(self.codes)).to(self.codes.dtype).expand(len(self.codes)))
+        self._begin_((valid.total.to(self.codes.dtype) / len(self.codes)).expand(len(self.codes)))
 
     @torch.no_grad()
     def init_from_(self, codes: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codeword.checkpoints.importers.library import Library, codebook_table, only
+from codeword.checkpoints.importers.library import Library, codebook_table, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, renamed
 from codeword.quantizers import Bitcodes, Quantizer
 
@@ -31,4 +31,6 @@ class BitcodesPyTorch(Library):
 
     def table(self, quantizer: Quantizer) -> KeyTable:
         assert isinstance(quantizer, Bitcodes)
-        return codebook_table(quantizer.codebook, [renamed("codebook", "codes")]).under("", "codebook.")
+        return random_keys(quantizer) + codebook_table(
+            quantizer.codebook, [renamed("codebook", "codes")]
+        ).under("", "codebook.")

@@ -14,8 +14,9 @@ from codeword.checkpoints.importers.library import (
     flag,
     residual_table,
     same_names,
+    sums_of,
 )
-from codeword.checkpoints.importers.table import KeyTable, State, renamed
+from codeword.checkpoints.importers.table import KeyTable, State, joined, renamed
 from codeword.parts import EMA
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 
@@ -26,7 +27,7 @@ __all__ = ["EnCodec", "EnCodecTransformers"]
 class EnCodec(Library):
     """The quantizer of EnCodec and audiocraft: `quantizer.vq.layers.0._codebook.embed` and so on.
 
-    Codes, running counts and sums are taken over; revival and the rest of the rule are codeword's own.
+    Codes and running counts are taken over, and the sums follow from them; revival and the rest of the rule are codeword's own.
 
     Args:
         decay: of the moving average, should training go on.
@@ -62,9 +63,12 @@ class EnCodec(Library):
     def _stage_table(self, stage: VectorQuantizer) -> KeyTable:
         rows = [
             renamed("inited", "initialized", flag, _numbered),
-            renamed("embed", "codes"),
-            renamed("cluster_size", "counts"),
-            renamed("embed_avg", "sums"),
+            joined(
+                ("embed", "cluster_size", "embed_avg"),
+                ("codes", "cluster_size"),
+                lambda codes, size, _: (codes, size),
+                lambda codes, size: (codes, size, sums_of(stage.codebook, codes, size)),
+            ),
         ]
         table = codebook_table(stage.codebook, rows).under(self.codebook, "codebook.")
         for name in ("project_in", "project_out"):

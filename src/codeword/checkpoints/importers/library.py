@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable, Row, State, kept, made, renamed
 from codeword.errors import CodewordError
-from codeword.parts import Codebook
+from codeword.parts import EMA, Codebook
+from codeword.parts.codebook import MISSING
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 
 __all__ = [
@@ -19,10 +21,12 @@ __all__ = [
     "codebook_table",
     "count_of",
     "flag",
-    "no_candidates",
     "only",
+    "random_keys",
     "residual_table",
     "same_names",
+    "start_of",
+    "sums_of",
     "wide",
 ]
 
@@ -58,17 +62,34 @@ class Library(ABC):
 def codebook_table(book: Codebook, rows: Iterable[Row]) -> KeyTable:
     """A table of all state of a codebook: these rows, and what they do not name stays as it is built.
 
-    A codebook that takes codes from elsewhere has begun: `initialized` becomes true, unless a row names it.
+    A codebook that takes codes from elsewhere has begun, unless a row names `initialized`: see `start_of`.
     """
     table = KeyTable(rows)
-    named = {key for row in table.rows for key in row.native}
-    others = [name for name in book.state_dict() if name not in named and name != "initialized"]
-    begun = (
-        []
-        if "initialized" in named
-        else [made("initialized", lambda: torch.tensor(True, dtype=torch.bool, device="cpu"))]
-    )
-    return table + KeyTable([kept(*others), *begun])
+    table += KeyTable(row for row in start_of(book).rows if not _named(table) & set(row.native))
+    return table + KeyTable([kept(*(name for name in book.state_dict() if name not in _named(table)))])
+
+
+def start_of(book: Codebook) -> KeyTable:
+    """What of a codebook is neither read nor kept: it has begun, and no row of a batch before waits to become a code."""
+    begun = made("initialized", lambda: torch.tensor(True, dtype=torch.bool, device="cpu"))
+    return KeyTable([begun, made("candidates", partial(torch.full_like, book.candidates, MISSING))])
+
+
+def random_keys(quantizer: Quantizer) -> KeyTable:
+    """The state of the random numbers of a quantizer and of all in it, which stays as it is built."""
+    return KeyTable([kept(*(key for key in quantizer.state_dict() if key.split(".")[-2:] == ["rng", "key"]))])
+
+
+def sums_of(book: Codebook, codes: Tensor, cluster_size: Tensor) -> Tensor:
+    """The running sums (K, D) of rows that moving averages of codes (K, D) with cluster sizes (K,) stand for."""
+    update = book.update
+    if isinstance(update, EMA) and update.smoothing:
+        cluster_size = update._smoothed(cluster_size)
+    return cluster_size[:, None] * codes
+
+
+def _named(table: KeyTable) -> set[str]:
+    return {key for row in table.rows for key in row.native}
 
 
 def same_names(foreign: str, native: str, module: nn.Module) -> KeyTable:
@@ -79,11 +100,6 @@ def same_names(foreign: str, native: str, module: nn.Module) -> KeyTable:
 def flag(tensor: Tensor) -> Tensor:
     """A flag of any shape and type as a bool scalar."""
     return tensor.reshape(()).bool()
-
-
-def no_candidates() -> Tensor:
-    """The `candidate_count` of a codebook whose codes come from elsewhere: no row stands by for a dead one."""
-    return torch.zeros((), dtype=torch.int64, device="cpu")
 
 
 def wide(tensor: Tensor) -> Tensor:
@@ -120,7 +136,7 @@ def residual_table(
     quantizer: Quantizer, place: str, of_stage: Callable[[VectorQuantizer], KeyTable]
 ) -> KeyTable:
     """The table of a stack of vector quantizers, each at `place.format(stage)`."""
-    table = KeyTable()
+    table = random_keys(quantizer)
     assert isinstance(quantizer, Residual)
     for number, stage in enumerate(quantizer.distinct):
         assert isinstance(stage, VectorQuantizer)

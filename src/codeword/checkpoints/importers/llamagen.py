@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codeword.checkpoints.importers.library import Library, codebook_table, only
+from codeword.checkpoints.importers.library import Library, codebook_table, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, dropped, renamed
 from codeword.parts import CodebookLoss, Commitment, Cosine, Euclidean, Gradient
 from codeword.quantizers import Quantizer, VectorQuantizer
@@ -52,4 +52,4 @@ class LlamaGen(Library):
             renamed("embedding.weight", "codes"),
             dropped("codebook_used", "the last indices seen, for a log", optional=True),
         ]
-        return codebook_table(quantizer.codebook, rows).under("", "codebook.")
+        return random_keys(quantizer) + codebook_table(quantizer.codebook, rows).under("", "codebook.")

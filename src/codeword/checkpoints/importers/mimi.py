@@ -90,17 +90,17 @@ class Mimi(Library):
 def _stage_table(stage: VectorQuantizer) -> KeyTable:
     rows = [
         renamed("initialized", "initialized", flag, lambda t: t.float().reshape(1)),
-        joined(("embed_sum", "cluster_usage"), ("sums", "counts", "codes"), _divided, _undivided),
+        joined(("embed_sum", "cluster_usage"), ("codes", "cluster_size"), _divided, _undivided),
     ]
     return codebook_table(stage.codebook, rows).under("codebook.", "codebook.")
 
 
-def _divided(sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return sums, counts, wide(sums) / wide(counts).clamp_min(_SMALLEST)[:, None]
+def _divided(sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    return wide(sums) / wide(counts).clamp_min(_SMALLEST)[:, None], counts
 
 
-def _undivided(sums: Tensor, counts: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    return sums, counts
+def _undivided(codes: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    return codes * counts.clamp_min(_SMALLEST)[:, None], counts
 
 
 def _respelled(key: str) -> str:

@@ -9,9 +9,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import Library, codebook_table, count_of, no_candidates, only
+from codeword.checkpoints.importers.library import (
+    Library,
+    codebook_table,
+    count_of,
+    only,
+    random_keys,
+    start_of,
+    sums_of,
+)
 from codeword.checkpoints.importers.sequences import rule_of, sequence_quantizer, stacks_of
-from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, kept, made, renamed
+from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, kept, renamed
 from codeword.errors import CodewordError
 from codeword.parts import Codebook
 from codeword.quantizers import (
@@ -39,7 +47,7 @@ class QuantizerPyTorch(Library):
     `Quantizer1d` becomes a residual stack over time steps, grouped where it has groups; `QuantizerChannelwise1d` and
     `QuantizerBlock1d` become the layouts of those names; `MQ1d` becomes `Overlapped` memory codes and `QBit1d`
     becomes `BitLayers`. Both generations of the state are read: counts and sums (`ema_cluster_size`) go to `EMA`,
-    budgets (`budget_ema`) to `MeanEMA` with `Budget`. Stages with equal codes are taken to share them.
+    budgets (`budget_ema`) to `MeanEMA` with `BelowBudget`. Stages with equal codes are taken to share them.
 
     Args:
         layout: "timewise", "channelwise" or "blockwise": the state does not tell.
@@ -97,7 +105,7 @@ class QuantizerPyTorch(Library):
         stacks = stacks_of(quantizer)
         place = "quantizer." if isinstance(quantizer, Channelwise | Blockwise) else ""
         between = "quantizers.{}." if len(stacks) > 1 else ""
-        table = KeyTable()
+        table = random_keys(quantizer)
         first = stacks[0]
         for stage in range(1 if first.shared else first.count):
             books = {
@@ -141,17 +149,14 @@ def _stage_table(foreign: Sequence[str], books: dict[str, Codebook], batch_size:
         rows = [_stacked(foreign, "codebooks", native, _equal)]
         rows.append(_stacked(foreign, "budget_ema", [place + "budget" for place in books], _last))
     else:
-        rows = [_ema_row(foreign, list(books), batch_size)]
+        rows = [_ema_row(foreign, books, batch_size)]
     table = KeyTable(rows)
     named = {key for row in rows for key in row.native}
     for place, own in books.items():
-        begun = ("initialized", "candidate_count")
-        others = [place + name for name in own.state_dict() if name not in begun]
-        table += KeyTable([kept(*(key for key in others if key not in named))])
-        table += KeyTable([made(place + "candidate_count", no_candidates)])
-        table += KeyTable(
-            [made(place + "initialized", lambda: torch.tensor(True, dtype=torch.bool, device="cpu"))]
-        )
+        start = start_of(own).under("", place)
+        named |= {key for row in start.rows for key in row.native}
+        others = [place + name for name in own.state_dict()]
+        table += start + KeyTable([kept(*(key for key in others if key not in named))])
     return table
 
 
@@ -165,9 +170,10 @@ def _stacked(foreign: Sequence[str], name: str, native: Sequence[str], choose: C
     )
 
 
-def _ema_row(foreign: Sequence[str], places: Sequence[str], batch_size: int) -> Row:
-    """Codes, counts and sums. A count of 0, as an unused layer has it, contradicts its sum: it is taken as 1."""
-    count = len(places)
+def _ema_row(foreign: Sequence[str], books: dict[str, Codebook], batch_size: int) -> Row:
+    """Codes and counts, of which sums follow. A count of 0, as an unused layer has it, contradicts its sum: it is 1."""
+    count = len(books)
+    book = next(iter(books.values()))
     names = ("codebooks", "ema_cluster_size", "ema_embedding_sum")
 
     def read(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -183,15 +189,15 @@ def _ema_row(foreign: Sequence[str], places: Sequence[str], batch_size: int) -> 
                     f"{tuple(tensor.shape)}",
                     "restore the file",
                 )
-        total = torch.where(size[..., None] > 0, total, table)
         size = torch.where(size > 0, size, 1.0)
-        return (*table.unbind(0), *(batch_size * size).unbind(0), *(batch_size * total).unbind(0))
+        return (*table.unbind(0), *(batch_size * size).unbind(0))
 
     def write(*tensors: Tensor) -> tuple[Tensor, ...]:
-        codes, sizes, sums = (torch.stack(tensors[n * count : (n + 1) * count]) for n in range(3))
-        return (codes, sizes / batch_size, sums / batch_size) * len(foreign)
+        codes, sizes = tensors[:count], [size / batch_size for size in tensors[count:]]
+        sums = [sums_of(book, own, size) for own, size in zip(codes, sizes, strict=True)]
+        return (torch.stack(codes), torch.stack(sizes), torch.stack(sums)) * len(foreign)
 
-    native = [place + name for name in ("codes", "counts", "sums") for place in places]
+    native = [place + name for name in ("codes", "cluster_size") for place in books]
     return joined([stage + name for stage in foreign for name in names], native, read, write)
 
 
@@ -232,7 +238,7 @@ def _last(stages: Sequence[Tensor]) -> Tensor:
 
 
 def _memory_table(quantizer: Overlapped) -> KeyTable:
-    table = KeyTable()
+    table = random_keys(quantizer)
     for number, part in enumerate(quantizer.distinct):
         assert isinstance(part, MemoryCodes)
         own = codebook_table(part.codebook, [renamed("codebook", "codes")]).under("", "codebook.")
@@ -271,4 +277,4 @@ def _bit_table(quantizer: BitLayers, num_bits: int) -> KeyTable:
         for layer in layers
     ]
     table = codebook_table(quantizer.codebook, [codes]).under("", "codebook.")
-    return table + KeyTable(masks)
+    return table + random_keys(quantizer) + KeyTable(masks)

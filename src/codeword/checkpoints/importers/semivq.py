@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import Library, only
+from codeword.checkpoints.importers.library import Library, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, dropped
 from codeword.checkpoints.importers.vqtorch import books_table, refuse_keys
 from codeword.errors import CodewordError
@@ -101,7 +101,11 @@ class SemiVQ(Library):
         table = books_table([("codebook.", quantizer.codebook)], names, deep=deep)
         if isinstance(rule, Gamma) and rule.bounded:
             table += KeyTable([dropped(_BOUNDED, "the option `bounded` of Gamma", _refuse)])
-        return table + KeyTable([dropped("_counts", "who waits to be replaced starts anew", optional=True)])
+        return (
+            table
+            + random_keys(quantizer)
+            + KeyTable([dropped("_counts", "who waits to be replaced starts anew", optional=True)])
+        )
 
     def _transform(self, state: State) -> Transform | None:
         if "gamma_learner._layer.0.weight" in state:

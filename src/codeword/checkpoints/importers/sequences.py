@@ -68,5 +68,5 @@ def sequence_quantizer(
 def stacks_of(quantizer: Quantizer) -> list[Residual]:
     """The residual stack of each group in what `sequence_quantizer` made."""
     inner = quantizer.quantizer if isinstance(quantizer, Channelwise | Blockwise) else quantizer
-    found = inner.parts if isinstance(inner, Grouped) else [inner]
+    found = inner.components if isinstance(inner, Grouped) else [inner]
     return [stack for stack in found if isinstance(stack, Residual)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codeword.checkpoints.importers.library import Library, codebook_table, only
+from codeword.checkpoints.importers.library import Library, codebook_table, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, renamed
 from codeword.parts import CodebookLoss, Commitment, Gradient
 from codeword.quantizers import Quantizer, VectorQuantizer
@@ -48,4 +48,4 @@ class Taming(Library):
     def table(self, quantizer: Quantizer) -> KeyTable:
         assert isinstance(quantizer, VectorQuantizer)
         rows = [renamed("embedding.weight", "codes")]
-        return codebook_table(quantizer.codebook, rows).under("", "codebook.")
+        return random_keys(quantizer) + codebook_table(quantizer.codebook, rows).under("", "codebook.")

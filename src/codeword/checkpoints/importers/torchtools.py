@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import Library, codebook_table, only
-from codeword.checkpoints.importers.table import KeyTable, State, joined, kept, renamed
+from codeword.checkpoints.importers.library import Library, codebook_table, only, random_keys
+from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, kept, renamed
 from codeword.errors import CodewordError
 from codeword.parts import CodebookLoss, Commitment, Gradient, Logit, SmoothedEMA
 from codeword.parts.axes import Init, Update
@@ -69,8 +69,8 @@ def table_of(quantizer: Quantizer) -> KeyTable:
     if book.update.by_gradient:
         rows = [renamed("codebook.weight", "codes")]
     else:
-        rows = [joined(_EMA, ("codes", "counts", "sums"), _begun, lambda *tensors: tensors)]
-    return codebook_table(book, rows).under("", "codebook.")
+        rows = [joined(_EMA, ("codes", "cluster_size", "sums"), _begun, lambda *tensors: tensors)]
+    return random_keys(quantizer) + codebook_table(book, rows).under("", "codebook.")
 
 
 def _begun(codes: Tensor, counts: Tensor, sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,12 +85,12 @@ def _levels_table(fsq: FSQ) -> KeyTable:
     def bases() -> Tensor:
         return torch.cat([torch.ones_like(levels[:1]), levels[:-1].cumprod(0)])
 
-    def same(bins: Tensor, places: Tensor) -> Tensor:
+    def same(bins: Tensor, places: Tensor) -> tuple[()]:
         if bins.tolist() != levels.tolist() or places.tolist() != bases().tolist():
             raise CodewordError.of(
                 f"'bins' {levels.tolist()}", f"{bins.tolist()}", "build it with the bins of the checkpoint"
             )
-        return levels
+        return ()
 
-    rows = [joined(("bins", "bases"), ("levels",), same, lambda own: (own, bases()))]
-    return KeyTable([*rows, kept("hits")]).under("", "grid.")
+    numbers = Row(("bins", "bases"), (), same, lambda: (levels, bases()), why="they follow from the levels")
+    return random_keys(fsq) + KeyTable([numbers, kept("grid.usage_count")])

@@ -10,10 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import codebook_table, flag, no_candidates, same_names
-from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined, kept, made, renamed
+from codeword.checkpoints.importers.library import (
+    codebook_table,
+    flag,
+    random_keys,
+    same_names,
+    start_of,
+    sums_of,
+)
+from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined, kept, renamed
 from codeword.errors import CodewordError
-from codeword.parts import Cosine, Frozen
+from codeword.parts import EMA, Codebook, Cosine, Frozen
 from codeword.quantizers import FSQ, LFQ, Grouped, Quantizer, RandomProjection, Residual, VectorQuantizer
 
 __all__ = ["table_of"]
@@ -25,6 +32,10 @@ def table_of(quantizer: Quantizer) -> KeyTable:
     Raises:
         CodewordError: it has no such layer.
     """
+    return _layer_keys(quantizer) + random_keys(quantizer)
+
+
+def _layer_keys(quantizer: Quantizer) -> KeyTable:
     if isinstance(quantizer, LFQ | FSQ):
         return _grid_keys(quantizer) + _projections(quantizer)
     if isinstance(quantizer, RandomProjection):
@@ -32,8 +43,7 @@ def table_of(quantizer: Quantizer) -> KeyTable:
     if isinstance(quantizer, VectorQuantizer):
         return _book_keys([quantizer], ["codebook."]) + _projections(quantizer)
     if isinstance(quantizer, Residual):
-        draws = [key for key in quantizer.state_dict() if key.startswith("chance.")]
-        return _stage_keys(quantizer) + _projections(quantizer) + KeyTable([kept(*draws)])
+        return _stage_keys(quantizer) + _projections(quantizer)
     if isinstance(quantizer, Grouped):
         return _group_keys(quantizer) + _projections(quantizer)
     raise CodewordError.of(
@@ -51,7 +61,7 @@ def _projections(quantizer: Quantizer) -> KeyTable:
 
 
 def _grid_keys(quantizer: LFQ | FSQ) -> KeyTable:
-    names = [name for name in quantizer.state_dict() if not name.startswith("project_")]
+    names = [name for name in quantizer.state_dict() if not name.startswith(("project_", "rng."))]
     table = KeyTable([kept(*names)])
     if isinstance(quantizer, LFQ):
         places = 2 ** torch.arange(quantizer.bits - 1, -1, -1, dtype=torch.int64, device="cpu")
@@ -72,11 +82,11 @@ def _random_projection_keys(quantizer: RandomProjection) -> KeyTable:
 
 def _stage_keys(residual: Residual) -> KeyTable:
     if residual.shared:
-        own = table_of(residual.distinct[0]).under("", "quantizers.0.")
+        own = _layer_keys(residual.distinct[0]).under("", "quantizers.0.")
         return KeyTable(_again(row, [f"layers.{n}." for n in range(residual.count)]) for row in own.rows)
     table = KeyTable()
     for number, stage in enumerate(residual.distinct):
-        table += table_of(stage).under(f"layers.{number}.", f"quantizers.{number}.")
+        table += _layer_keys(stage).under(f"layers.{number}.", f"quantizers.{number}.")
     return table
 
 
@@ -100,7 +110,7 @@ def _group_keys(grouped: Grouped) -> KeyTable:
         return _book_keys(heads, [f"quantizers.{n}.codebook." for n in range(len(heads))])
     table = KeyTable()
     for number, part in enumerate(parts):
-        inner = table_of(part)
+        inner = _layer_keys(part)
         grid = isinstance(part, LFQ | FSQ)  # whose groups are one layer there
         table += inner.under("" if grid else f"rvqs.{number}.", f"quantizers.{number}.")
     return table
@@ -114,10 +124,11 @@ def _book_keys(quantizers: Sequence[VectorQuantizer], prefixes: Sequence[str]) -
     else:
         rows = [_sliced(row, prefixes).under("_codebook.", "") for row in _codebook_rows(quantizers[0])]
     named = {key for row in rows for key in row.native}
+    starts = [row for prefix in prefixes for row in start_of(first).under("", prefix).rows]
+    rows += [row for row in starts if not named & set(row.native)]
+    named = {key for row in rows for key in row.native}
     state = [f"{prefix}{name}" for prefix in prefixes for name in first.state_dict()]
-    waiting = [prefix + "candidate_count" for prefix in prefixes]  # rows of the batches before
-    others = kept(*(key for key in state if key not in named and key not in waiting))
-    return KeyTable([*rows, *(made(key, no_candidates) for key in waiting), others])
+    return KeyTable([*rows, kept(*(key for key in state if key not in named))])
 
 
 def _simvq_rows() -> list[Row]:
@@ -142,19 +153,22 @@ def _codebook_rows(quantizer: VectorQuantizer) -> list[Row]:
     """One head: foreign tensors (K, ...) and what they are here; the leading axis of heads comes after."""
     book = quantizer.codebook
     begun = renamed("initted", "initialized", flag)
-    if "sums" not in book.state():  # no moving average: theirs is kept all the same, and not used
+    if not isinstance(book.update, EMA):  # no moving average: theirs is kept all the same, and not used
         codes = joined(
             ("embed", "embed_avg"), ("codes",), lambda codes, _: codes, lambda codes: (codes, codes.clone())
         )
-        if "counts" in book.state():
-            return [begun, codes, renamed("cluster_size", "counts")]
+        if "cluster_size" in book.state():
+            return [begun, codes, renamed("cluster_size", "cluster_size")]
         return [begun, _UNLEARNED]
-    if isinstance(quantizer.metric, Cosine):
-        return [
-            begun,
-            joined(("embed", "embed_avg", "cluster_size"), ("codes", "sums", "counts"), _longer, _unit),
-        ]
-    return [begun, renamed("embed", "codes"), renamed("embed_avg", "sums"), renamed("cluster_size", "counts")]
+    on_sphere = isinstance(quantizer.metric, Cosine)
+
+    def read(codes: Tensor, sums: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        return (_longer(book, codes, sums, size) if on_sphere else codes), size
+
+    def write(codes: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return F.normalize(codes, dim=-1) if on_sphere else codes, sums_of(book, codes, size), size
+
+    return [begun, joined(("embed", "embed_avg", "cluster_size"), ("codes", "cluster_size"), read, write)]
 
 
 _UNLEARNED = joined(  # codes that nothing moves: their averages are the codes
@@ -165,15 +179,11 @@ _UNLEARNED = joined(  # codes that nothing moves: their averages are the codes
 )
 
 
-def _longer(embed: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _longer(book: Codebook, embed: Tensor, sums: Tensor, size: Tensor) -> Tensor:
     """Unit codes with the lengths of the means that they are the directions of: what codes are here."""
-    length = torch.linalg.vector_norm(sums, dim=-1) / counts.clamp_min(1e-20)
-    length = torch.where((length > 0) & length.isfinite(), length, 1.0)
-    return embed * length[..., None], sums, counts
-
-
-def _unit(codes: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return F.normalize(codes, dim=-1), sums, counts
+    unit = torch.linalg.vector_norm(sums_of(book, embed, size), dim=-1)  # the sums of codes of length 1
+    length = torch.linalg.vector_norm(sums, dim=-1) / unit.clamp_min(1e-20)
+    return embed * torch.where((length > 0) & length.isfinite(), length, 1.0)[..., None]
 
 
 def _sliced(row: Row, prefixes: Sequence[str]) -> Row:

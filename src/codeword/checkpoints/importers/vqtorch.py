@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codeword.checkpoints.importers.library import Library, only
+from codeword.checkpoints.importers.library import Library, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, dropped, joined, kept, made
 from codeword.errors import CodewordError
 from codeword.parts import (
@@ -107,9 +107,10 @@ class VQTorch(Library):
         ]
         if self.layer == "VectorQuantize" and not self.share:
             tables = [books_table([book], {}, f"codebook.{n}.") for n, book in enumerate(books)]
-            return sum(tables, KeyTable())
+            return sum(tables, random_keys(quantizer))
         counters = dropped("_counts", "who waits to be replaced starts anew", optional=True)
-        return books_table(books, {"": "affine_transform."}) + KeyTable([counters])
+        table = books_table(books, {"": "affine_transform."}) + random_keys(quantizer)
+        return table + KeyTable([counters])
 
     def _single(self, state: State, width: int, size: int, dim: int) -> VectorQuantizer:
         begun = KMeans() if "data_initialized" in state else None

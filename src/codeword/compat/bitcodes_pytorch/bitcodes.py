@@ -9,8 +9,8 @@ from codeword.checkpoints.importers.bitcodes_pytorch import BitcodesPyTorch
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.compat.hard import HardInEval
 from codeword.compat.state import Facade
-from codeword.functional import Draws, Valid
 from codeword.quantizers import Bitcodes as Native
+from codeword.quantizers.assignment import Assignment, Step
 
 __all__ = ["Bitcodes"]
 
@@ -87,12 +87,12 @@ class _DrawnByTorch(HardInEval, Native):
 
     noise: Tensor | None = None  # of the last training forward
 
-    @torch.no_grad()
-    def select(self, rows: Tensor, valid: Valid) -> Tensor:
-        gumbels = -rows.new_empty(len(rows), self.bits, 2).exponential_().log()
-        self.noise = gumbels[..., 1] - gumbels[..., 0]
-        return super().select(rows, valid)
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        if step.training:
+            gumbels = -rows.new_empty(len(rows), self.bits, 2).exponential_().log()
+            self.noise = gumbels[..., 1] - gumbels[..., 0]
+        return super()._assign(rows, step)
 
-    def _noise(self, draws: Draws, valid: Valid) -> Tensor:
+    def _noise(self, step: Step) -> Tensor:
         assert self.noise is not None
         return self.noise

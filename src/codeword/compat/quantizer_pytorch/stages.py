@@ -96,9 +96,9 @@ class Stages(Facade):
     def _follow_(self, keys: list[str]) -> None:
         """Take the rule that a state dictionary is of, be it the original's or this class's own."""
         budget = any(key.endswith(("budget_ema", ".budget")) for key in keys)
-        sums = any(key.endswith(("ema_embedding_sum", ".sums")) for key in keys)
+        counts = any(key.endswith(("ema_cluster_size", ".cluster_size")) for key in keys)
         self.prints_budget |= any(key.endswith("budget_ema") for key in keys)
-        rule = "budget" if budget else "ema" if sums else self.rule
+        rule = "budget" if budget else "ema" if counts else self.rule
         if rule != self.rule:
             old, self.rule = self.quantizer, rule
             with torch.random.fork_rng(devices=[]):
@@ -161,7 +161,7 @@ class Stages(Facade):
 
     def _layers(self, stage: int) -> list[VectorQuantizer]:
         """The quantizer of each group at a stage."""
-        found = [stack.parts[stage] for stack in stacks_of(self.quantizer)]
+        found = [stack.components[stage] for stack in stacks_of(self.quantizer)]
         return [layer for layer in found if isinstance(layer, VectorQuantizer)]
 
     def _books(self, stage: int) -> list[Codebook]:
@@ -193,7 +193,7 @@ class Stages(Facade):
 
     @contextmanager
     def _per_sample(self, stage: int, x: Tensor) -> Iterator[None]:
-        """Counts and sums are means over the samples of the batch; while it is learned from they are sums."""
+        """Counts are means over the samples of the batch; while it is learned from they are sums."""
         if self.rule != "ema":
             yield
             return
@@ -215,7 +215,7 @@ class Stages(Facade):
         """
         books = self._books(stage)
         replaced = torch.zeros(len(books), dtype=torch.int64, device=rest[0].device)
-        memory = [book.state()["budget" if self.rule == "budget" else "counts"] for book in books]
+        memory = [book.state()["budget" if self.rule == "budget" else "cluster_size"] for book in books]
         expired = [
             (value < self.expire_threshold) & (not book.frozen)
             for book, value in zip(books, memory, strict=True)

@@ -75,7 +75,7 @@ class VectorQuantizeLayer(Facade):
     @property
     def ema_element_count(self) -> Tensor:
         """The running counts (k,), live."""
-        return self._remembered("ema_element_count", "counts")
+        return self._remembered("ema_element_count", "cluster_size")
 
     @ema_element_count.setter
     def ema_element_count(self, counts: Tensor) -> None:
@@ -128,7 +128,8 @@ class VectorQuantizeLayer(Facade):
         rows, codes = x.reshape(-1, x.shape[-1]), self._book.codes
         finite = rows.detach().isfinite().all(-1)
         rows = torch.where(finite[:, None], rows, 0.0).to(codes.dtype)
-        commit_loss = squared_error(rows, codes[indices.reshape(-1)], Valid.of(finite))
+        weights = Valid.of(finite).weights(codes.dtype)
+        commit_loss = squared_error(rows, codes[indices.reshape(-1)], weights)
         return commit_loss.detach(), commit_loss
 
     def _remembered(self, name: str, own: str) -> Tensor:

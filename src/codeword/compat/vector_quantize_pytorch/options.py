@@ -13,6 +13,7 @@ from codeword.compat.old_codes import OldCodes
 from codeword.errors import CodewordError
 from codeword.parts import (
     EMA,
+    BelowCount,
     CodebookLoss,
     Commitment,
     Cosine,

@@ -17,16 +17,15 @@ from codeword.quantizers.composite.base import mean_losses
 __all__ = ["GroupedResidualVQ", "ResidualVQ", "Stages", "codebooks_of", "codes_of_stages"]
 
 
-def _stacked(
-    losses: Sequence[tuple[Tensor, dict[str, Tensor]]], count: int
-) -> tuple[Tensor, dict[str, Tensor]]:
-    return torch.stack([loss for loss, _ in losses]), mean_losses(losses, count)[1]
+def _stacked(losses: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
+    return torch.stack([loss for loss, _ in losses]), mean_losses(losses)[1]
 
 
 class Stages(Residual):
     """A stack whose loss is one number for each stage."""
 
     pool = staticmethod(_stacked)
+    _together = False
 
 
 class _Groups(Grouped):
@@ -222,7 +221,7 @@ def _stack(
 
 
 def codebooks_of(stack: Residual) -> Any:
-    books = [part for part in stack.parts if isinstance(part, VectorQuantizer)]
+    books = [part for part in stack.components if isinstance(part, VectorQuantizer)]
     codes = tuple(vq.metric.output(vq.codebook.searched()) for vq in books)
     return torch.stack(codes) if len({len(own) for own in codes}) == 1 else codes
 
@@ -235,4 +234,4 @@ def codes_of_stages(stack: Residual, indices: Tensor) -> Tensor:
         )
     missing = indices.new_full((*indices.shape[:-1], stack.count - indices.shape[-1]), -1)
     every = torch.cat([indices, missing], -1).unbind(-1)
-    return torch.stack([part.decode(index) for part, index in zip(stack.parts, every, strict=True)])
+    return torch.stack([part.decode(index) for part, index in zip(stack.components, every, strict=True)])

@@ -102,11 +102,11 @@ class VectorQuantize(Layer):
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:
         """The codes of indices, before the projection out; those of heads one behind the other; -1 gives zeros."""
         quantizer = self.quantizer
-        quantizer.check_indices(indices)
+        quantizer._check_indices(indices)
         own = len(quantizer.index_shape)
         flat = indices.reshape(-1, *indices.shape[indices.ndim - own :]).long()
         seen = (flat >= 0).view(len(flat), -1).all(1)
-        codes = torch.where(seen[:, None], quantizer.gather(flat.clamp_min(0)), 0.0)
+        codes = torch.where(seen[:, None], quantizer._embed(flat.clamp_min(0)), 0.0)
         return codes.view(*indices.shape[: indices.ndim - own], -1).movedim(-1, quantizer.dim)
 
     def get_output_from_indices(self, indices: Tensor) -> Tensor:

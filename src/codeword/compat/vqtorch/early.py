@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codeword.checkpoints.importers.library import random_keys
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.checkpoints.importers.vqtorch import books_table
 from codeword.compat.embedding import EmbeddingView
@@ -114,8 +115,10 @@ class VectorQuantize(Layer):
         places = [f"quantizer.{place}" for place in places_of(self.quantizer)]
         books = list(zip(places, self.books, strict=True))
         if self.shared_codebook:
-            return books_table(books, {})
-        return sum((books_table([book], {}, f"codebook.{n}.") for n, book in enumerate(books)), KeyTable())
+            tables = [books_table(books, {})]
+        else:
+            tables = [books_table([book], {}, f"codebook.{n}.") for n, book in enumerate(books)]
+        return sum(tables, random_keys(self.quantizer).under("", "quantizer."))
 
     def decode(self, q: Tensor) -> Tensor:
         """What forward returned for its misc["q"], where it needs no more than that."""
@@ -141,7 +144,7 @@ class VectorQuantize(Layer):
             self.begin_(z)
             q = self.quantizer(z.flatten(-2)).indices.reshape(*z.shape[:-1])
             found = zip(self.parts, q.unbind(-1), strict=True)
-            codes = torch.stack([take(part.codebook.gather, i) for part, i in found], -2)
+            codes = torch.stack([take(part.codebook.embed, i) for part, i in found], -2)
             if self.cosine:  # each code with the length of its group
                 codes = F.normalize(codes, dim=-1) * torch.linalg.vector_norm(z, dim=-1, keepdim=True)
             misc |= {"z_q": self.leave(codes), "q": q[..., None], "loss": self._loss(z, codes)}

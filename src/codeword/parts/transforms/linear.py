@@ -66,4 +66,6 @@ class _Linear(TransformModule):
 
 
 def _factor(spread: Tensor) -> Tensor:
-    return torch.linalg.cholesky_ex(with_ridge(spread, _RIDGE)).L
+    unit = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
+    alike = spread.diagonal().mean() <= 0  # one code, or one row: as if its spread were 1
+    return torch.linalg.cholesky_ex(torch.where(alike, unit, with_ridge(spread, _RIDGE))).L

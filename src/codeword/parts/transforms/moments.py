@@ -73,6 +73,6 @@ class RunningMoments(torch.nn.Module):
     def update_(self, sums: Tensor | None) -> None:
         assert sums is not None
         count, mean, spread = first_moments(sums, self.mean)
-        rate = torch.where(count > 0, self.momentum, 0.0).to(count.dtype)
+        rate = count.clamp_max(1) * self.momentum
         self.mean.copy_(clone_for_backward(self.mean.lerp(mean, rate)))
         self.variance.copy_(clone_for_backward(self.variance.lerp(spread, rate)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from codeword.functional import nearest
+from codeword.functional import nearest, replace_gradient
 
 __all__ = ["binarize", "vector_quantize"]
 

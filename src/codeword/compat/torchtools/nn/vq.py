@@ -92,7 +92,7 @@ class FSQ(Facade):
         if quantize:
             out = self.quantizer(x)
             return out.quantized, out.indices
-        place = self.quantizer.bound.place(x.movedim(self.dim, -1), self.bins)
+        place = self.quantizer.bound.place(x.movedim(self.dim, -1), self.quantizer.grid.sizes)
         return self._values(place), self.quantizer.grid.join(place.long())
 
     def idx_to_vq(self, idx: Tensor) -> Tensor:
@@ -108,4 +108,4 @@ class FSQ(Facade):
         return self.quantizer.grid.join(level.long())
 
     def _values(self, place: Tensor) -> Tensor:
-        return self.quantizer.bound.value(place, self.bins).movedim(-1, self.dim)
+        return self.quantizer.bound.value(place, self.quantizer.grid.sizes).movedim(-1, self.dim)

@@ -30,10 +30,12 @@ class Stepped(Gradient):
     steps: tuple[InPlace, ...] = ()
     uses_sums = True
 
-    def update(self, codes: Tensor, state: State, hits: Tensor, hit_sums: Tensor) -> tuple[Tensor, State]:
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
         for step in self.steps:
-            step.take(hits, hit_sums)
-        return super().update(codes, state, hits, hit_sums)
+            step.take(counts[0], sums[0], total)
+        return super().update(codes, state, counts, sums, total)
 
 
 class InPlace(nn.Module):
@@ -62,12 +64,12 @@ class InPlace(nn.Module):
         self._books = [book]  # in a list: it is no part of this module
 
     @torch.no_grad()
-    def take(self, hits: Tensor, hit_sums: Tensor) -> None:
-        """Take the step, from the hits (K,) and sums of rows (K, D) of a batch that has any."""
-        if not hits.sum():
+    def take(self, counts: Tensor, sums: Tensor, total: Tensor) -> None:
+        """Take the step, from the counts (K,) and sums (K, D) of the rows of a batch that has any."""
+        if not total:
             return
         codes, kept = self._books[0].codes, self._books[0].codes.grad
-        codes.grad = self._gradient(hits, hit_sums)
+        codes.grad = self._gradient(counts, sums, total)
         self.optimizer.step()
         codes.grad = kept
 
@@ -75,13 +77,14 @@ class InPlace(nn.Module):
         """Clear what is remembered of the codes that have just been replaced."""
         reset_moments(self.optimizer, self._books[0])
 
-    def _gradient(self, hits: Tensor, hit_sums: Tensor) -> Tensor:
+    def _gradient(self, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
         book = self._books[0]
         if book.transform is None:
-            return slope(book.codes, hits, hit_sums)
+            return slope(book.codes, counts, sums, total)
         with torch.enable_grad():
             returned = book.transform.output(book.searched())
-            (gradient,) = torch.autograd.grad(returned, book.codes, slope(returned.detach(), hits, hit_sums))
+            wanted = slope(returned.detach(), counts, sums, total)
+            (gradient,) = torch.autograd.grad(returned, book.codes, wanted)
         return gradient
 
     def get_extra_state(self) -> dict[str, Any]:

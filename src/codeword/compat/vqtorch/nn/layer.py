@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from codeword.checkpoints.importers.library import random_keys
 from codeword.checkpoints.importers.table import KeyTable, kept, renamed
 from codeword.checkpoints.importers.vqtorch import books_table
 from codeword.compat.state import Facade
@@ -16,7 +17,6 @@ from codeword.compat.vqtorch.nn.inputs import check_input, grouped, input_norm
 from codeword.compat.vqtorch.nn.table import Table
 from codeword.compat.vqtorch.nn.view import TableView
 from codeword.errors import CodewordError
-from codeword.functional import Valid
 from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, VectorQuantizer
 from codeword.quantizers.composite.base import Composite
@@ -77,7 +77,7 @@ class Layer(Facade):
         if name == "affine_transform":  # torch sets modules past properties
             for book in self.books:
                 old = book.transform if isinstance(book.transform, Table) else Table("none")
-                book.transform = Table(old.norm, value, old.shift)
+                book.transform, book.groups = Table(old.norm, value, old.shift), False
         else:
             super().__setattr__(name, value)
 
@@ -136,6 +136,7 @@ class Layer(Facade):
         """The original's keys for this module's."""
         places = [f"quantizer.{place}" for place in places_of(self.quantizer)]
         table = books_table(list(zip(places, self.books, strict=True)), self._names(), deep=self.deep)
+        table += random_keys(self.quantizer).under("", "quantizer.")
         table += KeyTable(renamed(f"norm_layer.{key}", f"before.{key}") for key in self.before.state_dict())
         if self.waits is not None:
             rows = len(self.waits)
@@ -165,8 +166,8 @@ class Layer(Facade):
         rows = z.detach().flatten(-2).reshape(-1, self.feature_size).to(self.quantizer.dtype)
         if not self.quantizer.ready:
             finite = rows.isfinite().all(-1)
-            valid = Valid.of(finite, sync=True)
-            self.quantizer.init_(torch.where(finite[:, None], rows, 0.0), valid)
+            step = self.quantizer._step(finite, z.shape[:-2])
+            self.quantizer._init(torch.where(finite[:, None], rows, 0.0), step)
         apart = len(self.books) == z.shape[-2]
         for book, part in zip(self.books, z.unbind(-2) if apart else [z] * len(self.books), strict=True):
             if isinstance(book.transform, Table) and not book.frozen:

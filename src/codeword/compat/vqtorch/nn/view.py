@@ -22,7 +22,7 @@ class TableView(EmbeddingView):
     Examples:
         >>> from codeword.compat.vqtorch.nn import GroupVectorQuant
         >>> vq = GroupVectorQuant(8, 32, groups=2, share=False)
-        >>> vq.codebook.weight.data.fill_(3.0).shape, int(vq.quantizer.parts[1].codebook.codes[0, 0])
+        >>> vq.codebook.weight.data.fill_(3.0).shape, int(vq.quantizer.components[1].codebook.codes[0, 0])
         (torch.Size([32, 4]), 3)
     """
 

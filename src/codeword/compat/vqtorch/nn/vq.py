@@ -140,7 +140,7 @@ class VectorQuant(Layer):
         if table.needed:
             for book in self.books:
                 own = Table(table.norm, table.affine, table.shift) if len(self.books) > 1 else table
-                book.transform = own
+                book.transform, book.groups = own, False
             if table.affine is not None:
                 table.affine.of_each(self.books[0].codes)  # which refuses groups that do not divide
 
@@ -149,6 +149,7 @@ class VectorQuant(Layer):
         for book in self.books:
             steps.append(InPlace(book, build))
             book.update = Stepped(init=book.update.init, revival=None, steps=(steps[-1],))
+            book.groups = False
         self.in_place = torch.nn.ModuleList(steps)
 
     # The way --------------------------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ class VectorQuant(Layer):
             searched = self._searched() if self._returns_others() else None
             out = self.quantizer(z.flatten(-2))
             found = (out.indices if self.quantizer.index_shape else out.indices.unsqueeze(-1)).unbind(-1)
-            codes = torch.stack([take(part.gather, i) for part, i in zip(self.parts, found, strict=True)], -2)
+            codes = torch.stack([take(part._embed, i) for part, i in zip(self.parts, found, strict=True)], -2)
             old = codes.detach()
             if searched is not None:
                 old = torch.stack([take(t.__getitem__, i) for t, i in zip(searched, found, strict=True)], -2)

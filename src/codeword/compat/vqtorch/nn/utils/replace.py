@@ -55,7 +55,7 @@ class ReplaceLRU:
         """Which codes (K,) have waited long enough; all counters are those of the next forward."""
         distributed.sum_(hits)
         rule = Stale(self.timeout, self.rho)
-        state = rule.observe({"idle": self.timeout - waits}, hits)
+        state = rule.observe({"idle": self.timeout - waits}, hits, hits.sum())
         dead = rule.dead(state)
         waits.copy_(torch.where(dead, self.timeout, self.timeout - state["idle"]))
         return dead
