@@ -7,8 +7,8 @@ from collections.abc import Callable
 from codeword import EMA, Quantizer, VectorQuantizer
 from codeword.parts import (
     Affine,
-    BelowCount,
     BelowBudget,
+    BelowCount,
     CodebookLoss,
     CodeGamma,
     Commitment,

@@ -10,9 +10,9 @@ import textwrap
 
 import pytest
 import torch
-from torch.utils._pytree import tree_leaves
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._dynamo.utils import counters
+from torch.utils._pytree import tree_leaves
 
 import codeword
 from codeword import export
