@@ -145,8 +145,6 @@ EXEMPT_PARTS = {
     ("cosine-norm", "P8"): NO_NORM,
     ("cosine-norm", "P9"): NO_NORM,
     ("cosine-norm", "P12"): NO_NORM,
-    ("gathers-first", "P3"): EARLIER,
-    ("gathers-first", "P8"): EARLIER,
     ("gumbel", "P11"): RELAXED,
     ("gumbel-gradient", "P11"): RELAXED,
     ("gumbel-relative", "P11"): RELAXED,
