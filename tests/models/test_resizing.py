@@ -12,7 +12,7 @@ import codeword
 from codeword import VectorQuantizer, freeze, resize
 from codeword.parts import CodebookLoss, Frozen, Gamma, Gradient, Linear, Normal
 
-LEARNED = {"codebook": Gradient(), "penalties": (CodebookLoss(),)}
+LEARNED = {"update": Gradient(), "penalties": (CodebookLoss(),)}
 
 
 def rows(count: int = 200, features: int = 4) -> torch.Tensor:

@@ -17,8 +17,9 @@ from codeword.parts.axes import Estimator, Metric, Penalty, Update
 from codeword.parts.bounds import Bound
 from codeword.quantizers.spec.grammar import Call, write
 
-__all__ = ["build", "build_value", "describe", "differing", "located", "settings_of"]
+__all__ = ["OF_THE_PLACE", "build", "build_value", "describe", "differing", "located", "settings_of"]
 
+OF_THE_PLACE = ("features", "dim", "device", "dtype")  # of where a quantizer is put, not of its spec
 _ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
     (Update, "update"),
     (Metric, "metric"),
@@ -26,9 +27,6 @@ _ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
     (Penalty, "penalties"),
     (Bound, "bound"),
 )
-
-
-_ELSEWHERE = ("device", "dtype")  # arguments that are not of the quantizer but of the place it is built for
 
 
 def describe(
@@ -75,7 +73,7 @@ def build(
             )
     settings = {**given, **settings}
     parameters = inspect.signature(cls).parameters.values()
-    signature = inspect.Signature([p for p in parameters if p.name not in _ELSEWHERE])
+    signature = inspect.Signature([p for p in parameters if p.name in given or p.name not in OF_THE_PLACE])
     try:
         signature.bind(*arguments, **settings)
     except TypeError as error:

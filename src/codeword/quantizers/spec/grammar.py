@@ -70,7 +70,7 @@ def write(call: Call) -> str:
     """The text of a tree: the inverse of `parse`.
 
     Examples:
-        >>> write(parse("vq16, codebook = ema( 0.9 )"))
+        >>> write(parse("vq16, update = ema( 0.9 )"))
         'vq16,update=ema(0.9)'
     """
     head = call.name + call.separator.join(map(str, call.sizes))
@@ -219,9 +219,9 @@ class _Parser:
         return self._try(pattern) or self._fail(what)
 
     def _fail(self, what: str) -> str:
-        raise CodewordError.of(
+        error = CodewordError.of(
             f"{what} at character {self.place + 1} of the spec",
             repr(self.text[self.place :]) if self.place < len(self.text) else "the end",
-            "write it like vq1024,code_features=8,update=ema(decay=0.95) or rvq8x1024"
-            + point(self.text, self.place),
+            "write it like vq1024,code_features=8,update=ema(decay=0.95) or rvq8x1024",
         )
+        raise CodewordError(f"{error}{point(self.text, self.place)}")
