@@ -119,8 +119,8 @@ def test_a_fresh_process_needs_the_import(vq, tmp_path):
 class Looking(Euclidean):
     """A metric that asks for a value, as no traced program can."""
 
-    def look_up(self, rows, codes):
-        return super().look_up(rows, codes) * int(rows.sum().item() > 0)
+    def assign(self, rows, prepared):
+        return super().assign(rows, prepared) * int(rows.sum().item() > 0)
 
 
 @pytest.mark.parametrize(
