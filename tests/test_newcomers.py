@@ -19,7 +19,7 @@ from torch import Tensor
 
 import codeword
 from codeword.checkpoints.importers import LIBRARIES, convert, convert_back
-from codeword.checkpoints.importers.library import Library, codebook_table, only
+from codeword.checkpoints.importers.library import Library, codebook_table, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, renamed
 from codeword.cli import commands, main
 from codeword.parts import PARTS
@@ -98,7 +98,8 @@ class Plain(Library):
         return VectorQuantizer(features, size)
 
     def table(self, quantizer: Quantizer) -> KeyTable:
-        return codebook_table(quantizer.codebook, [renamed("table", "codes")]).under("", "codebook.")
+        codes = codebook_table(quantizer.codebook, [renamed("table", "codes")])
+        return random_keys(quantizer) + codes.under("", "codebook.")
 
 
 @dataclass(frozen=True)
