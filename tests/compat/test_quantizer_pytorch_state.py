@@ -214,13 +214,13 @@ def test_convert_gives_the_same_quantizer(name):
 def test_options_of_convert():
     state = foreign("ema", 2, 16, 4, 1)
     native = convert(state, library="quantizer-pytorch", batch_size=3, ema_decay=0.9)
-    book = native.parts[0].parts[0].codebook
+    book = native.components[0].components[0].codebook
     torch.testing.assert_close(book.cluster_size, 3 * state["quantize.quantizers.0.ema_cluster_size"][0])
-    torch.testing.assert_close(book.sums, book.cluster_size[:, None] * book.codes)
+    assert torch.equal(book.codes, state["quantize.quantizers.0.codebooks"][0])
     assert book.update.decay == 0.9
     native = convert(foreign("budget", 1, 16, 4, 1), library="quantizer-pytorch", expire_threshold=0.2)
-    assert native.parts[0].codebook.update.revival.share == 0.2
-    assert convert(memory(), library="quantizer-pytorch", temperature=0.3).parts[0].temperature == 0.3
+    assert native.components[0].codebook.update.revival.share == 0.2
+    assert convert(memory(), library="quantizer-pytorch", temperature=0.3).components[0].temperature == 0.3
     with pytest.raises(CodewordError, match="channels=, how many the input of the blockwise"):
         convert(state, library="quantizer-pytorch", layout="blockwise")
     with pytest.raises(CodewordError, match="a layout of timewise, channelwise, blockwise, but got 'rows'"):

@@ -203,7 +203,7 @@ def check_inplace(vq: VectorQuant) -> None:
     before = vq.codebook.weight.detach().clone()
     _, info = vq(numbers(*IMAGE))
     assert not torch.equal(vq.codebook.weight, before)
-    close(info["z_q"].flatten(0, -2), vq.books[0].gather(info["q"].flatten()).detach())
+    close(info["z_q"].flatten(0, -2), vq.books[0].embed(info["q"].flatten()).detach())
     info["loss"].backward()
 
 

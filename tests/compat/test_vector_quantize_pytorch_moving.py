@@ -66,15 +66,20 @@ def test_the_rule_that_the_page_gives_trains_as_the_facade() -> None:
     layer = facade.VectorQuantize(8, 16)
     penalties = (codeword.Commitment(1.0),)
     quantizer = codeword.VectorQuantizer(
-        8, 16, codebook=run(rule, codeword), estimator=codeword.Rotation(), penalties=penalties
+        8, 16, update=run(rule, codeword), estimator=codeword.Rotation(), penalties=penalties
     )
     read_into(quantizer, table_of(quantizer), export_state_dict(layer))
     for x in rows:
+        before = quantizer.codebook.codes.clone()
         quantized, indices, loss = layer(x)
         out = quantizer(x)
+        after = quantizer.codebook.codes
         assert torch.equal(out.indices, indices)
-        assert torch.equal(out.quantized, quantized)
-        assert torch.equal(out.loss, loss)
+        assert torch.equal(layer.codebook, after)
+        assert torch.equal(quantized, before[indices])  # theirs are of the codes before the update
+        assert torch.equal(out.quantized, after[indices])
+        torch.testing.assert_close(loss, (x - before[indices]).square().mean())
+        torch.testing.assert_close(out.loss, (x - after[indices]).square().mean())
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from codeword.functional import (
     nearest,
     prepare,
     progressive_kmeans,
+    replace_gradient,
     search,
     segment_sum,
     squared_error,
-    replace_gradient,
 )
 from codeword.functional.valid import Valid
 from codeword.quantizers.composite.beam import beam_search

@@ -31,7 +31,9 @@ def test_sums_and_counts(run: Callable, weighted: bool, sizes: tuple[int, int, i
 
 
 @pytest.mark.parametrize(
-    ("run", "n"), [(scattered.segment_sum, 5 * 2**22), (sorted_segments.segment_sum, 5 * 2**18)], ids=str
+    ("run", "n"),
+    [(scattered.segment_sum, 5 * 2**22), (sorted_segments.segment_sum, 5 * 2**18)],
+    ids=["scattered", "sorted"],
 )
 @pytest.mark.parametrize("weighted", [False, True])
 def test_as_many_rows_as_float32_can_not_add_up(run: Callable, n: int, weighted: bool) -> None:

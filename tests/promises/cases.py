@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import codeword
-from codeword import EMA, Quantizer, BelowShare, Sample, VectorQuantizer
+from codeword import EMA, BelowShare, Quantizer, Sample, VectorQuantizer
 from codeword.parts import PARTS
 from codeword.quantizers import QUANTIZERS
 from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, MASKLESS, SLOW_FAMILIES

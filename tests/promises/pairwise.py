@@ -10,8 +10,9 @@ from codeword import CodewordError, VectorQuantizer
 from codeword.parts import (
     EMA,
     Affine,
-    BelowCount,
     BelowBudget,
+    BelowCount,
+    BelowShare,
     CodebookLoss,
     CodeGamma,
     Commitment,
@@ -36,7 +37,6 @@ from codeword.parts import (
     NormCap,
     Orthogonality,
     ReinMax,
-    BelowShare,
     Rotation,
     RunningAffine,
     Sample,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from codeword import EMA, Quantizer, VectorQuantizer
 from codeword.parts import (
     Affine,
-    BelowCount,
     BelowBudget,
+    BelowCount,
     CodebookLoss,
     CodeGamma,
     Commitment,
@@ -145,8 +145,6 @@ EXEMPT_PARTS = {
     ("cosine-norm", "P8"): NO_NORM,
     ("cosine-norm", "P9"): NO_NORM,
     ("cosine-norm", "P12"): NO_NORM,
-    ("gathers-first", "P3"): EARLIER,
-    ("gathers-first", "P8"): EARLIER,
     ("gumbel", "P11"): RELAXED,
     ("gumbel-gradient", "P11"): RELAXED,
     ("gumbel-relative", "P11"): RELAXED,

@@ -188,7 +188,7 @@ ESTIMATORS = [
 
 def vq(estimator, codebook, features: int = 6) -> VectorQuantizer:
     penalties = BOTH if isinstance(codebook, Gradient) else BOTH[:1]
-    return VectorQuantizer(features, 9, codebook=codebook, estimator=estimator, penalties=penalties)
+    return VectorQuantizer(features, 9, update=codebook, estimator=estimator, penalties=penalties)
 
 
 STACKS = {
@@ -232,7 +232,7 @@ def test_a_stack_of_directions_gives_the_encoder_the_whole_gradient_once(stages)
     torch.manual_seed(0)
     estimator = Directional(noise=0.0)
     quantizer = Residual(
-        [VectorQuantizer(6, 9, estimator=estimator, codebook=LEARNED, penalties=()) for _ in range(stages)]
+        [VectorQuantizer(6, 9, estimator=estimator, update=LEARNED, penalties=()) for _ in range(stages)]
     )
     for training in (True, False):
         quantizer.train(training)

@@ -42,7 +42,7 @@ class Metric(ABC):
 
     @abstractmethod
     def assign(self, rows: Tensor, prepared: Any) -> Tensor:
-        """Indices (N,) int64 of the nearest codes to rows (N, D), the lowest index winning ties.
+        """Indices (N,) int64 of the nearest codes to rows (N, D), the lowest index winning exact ties.
 
         Args:
             rows: (N, D).

@@ -10,6 +10,7 @@ from torch import Tensor
 from codeword.checkpoints.importers.library import (
     Library,
     codebook_table,
+    codes_beside,
     count_of,
     flag,
     residual_table,
@@ -27,7 +28,7 @@ __all__ = ["EnCodec", "EnCodecTransformers"]
 class EnCodec(Library):
     """The quantizer of EnCodec and audiocraft: `quantizer.vq.layers.0._codebook.embed` and so on.
 
-    Codes and running counts are taken over, and the sums follow from them; revival and the rest of the rule are codeword's own.
+    Codes and running counts are taken over, and the sums follow from them; revival and the start are codeword's own.
 
     Args:
         decay: of the moving average, should training go on.
@@ -58,7 +59,9 @@ class EnCodec(Library):
         wide = state.get(f"layers.{stage}.project_in.weight")
         features = width if wide is None else wide.shape[1]
         narrow = None if wide is None else width
-        return VectorQuantizer(features, size, code_features=narrow, update=EMA(decay=self.decay))
+        return VectorQuantizer(
+            features, size, code_features=narrow, update=EMA(decay=self.decay, smoothing=1e-5)
+        )
 
     def _stage_table(self, stage: VectorQuantizer) -> KeyTable:
         rows = [
@@ -66,7 +69,7 @@ class EnCodec(Library):
             joined(
                 ("embed", "cluster_size", "embed_avg"),
                 ("codes", "cluster_size"),
-                lambda codes, size, _: (codes, size),
+                lambda codes, size, sums: (codes_beside(codes, sums), size),
                 lambda codes, size: (codes, size, sums_of(stage.codebook, codes, size)),
             ),
         ]

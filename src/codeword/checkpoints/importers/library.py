@@ -19,6 +19,7 @@ from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 __all__ = [
     "Library",
     "codebook_table",
+    "codes_beside",
     "count_of",
     "flag",
     "only",
@@ -70,7 +71,7 @@ def codebook_table(book: Codebook, rows: Iterable[Row]) -> KeyTable:
 
 
 def start_of(book: Codebook) -> KeyTable:
-    """What of a codebook is neither read nor kept: it has begun, and no row of a batch before waits to become a code."""
+    """What of a codebook is neither read nor kept: it has begun, and no row waits to become a code."""
     begun = made("initialized", lambda: torch.tensor(True, dtype=torch.bool, device="cpu"))
     return KeyTable([begun, made("candidates", partial(torch.full_like, book.candidates, MISSING))])
 
@@ -86,6 +87,11 @@ def sums_of(book: Codebook, codes: Tensor, cluster_size: Tensor) -> Tensor:
     if isinstance(update, EMA) and update.smoothing:
         cluster_size = update._smoothed(cluster_size)
     return cluster_size[:, None] * codes
+
+
+def codes_beside(codes: Tensor, sums: Tensor) -> Tensor:
+    """The codes of which the sums follow; sums of another shape instead, so that the table refuses these by name."""
+    return codes if codes.shape == sums.shape else sums
 
 
 def _named(table: KeyTable) -> set[str]:

@@ -107,7 +107,7 @@ class VectorQuantizePytorch(Library):
             size,
             dim=dim,
             code_features=width,
-            update=EMA(decay=self.decay),
+            update=EMA(decay=self.decay, smoothing=1e-5),
             metric=Cosine(unit=True) if self.cosine else Euclidean(),
             penalties=(Commitment(1.0),),
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from codeword.checkpoints.importers.library import (
     codebook_table,
+    codes_beside,
     flag,
     random_keys,
     same_names,
@@ -163,6 +164,7 @@ def _codebook_rows(quantizer: VectorQuantizer) -> list[Row]:
     on_sphere = isinstance(quantizer.metric, Cosine)
 
     def read(codes: Tensor, sums: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        codes = codes_beside(codes, sums)
         return (_longer(book, codes, sums, size) if on_sphere else codes), size
 
     def write(codes: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -232,6 +232,7 @@ class Stages(Facade):
                 distributed.from_first_(drawn)
             replaced[group] = len(drawn)
             book.replace_(which, valid.collect(rows, drawn), replaced[group])
+            book.revives = False  # those of its candidates that wait would come on top
             if self.rule == "budget":  # at the expense of the others
                 memory[group].mul_(len(which) / memory[group].sum())
         return replaced

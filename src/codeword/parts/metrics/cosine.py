@@ -16,7 +16,7 @@ __all__ = ["Cosine"]
 
 @dataclass(frozen=True)
 class Cosine(Metric):
-    """k = argmax_k x . c_k / (|x| |c_k|), the lowest index winning ties.
+    """k = argmax_k x . c_k / (|x| |c_k|), the lowest index winning exact ties.
 
     By default only the search is normalised: rows and codes keep their lengths, the codes learn the rows as they
     are, and the output is a code as it is (as in DAC). With `unit`, rows and codes live on the unit sphere, and so

@@ -14,7 +14,7 @@ __all__ = ["Dot"]
 
 @dataclass(frozen=True)
 class Dot(Metric):
-    """k = argmax_k x . c_k, the lowest index winning ties.
+    """k = argmax_k x . c_k, the lowest index winning exact ties.
 
     Long codes win everywhere, so this wants codes of about equal length: a norm cap, or a unit-norm transform. Use
     it where the product is the meaning, as with the logits of index backpropagation (arXiv:2412.02692).

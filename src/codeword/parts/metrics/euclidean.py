@@ -14,7 +14,7 @@ __all__ = ["Euclidean"]
 
 @dataclass(frozen=True)
 class Euclidean(Metric):
-    """k = argmin_k |x - c_k|^2, the lowest index winning ties. The default."""
+    """k = argmin_k |x - c_k|^2, the lowest index winning exact ties. The default."""
 
     def prepare(self, codes: Tensor) -> Prepared:
         return prepare(codes, "euclidean")
