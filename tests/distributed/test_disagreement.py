@@ -67,9 +67,9 @@ def disagree(rank: int, name: str) -> tuple[str, float]:
 
 def agree(rank: int) -> list[bool]:
     quantizer = VectorQuantizer(FEATURES, 16)
-    before = quantizer.agreed
+    before = quantizer._agreed
     quantizer(rows(rank))
-    return [before, quantizer.agreed]
+    return [before, quantizer._agreed]
 
 
 def train_locally(rank: int, name: str) -> dict[str, torch.Tensor]:
