@@ -52,7 +52,6 @@ def run(steps: int) -> dict[str, object]:
         if step % window == window - 1:
             held.append(memory())
     usage = rvq.usage()
-    gaps = [consistency(module) for module in rvq.modules() if hasattr(module, "codes")]
     rows = batch(steps, steps)
     rvq.eval()
     error = float((rvq(rows).quantized - rows).square().mean() / rows.var(0).mean())
@@ -62,17 +61,8 @@ def run(steps: int) -> dict[str, object]:
         "first_ms": 1000 * statistics.median(seconds[1 : window + 1]),
         "last_ms": 1000 * statistics.median(seconds[-window:]),
         "held_kib": [held[0], held[len(held) // 2], held[-1]],
-        "gap": max(gaps),
         "relative_error": error,
     }
-
-
-def consistency(codebook: torch.nn.Module) -> float:
-    """How far the codes are from their sums over their counts, relative to the codes."""
-    means = codebook.sums / codebook.cluster_size[:, None]
-    gap = (means - codebook.codes).abs().max() / codebook.codes.abs().max()
-    assert bool((codebook.cluster_size >= 0).all())
-    return float(gap)
 
 
 if __name__ == "__main__":
