@@ -200,6 +200,7 @@ class Codebook(Learner):
         there = torch.arange(len(places), dtype=torch.int64, device=places.device) < count
         places = torch.where(there[:, None], places, MISSING)
         _replace_([self], _stacked_state([self]), self.codes[None], dead[None], places[None])
+        self.revives = False
 
     @staticmethod
     @torch.no_grad()

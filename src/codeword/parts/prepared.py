@@ -18,7 +18,7 @@ class PreparedCodes:
     """What `Metric.prepare` made of the codes of one codebook, and of which ones.
 
     It is made anew when codes were written to (their version counts that), replaced, moved or cast. It is not kept
-    while a program is traced, nor in eval for codes that are a parameter, which optimisers may write past the count.
+    while a program is traced, nor for codes that are a parameter, which optimisers may write past the count.
     """
 
     def __init__(self) -> None:
@@ -67,6 +67,5 @@ class PreparedCodes:
 
 
 def _may_keep(book: Codebook) -> bool:
-    if torch.compiler.is_compiling() or book.transform is not None or book.codes.is_inference():
-        return False
-    return book.training or not isinstance(book.codes, nn.Parameter)
+    traced = torch.compiler.is_compiling() or book.codes.is_inference()
+    return not (traced or book.transform is not None or isinstance(book.codes, nn.Parameter))
