@@ -144,7 +144,9 @@ class Strange(codeword.VectorQuantizer):
 
     def _assign(self, rows, step):
         found = super()._assign(rows, step)
-        return found._replace(indices=found.indices + torch.linalg.matrix_exp(rows.mT @ rows).sum().long() * 0)
+        return found._replace(
+            indices=found.indices + torch.linalg.matrix_exp(rows.mT @ rows).sum().long() * 0
+        )
 
 
 def test_an_operation_that_onnx_lacks_is_named():

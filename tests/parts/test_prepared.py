@@ -20,7 +20,9 @@ def written(vq: VectorQuantizer, how: str) -> VectorQuantizer:
         if how == "in place":
             codes.mul_(-1)
         elif how == "loaded":
-            state = {key: -value if key.endswith("codes") else value for key, value in vq.state_dict().items()}
+            state = {
+                key: -value if key.endswith("codes") else value for key, value in vq.state_dict().items()
+            }
             vq.load_state_dict(state)
         elif how == "copied":
             vq = copy.deepcopy(vq)

@@ -11,19 +11,29 @@ import codeword
 from promises.cases import CASES, every_case
 from promises.operators import ROWS, TABLE, TORCH, measure, measure_case, read
 
-# Training forward, its backward, eval forward; at 64 features.
+# Training forward, its backward, eval forward; at 64 features, by the kernel that searches. In plain torch a search is
+# nine operators, in LLVM one. The eval forward is the first one, which prepares the codes.
 BUDGETS = {
-    "vq1024": (90, 10, 20),
-    "rvq8x1024": (240, 40, 60),
-    "gvq4x1024": (110, 20, 30),
-    "fsq8-5-5-5": (35, 12, 25),
-    "lfq10": (50, 30, 40),
+    "llvm": {
+        "vq1024": (82, 11, 23),
+        "rvq8x1024": (170, 14, 50),
+        "gvq4x1024": (122, 14, 30),
+        "fsq8-5-5-5": (35, 16, 25),
+        "lfq10": (50, 32, 45),
+    },
+    "blocked": {
+        "vq1024": (90, 11, 31),
+        "rvq8x1024": (234, 14, 115),
+        "gvq4x1024": (154, 14, 63),
+        "fsq8-5-5-5": (35, 16, 25),
+        "lfq10": (50, 32, 45),
+    },
 }
 WRITE = "python tests/promises/operators.py"
 
 
-@pytest.mark.parametrize("kernel", ["blocked", "llvm"])
-@pytest.mark.parametrize("spec", BUDGETS)
+@pytest.mark.parametrize("kernel", BUDGETS)
+@pytest.mark.parametrize("spec", BUDGETS["llvm"])
 def test_a_step_keeps_its_budget(spec, kernel, monkeypatch):
     if kernel == "llvm":
         pytest.importorskip("llvmlite")
@@ -31,7 +41,8 @@ def test_a_step_keeps_its_budget(spec, kernel, monkeypatch):
     torch.manual_seed(0)
     quantizer = codeword.from_spec(spec, features=64)
     counts = measure(quantizer, torch.randn(1, ROWS, 64, dtype=torch.float32))
-    assert all(n <= most for n, most in zip(counts, BUDGETS[spec], strict=True)), (counts, BUDGETS[spec])
+    budget = BUDGETS[kernel][spec]
+    assert all(n <= most for n, most in zip(counts, budget, strict=True)), (counts, budget)
 
 
 @pytest.mark.skipif(

@@ -29,7 +29,7 @@ from codeword.functional.moments import moments, scatter, with_ridge
 from codeword.functional.nearest import Prepared, nearest, prepare, search
 from codeword.functional.progressive import progressive_kmeans
 from codeword.functional.random import Key, Purpose
-from codeword.functional.replace_gradient import replace_gradient
+from codeword.functional.replace_gradient import replace_gradient, wants_gradient
 from codeword.functional.segment_sum import segment_sum
 from codeword.functional.usage import Usage, UsageCounter, usage, usage_of_counts
 from codeword.functional.valid import Valid, in_range
@@ -76,5 +76,6 @@ __all__ = [
     "usage",
     "usage_of_counts",
     "vector_quantize",
+    "wants_gradient",
     "with_ridge",
 ]

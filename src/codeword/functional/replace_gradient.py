@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-__all__ = ["replace_gradient"]
+__all__ = ["replace_gradient", "wants_gradient"]
 
 
 def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -32,6 +33,20 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
         RuntimeError
     ):  # torch.func and forward derivatives need another form, which costs four times as much
         return _Transformed.apply(value.detach(), surrogate)
+
+
+def wants_gradient(*tensors: Tensor) -> bool:
+    """Whether anybody may ask for a derivative with respect to tensors, forward derivatives and torch.func included.
+
+    Examples:
+        >>> wants_gradient(torch.zeros(2)), wants_gradient(torch.zeros(2, requires_grad=True))
+        (False, True)
+    """
+    if any(tensor.requires_grad for tensor in tensors):
+        return True
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 class _ReplaceGradient(torch.autograd.Function):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from codeword.errors import CodewordError
-from codeword.functional import over_blocks
+from codeword.functional import over_blocks, wants_gradient
 from codeword.parts import Codebook, Dot, Gradient, Gumbel
 from codeword.parts.rng import Rng
 from codeword.quantizers.assignment import Assignment, Step
@@ -108,7 +108,7 @@ class MemoryCodes(OfCodebook):
         keys, values, gumbel = self.keys(), self.values().detach(), self._gumbel()
         if step.training:
             return gumbel.relaxed(rows, keys, Dot(), values, step.valid, step.key) + q
-        if not rows.requires_grad:
+        if not wants_gradient(rows):
             return q
 
         def relaxed(block: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import sum_of
+from codeword.functional import sum_of, wants_gradient
 from codeword.parts import EMA, Codebook, Commitment, Cosine, Euclidean, StraightThrough
 from codeword.parts.axes import Estimator, Lookup, Metric, Penalty, Update, require
 from codeword.parts.rng import Rng
@@ -149,7 +149,7 @@ class VectorQuantizer(OfCodebook):
         return sum_of([p.weight * losses[p.name] for p in self.penalties]), losses
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
-        if not (rows.requires_grad or q.requires_grad):  # nobody asks for a gradient
+        if not wants_gradient(rows, q):
             return q
         return self.estimator.surrogate(self._lookup(assignment, rows, q, step))
 

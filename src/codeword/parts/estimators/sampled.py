@@ -30,12 +30,12 @@ class Logits:
         scores = metric.scores(rows, codes)
         if not self.relative:
             return self.scale * scores
-        with torch.no_grad():
-            best, nearest = scores.max(-1, keepdim=True)
-            error = metric.compared(rows) - metric.compared(codes[nearest[:, 0]])
-            # A row that lies on its code: no less than the rounding of the scores, so that gradients stay finite.
-            rounding = torch.finfo(scores.dtype).eps * (best - scores.amin(-1, keepdim=True))
-            distance = error.square().sum(-1, keepdim=True).clamp_min(rounding)
+        fixed = scores.detach()  # and not no_grad, which forward derivatives pass
+        best, nearest = fixed.max(-1, keepdim=True)
+        error = metric.compared(rows.detach()) - metric.compared(codes.detach()[nearest[:, 0]])
+        # A row that lies on its code: no less than the rounding of the scores, so that gradients stay finite.
+        rounding = torch.finfo(scores.dtype).eps * (best - fixed.amin(-1, keepdim=True))
+        distance = error.square().sum(-1, keepdim=True).clamp_min(rounding)
         return self.scale * (scores - best) / torch.where(distance > 0, distance, 1)
 
 
