@@ -63,7 +63,7 @@ class Compare:
 
         stored = stored_values(self.out)
         if stored is not None:
-            settings = TrainConfig.from_values(stored["settings"])
+            settings = TrainConfig.from_values({"quantizer": TrainConfig.quantizer, **stored["settings"]})
             settings = dataclasses.replace(settings, model=None)  # what a file names is not imported
         else:
             settings = recipe_settings(self.recipe, kind_of_data(self.data))

@@ -253,7 +253,8 @@ class Codebook(Learner):
         counts, sums = segment_sum(learned, indices, size, weights=mask)
         if len(first.candidates):
             positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
-            candidates = torch.where(fresh[:, None], valid.take(rows, positions), MISSING)
+            missing = MISSING if distributed.rank() == 0 else 0.0  # ranks add candidates up
+            candidates = torch.where(fresh[:, None], valid.take(rows, positions), missing)
         moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
         return Statistics(valid.total, counts.long(), sums, candidates, moments)
 

@@ -67,9 +67,9 @@ def _of_comparison(run: Run, settings: dict[str, Any]) -> Facts | None:
     if values is None or values["method"] != "fit":
         return None
     specs = [one["quantizer"] for one in values["results"] if one["folder"] == folder.name]
-    config, data = TrainConfig.from_values(values["settings"]), values["data"]
     if not specs:
         return None
+    config, data = TrainConfig.from_values({"quantizer": specs[0], **values["settings"]}), values["data"]
     seed = [] if config.seed == 0 else ["--seed", f"{config.seed}"]
     words = ["codeword", "compare", data, "--fit", "--quantizers", specs[0], "--out", "NEW_FOLDER", *seed]
     return Facts(data, config, [], settings | {"data": data, "seed": config.seed}, shlex.join(words))
