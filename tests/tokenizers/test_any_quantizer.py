@@ -96,7 +96,7 @@ def test_quantizers_that_cannot_serve(kind: type[Tokenizer], spec: str, message:
 def test_a_quantizer_of_maps_is_in_no_other(outer: str) -> None:
     options = ",sizes=((1,1),(2,2))" if outer == "multiscale2x" else ""
     spec = f"{outer}(multiscale2x8,shared=true,sizes=((1,1),(2,2))){options}"
-    with pytest.raises(CodewordError, match="parts that take vectors one by one"):
+    with pytest.raises(CodewordError, match="components that take vectors one by one"):
         codeword.from_spec(spec, features=4, dim=1)
 
 
