@@ -70,7 +70,7 @@ def check_fits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: 
 
 def _is_flag(name: str) -> bool:
     """Whether a tensor says that something is frozen; files of codeword 0.1.0 have none, which means that it is not."""
-    return name.rpartition(".")[2] == "frozen"
+    return name.rpartition(".")[2] in ("frozen", "is_frozen")
 
 
 def _alike(found: torch.dtype, wanted: torch.dtype) -> bool:
