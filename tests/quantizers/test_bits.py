@@ -59,7 +59,7 @@ def test_signs_are_the_nearest_corners_and_the_losses_those_of_the_softmax(bits,
 def test_entropy_of_groups_and_masks():
     logits = rows(0, 30, 5)
     mask = rows(1, 30) > 0
-    each, together = bit_entropy(logits, Valid.of(mask), group=2)
+    each, together = bit_entropy(logits, Valid.of(mask).weights(torch.float32), group=2)
     p = 1 / (1 + np.exp(-logits.double().numpy()[mask.numpy()]))
     pairs = [entropy(np.stack([1 - p[:, i], p[:, i]], -1)) for i in range(5)]
     assert float(each) == pytest.approx(sum(pairs).mean(), rel=1e-5)
@@ -77,7 +77,7 @@ def test_gradients_of_the_entropy_are_finite_and_right():
     logits = torch.tensor([[0.3, -2.0], [400.0, -1e6], [0.0, 1e-3]], dtype=torch.float64)
     for row in logits[:, None]:
         x = row.clone().requires_grad_()
-        each, together = bit_entropy(x, Valid.of(torch.tensor([True])), group=2)
+        each, together = bit_entropy(x, torch.ones(1, dtype=torch.float64), group=2)
         (gradient,) = torch.autograd.grad(each - 0.5 * together, x)
         assert gradient.isfinite().all()
         p = row.sigmoid()
