@@ -79,7 +79,7 @@ def test_warmed_up_and_resized(default: torch.dtype) -> None:
     resize(vq, 12)
     assert vq.codebook.codes.dtype == torch.float32
     vq(batches[0])
-    assert int(vq.codebook.hits.sum()) == 50
+    assert int(vq.codebook.usage_count.sum()) == 50
 
 
 def test_mel_spectra_are_those_of_float32(default: torch.dtype) -> None:

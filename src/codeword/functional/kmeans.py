@@ -3,7 +3,7 @@ memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import Literal, NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional.nearest import nearest
+from codeword.functional.nearest import nearest, prepare, search
 from codeword.functional.random import Key, Purpose
 from codeword.functional.segment_sum import wide_segment_sum
 
@@ -44,7 +44,7 @@ def lloyd(rows: Tensor, codes: Tensor, *, steps: int = 10, weights: Tensor | Non
     """
     codes = codes.detach().to(torch.promote_types(codes.dtype, torch.float32))
     for _ in range(steps):
-        codes = _moved(codes, _tally(rows, codes, weights))
+        codes = _moved(codes, _tally(rows, codes, weights, _nearest_of))
     return codes
 
 
@@ -143,8 +143,18 @@ class _Tally(NamedTuple):
         return _Tally(self.counts + other.counts, self.sums + other.sums, self.error + other.error, donors)
 
 
-def _tally(rows: Tensor, codes: Tensor, weights: Tensor | None) -> _Tally:
-    indices = nearest(rows, codes)
+def _nearest_of(rows: Tensor, codes: Tensor) -> Tensor:
+    """The nearest codes without a look at the range of the numbers, which would wait for the device."""
+    groups = rows.shape[:-2].numel()
+    flat = rows.to(codes.dtype).reshape(groups, *rows.shape[-2:])
+    prepared = prepare(codes.reshape(groups, *codes.shape[-2:]))
+    return search(flat, prepared).view(rows.shape[:-1])
+
+
+def _tally(
+    rows: Tensor, codes: Tensor, weights: Tensor | None, find: Callable[[Tensor, Tensor], Tensor] = nearest
+) -> _Tally:
+    indices = find(rows, codes)
     counts, sums = wide_segment_sum(rows, indices, codes.shape[-2], weights)
     errors = _errors(rows, codes.gather(-2, indices[..., None].expand(*indices.shape, codes.shape[-1])))
     if weights is not None:
