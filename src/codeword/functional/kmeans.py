@@ -144,10 +144,12 @@ class _Tally(NamedTuple):
 
 
 def _nearest_of(rows: Tensor, codes: Tensor) -> Tensor:
-    """The nearest codes without a look at the range of the numbers, which would wait for the device."""
-    groups = rows.shape[:-2].numel()
-    flat = rows.to(codes.dtype).reshape(groups, *rows.shape[-2:])
-    prepared = prepare(codes.reshape(groups, *codes.shape[-2:]))
+    """The nearest codes of numbers of any size, in units of the codes: to look at them would wait for the device."""
+    groups, rows = rows.shape[:-2].numel(), rows.detach().to(codes.dtype)
+    largest = codes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax((-2, -1), keepdim=True)
+    unit = torch.where(largest > 0, largest, 1.0)
+    flat = (rows / unit).reshape(groups, *rows.shape[-2:])
+    prepared = prepare((codes / unit).reshape(groups, *codes.shape[-2:]))
     return search(flat, prepared).view(rows.shape[:-1])
 
 
