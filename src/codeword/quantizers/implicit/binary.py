@@ -22,7 +22,6 @@ class Binarize(Implicit):
         threshold: what a number must exceed to become 1.
         dim: the axis of the features.
         device: of the counts of use.
-        dtype: of nothing here: there are no parameters.
 
     Examples:
         >>> binarize = Binarize(3, threshold=0.5)
@@ -42,9 +41,8 @@ class Binarize(Implicit):
         threshold: float = 0.0,
         dim: int = -1,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(features, (2,) * features, dim=dim, joined=False, device=device, dtype=dtype)
+        super().__init__(features, (2,) * features, dim=dim, joined=False, device=device)
         self.threshold = threshold
 
     def options(self) -> dict[str, Any]:
