@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 
 import pytest
 import torch
 
 from codeword import EMA, CodebookLoss, Gradient, Residual, VectorQuantizer
+from codeword.parts.axes import Metric
 
 
 def nearest_by_differences(x: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
@@ -67,3 +69,24 @@ def test_a_stack_is_prepared_together_and_searched_as_it_is() -> None:
     for number, stage in enumerate(rvq.components):
         assert torch.equal(found[:, number], nearest_by_differences(left, stage.codebook.codes))
         left = left - stage.codebook.codes[found[:, number]]
+
+
+@dataclass(frozen=True)
+class CityBlock(Metric):
+    """A metric of one's own, which prepares nothing."""
+
+    def assign(self, rows: torch.Tensor, prepared: torch.Tensor) -> torch.Tensor:
+        return (rows[:, None] - prepared).abs().sum(-1).argmin(-1)
+
+    def scores(self, rows: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        return -(rows[:, None] - codes).abs().sum(-1)
+
+
+def test_a_metric_of_ones_own_in_a_stack() -> None:
+    rvq = Residual.of(2, 4, 8, metric=CityBlock())
+    x = torch.randn(50, 4, dtype=torch.float32)
+    for _ in range(3):
+        rvq(x)
+    first = rvq.eval().components[0].codebook.codes.double()
+    expected = (x.double()[:, None] - first).abs().sum(-1).argmin(-1)
+    assert torch.equal(rvq.encode(x)[:, 0], expected)

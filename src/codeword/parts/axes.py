@@ -40,6 +40,10 @@ State = dict[
 class Metric(ABC):
     """What near means."""
 
+    prepares_together = (
+        False  # whether `prepare` takes (G, K, D) too, and returns a tuple of tensors (G, ...)
+    )
+
     @abstractmethod
     def assign(self, rows: Tensor, prepared: Any) -> Tensor:
         """Indices (N,) int64 of the nearest codes to rows (N, D), the lowest index winning exact ties.

@@ -42,13 +42,12 @@ class PreparedCodes:
     @staticmethod
     def prepare_together(books: Sequence[Codebook]) -> None:
         """Prepare equal codebooks at once, where their codes were written to."""
-        if (
-            len(books) == 1
-            or not all(map(_may_keep, books))
-            or all(book._prepared._fits(book) for book in books)
-        ):
+        metric = books[0].metric
+        if len(books) == 1 or not metric.prepares_together or not all(map(_may_keep, books)):
             return
-        prepared = books[0].metric.prepare(torch.stack([book.codes.detach() for book in books]))
+        if all(book._prepared._fits(book) for book in books):
+            return
+        prepared = metric.prepare(torch.stack([book.codes.detach() for book in books]))
         for number, book in enumerate(books):
             own = type(prepared)(*(part[number] for part in prepared))
             book._prepared._keep(book.codes, own)

@@ -35,6 +35,7 @@ class Cosine(Metric):
 
     unit: bool = False
     keep_norm: bool = False
+    prepares_together = True
 
     def __post_init__(self) -> None:
         if self.keep_norm and not self.unit:

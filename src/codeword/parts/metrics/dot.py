@@ -20,6 +20,8 @@ class Dot(Metric):
     it where the product is the meaning, as with the logits of index backpropagation (arXiv:2412.02692).
     """
 
+    prepares_together = True
+
     def prepare(self, codes: Tensor) -> Prepared:
         return prepare(codes, "dot")
 

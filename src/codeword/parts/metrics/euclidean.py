@@ -16,6 +16,8 @@ __all__ = ["Euclidean"]
 class Euclidean(Metric):
     """k = argmin_k |x - c_k|^2, the lowest index winning exact ties. The default."""
 
+    prepares_together = True
+
     def prepare(self, codes: Tensor) -> Prepared:
         return prepare(codes, "euclidean")
 
