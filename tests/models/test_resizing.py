@@ -246,3 +246,16 @@ def test_not_between_the_batches_of_a_step() -> None:
         resize(rvq, 12)
     rvq(rows())
     goes_on(resize(rvq, 12))
+
+
+@pytest.mark.parametrize("spec", ["gvq2x8", "rvq2x8"])
+def test_one_resized_component_trains_beside_the_others(spec: str) -> None:
+    quantizer = codeword.from_spec(spec, features=4)
+    x = torch.randn(200, 4, dtype=torch.float32)
+    quantizer(x)
+    codeword.resize(quantizer.components[1], 12)
+    for _ in range(2):
+        out = quantizer(x)
+    assert quantizer.codebook_sizes == (8, 12)
+    assert [len(child.codebook.codes) for child in quantizer.components] == [8, 12]
+    assert torch.equal(quantizer.decode(out.indices), out.quantized)
