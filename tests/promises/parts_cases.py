@@ -138,7 +138,6 @@ SLOW_PARTS |= {(name, "P5") for name in ("gumbel-gradient", "gumbel-relative")} 
 NO_NORM = (
     "an index does not carry the norm, so decode refuses; tests/parts/test_metrics.py holds it to the rest"
 )
-EARLIER = "asked for the codes before the update, the indices decode to those after it"
 RELAXED = "its gradient is of a softmax over all codes: tests/parts/test_estimators.py has the formula"
 EXEMPT_PARTS = {
     ("cosine-norm", "P3"): NO_NORM,
