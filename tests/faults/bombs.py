@@ -64,11 +64,11 @@ def wave(data: bytes, rate: int, length: int) -> bytes:
 
 
 def sounds(folder: Path) -> None:
-    """One that says it has 4 GB, one of a sample a second, and one that says it lasts for months."""
+    """One that says it has 3 GB, one of a sample a second, and one that says it lasts for months."""
     import soundfile
 
     noise = np.random.default_rng(0).integers(-9999, 9999, 60_000, np.int16)
-    (folder / "claims.wav").write_bytes(wave(noise.tobytes(), 8000, 2**32 - 2))
+    (folder / "claims.wav").write_bytes(wave(noise.tobytes(), 8000, 3 * 10**9))
     (folder / "slow.wav").write_bytes(wave(noise.tobytes(), 1, 2 * len(noise)))
     soundfile.write(folder / "months.flac", noise, 8000)
     content = bytearray((folder / "months.flac").read_bytes())

@@ -45,8 +45,8 @@ def test_the_mean_is_that_of_float64(folder: Path, config: TrainConfig, pictures
             mean = decay * mean + (1 - decay) * state[name].double().numpy()
         np.testing.assert_allclose(kept[name].double().numpy(), mean, rtol=1e-5, atol=1e-6)
         assert not np.allclose(mean, seen[-1][name].numpy(), atol=1e-4)
-    for name in ("seed", "step", "initialized", "hits", "revived"):
-        key = f"quantizer.codebook.{name}"
+    for name in ("rng.key", "codebook.initialized", "codebook.usage_count", "codebook.revived"):
+        key = f"quantizer.{name}"
         assert torch.equal(kept[key], seen[-1][key])
     assert trainer.result.quantizer.codebook.ready
 
