@@ -67,7 +67,7 @@ def fit(method: str, cloud: str, scale: float, seed: int) -> dict[str, float]:
         if optimizer is not None:
             optimizer.zero_grad()
             (F.mse_loss(out.quantized, x) + out.loss).backward()
-            codeword.reset_moments(optimizer, vq)
+            codeword.models.reset_moments(optimizer, vq)
             optimizer.step()
     x = scale * CLOUDS[cloud](STEPS, 8192, generator)
     with torch.no_grad():
@@ -145,7 +145,7 @@ def autoencoder(
         decoded, out = model(x)
         optimizer.zero_grad()
         (F.mse_loss(decoded, x) + out.loss).backward()
-        codeword.reset_moments(optimizer, model)
+        codeword.models.reset_moments(optimizer, model)
         optimizer.step()
     with torch.no_grad():
         x = test.float() / 127.5 - 1

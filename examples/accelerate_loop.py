@@ -53,7 +53,7 @@ for epoch in range(EPOCHS):
         used = accelerator.unwrap_model(model).quantizer.usage().used
         accelerator.print(f"epoch {epoch + 1:3d}  loss {loss:.4f}  codes used per stage {used.tolist()}")
 
-codes = [book.codes for book in codeword.find_codebooks(accelerator.unwrap_model(model)).values()]
+codes = [book.codes for book in codeword.models.find_codebooks(accelerator.unwrap_model(model)).values()]
 everyone = accelerator.gather(torch.stack([book.sum() for book in codes])[None])
 accelerator.print("the codebooks of all processes are the same:", bool((everyone == everyone[0]).all()))
 accelerator.end_training()

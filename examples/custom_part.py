@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 import codeword
+from codeword.axes import Revival, State
 from codeword.functional import Key, Purpose
-from codeword.parts.axes import Revival, State
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,10 @@ class NextToTheBusiest(Revival):
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    for revival in (None, NextToTheBusiest(), codeword.BelowShare()):
-        vq = codeword.VectorQuantizer(8, 256, update=codeword.EMA(init=codeword.Normal(), revival=revival))
+    for revival in (None, NextToTheBusiest(), codeword.revivals.BelowShare()):
+        vq = codeword.VectorQuantizer(
+            8, 256, update=codeword.EMA(init=codeword.inits.Normal(), revival=revival)
+        )
         for _ in range(300):
             vq(torch.randn(1024, 8) * 0.5 + 3.0)  # nowhere near the codes that it starts with
         vq.reset_usage()

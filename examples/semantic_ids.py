@@ -19,16 +19,16 @@ vectors = torch.tensor(data.data, dtype=torch.float32)
 kinds = data.target
 
 quantizer = codeword.fit(vectors, "rvq3x16", seed=0)
-for point in codeword.rate_distortion(quantizer, vectors):
+for point in codeword.fitting.rate_distortion(quantizer, vectors):
     print(f"{point.bits:4.0f} bits: relative error {point.relative:.3f}")
 
 ids = quantizer.encode(vectors)  # (1797, 3), each token from 0 to 15
-print("collisions:", codeword.collisions(ids))
+print("collisions:", codeword.fitting.collisions(ids))
 
-balanced = codeword.balance(
+balanced = codeword.fitting.balance(
     quantizer, vectors, ids
 )  # the last token chosen anew, so that fewer items share an ID
-print("balanced:  ", codeword.collisions(balanced))
+print("balanced:  ", codeword.fitting.collisions(balanced))
 
 seen: Counter = Counter()
 unique = []

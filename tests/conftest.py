@@ -23,6 +23,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "ignore:Please use the new API settings:UserWarning")
     if config.option.markexpr == "gpu":
         config.option.doctestmodules = False  # no doctest has a mark, and all of codeword would be imported
+    else:
+        _time_no_example()
+
+
+def _time_no_example() -> None:
+    """How long hypothesis takes for an example depends on the machine, and says nothing of the code."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

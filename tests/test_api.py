@@ -8,18 +8,19 @@ import sys
 from pathlib import Path
 
 import codeword
+from public import public_names
 
 SNAPSHOT = Path(__file__).with_name("api.txt")
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def described() -> str:
-    """One line for each name of `codeword.__all__`, and for each public member that all quantizers have."""
-    return "".join(f"{line}\n" for name in sorted(codeword.__all__) for line in lines(name))
+    """One line for each public name, and for each public member that all quantizers have."""
+    names = public_names()
+    return "".join(f"{line}\n" for name in sorted(names) for line in lines(name, names[name]))
 
 
-def lines(name: str) -> list[str]:
-    value = getattr(codeword, name)
+def lines(name: str, value: object) -> list[str]:
     if not callable(value):
         return [f"{name}: {type(value).__name__}"]
     found = [name + signature(value)]

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import codeword
-from codeword.parts import PARTS
 from codeword.quantizers.catalogue import QUANTIZERS
 from codeword.quantizers.methods import METHODS
 from codeword.quantizers.spec.describe import build_value
 from codeword.quantizers.spec.grammar import parse
+from codeword.quantizers.spec.parts import PARTS
+from public import public_names
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -60,12 +61,12 @@ def test_methods_pages_introduce_everything_there_is():
 SHOWN = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [name for name in codeword.__all__ if not name.startswith("_")])
-def test_the_reference_shows_every_public_name(name):
-    """By a line of its own, or with its package, in which a module of the same name would hide it."""
-    thing = getattr(codeword, name)
-    module = getattr(thing, "__module__", None) or thing.__name__
-    packages = [importlib.import_module(path) for path in SHOWN if f"{module}.".startswith(f"{path}.")]
+@pytest.mark.parametrize("path", [path for path in public_names() if not path.startswith("_")])
+def test_the_reference_shows_every_public_name(path):
+    """By a line of its own, or with the module that lists it."""
+    thing = public_names()[path]
+    module, name = getattr(thing, "__module__", None) or thing.__name__, path.rpartition(".")[2]
+    packages = [importlib.import_module(shown) for shown in SHOWN if f"{module}.".startswith(f"{shown}.")]
     listed = [package for package in packages if f"{package.__name__}.{name}" != module]
     assert (
         f"{module}.{name}" in SHOWN or any(name in package.__all__ for package in listed) or module in SHOWN

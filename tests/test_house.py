@@ -13,8 +13,8 @@ from statistics import quantiles
 import pytest
 
 import codeword
-from codeword.parts import PARTS
-from codeword.quantizers import QUANTIZERS
+from codeword.quantizers.catalogue import QUANTIZERS
+from codeword.quantizers.spec.parts import PARTS
 
 SOURCES = sorted(Path(codeword.__file__).parent.rglob("*.py"))
 FEW = 8  # constructor parameters

@@ -18,14 +18,15 @@ import torch
 from torch import Tensor
 
 import codeword
+from codeword.axes import Estimator, Lookup, Revival
 from codeword.checkpoints.importers import LIBRARIES, convert, convert_back
 from codeword.checkpoints.importers.library import Library, codebook_table, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, renamed
 from codeword.cli import commands, main
-from codeword.parts import PARTS
-from codeword.parts.axes import Estimator, Lookup, Revival
-from codeword.quantizers import QUANTIZERS, Quantizer, VectorQuantizer
+from codeword.quantizers import Quantizer, VectorQuantizer
+from codeword.quantizers.catalogue import QUANTIZERS
 from codeword.quantizers.implicit.base import Implicit
+from codeword.quantizers.spec.parts import PARTS
 from promises.cases import Case
 from promises.listed import plain_part, plain_quantizer
 

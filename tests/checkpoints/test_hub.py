@@ -53,7 +53,7 @@ def test_push_and_load(hub: Hub) -> None:
     quantizer = VectorQuantizer(8, 16)
     quantizer(torch.randn(64, 8))
     assert (
-        codeword.push_to_hub(quantizer, "me/vq", private=True, message="first")
+        codeword.checkpoints.push_to_hub(quantizer, "me/vq", private=True, message="first")
         == "https://hub/me/vq/commit/1"
     )
     assert sorted(file.name for file in (hub.folder / "me/vq").iterdir()) == [
@@ -96,7 +96,7 @@ def test_faults_are_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(CodewordError, match="which is no folder"):
             codeword.from_pretrained(name)
         with pytest.raises(CodewordError, match="an owner/name of the Hub"):
-            codeword.push_to_hub(VectorQuantizer(8, 16), name)
+            codeword.checkpoints.push_to_hub(VectorQuantizer(8, 16), name)
     codeword.save_pretrained(VectorQuantizer(8, 16), "here")
     with pytest.raises(CodewordError, match="leave out revision"):
         codeword.from_pretrained("here", revision="main")
@@ -108,7 +108,7 @@ def test_faults_are_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         CodewordError, match="to write to me/vq on the Hub, but got ConnectionError: no route"
     ):
-        codeword.push_to_hub(VectorQuantizer(8, 16), "me/vq")
+        codeword.checkpoints.push_to_hub(VectorQuantizer(8, 16), "me/vq")
 
 
 def test_the_package_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_the_package_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     for call in (
         lambda: codeword.from_pretrained("me/vq"),
-        lambda: codeword.push_to_hub(VectorQuantizer(2, 2), "me/vq"),
+        lambda: codeword.checkpoints.push_to_hub(VectorQuantizer(2, 2), "me/vq"),
     ):
         with pytest.raises(CodewordError, match=r'pip install "codeword\[hub\]"'):
             call()

@@ -52,12 +52,12 @@ def test_the_spec_in_full_means_the_same(case: Case) -> None:
 def test_a_changed_default_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codeword.save_pretrained(codeword.from_spec("rvq2x8", features=4), tmp_path)
     before = spec_in_full(codeword.from_pretrained(tmp_path))
-    monkeypatch.setitem(VectorQuantizer.__init__.__kwdefaults__, "metric", codeword.Dot())
+    monkeypatch.setitem(VectorQuantizer.__init__.__kwdefaults__, "metric", codeword.metrics.Dot())
     monkeypatch.setitem(codeword.Residual.__init__.__kwdefaults__, "dropout", 0.5)
     assert repr(codeword.from_spec("vq8", features=4).metric) == "Dot()"
     loaded = codeword.from_pretrained(tmp_path)
     assert spec_in_full(loaded) == before
-    assert [str(part.metric) for part in loaded.components] == [str(codeword.Euclidean())] * 2
+    assert [str(part.metric) for part in loaded.components] == [str(codeword.metrics.Euclidean())] * 2
     assert loaded.dropout == 0.0
 
 

@@ -234,7 +234,7 @@ def test_a_state_goes_in_and_comes_out():
 def test_a_state_becomes_a_quantizer_and_comes_back():
     state = {"codebook": torch.randn(12, 5)}
     quantizer = convert(state, library="bitcodes-pytorch", temperature=2.0)
-    assert isinstance(quantizer, codeword.Bitcodes)
+    assert isinstance(quantizer, codeword.quantizers.Bitcodes)
     assert (quantizer.bits, quantizer.features, quantizer.temperature) == (6, 5, 2.0)
     bitcodes, x = Bitcodes(5, 6, 2.0).eval(), torch.randn(7, 5)
     bitcodes.load_state_dict(state)

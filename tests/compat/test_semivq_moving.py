@@ -56,10 +56,14 @@ def test_both_columns_of_the_table_agree(old: str, new: str, differs: str) -> No
 
 
 def test_the_parts_that_the_page_recommends_go_together() -> None:
-    both = (codeword.Commitment(0.02875), codeword.CodebookLoss(0.97125))
-    for transform in (codeword.LearnedSpread(), codeword.RunningAffine()):
+    both = (codeword.Commitment(0.02875), codeword.penalties.CodebookLoss(0.97125))
+    for transform in (codeword.transforms.LearnedSpread(), codeword.transforms.RunningAffine()):
         rule = codeword.Gradient(transform=transform)
-        penalty = (codeword.UnitAlpha(),) if isinstance(transform, codeword.LearnedSpread) else ()
+        penalty = (
+            (codeword.penalties.UnitAlpha(),)
+            if isinstance(transform, codeword.transforms.LearnedSpread)
+            else ()
+        )
         codeword.VectorQuantizer(8, 16, update=rule, penalties=(*both, *penalty))(torch.randn(50, 8))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import codeword
@@ -86,8 +87,8 @@ def run_one(part: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def test_the_norms_are_modules_in_front() -> None:
     x = 9 * torch.randn(4, 32, 5, 5)
     fronts = {
-        "l2": codeword.UnitFeatures(dim=1),
-        "l2c": codeword.MaxNormFeatures(10.0, dim=1),
+        "l2": lambda x: F.normalize(x, dim=1),
+        "l2c": lambda x: x * (10 / x.norm(dim=1, keepdim=True)).clamp(max=1),
         "bn": nn.BatchNorm2d(32),
         "in": nn.InstanceNorm2d(32),
         "gn": nn.GroupNorm(32, 32, eps=1e-6),
@@ -109,7 +110,7 @@ def test_the_functions_have_their_own_words_too() -> None:
         rows := torch.randn(1, 9, 8), layer.codebook.weight.detach(), topk=3
     )
     assert torch.equal(found["q"][0], nearest(rows[0], layer.codebook.weight, k=3))
-    codeword.warm_up(layer, [x], method=codeword.Sample())
+    codeword.warm_up(layer, [x], method=codeword.inits.Sample())
     assert (layer.codebook.weight.detach()[0] == x.movedim(1, -1).reshape(-1, 8)).all(1).any()
 
 

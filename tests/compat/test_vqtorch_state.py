@@ -19,7 +19,6 @@ from codeword.compat.vqtorch import (
     VectorQuantize,
 )
 from codeword.errors import CodewordError
-from codeword.quantizers.norms import UnitFeatures
 from words import said
 
 
@@ -199,7 +198,9 @@ def test_a_converted_state_is_the_same_quantizer_and_goes_back(cls: type, option
     z_q, info = vq(z)
     # Vectors of length 1 cut into groups: codeword has the length in front
     rows = (
-        UnitFeatures(1)(z) if options.get("dist") == "cosine" and not options.get("vector_normalize") else z
+        torch.nn.functional.normalize(z, dim=1)
+        if options.get("dist") == "cosine" and not options.get("vector_normalize")
+        else z
     )
     out = quantizer(rows)
     offsets = vq.indices_of(torch.zeros_like(out.indices)) if cls is not VectorQuantize else 0

@@ -16,7 +16,7 @@ FEATURES, ROWS = 6, 48
 
 _BUILT = {case.name: case.build() for case in CASES}
 # Codes that learn by gradient, by the names of their cases.
-GRADIENT = [name for name, quantizer in _BUILT.items() if codeword.codebook_parameters(quantizer)]
+GRADIENT = [name for name, quantizer in _BUILT.items() if codeword.models.codebook_parameters(quantizer)]
 # One of each way that codes learn and stand together; their projections learn by gradient all the same.
 PLAIN = [
     "vq-much-revival",

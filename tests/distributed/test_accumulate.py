@@ -9,9 +9,10 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import codeword
-from codeword import EMA, BelowShare, VectorQuantizer
+from codeword import EMA, VectorQuantizer
+from codeword.estimators import Gumbel, Sampled
 from codeword.functional import Key
-from codeword.parts import Gumbel, Sampled, Stale
+from codeword.revivals import BelowShare, Stale
 from promises.cases import CASES, Case
 from ranks import RANKS
 

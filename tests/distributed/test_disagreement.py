@@ -11,7 +11,7 @@ import torch
 
 import codeword
 from codeword import EMA, Frozen, Gradient, Residual, VectorQuantizer
-from codeword.parts import CodebookLoss, Commitment
+from codeword.penalties import CodebookLoss, Commitment
 
 FEATURES = 4
 BOTH = (Commitment(), CodebookLoss())
@@ -46,7 +46,7 @@ LOCAL = {
 
 def trained(quantizer: Any) -> Any:
     for module in quantizer.modules():
-        if isinstance(module, codeword.parts.Codebook):
+        if isinstance(module, codeword.codebooks.Codebook):
             module.init_from_(torch.randn_like(module.codes))
     return quantizer
 

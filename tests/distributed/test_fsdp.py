@@ -11,7 +11,10 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 
 import codeword
-from codeword.parts import CodebookLoss, Commitment, Frozen, Gradient, Linear, Normal
+from codeword.inits import Normal
+from codeword.penalties import CodebookLoss, Commitment
+from codeword.transforms import Linear
+from codeword.updates import Frozen, Gradient
 from distributed.models import GRADIENT, PLAIN, Model, batch, close, step_alone
 from ranks import RANKS
 
@@ -25,16 +28,18 @@ def whole(value: torch.Tensor) -> torch.Tensor:
 
 def sharded(name: str) -> Model:
     model = Model(name)
-    codebooks = set(codeword.codebook_parameters(model))
+    codebooks = set(codeword.models.codebook_parameters(model))
     fully_shard(model.vq, ignored_params=codebooks)
     fully_shard(model, ignored_params=codebooks)
-    codeword.finish_sharding(model)
+    codeword.models.finish_sharding(model)
     return model
 
 
 def train(rank: int, name: str) -> dict[str, torch.Tensor]:
     model = sharded(name)
-    assert not any(hasattr(parameter, "placements") for parameter in codeword.codebook_parameters(model))
+    assert not any(
+        hasattr(parameter, "placements") for parameter in codeword.models.codebook_parameters(model)
+    )
     assert hasattr(model.encoder.weight, "placements")
     optimizer = SGD(model.parameters())
     for step in range(STEPS):
@@ -95,9 +100,9 @@ def test_encode_and_decode_work_outside_forward(name, ranks):
 
 def test_a_sharded_codebook_says_so(ranks):
     for codes, linear, projected in ranks.run(forget):
-        assert "ignored_params=set(codeword.codebook_parameters(model))" in codes
-        assert "ignored_params=set(codeword.codebook_parameters(model))" in linear
-        assert "codeword.finish_sharding(model)" in projected
+        assert "ignored_params=set(codeword.models.codebook_parameters(model))" in codes
+        assert "ignored_params=set(codeword.models.codebook_parameters(model))" in linear
+        assert "codeword.models.finish_sharding(model)" in projected
 
 
 def test_gradient_cases_are_known():

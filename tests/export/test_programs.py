@@ -11,7 +11,7 @@ import torch
 
 import codeword
 from codeword import CodewordError, export
-from codeword.parts import Euclidean
+from codeword.metrics import Euclidean
 from codeword.tokenizers import ImageTokenizer
 
 

@@ -8,7 +8,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_digits
 
-from codeword import CodewordError, balance, collisions, fit, from_spec
+from codeword import CodewordError, fit, from_spec
+from codeword.fitting import balance, collisions
 
 
 def optimum(left: np.ndarray, codes: np.ndarray, prefix: np.ndarray, whole: np.ndarray) -> float:

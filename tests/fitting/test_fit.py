@@ -12,7 +12,8 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
 import codeword
-from codeword import CodewordError, collisions, fit, rate_distortion
+from codeword import CodewordError, fit
+from codeword.fitting import collisions, rate_distortion
 from codeword.fitting.refine import _look, _solve, refine
 from codeword.functional import nearest, progressive_kmeans
 from codeword.quantizers.composite.beam import beam_search

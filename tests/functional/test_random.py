@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from codeword.codebooks.rng import Rng
 from codeword.functional import Key, Purpose
-from codeword.parts.rng import Rng
 
 U = np.uint32
 

@@ -11,6 +11,8 @@ from torch import nn
 
 import codeword
 from codeword import EMA, Residual, VectorQuantizer
+from codeword.estimators import Gumbel, Sampled
+from codeword.inits import Sample
 from codeword.models import (
     anneal,
     codebook_parameters,
@@ -22,17 +24,12 @@ from codeword.models import (
     reset_moments,
 )
 from codeword.models.warm_up import warm_up
-from codeword.parts import (
-    PARTS,
-    Affine,
-    CodebookLoss,
-    Gradient,
-    Gumbel,
-    Sample,
-    Sampled,
-    Stale,
-)
-from codeword.quantizers import QUANTIZERS
+from codeword.penalties import CodebookLoss
+from codeword.quantizers.catalogue import QUANTIZERS
+from codeword.quantizers.spec.parts import PARTS
+from codeword.revivals import Stale
+from codeword.transforms import Affine
+from codeword.updates import Gradient
 from distances import squared_distances
 
 LEARNED = {"update": Gradient(), "penalties": (CodebookLoss(),)}
@@ -253,7 +250,9 @@ def test_warm_up_leaves_masked_rows_out():
     assert float(vq.codebook.codes.abs().max()) < 10
 
 
-@pytest.mark.parametrize(("name", "part"), [("kmeans", codeword.KMeans()), ("sample", codeword.Sample())])
+@pytest.mark.parametrize(
+    ("name", "part"), [("kmeans", codeword.KMeans()), ("sample", codeword.inits.Sample())]
+)
 def test_warm_up_takes_its_methods_by_name(name, part):
     torch.manual_seed(0)
     vq = VectorQuantizer(5, 8)
@@ -289,7 +288,7 @@ WITHOUT = nn.Sequential(nn.Linear(5, 5))
         lambda model: codeword.accumulate(model).__enter__(),
         lambda model: codeword.accumulate(model, enabled=False).__enter__(),
         lambda model: reset_moments(torch.optim.SGD(model.parameters(), 0.1), model),
-        lambda model: codeword.resize(model, 8),
+        lambda model: codeword.models.resize(model, 8),
         lambda model: anneal(model, 0.5),
     ],
 )

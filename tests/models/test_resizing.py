@@ -9,8 +9,12 @@ import torch
 from torch import nn
 
 import codeword
-from codeword import VectorQuantizer, freeze, resize
-from codeword.parts import CodebookLoss, Frozen, Gamma, Gradient, Linear, Normal
+from codeword import VectorQuantizer, freeze
+from codeword.inits import Normal
+from codeword.models import resize
+from codeword.penalties import CodebookLoss
+from codeword.transforms import Gamma, Linear
+from codeword.updates import Frozen, Gradient
 
 LEARNED = {"update": Gradient(), "penalties": (CodebookLoss(),)}
 
@@ -29,10 +33,10 @@ def trained(spec: str) -> codeword.Quantizer:
 
 def goes_on(quantizer: codeword.Quantizer) -> None:
     """It trains, its indices are within the new sizes and decode, it is counted, built from its spec and reloaded."""
-    before = [book.codes.detach().clone() for book in codeword.find_codebooks(quantizer).values()]
+    before = [book.codes.detach().clone() for book in codeword.models.find_codebooks(quantizer).values()]
     for _ in range(3):
         out = quantizer.train()(rows())
-    books = codeword.find_codebooks(quantizer).values()
+    books = codeword.models.find_codebooks(quantizer).values()
     assert all(int(book.usage_count.sum()) >= 600 for book in books)
     if not any(book.update.by_gradient for book in books):
         assert not any(torch.equal(book.codes, old) for book, old in zip(books, before, strict=True))
@@ -95,10 +99,10 @@ def test_resize(options, size):
 def test_all_codebooks_of_a_quantizer(spec: str, size: int) -> None:
     quantizer = trained(spec)
     count = len(quantizer.codebook_sizes)
-    shapes = [tuple(book.codes.shape) for book in codeword.find_codebooks(quantizer).values()]
+    shapes = [tuple(book.codes.shape) for book in codeword.models.find_codebooks(quantizer).values()]
     assert resize(quantizer, size) is quantizer
     assert quantizer.codebook_sizes == (size,) * count
-    books = codeword.find_codebooks(quantizer).values()
+    books = codeword.models.find_codebooks(quantizer).values()
     assert [tuple(book.codes.shape) for book in books] == [(size, features) for _, features in shapes]
     assert all(int(book.usage_count.sum()) == 0 for book in books)
     goes_on(quantizer)
@@ -207,7 +211,7 @@ def test_a_transform_that_does_not_depend_on_the_size_goes_over() -> None:
             "codebooks that can have more codes or fewer.*fsq5-5-5-5; build",
         ),
         (lambda: codeword.LFQ(4, 4), "but got lfq4"),
-        (lambda: codeword.Bitcodes(4, 3), "but got bits3"),
+        (lambda: codeword.quantizers.Bitcodes(4, 3), "but got bits3"),
         (lambda: codeword.RandomProjection(4, 8), "but got rpq8"),
         (lambda: codeword.ResidualFSQ(4, (5, 5, 5, 5), 2), "fsq5-5-5-5.* at quantizers.0"),
         (lambda: codeword.from_spec("rvq(vq8|fsq5-5-5-5)", features=4), "fsq5-5-5-5 at quantizers.1"),
@@ -253,7 +257,7 @@ def test_one_resized_component_trains_beside_the_others(spec: str) -> None:
     quantizer = codeword.from_spec(spec, features=4)
     x = torch.randn(200, 4, dtype=torch.float32)
     quantizer(x)
-    codeword.resize(quantizer.components[1], 12)
+    codeword.models.resize(quantizer.components[1], 12)
     for _ in range(2):
         out = quantizer(x)
     assert quantizer.codebook_sizes == (8, 12)

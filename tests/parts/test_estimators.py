@@ -8,9 +8,11 @@ import torch
 
 import codeword.functional.blocked as blocked
 from codeword import EMA, StraightThrough, VectorQuantizer
+from codeword.estimators import Directional, Gumbel, ReinMax, Rotation, Sampled
 from codeword.functional import Key, Purpose, Valid
-from codeword.parts import Cosine, Directional, Dot, Euclidean, Gradient, Gumbel, ReinMax, Rotation, Sampled
+from codeword.metrics import Cosine, Dot, Euclidean
 from codeword.quantizers.assignment import Assignment, Step
+from codeword.updates import Gradient
 
 ROWS, CODES, FEATURES = 13, 7, 4
 

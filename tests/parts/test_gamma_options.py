@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from codeword.parts import CodeGamma, Gamma
+from codeword.transforms import CodeGamma, Gamma
 
 
 def built(transform: Gamma | CodeGamma) -> tuple[torch.nn.Module, torch.Tensor]:

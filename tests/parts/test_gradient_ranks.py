@@ -7,7 +7,11 @@ import torch
 from torch import nn
 
 from codeword import EMA, Residual, VectorQuantizer, warm_up
-from codeword.parts import CodebookLoss, Commitment, Frozen, Gradient, Linear, Normal, Stale
+from codeword.inits import Normal
+from codeword.penalties import CodebookLoss, Commitment
+from codeword.revivals import Stale
+from codeword.transforms import Linear
+from codeword.updates import Frozen, Gradient
 from ranks import RANKS
 
 BOTH = (CodebookLoss(), Commitment())

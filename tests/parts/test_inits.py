@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from codeword.codebooks import Codebook
 from codeword.functional import Key, Valid
-from codeword.parts import Codebook, KMeans, Normal, Sample, SmoothedEMA, Uniform
+from codeword.inits import KMeans, Normal, Sample, Uniform
+from codeword.updates import SmoothedEMA
 from distances import squared_distances
 
 KEY = Key.of(1)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from codeword import FSQ, CodewordError, Logit
+from codeword import FSQ, CodewordError
+from codeword.bounds import Logit
 
 LEVELS = np.array([8, 5, 12])
 

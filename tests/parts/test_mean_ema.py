@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from codeword import EMA, BelowBudget, CodebookLoss, Gradient, MeanEMA, SmoothedEMA, VectorQuantizer
+from codeword import EMA, Gradient, VectorQuantizer
+from codeword.penalties import CodebookLoss
+from codeword.revivals import BelowBudget
+from codeword.updates import MeanEMA, SmoothedEMA
 
 
 def test_codes_move_a_fixed_part_of_the_way_to_the_mean():

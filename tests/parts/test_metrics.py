@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import codeword
-from codeword import EMA, Euclidean, VectorQuantizer
-from codeword.parts import Cosine, Dot
+from codeword import EMA, VectorQuantizer
+from codeword.metrics import Cosine, Dot, Euclidean
 
 ROWS, CODES = 257, 19
 

@@ -5,24 +5,12 @@ from __future__ import annotations
 import pytest
 
 import codeword
-from codeword import VectorQuantizer, parts
-from codeword.parts import (
-    EMA,
-    Affine,
-    CodebookLoss,
-    Commitment,
-    Directional,
-    Frozen,
-    Gradient,
-    InPlaceSGD,
-    LearnedSpread,
-    Linear,
-    NormCap,
-    Orthogonality,
-    SpaceFilling,
-    StraightThrough,
-    UnitAlpha,
-)
+from codeword import VectorQuantizer, estimators, inits, penalties, revivals, transforms, updates
+from codeword.estimators import Directional, StraightThrough
+from codeword.penalties import CodebookLoss, Commitment, NormCap, Orthogonality, UnitAlpha
+from codeword.quantizers.spec.parts import PARTS
+from codeword.transforms import Affine, LearnedSpread, Linear, SpaceFilling
+from codeword.updates import EMA, Frozen, Gradient, InPlaceSGD
 
 
 @pytest.mark.parametrize(
@@ -71,24 +59,24 @@ def test_frozen_codes_have_no_revival():
     [
         (lambda: StraightThrough(sync=-1), "sync of StraightThrough"),
         (lambda: Directional(noise=-1), "noise of Directional"),
-        (lambda: parts.Sampled(0), "temperature of Sampled"),
-        (lambda: parts.Gumbel(temperature=0), "temperature of Gumbel"),
-        (lambda: parts.Gumbel(scale=0), "scale of Gumbel"),
-        (lambda: parts.ReinMax(0.5), "temperature of ReinMax of at least 1"),
-        (lambda: parts.ReinMax(scale=0), "scale of ReinMax"),
-        (lambda: parts.Stale(0), "batches of Stale"),
-        (lambda: parts.Stale(noise=-1), "noise of Stale"),
-        (lambda: parts.Stale(at_most=0), "at_most of Stale"),
-        (lambda: parts.BelowCount(-1), "count of BelowCount"),
-        (lambda: parts.BelowCount(at_most=0), "at_most of BelowCount"),
-        (lambda: parts.BelowBudget(1.0), "share of BelowBudget"),
-        (lambda: parts.BelowBudget(decay=1.0), "decay of BelowBudget"),
-        (lambda: parts.BelowBudget(at_most=0), "at_most of BelowBudget"),
-        (lambda: parts.Split(0.0), "share of Split"),
-        (lambda: parts.Split(noise=-1), "noise of Split"),
-        (lambda: parts.Split(at_most=0), "at_most of Split"),
-        (lambda: parts.Normal(-1), "std of Normal"),
-        (lambda: parts.Uniform(-1), "bound of Uniform"),
+        (lambda: estimators.Sampled(0), "temperature of Sampled"),
+        (lambda: estimators.Gumbel(temperature=0), "temperature of Gumbel"),
+        (lambda: estimators.Gumbel(scale=0), "scale of Gumbel"),
+        (lambda: estimators.ReinMax(0.5), "temperature of ReinMax of at least 1"),
+        (lambda: estimators.ReinMax(scale=0), "scale of ReinMax"),
+        (lambda: revivals.Stale(0), "batches of Stale"),
+        (lambda: revivals.Stale(noise=-1), "noise of Stale"),
+        (lambda: revivals.Stale(at_most=0), "at_most of Stale"),
+        (lambda: revivals.BelowCount(-1), "count of BelowCount"),
+        (lambda: revivals.BelowCount(at_most=0), "at_most of BelowCount"),
+        (lambda: revivals.BelowBudget(1.0), "share of BelowBudget"),
+        (lambda: revivals.BelowBudget(decay=1.0), "decay of BelowBudget"),
+        (lambda: revivals.BelowBudget(at_most=0), "at_most of BelowBudget"),
+        (lambda: revivals.Split(0.0), "share of Split"),
+        (lambda: revivals.Split(noise=-1), "noise of Split"),
+        (lambda: revivals.Split(at_most=0), "at_most of Split"),
+        (lambda: inits.Normal(-1), "std of Normal"),
+        (lambda: inits.Uniform(-1), "bound of Uniform"),
         (lambda: EMA(smoothing=-1), "smoothing of EMA"),
         (lambda: EMA(init=Commitment()), "a part for init of EMA"),
         (lambda: EMA(revival=EMA()), "a part for revival of EMA"),
@@ -97,28 +85,28 @@ def test_frozen_codes_have_no_revival():
         (lambda: Frozen(init=3), "a part for init of Frozen"),
         (lambda: InPlaceSGD(-1), "learning_rate of InPlaceSGD"),
         (lambda: InPlaceSGD(momentum=1), "momentum of InPlaceSGD"),
-        (lambda: parts.InPlaceAdam(-1), "learning_rate of InPlaceAdam"),
-        (lambda: parts.InPlaceAdam(beta1=1), "beta1 of InPlaceAdam"),
-        (lambda: parts.InPlaceAdam(beta2=0), "beta2 of InPlaceAdam"),
+        (lambda: updates.InPlaceAdam(-1), "learning_rate of InPlaceAdam"),
+        (lambda: updates.InPlaceAdam(beta1=1), "beta1 of InPlaceAdam"),
+        (lambda: updates.InPlaceAdam(beta2=0), "beta2 of InPlaceAdam"),
         (lambda: CodebookLoss(-1), "weight of CodebookLoss"),
-        (lambda: parts.Entropy(-1), "weight of Entropy"),
-        (lambda: parts.Entropy(temperature=0), "temperature of Entropy"),
-        (lambda: parts.Entropy(share=-1), "share of Entropy"),
-        (lambda: parts.Diversity(-1), "weight of Diversity"),
-        (lambda: parts.Diversity(temperature=0), "temperature of Diversity"),
+        (lambda: penalties.Entropy(-1), "weight of Entropy"),
+        (lambda: penalties.Entropy(temperature=0), "temperature of Entropy"),
+        (lambda: penalties.Entropy(share=-1), "share of Entropy"),
+        (lambda: penalties.Diversity(-1), "weight of Diversity"),
+        (lambda: penalties.Diversity(temperature=0), "temperature of Diversity"),
         (lambda: Orthogonality(-1), "weight of Orthogonality"),
-        (lambda: parts.Wasserstein(-1), "weight of Wasserstein"),
+        (lambda: penalties.Wasserstein(-1), "weight of Wasserstein"),
         (lambda: NormCap(-1), "weight of NormCap"),
         (lambda: NormCap(limit=-1), "limit of NormCap"),
         (lambda: UnitAlpha(-1), "weight of UnitAlpha"),
-        (lambda: parts.LargeAlpha(-1), "weight of LargeAlpha"),
-        (lambda: parts.GrowingAlpha(-1), "weight of GrowingAlpha"),
+        (lambda: penalties.LargeAlpha(-1), "weight of LargeAlpha"),
+        (lambda: penalties.GrowingAlpha(-1), "weight of GrowingAlpha"),
         (lambda: Affine(rate=-1), "rate of Affine"),
         (lambda: Affine(groups=0), "groups of Affine"),
-        (lambda: parts.RunningAffine(1.0), "momentum of RunningAffine"),
+        (lambda: transforms.RunningAffine(1.0), "momentum of RunningAffine"),
         (lambda: LearnedSpread(hidden=0), "hidden of LearnedSpread"),
         (lambda: LearnedSpread(momentum=0), "momentum of LearnedSpread"),
-        (lambda: parts.MaxNorm(0), "limit of MaxNorm"),
+        (lambda: transforms.MaxNorm(0), "limit of MaxNorm"),
     ],
 )
 def test_numbers_that_cannot_be(build, message):
@@ -127,7 +115,7 @@ def test_numbers_that_cannot_be(build, message):
 
 
 def test_every_part_has_a_name_in_specs_and_a_docstring():
-    for name in parts.PARTS:
-        cls = parts.PARTS[name]
+    for name in PARTS:
+        cls = PARTS[name]
         assert cls.__doc__
-        assert cls.__module__.startswith("codeword.parts.")
+        assert cls.__module__.startswith("codeword.")

@@ -9,24 +9,23 @@ import pytest
 import torch
 
 import codeword.functional.blocked as blocked
-from codeword import Commitment, Euclidean, VectorQuantizer
+from codeword import Commitment, VectorQuantizer
+from codeword.axes import Lookup
 from codeword.functional import Key, Valid
-from codeword.parts import (
+from codeword.metrics import Cosine, Euclidean
+from codeword.penalties import (
     CodebookLoss,
-    Cosine,
     Diversity,
     Entropy,
-    Frozen,
-    Gradient,
     GrowingAlpha,
     LargeAlpha,
-    LearnedSpread,
     NormCap,
     Orthogonality,
     UnitAlpha,
     Wasserstein,
 )
-from codeword.parts.axes import Lookup
+from codeword.transforms import LearnedSpread
+from codeword.updates import Frozen, Gradient
 
 ROWS, CODES, FEATURES = 23, 7, 4
 EUCLIDEAN = Euclidean()

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from codeword import EMA, CodebookLoss, Gradient, Residual, VectorQuantizer
-from codeword.parts.axes import Metric
+from codeword import EMA, Gradient, Residual, VectorQuantizer
+from codeword.axes import Metric
+from codeword.penalties import CodebookLoss
 
 
 def nearest_by_differences(x: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:

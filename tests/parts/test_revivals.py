@@ -6,19 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from codeword import EMA, BelowShare, VectorQuantizer
+from codeword import EMA, VectorQuantizer
 from codeword.functional import Key
-from codeword.parts import (
-    BelowBudget,
-    BelowCount,
-    CodebookLoss,
-    Gradient,
-    InPlaceAdam,
-    InPlaceSGD,
-    SmoothedEMA,
-    Split,
-    Stale,
-)
+from codeword.penalties import CodebookLoss
+from codeword.revivals import BelowBudget, BelowCount, BelowShare, Split, Stale
+from codeword.updates import Gradient, InPlaceAdam, InPlaceSGD, SmoothedEMA
 from distances import squared_distances
 
 KEY = Key.of(1, 2)

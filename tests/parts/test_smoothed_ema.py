@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from codeword import EMA, CodewordError, SmoothedEMA, VectorQuantizer
+from codeword import EMA, CodewordError, VectorQuantizer
+from codeword.updates import SmoothedEMA
 
 PLAIN = {"init": None, "revival": None}
 

@@ -7,25 +7,24 @@ import pytest
 import torch
 
 from codeword import EMA, Commitment, VectorQuantizer
+from codeword.codebooks import Codebook
+from codeword.estimators import Directional
 from codeword.functional import Key, Valid
-from codeword.parts import (
+from codeword.inits import Normal
+from codeword.penalties import CodebookLoss
+from codeword.revivals import Stale
+from codeword.transforms import (
     Affine,
-    Codebook,
-    CodebookLoss,
     CodeGamma,
-    Directional,
-    Frozen,
     Gamma,
-    Gradient,
     LearnedSpread,
     Linear,
     MaxNorm,
-    Normal,
     RunningAffine,
     SpaceFilling,
-    Stale,
     UnitNorm,
 )
+from codeword.updates import Frozen, Gradient
 from distances import squared_distances
 
 CODES, FEATURES = 9, 4

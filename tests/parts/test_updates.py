@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from codeword import EMA, VectorQuantizer
-from codeword.parts import CodebookLoss, Commitment, Frozen, Gradient, InPlaceAdam, InPlaceSGD
+from codeword.penalties import CodebookLoss, Commitment
+from codeword.updates import Frozen, Gradient, InPlaceAdam, InPlaceSGD
 
 ROWS, CODES, FEATURES, STEPS = 40, 7, 3, 6
 

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 import codeword
-from codeword import EMA, BelowShare, Quantizer, Sample, VectorQuantizer
-from codeword.parts import PARTS
-from codeword.quantizers import QUANTIZERS
+from codeword import EMA, Quantizer, VectorQuantizer
+from codeword.inits import Sample
+from codeword.quantizers.catalogue import QUANTIZERS
+from codeword.quantizers.spec.parts import PARTS
+from codeword.revivals import BelowShare
 from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, MASKLESS, SLOW_FAMILIES
 from promises.listed import plain_part, plain_quantizer
 from promises.parts_cases import EXEMPT_PARTS, PARTS_CASES, SLOW_PARTS

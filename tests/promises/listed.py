@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from codeword import EMA, FSQ, Quantizer, VectorQuantizer, from_spec
-from codeword.parts import CodebookLoss, Commitment, Gradient, LearnedSpread
-from codeword.parts.axes import Estimator, Init, Metric, Penalty, Revival, Transform, Update
-from codeword.parts.bounds import Bound
+from codeword.axes import Estimator, Init, Metric, Penalty, Revival, Transform, Update
+from codeword.bounds import Bound
+from codeword.penalties import CodebookLoss, Commitment
+from codeword.transforms import LearnedSpread
+from codeword.updates import Gradient
 
 __all__ = ["plain_part", "plain_quantizer"]
 

@@ -7,50 +7,32 @@ import random
 from typing import Any
 
 from codeword import CodewordError, VectorQuantizer
-from codeword.parts import (
-    EMA,
-    Affine,
-    BelowBudget,
-    BelowCount,
-    BelowShare,
+from codeword.estimators import Directional, Gumbel, ReinMax, Rotation, Sampled, StraightThrough
+from codeword.inits import KMeans, Normal, Sample, Uniform
+from codeword.metrics import Cosine, Dot, Euclidean
+from codeword.penalties import (
     CodebookLoss,
-    CodeGamma,
     Commitment,
-    Cosine,
-    Directional,
     Diversity,
-    Dot,
     Entropy,
-    Euclidean,
-    Frozen,
-    Gamma,
-    Gradient,
-    Gumbel,
-    InPlaceAdam,
-    InPlaceSGD,
-    KMeans,
-    LearnedSpread,
-    Linear,
-    MaxNorm,
-    MeanEMA,
-    Normal,
     NormCap,
     Orthogonality,
-    ReinMax,
-    Rotation,
-    RunningAffine,
-    Sample,
-    Sampled,
-    SmoothedEMA,
-    SpaceFilling,
-    Split,
-    Stale,
-    StraightThrough,
-    Uniform,
-    UnitNorm,
     Wasserstein,
 )
 from codeword.quantizers.pairs import check_pairs
+from codeword.revivals import BelowBudget, BelowCount, BelowShare, Split, Stale
+from codeword.transforms import (
+    Affine,
+    CodeGamma,
+    Gamma,
+    LearnedSpread,
+    Linear,
+    MaxNorm,
+    RunningAffine,
+    SpaceFilling,
+    UnitNorm,
+)
+from codeword.updates import EMA, Frozen, Gradient, InPlaceAdam, InPlaceSGD, MeanEMA, SmoothedEMA
 
 __all__ = ["AXES", "build", "covering_array", "pairs_of"]
 

@@ -5,47 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from codeword import EMA, Quantizer, VectorQuantizer
-from codeword.parts import (
-    Affine,
-    BelowBudget,
-    BelowCount,
+from codeword.estimators import Directional, Gumbel, ReinMax, Rotation, Sampled, StraightThrough
+from codeword.inits import Normal, Uniform
+from codeword.metrics import Cosine, Dot
+from codeword.penalties import (
     CodebookLoss,
-    CodeGamma,
     Commitment,
-    Cosine,
-    Directional,
     Diversity,
-    Dot,
     Entropy,
-    Frozen,
-    Gamma,
-    Gradient,
     GrowingAlpha,
-    Gumbel,
-    InPlaceAdam,
-    InPlaceSGD,
     LargeAlpha,
+    NormCap,
+    Orthogonality,
+    UnitAlpha,
+    Wasserstein,
+)
+from codeword.revivals import BelowBudget, BelowCount, Split, Stale
+from codeword.transforms import (
+    Affine,
+    CodeGamma,
+    Gamma,
     LearnedSpread,
     Linear,
     MaxNorm,
-    MeanEMA,
-    Normal,
-    NormCap,
-    Orthogonality,
-    ReinMax,
-    Rotation,
     RunningAffine,
-    Sampled,
-    SmoothedEMA,
     SpaceFilling,
-    Split,
-    Stale,
-    StraightThrough,
-    Uniform,
-    UnitAlpha,
     UnitNorm,
-    Wasserstein,
 )
+from codeword.updates import Frozen, Gradient, InPlaceAdam, InPlaceSGD, MeanEMA, SmoothedEMA
 
 __all__ = ["EXEMPT_PARTS", "PARTS_CASES", "SLOW_PARTS"]
 

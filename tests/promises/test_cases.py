@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from codeword.parts import PARTS
-from codeword.quantizers import QUANTIZERS
+from codeword.quantizers.catalogue import QUANTIZERS
+from codeword.quantizers.spec.parts import PARTS
 from promises.cases import CASES, EXEMPT
 from promises.family_cases import SLOW_FAMILIES
 from promises.parts_cases import SLOW_PARTS

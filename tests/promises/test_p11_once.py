@@ -12,16 +12,10 @@ import torch
 from torch import Tensor
 
 from codeword import EMA, Grouped, Multiscale, Quantizer, Residual, VectorQuantizer
-from codeword.parts import (
-    CodebookLoss,
-    Commitment,
-    Directional,
-    Gradient,
-    Rotation,
-    Sample,
-    Sampled,
-    StraightThrough,
-)
+from codeword.estimators import Directional, Rotation, Sampled, StraightThrough
+from codeword.inits import Sample
+from codeword.penalties import CodebookLoss, Commitment
+from codeword.updates import Gradient
 from promises.cases import every_case
 from promises.test_p4_masks import rows_of
 

@@ -105,8 +105,8 @@ def test_constructor(arguments, message):
         lambda: codeword.EMA(decay=float("nan")),
         lambda: codeword.KMeans(steps=-1),
         lambda: codeword.KMeans(rows_per_code=1),
-        lambda: codeword.BelowShare(share=0.0),
-        lambda: codeword.BelowShare(at_most=0),
+        lambda: codeword.revivals.BelowShare(share=0.0),
+        lambda: codeword.revivals.BelowShare(at_most=0),
         lambda: codeword.Commitment(-0.1),
     ],
 )

@@ -14,21 +14,23 @@ from codeword import (
     FSQ,
     LFQ,
     Binarize,
-    Bitcodes,
-    BitLayers,
-    Blockwise,
-    Channelwise,
     Grouped,
-    MemoryCodes,
     Multiscale,
-    Overlapped,
-    Patches,
     RandomProjection,
     Residual,
     ResidualFSQ,
     VectorQuantizer,
 )
-from codeword.quantizers import QUANTIZERS
+from codeword.quantizers import (
+    QUANTIZERS,
+    Bitcodes,
+    BitLayers,
+    Blockwise,
+    Channelwise,
+    MemoryCodes,
+    Overlapped,
+    Patches,
+)
 from promises.cases import every_case
 
 GARBAGE = {torch.int64: 2**40 + 7, torch.bool: True}  # of other dtypes: NaN

@@ -31,7 +31,7 @@ def high_water():
 
 rows, codes, features, training = (int(argument) for argument in sys.argv[1:])
 torch.set_num_threads(1)
-vq = codeword.VectorQuantizer(features, codes, update=codeword.EMA(init=codeword.Sample()))
+vq = codeword.VectorQuantizer(features, codes, update=codeword.EMA(init=codeword.inits.Sample()))
 x = torch.randn(rows, features, requires_grad=True)
 vq(x[:10])  # what is loaded and compiled once is not the step's
 vq(x).loss.backward()

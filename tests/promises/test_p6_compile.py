@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_leaves
 
 import codeword
 from codeword import export
-from codeword.parts import PARTS
-from codeword.quantizers import QUANTIZERS
+from codeword.quantizers.catalogue import QUANTIZERS
+from codeword.quantizers.spec.parts import PARTS
 from promises.cases import CASES, EXEMPT, SLOW, Case, every_case
 
 # torch's own tracer instantiates autograd functions, against its own advice
@@ -151,7 +151,7 @@ def own_classes() -> list[type]:
     listed = [
         *(QUANTIZERS[name] for name in QUANTIZERS),
         *(PARTS[name] for name in PARTS),
-        codeword.parts.Codebook,
+        codeword.codebooks.Codebook,
     ]
     found = dict.fromkeys(base for cls in listed for base in cls.__mro__)
     return [cls for cls in found if cls.__module__.startswith("codeword")]

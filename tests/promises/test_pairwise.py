@@ -39,16 +39,16 @@ def may_meet(axis_a: str, a: object, axis_b: str, b: object) -> bool:
     estimator, revival = together.get("estimator"), together.get("revival")
     gradient_free = update in (
         codeword.EMA,
-        codeword.MeanEMA,
-        codeword.SmoothedEMA,
-        codeword.InPlaceSGD,
-        codeword.InPlaceAdam,
+        codeword.updates.MeanEMA,
+        codeword.updates.SmoothedEMA,
+        codeword.updates.InPlaceSGD,
+        codeword.updates.InPlaceAdam,
     )
     if gradient_free and transform is not None:
         return False
-    if gradient_free and estimator in (codeword.StraightThrough(sync=0.5), codeword.Directional()):
+    if gradient_free and estimator in (codeword.StraightThrough(sync=0.5), codeword.estimators.Directional()):
         return False
-    if gradient_free and codeword.CodebookLoss() in together.get("penalties", ()):
+    if gradient_free and codeword.penalties.CodebookLoss() in together.get("penalties", ()):
         return False
     if update is codeword.Frozen and revival is not None:
         return False

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import codeword
-from codeword import BSQ, LFQ, Binarize, Bitcodes, CodewordError, RandomProjection
+from codeword import BSQ, LFQ, Binarize, CodewordError, RandomProjection
 from codeword.functional import Valid, bit_entropy, regroup_bits, to_bits, to_indices
+from codeword.quantizers import Bitcodes
 
 
 def rows(seed: int, *shape: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 
 import codeword
 from codeword import CodewordError, Grouped, Residual, VectorQuantizer
-from codeword.parts import Codebook
+from codeword.codebooks import Codebook
 
 UNDRAWN = "vq5,update=ema(revival=none)"  # whose steps are no matter of chance
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import codeword
-from codeword import Blockwise, Channelwise, CodewordError, Grouped, Patches, Residual, VectorQuantizer
+from codeword import CodewordError, Grouped, Residual, VectorQuantizer
+from codeword.quantizers import Blockwise, Channelwise, Patches
 from distances import squared_distances
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 import codeword
-from codeword import Bitcodes, BitLayers, CodewordError, MemoryCodes, Overlapped, VectorQuantizer
+from codeword import CodewordError, VectorQuantizer
 from codeword.functional import Purpose
+from codeword.quantizers import Bitcodes, BitLayers, MemoryCodes, Overlapped
 
 
 def weights(memory: MemoryCodes) -> list[Tensor]:

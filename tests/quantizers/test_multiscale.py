@@ -9,16 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from codeword import (
-    EMA,
-    CodewordError,
-    Grouped,
-    Multiscale,
-    Rotation,
-    Sampled,
-    VectorQuantizer,
-    from_spec,
-)
+from codeword import EMA, CodewordError, Grouped, Multiscale, Rotation, VectorQuantizer, from_spec
+from codeword.estimators import Sampled
 
 FEATURES = 5
 SIZES = ((1, 1), (2, 3), (4, 6))

@@ -12,21 +12,18 @@ from sklearn.datasets import load_digits
 import codeword
 from codeword import (
     EMA,
-    CodebookLoss,
     CodewordError,
     Commitment,
-    Directional,
     Gradient,
     Grouped,
-    Gumbel,
-    ReinMax,
     Residual,
     Rotation,
-    Sampled,
     StraightThrough,
     VectorQuantizer,
     distributed,
 )
+from codeword.estimators import Directional, Gumbel, ReinMax, Sampled
+from codeword.penalties import CodebookLoss
 
 FEATURES = 8
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from vector_quantize_pytorch import ResidualFSQ as Peer
 
-from codeword import FSQ, Cell, CodewordError, Residual, ResidualFSQ, disabled
+from codeword import FSQ, CodewordError, Residual, ResidualFSQ, disabled
+from codeword.bounds import Cell
 
 LEVELS = [(2,), (3, 2), (5, 3, 3), (8, 5, 5, 5)]
 EXTREMES = [-1e6, -30.0, -1.0, -1e-3, 0.0, 1e-3, 1.0, 30.0, 1e6]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from codeword import FSQ, CodewordError, Sigmoid, Symmetric, Tanh
+from codeword import FSQ, CodewordError
+from codeword.bounds import Sigmoid, Symmetric, Tanh
 
 LEVELS = [(2,), (3,), (8,), (5, 3), (2, 2, 2), (4, 3, 2), (8, 5, 5), (7, 6)]
 EXTREMES = [-1e6, -30.0, -3.0, -1e-3, 0.0, 1e-3, 3.0, 30.0, 1e6]

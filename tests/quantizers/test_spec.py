@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codeword
-from codeword import EMA, BelowShare, Commitment, Grouped, KMeans, Residual, Sample, VectorQuantizer
+from codeword import EMA, Commitment, Grouped, KMeans, Residual, VectorQuantizer
+from codeword.inits import Sample
 from codeword.quantizers.spec.grammar import Call, parse, write
+from codeword.revivals import BelowShare
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True).filter(
     lambda n: n not in ("true", "false", "none")

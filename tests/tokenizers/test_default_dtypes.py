@@ -64,11 +64,11 @@ def test_fitting_gives_what_it_gives_otherwise(default: torch.dtype) -> None:
     x = torch.randn(400, 6, dtype=torch.float32, generator=torch.Generator().manual_seed(0))
     fitted = VectorTokenizer.around(codeword.fit(x, "rvq2x16", tries=1))
     found = fitted.encode(x)
-    points = codeword.rate_distortion(fitted.quantizer, x)
+    points = codeword.fitting.rate_distortion(fitted.quantizer, x)
     torch.set_default_dtype(torch.float32)
     expected = VectorTokenizer.around(codeword.fit(x, "rvq2x16", tries=1))
     assert torch.equal(found, expected.encode(x))
-    assert points == codeword.rate_distortion(expected.quantizer, x)
+    assert points == codeword.fitting.rate_distortion(expected.quantizer, x)
 
 
 def test_warmed_up_and_resized(default: torch.dtype) -> None:

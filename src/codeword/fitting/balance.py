@@ -38,7 +38,8 @@ def balance(quantizer: Residual, vectors: Tensor, indices: Tensor) -> Tensor:
     Cuturi 2013 (arXiv:1306.0895).
 
     Examples:
-        >>> from codeword import collisions, fit
+        >>> from codeword import fit
+        >>> from codeword.fitting import collisions
         >>> vectors = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
         >>> quantizer = fit(vectors, "rvq2x16")
         >>> indices = quantizer.encode(vectors)

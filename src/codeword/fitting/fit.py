@@ -12,7 +12,7 @@ from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
 from codeword.fitting.refine import refine
 from codeword.functional import kmeans, nearest, progressive_kmeans
-from codeword.parts import Euclidean
+from codeword.metrics import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite.base import Composite

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
-from codeword.parts import Codebook
 from codeword.quantizers import Quantizer
 
 __all__ = ["codebook_parameters", "find_codebooks", "find_quantizers", "quantizers_of"]

@@ -29,7 +29,8 @@ def parameter_groups(
 
     Examples:
         >>> from codeword import VectorQuantizer
-        >>> from codeword.parts import CodebookLoss, Gradient
+        >>> from codeword.penalties import CodebookLoss
+        >>> from codeword.updates import Gradient
         >>> vq = VectorQuantizer(8, 16, update=Gradient(), penalties=(CodebookLoss(),))
         >>> optimizer = torch.optim.AdamW(parameter_groups(nn.Sequential(nn.Linear(4, 8), vq), 1e-3))
         >>> [group["lr"] for group in optimizer.param_groups]

@@ -58,7 +58,7 @@ def finish_sharding(model: nn.Module) -> None:
     """Do what `torch.distributed.fsdp.fully_shard` leaves to do for quantizers; call it once, after that.
 
     Codebooks must stay whole on every rank, because forward writes to them: pass
-    `ignored_params=set(codeword.codebook_parameters(model))` to every `fully_shard`. Then nobody averages their
+    `ignored_params=set(codeword.models.codebook_parameters(model))` to every `fully_shard`. Then nobody averages their
     gradients, so this does, in backward, where codes learn by gradient. And it makes `encode` and `decode` of every
     module that was sharded gather its weights as forward does. Without fully_shard it leaves the model as it is.
 

@@ -7,10 +7,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
 from codeword.functional import Key, Purpose
 from codeword.models.find import find_quantizers, quantizers_of
-from codeword.parts import Codebook
 from codeword.quantizers import MemoryCodes, Quantizer, VectorQuantizer
 
 __all__ = ["resize"]

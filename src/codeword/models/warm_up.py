@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from codeword.axes import Init, require
+from codeword.codebooks import Codebook
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Valid
+from codeword.inits import KMeans, Sample
 from codeword.models.find import find_codebooks, find_quantizers
-from codeword.parts import Codebook
-from codeword.parts.axes import Init, require
-from codeword.parts.inits import KMeans, Sample
-from codeword.parts.rng import Rng
 
 __all__ = ["warm_up"]
 

@@ -1,7 +1,7 @@
 """Quantizers: final classes over one base, and their spec strings."""
 
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.catalogue import QUANTIZERS, from_spec
+from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite import Grouped, Multiscale, Overlapped, Residual, ResidualFSQ
 from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
@@ -14,7 +14,6 @@ __all__ = [
     "BSQ",
     "FSQ",
     "LFQ",
-    "QUANTIZERS",
     "Binarize",
     "BitLayers",
     "Bitcodes",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from codeword.codebooks.learner import Learner
 from codeword.errors import CodewordError
-from codeword.parts.learner import Learner
 
 if TYPE_CHECKING:
     from codeword.quantizers.hooks import Hooks

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
+from codeword.codebooks.learner import Seen
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Usage
-from codeword.parts.learner import Seen
-from codeword.parts.rng import Rng
 from codeword.quantizers.assignment import Assignment, Step
 
 __all__ = ["Hooks"]
@@ -146,6 +146,6 @@ class Hooks(nn.Module):
             raise CodewordError.of(
                 "projections that are gathered",
                 "pieces of them, outside the forward that gathers them",
-                "call fully_shard on this quantizer before its model, and then codeword.finish_sharding(model)",
+                "call fully_shard on this quantizer before its model, and then codeword.models.finish_sharding(model)",
             )
         return nn.functional.linear(rows, layer.weight.to(rows.dtype), layer.bias.to(rows.dtype))

@@ -8,13 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from codeword.codebooks import Codebook
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
+from codeword.estimators import Gumbel
 from codeword.functional import over_blocks, wants_gradient
-from codeword.parts import Codebook, Dot, Gradient, Gumbel
-from codeword.parts.rng import Rng
+from codeword.metrics import Dot
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.of_codebook import OfCodebook
+from codeword.updates import Gradient
 
 __all__ = ["MemoryCodes"]
 

@@ -6,36 +6,16 @@ the papers' own, on their own models and data; `docs/methods/measured.md` compar
 
 from __future__ import annotations
 
-from codeword.parts import (
-    EMA,
-    Affine,
-    CodebookLoss,
-    CodeGamma,
-    Commitment,
-    Cosine,
-    Directional,
-    Frozen,
-    Gamma,
-    Gradient,
-    Gumbel,
-    InPlaceAdam,
-    LearnedSpread,
-    Linear,
-    Normal,
-    ReinMax,
-    Rotation,
-    RunningAffine,
-    Sampled,
-    SpaceFilling,
-    Stale,
-    StraightThrough,
-    UnitAlpha,
-    Wasserstein,
-)
+from codeword.estimators import Directional, Gumbel, ReinMax, Rotation, Sampled, StraightThrough
+from codeword.inits import Normal
+from codeword.metrics import Cosine
+from codeword.penalties import CodebookLoss, Commitment, UnitAlpha, Wasserstein
 from codeword.quantizers.vector import VectorQuantizer
+from codeword.revivals import Stale
+from codeword.transforms import Affine, CodeGamma, Gamma, LearnedSpread, Linear, RunningAffine, SpaceFilling
+from codeword.updates import EMA, Frozen, Gradient, InPlaceAdam
 
 __all__ = [
-    "METHODS",
     "diveq",
     "gumbel",
     "in_place",
@@ -193,7 +173,7 @@ def stochastic_vq(
 
     Source: the stochastic codes of RQ-VAE, Lee et al. 2022 (arXiv:2203.01941), whose temperature is in the unit of
     the data; relative to the nearest code it is our own.
-    When: a model that reads the codes should see varied ones. Lower the temperature with `codeword.anneal`.
+    When: a model that reads the codes should see varied ones. Lower the temperature with `codeword.models.anneal`.
     """
     return VectorQuantizer(features, codebook_size, dim=dim, estimator=Sampled(temperature, relative=True))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from codeword.codebooks import Codebook
+from codeword.codebooks.learner import Seen
+from codeword.codebooks.rng import Rng
 from codeword.functional import Usage
-from codeword.parts import Codebook
-from codeword.parts.learner import Seen
-from codeword.parts.rng import Rng
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_indices

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
+from codeword.axes import Estimator, Penalty, Update
 from codeword.errors import CodewordError
-from codeword.parts.axes import Estimator, Penalty, Update
 
 __all__ = ["check_pairs", "check_stages"]
 

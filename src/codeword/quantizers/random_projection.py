@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codeword.codebooks import Codebook
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
-from codeword.parts import Codebook, Cosine, Frozen
-from codeword.parts.rng import Rng
+from codeword.metrics import Cosine
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.of_codebook import OfCodebook
+from codeword.updates import Frozen
 
 __all__ = ["RandomProjection"]
 

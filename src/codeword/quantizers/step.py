@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from codeword import distributed
+from codeword.codebooks.learner import Learner, Seen, Statistics
 from codeword.functional import Key, Purpose, replace_gradient
-from codeword.parts.learner import Learner, Seen, Statistics
 from codeword.quantizers.assignment import Assignment, Step
 
 if TYPE_CHECKING:

@@ -8,15 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.axes import Estimator, Lookup, Metric, Penalty, Update, require
+from codeword.codebooks import Codebook
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
+from codeword.estimators import StraightThrough
 from codeword.functional import sum_of, wants_gradient
-from codeword.parts import EMA, Codebook, Commitment, Cosine, Euclidean, StraightThrough
-from codeword.parts.axes import Estimator, Lookup, Metric, Penalty, Update, require
-from codeword.parts.rng import Rng
+from codeword.metrics import Cosine, Euclidean
+from codeword.penalties import Commitment
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.of_codebook import OfCodebook
 from codeword.quantizers.pairs import check_pairs
+from codeword.updates import EMA
 
 __all__ = ["VectorQuantizer"]
 

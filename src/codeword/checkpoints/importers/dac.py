@@ -17,8 +17,10 @@ from codeword.checkpoints.importers.library import (
     wide,
 )
 from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, renamed
-from codeword.parts import CodebookLoss, Commitment, Cosine, Gradient
+from codeword.metrics import Cosine
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
+from codeword.updates import Gradient
 
 __all__ = ["DAC", "DACTransformers"]
 

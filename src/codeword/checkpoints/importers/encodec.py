@@ -18,8 +18,8 @@ from codeword.checkpoints.importers.library import (
     sums_of,
 )
 from codeword.checkpoints.importers.table import KeyTable, State, joined, renamed
-from codeword.parts import EMA
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
+from codeword.updates import EMA
 
 __all__ = ["EnCodec", "EnCodecTransformers"]
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable, Row, State, kept, made, renamed
+from codeword.codebooks import Codebook
+from codeword.codebooks.codebook import MISSING
 from codeword.errors import CodewordError
-from codeword.parts import EMA, Codebook
-from codeword.parts.codebook import MISSING
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
+from codeword.updates import EMA
 
 __all__ = [
     "Library",

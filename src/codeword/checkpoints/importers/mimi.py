@@ -19,8 +19,8 @@ from codeword.checkpoints.importers.library import (
 )
 from codeword.checkpoints.importers.table import KeyTable, State, joined, made, renamed
 from codeword.errors import CodewordError
-from codeword.parts import EMA
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
+from codeword.updates import EMA
 
 __all__ = ["Mimi"]
 

@@ -20,8 +20,8 @@ from codeword.checkpoints.importers.library import (
 )
 from codeword.checkpoints.importers.sequences import rule_of, sequence_quantizer, stacks_of
 from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, kept, renamed
+from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
-from codeword.parts import Codebook
 from codeword.quantizers import (
     BitLayers,
     Blockwise,

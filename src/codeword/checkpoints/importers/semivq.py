@@ -9,22 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codeword.axes import Transform
 from codeword.checkpoints.importers.library import Library, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, dropped
 from codeword.checkpoints.importers.vqtorch import books_table, refuse_keys
 from codeword.errors import CodewordError
-from codeword.parts import (
-    Affine,
-    CodebookLoss,
-    CodeGamma,
-    Commitment,
-    Gamma,
-    Gradient,
-    KMeans,
-    StraightThrough,
-)
-from codeword.parts.axes import Transform
+from codeword.estimators import StraightThrough
+from codeword.inits import KMeans
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import Quantizer, VectorQuantizer
+from codeword.transforms import Affine, CodeGamma, Gamma
+from codeword.updates import Gradient
 
 __all__ = ["DEEP", "SemiVQ"]
 

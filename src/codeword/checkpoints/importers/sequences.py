@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from codeword.axes import Update
 from codeword.errors import CodewordError
-from codeword.parts import EMA, BelowBudget, Commitment, MeanEMA
-from codeword.parts.axes import Update
+from codeword.penalties import Commitment
 from codeword.quantizers import Blockwise, Channelwise, Grouped, Quantizer, Residual, VectorQuantizer
+from codeword.revivals import BelowBudget
+from codeword.updates import EMA, MeanEMA
 
 __all__ = ["rule_of", "sequence_quantizer", "stacks_of"]
 

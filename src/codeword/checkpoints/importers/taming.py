@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from codeword.checkpoints.importers.library import Library, codebook_table, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, renamed
-from codeword.parts import CodebookLoss, Commitment, Gradient
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import Quantizer, VectorQuantizer
+from codeword.updates import Gradient
 
 __all__ = ["Taming"]
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from codeword.axes import Init, Update
+from codeword.bounds import Logit
 from codeword.checkpoints.importers.library import Library, codebook_table, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, Row, State, joined, kept, renamed
 from codeword.errors import CodewordError
-from codeword.parts import CodebookLoss, Commitment, Gradient, Logit, SmoothedEMA
-from codeword.parts.axes import Init, Update
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import FSQ, Quantizer, VectorQuantizer
+from codeword.updates import Gradient, SmoothedEMA
 
 __all__ = ["TorchTools", "rule_of", "table_of"]
 

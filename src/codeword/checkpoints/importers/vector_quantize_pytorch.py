@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from codeword.bounds import Tanh
 from codeword.checkpoints.importers.library import Library, count_of, only
 from codeword.checkpoints.importers.table import KeyTable, State
 from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
 from codeword.errors import CodewordError
-from codeword.parts import EMA, CodebookLoss, Commitment, Cosine, Euclidean, Frozen, Linear, Rotation, Tanh
+from codeword.estimators import Rotation
+from codeword.metrics import Cosine, Euclidean
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import (
     FSQ,
     LFQ,
@@ -20,6 +23,8 @@ from codeword.quantizers import (
     ResidualFSQ,
     VectorQuantizer,
 )
+from codeword.transforms import Linear
+from codeword.updates import EMA, Frozen
 
 __all__ = ["VectorQuantizePytorch"]
 

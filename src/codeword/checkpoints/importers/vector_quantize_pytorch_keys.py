@@ -20,9 +20,11 @@ from codeword.checkpoints.importers.library import (
     sums_of,
 )
 from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined, kept, renamed
+from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
-from codeword.parts import EMA, Codebook, Cosine, Frozen
+from codeword.metrics import Cosine
 from codeword.quantizers import FSQ, LFQ, Grouped, Quantizer, RandomProjection, Residual, VectorQuantizer
+from codeword.updates import EMA, Frozen
 
 __all__ = ["table_of"]
 

@@ -9,25 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.axes import Transform
 from codeword.checkpoints.importers.library import Library, only, random_keys
 from codeword.checkpoints.importers.table import KeyTable, State, dropped, joined, kept, made
+from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
-from codeword.parts import (
-    Affine,
-    Codebook,
-    CodebookLoss,
-    Commitment,
-    Cosine,
-    Euclidean,
-    Gradient,
-    KMeans,
-    MaxNorm,
-    StraightThrough,
-    UnitNorm,
-)
-from codeword.parts.axes import Transform
+from codeword.estimators import StraightThrough
+from codeword.inits import KMeans
+from codeword.metrics import Cosine, Euclidean
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import Grouped, Quantizer, Residual, VectorQuantizer
 from codeword.quantizers.composite.base import Composite
+from codeword.transforms import Affine, MaxNorm, UnitNorm
+from codeword.updates import Gradient
 
 __all__ = ["VQTorch", "books_table", "refuse_keys"]
 
@@ -40,7 +34,8 @@ class VQTorch(Library):
     """`VectorQuant`, `GroupVectorQuant`, `ResidualVectorQuant`, and the early `VectorQuantize` (whose layer is
     to be named, as the keys are the same).
 
-    A norm of the input is no part of the quantizer: put it in front, as a module of torch or `codeword.UnitFeatures`.
+    A norm of the input is no part of the quantizer: put it in front
+    (`torch.nn.functional.normalize`, a batch norm, ...).
 
     Args:
         layer: the name of its class.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from codeword.checks import between
 from codeword.errors import CodewordError
-from codeword.parts.checks import between
 
 __all__ = ["THRESHOLDS", "Options", "Sizes"]
 

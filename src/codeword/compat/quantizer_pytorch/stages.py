@@ -15,13 +15,13 @@ from codeword import distributed
 from codeword.checkpoints.importers import KeyTable
 from codeword.checkpoints.importers.quantizer_pytorch import QuantizerPyTorch
 from codeword.checkpoints.importers.sequences import rule_of, sequence_quantizer, stacks_of
+from codeword.codebooks import Codebook
 from codeword.compat.old_codes import OldCodes, forward_of_old_codes
 from codeword.compat.quantizer_pytorch.common import check_sequence, perplexities, views
 from codeword.compat.quantizer_pytorch.options import THRESHOLDS, Options, Sizes
 from codeword.compat.state import Facade
 from codeword.errors import CodewordError
 from codeword.functional import Valid
-from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, VectorQuantizer
 from codeword.quantizers.layouts import Layout
 

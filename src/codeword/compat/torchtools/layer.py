@@ -7,12 +7,14 @@ from torch import Tensor
 
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.checkpoints.importers.torchtools import rule_of, table_of
+from codeword.codebooks import Codebook
 from codeword.compat.embedding import EmbeddingView
 from codeword.compat.old_codes import OldCodes, forward_of_old_codes
 from codeword.compat.state import Facade
 from codeword.errors import CodewordError
 from codeword.functional import Valid, squared_error
-from codeword.parts import Codebook, CodebookLoss, Commitment, KMeans
+from codeword.inits import KMeans
+from codeword.penalties import CodebookLoss, Commitment
 
 __all__ = ["Losses", "VectorQuantizeLayer"]
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
+from codeword.codebooks import Codebook
 from codeword.compat.old_codes import forward_of_old_codes
 from codeword.compat.state import Facade
 from codeword.errors import CodewordError
-from codeword.parts import Codebook
 from codeword.quantizers import Quantized, Quantizer
 
 __all__ = ["Layer", "lengths_to_mask"]

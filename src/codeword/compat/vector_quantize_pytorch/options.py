@@ -9,25 +9,16 @@ from typing import Any
 
 import torch
 
+from codeword.axes import Estimator, Penalty, Update
 from codeword.compat.old_codes import OldCodes
 from codeword.errors import CodewordError
-from codeword.parts import (
-    EMA,
-    BelowCount,
-    CodebookLoss,
-    Commitment,
-    Cosine,
-    Directional,
-    Euclidean,
-    Gradient,
-    KMeans,
-    Orthogonality,
-    Rotation,
-    Sampled,
-    StraightThrough,
-)
-from codeword.parts.axes import Estimator, Penalty, Update
+from codeword.estimators import Directional, Rotation, Sampled, StraightThrough
+from codeword.inits import KMeans
+from codeword.metrics import Cosine, Euclidean
+from codeword.penalties import CodebookLoss, Commitment, Orthogonality
 from codeword.quantizers import VectorQuantizer
+from codeword.revivals import BelowCount
+from codeword.updates import EMA, Gradient
 
 __all__ = ["Options", "refuse"]
 
@@ -37,7 +28,7 @@ _INSTEAD = {
     "vq_bridge": "a transform of the codes, such as update=Frozen(transform=Linear())",
     "in_place_codebook_optimizer": "update=InPlaceAdam()",
     "codebook_diversity_loss_weight": "penalties=(Commitment(), Diversity())",
-    "layernorm_after_project_in": "UnitFeatures or a LayerNorm of your own before the layer",
+    "layernorm_after_project_in": "a LayerNorm of your own before the layer",
     "beam_size": "encode(x, beam=...) of codeword.Residual",
     "eval_beam_size": "encode(x, beam=...) of codeword.Residual",
     "spherical": "codeword.BSQ",

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from codeword import quantizers
+from codeword.bounds import Symmetric, Tanh
 from codeword.compat.vector_quantize_pytorch.facade import Layer
 from codeword.compat.vector_quantize_pytorch.options import refuse
 from codeword.compat.vector_quantize_pytorch.residual import codes_of_stages
 from codeword.errors import CodewordError
-from codeword.parts.bounds import Symmetric, Tanh
 from codeword.quantizers import Grouped, Quantizer
 
 __all__ = ["FSQ", "LFQ", "ResidualFSQ", "Return"]

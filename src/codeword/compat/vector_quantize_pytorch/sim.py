@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from codeword.compat.vector_quantize_pytorch.facade import Layer
 from codeword.compat.vector_quantize_pytorch.options import refuse
 from codeword.compat.vector_quantize_pytorch.residual import Stages, codebooks_of, codes_of_stages
-from codeword.parts import CodebookLoss, Commitment, Frozen, Linear, Rotation, StraightThrough
+from codeword.estimators import Rotation, StraightThrough
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import Residual, VectorQuantizer
+from codeword.transforms import Linear
+from codeword.updates import Frozen
 
 __all__ = ["ResidualSimVQ", "SimVQ"]
 

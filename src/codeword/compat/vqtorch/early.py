@@ -15,8 +15,10 @@ from codeword.compat.vqtorch.nn.view import TableView
 from codeword.compat.vqtorch.nn.vq import check_option, take
 from codeword.errors import CodewordError
 from codeword.functional import replace_gradient
-from codeword.parts import CodebookLoss, Commitment, Cosine, Euclidean, Gradient
+from codeword.metrics import Cosine, Euclidean
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import Grouped, Quantizer, VectorQuantizer
+from codeword.updates import Gradient
 
 __all__ = ["VectorQuantize"]
 

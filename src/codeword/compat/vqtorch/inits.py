@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from codeword.errors import CodewordError
+from codeword.inits import Sample
 from codeword.models.warm_up import warm_up
-from codeword.parts import Sample
 
 __all__ = ["codebook_warmup"]
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from codeword.codebooks.learner import Seen
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Usage
-from codeword.parts.learner import Seen
-from codeword.parts.rng import Rng
 from codeword.quantizers.assignment import Assignment, Step, pooled
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.spec.describe import differing

@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional import Prepared, prepare, search
 from codeword.kernels.nearest.blocked import widened
-from codeword.parts import Euclidean
+from codeword.metrics import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
 

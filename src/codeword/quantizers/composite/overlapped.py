@@ -40,7 +40,7 @@ class Overlapped(Parallel):
     Source: `MQ1d` of quantizer-pytorch.
 
     Examples:
-        >>> from codeword import MemoryCodes
+        >>> from codeword.quantizers import MemoryCodes
         >>> overlapped = Overlapped([MemoryCodes(8, 16) for _ in range(3)]).eval()
         >>> out = overlapped(torch.randn(2, 10, 8))
         >>> out.indices.shape

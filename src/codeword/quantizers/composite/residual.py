@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose
-from codeword.parts.rng import Rng
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size

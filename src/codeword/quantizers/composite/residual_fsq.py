@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.bounds import Cell
 from codeword.functional import constant
-from codeword.parts.bounds import Cell
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size

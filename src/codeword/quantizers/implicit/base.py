@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from codeword.codebooks.grid import Grid
+from codeword.codebooks.learner import Seen
 from codeword.errors import CodewordError
 from codeword.functional import Usage
-from codeword.parts.grid import Grid
-from codeword.parts.learner import Seen
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_indices

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.codebooks import Codebook
+from codeword.codebooks.learner import Seen
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, Usage, usage_of_counts
-from codeword.parts import Codebook, Gradient
-from codeword.parts.learner import Seen
-from codeword.parts.rng import Rng
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.implicit.base import check_digits
 from codeword.quantizers.of_codebook import OfCodebook
+from codeword.updates import Gradient
 
 __all__ = ["Bitcodes"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.axes import require
+from codeword.bounds import Bound, Tanh
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, replace_gradient
-from codeword.parts.axes import require
-from codeword.parts.bounds import Bound, Tanh
-from codeword.parts.rng import Rng
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.implicit.base import Implicit
 

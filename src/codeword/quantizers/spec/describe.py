@@ -11,11 +11,11 @@ import dataclasses
 import inspect
 from typing import Any
 
+from codeword.axes import Estimator, Metric, Penalty, Update
+from codeword.bounds import Bound
 from codeword.errors import CodewordError
-from codeword.parts import PARTS
-from codeword.parts.axes import Estimator, Metric, Penalty, Update
-from codeword.parts.bounds import Bound
 from codeword.quantizers.spec.grammar import Call, write
+from codeword.quantizers.spec.parts import PARTS
 
 __all__ = ["OF_THE_PLACE", "build", "build_value", "describe", "differing", "located", "settings_of"]
 

@@ -6,12 +6,12 @@ import dataclasses
 import inspect
 from typing import Any
 
-from codeword.parts import PARTS
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import QUANTIZERS
 from codeword.quantizers.composite.base import Composite
 from codeword.quantizers.spec.describe import OF_THE_PLACE, build_value
 from codeword.quantizers.spec.grammar import Call, parse, write
+from codeword.quantizers.spec.parts import PARTS
 
 __all__ = ["spec_in_full"]
 

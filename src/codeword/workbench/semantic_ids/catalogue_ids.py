@@ -45,7 +45,7 @@ def without_numbers(header: Header, tokens: np.ndarray, trailing_shape: tuple[in
 
 
 def balance_(indices: np.ndarray, blocks: Iterable[Block], tokenizer: VectorTokenizer) -> None:
-    """Choose last indices anew where vectors collide, as `codeword.balance`.
+    """Choose last indices anew where vectors collide, as `codeword.fitting.balance`.
 
     The vectors that collide, and those that have the same indices but for the last, are in memory.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from codeword.functional import Usage
-from codeword.parts import Frozen
 from codeword.quantizers import FSQ, Quantizer
 from codeword.quantizers.composite.base import Composite
 from codeword.quantizers.implicit.lookup_free import BSQ, LFQ
 from codeword.quantizers.vector import VectorQuantizer
+from codeword.updates import Frozen
 
 __all__ = ["advise", "is_low", "is_time"]
 

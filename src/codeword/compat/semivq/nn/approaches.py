@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from codeword.axes import TransformModule
 from codeword.compat.semivq.nn.mlp import MLP
 from codeword.compat.vqtorch.nn.affine import AffineTransform
 from codeword.compat.vqtorch.nn.table import Shift
-from codeword.parts import CodeGamma
-from codeword.parts.axes import TransformModule
+from codeword.transforms import CodeGamma
 
 __all__ = ["LearnedStd", "MLPShift", "code_shift"]
 

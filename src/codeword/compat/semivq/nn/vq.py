@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.axes import TransformModule
 from codeword.checkpoints.importers.semivq import DEEP
 from codeword.compat.semivq.nn.approaches import LearnedStd, MLPShift, code_shift
 from codeword.compat.semivq.nn.mlp import MLP, norms_in
@@ -18,7 +19,6 @@ from codeword.compat.vqtorch.nn.layer import Info, hits_of
 from codeword.compat.vqtorch.nn.table import Table
 from codeword.compat.vqtorch.nn.vq import check_option
 from codeword.errors import CodewordError
-from codeword.parts.axes import TransformModule
 
 __all__ = ["VectorQuant"]
 

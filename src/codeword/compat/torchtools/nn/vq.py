@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from codeword.bounds import Logit
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.checkpoints.importers.torchtools import table_of
 from codeword.compat.state import Facade
 from codeword.compat.torchtools.layer import Losses, VectorQuantizeLayer
 from codeword.compat.torchtools.vq import Binarize
-from codeword.parts import Logit
 from codeword.quantizers import FSQ as FiniteScalar
 
 __all__ = ["FSQ", "Binarize", "VectorQuantize"]

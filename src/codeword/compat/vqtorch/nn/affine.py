@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from codeword import distributed
 from codeword.errors import CodewordError
 from codeword.functional import Valid
-from codeword.parts.transforms.moments import first_moments, sums_about
+from codeword.transforms.moments import first_moments, sums_about
 
 __all__ = ["AffineTransform"]
 
@@ -21,8 +21,9 @@ class AffineTransform(nn.Module):
 
         scale = sqrt(var_z / (var_c + 1e-8))        bias = mean_z - scale mean_c
 
-    where all four are moving averages, the first batch being taken as it is. Unlike `codeword.RunningAffine`, the
-    moments of the codes are averages too, and the batch counts before it is searched.
+    where all four are moving averages, the first batch being taken as it is. Unlike
+    `codeword.transforms.RunningAffine`, the moments of the codes are averages too, and the batch
+    counts before it is searched.
 
     Args:
         feature_size: of a code.

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from codeword.axes import State
+from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
 from codeword.models import reset_moments
-from codeword.parts import Codebook, Gradient
-from codeword.parts.axes import State
-from codeword.parts.updates.in_place import slope
+from codeword.updates import Gradient
+from codeword.updates.in_place import slope
 
 __all__ = ["InPlace", "Stepped"]
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from codeword.checkpoints.importers.library import random_keys
 from codeword.checkpoints.importers.table import KeyTable, kept, renamed
 from codeword.checkpoints.importers.vqtorch import books_table
+from codeword.codebooks import Codebook
 from codeword.compat.state import Facade
 from codeword.compat.vqtorch.nn.affine import AffineTransform
 from codeword.compat.vqtorch.nn.inputs import check_input, grouped, input_norm
 from codeword.compat.vqtorch.nn.table import Table
 from codeword.compat.vqtorch.nn.view import TableView
 from codeword.errors import CodewordError
-from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, VectorQuantizer
 from codeword.quantizers.composite.base import Composite
 

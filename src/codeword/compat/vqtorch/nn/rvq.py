@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from codeword.codebooks import Codebook
 from codeword.compat.vqtorch.nn.gvq import Several
 from codeword.compat.vqtorch.nn.layer import Info, reduced
-from codeword.parts import Codebook
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 
 __all__ = ["ResidualVectorQuant"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from codeword.axes import TransformModule
 from codeword.compat.vqtorch.nn.affine import AffineTransform
 from codeword.errors import CodewordError
-from codeword.parts.axes import TransformModule
 
 __all__ = ["Shift", "Table"]
 

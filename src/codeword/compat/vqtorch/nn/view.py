@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from codeword.codebooks import Codebook
 from codeword.compat.embedding import EmbeddingView
-from codeword.parts import Codebook
 
 __all__ = ["TableView"]
 

@@ -8,15 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.axes import TransformModule
 from codeword.compat.vqtorch.nn.affine import AffineTransform
 from codeword.compat.vqtorch.nn.in_place import InPlace, Stepped
 from codeword.compat.vqtorch.nn.layer import Info, Layer, per_sample
 from codeword.compat.vqtorch.nn.table import Table
 from codeword.compat.vqtorch.nn.utils.replace import lru_replacement
 from codeword.errors import CodewordError
-from codeword.parts import CodebookLoss, Commitment, Gradient, KMeans, StraightThrough
-from codeword.parts.axes import TransformModule
+from codeword.estimators import StraightThrough
+from codeword.inits import KMeans
+from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import Quantizer, VectorQuantizer
+from codeword.updates import Gradient
 
 __all__ = ["VectorQuant", "check_option", "take"]
 

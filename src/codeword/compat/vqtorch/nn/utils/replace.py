@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
+from codeword.codebooks import Codebook
 from codeword.compat.vqtorch.nn.layer import Layer, hits_of
 from codeword.errors import CodewordError
 from codeword.functional import Valid
-from codeword.parts import Codebook, Stale
+from codeword.revivals import Stale
 
 __all__ = ["ReplaceLRU", "lru_replacement"]
 

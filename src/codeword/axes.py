@@ -1,0 +1,270 @@
+"""The axes of a vector quantizer: what a part of each kind must do. Every part is a frozen dataclass of one of these.
+
+A frozen dataclass is hashable and comparable, and its repr is its config.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from codeword.checks import check_whole
+from codeword.errors import CodewordError
+from codeword.functional import Key, Valid
+
+if TYPE_CHECKING:
+    from codeword.codebooks.codebook import Codebook
+
+__all__ = [
+    "Estimator",
+    "Init",
+    "Lookup",
+    "Metric",
+    "Penalty",
+    "Revival",
+    "State",
+    "Transform",
+    "TransformModule",
+    "Update",
+    "require",
+]
+
+State = dict[
+    str, Tensor
+]  # what an update rule remembers of each code, by name: every tensor is (..., K, ...)
+
+
+class Metric(ABC):
+    """What near means."""
+
+    prepares_together = (
+        False  # whether `prepare` takes (G, K, D) too, and returns a tuple of tensors (G, ...)
+    )
+
+    @abstractmethod
+    def assign(self, rows: Tensor, prepared: Any) -> Tensor:
+        """Indices (N,) int64 of the nearest codes to rows (N, D), the lowest index winning exact ties.
+
+        Args:
+            rows: (N, D).
+            prepared: what `prepare` made of the codes.
+        """
+
+    @abstractmethod
+    def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
+        """(N, K), larger is nearer, differentiable; what does not depend on the code may be left out."""
+
+    def prepare(self, codes: Tensor) -> Any:
+        """What the search needs of codes (K, D). It is kept while the codes do not change."""
+        return codes
+
+    def compared(self, vectors: Tensor) -> Tensor:
+        """Rows or codes (N, D) as they are compared: what distances are between."""
+        return vectors
+
+    def input(self, rows: Tensor) -> Tensor:
+        """The rows (N, D) that are quantized instead; doing it twice is the same as once."""
+        return rows
+
+    def output(self, codes: Tensor) -> Tensor:
+        """The vectors (N, D) that stand for codes (N, D)."""
+        return codes
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The codes that were looked up for some rows: all that estimators and penalties may see.
+
+    Attributes:
+        rows: (N, D), with gradient.
+        indices: (N,) of the codes.
+        q: (N, D), the codes; with gradient where the codebook learns by gradient.
+        valid: which rows count.
+        metric: what near means.
+        key: the random numbers of this step.
+        codebook: the codebook that the codes are from.
+    """
+
+    rows: Tensor
+    indices: Tensor
+    q: Tensor
+    valid: Valid
+    metric: Metric
+    key: Key
+    codebook: Codebook
+
+    def codes(self) -> Tensor:
+        """All codes (K, D) that were searched, with gradient as in `q`: a copy, which the next step leaves alone."""
+        searched = self.codebook.searched()
+        return searched.clone() if searched is self.codebook.codes else searched
+
+
+class Estimator(ABC):
+    """How gradients pass the lookup."""
+
+    single_lookup_only = False  # whether it means nothing for the sum of several codes
+
+    @property
+    def trains_codes(self) -> bool:
+        """Whether the codes get a gradient through it."""
+        return False
+
+    @property
+    def requires_gradient_codes(self) -> bool:
+        """Whether it makes no sense where codes do not learn by gradient."""
+        return False
+
+    @property
+    def draws(self) -> bool:
+        """Whether training draws codes instead of taking the nearest."""
+        return type(self).select is not Estimator.select
+
+    @property
+    def random(self) -> bool:
+        """Whether its numbers depend on the key of the step."""
+        return self.draws
+
+    @abstractmethod
+    def surrogate(self, lookup: Lookup) -> Tensor:
+        """The function (N, D) of rows and their codes whose gradient stands in for that of the lookup."""
+
+    def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key) -> Tensor:
+        """The indices (N,) that a training forward takes, where it `draws` them."""
+        raise NotImplementedError
+
+
+class Penalty(ABC):
+    """A term of the loss. `name` is its key in `losses`, `weight` its share of `loss`."""
+
+    name: ClassVar[str]
+    trains_rows = True  # whether the rows get a gradient from it
+    trains_codes = False  # whether the codes do
+    needs_alpha = False  # whether it is about learned standard deviations
+    of_pairs = False  # whether it is a mean over rows and their codes alone: it takes (G, N, D) too, and no rows give 0
+    weight: float
+
+    @abstractmethod
+    def __call__(self, lookup: Lookup) -> Tensor:
+        """The unweighted scalar; finite, whatever it is, for a batch without valid rows."""
+
+
+class Init(ABC):
+    """Where the first codes come from."""
+
+    @abstractmethod
+    def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
+        """Codes (K, D) from the rows (N, D) of the first batch; the same on every rank."""
+
+
+class Revival(ABC):
+    """When a code is dead, and where it is moved to. Tensors may have leading axes: equal codebooks are one problem."""
+
+    @abstractmethod
+    def candidates(self, codebook_size: int) -> int:
+        """Number of rows kept per step for replacing dead codes: the most that one step replaces."""
+
+    @abstractmethod
+    def dead(self, state: State) -> Tensor:
+        """Which codes (..., K) bool to replace, from what the update rule and the revival remember of them."""
+
+    def state(self, cluster_size: Tensor) -> State:
+        """What it remembers of codes that start now, besides the cluster sizes (..., K)."""
+        return {}
+
+    def observe(self, state: State, counts: Tensor, total: Tensor) -> State:
+        """What it remembers after a step of `total` rows, `counts` (..., K) of each code."""
+        return {}
+
+    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+        """Where dead codes go (..., R, D): the candidates, or what is made of the codes (..., K, D)."""
+        return candidates
+
+
+class TransformModule(nn.Module):
+    """A map from the codes that are kept to those that are searched, with its parameters and running statistics."""
+
+    writes = False  # whether a training forward changes it
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check_whole(name, value)  # fully_shard sets its pieces past a module without this method
+        super().__setattr__(name, value)
+
+    def reset_parameters(self) -> None:
+        """Start anew. Layers of torch inside it reset themselves."""
+
+    def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
+        """Inverse transform: the kept codes (R, D) that map to places (R, D). `codes`: those kept now."""
+        return places
+
+    def output(self, codes: Tensor) -> Tensor:
+        """What is returned for searched codes (K, D)."""
+        return codes
+
+    def alpha(self, codes: Tensor) -> Tensor | None:
+        """The learned standard deviations, where it has any."""
+        return None
+
+    def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
+        """Start from the first batch, given the first codes."""
+
+    def statistics(self, rows: Tensor, valid: Valid) -> Tensor | None:
+        """What this rank saw, flat, ready to be summed over ranks; None: nothing."""
+        return None
+
+    def update_(self, statistics: Tensor | None) -> None:
+        """Learn from the statistics of all ranks."""
+
+    def begin_(self, key: Key) -> None:
+        """Draw what it needs for the step that comes."""
+
+
+class Transform(ABC):
+    """What is done to the codes before they are searched."""
+
+    learns = False  # whether it has parameters that learn by gradient
+    invertible = True  # whether a code can be moved to a given place: only then may codes be revived
+    has_alpha = False  # whether it learns standard deviations
+
+    @abstractmethod
+    def build(self, codebook_size: int, features: int) -> TransformModule:
+        """The module that does it, with float32 parameters."""
+
+
+class Update(ABC):
+    """How the codes start, learn and are revived. Tensors may have leading axes: equal codebooks are one problem."""
+
+    init: Init | None
+    revival: Revival | None
+    sync: bool
+    transform: Transform | None = None
+    by_gradient = False  # whether the codes are a parameter
+    learns = True  # whether training forwards change anything
+    uses_sums = True  # whether `update` looks at `sums`
+
+    @abstractmethod
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        """What is remembered of codes (..., K, D) that start now, with running counts (..., K)."""
+
+    @abstractmethod
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        """New codes and state.
+
+        Args:
+            codes: (..., K, D).
+            state: as `state` began it.
+            counts: (..., K), how many rows of this step chose each code, in the dtype of the codes.
+            sums: (..., K, D), the sums of these rows.
+            total: int64 scalar, the rows of this step.
+        """
+
+
+def require(argument: str, value: object, axis: type[Any]) -> None:
+    """Raise unless a value is a part of the axis that an argument takes."""
+    if not isinstance(value, axis):
+        known = ", ".join(cls.__name__ for cls in axis.__subclasses__())
+        raise CodewordError.of(f"a part for {argument}", repr(value), f"pass one of: {known}")

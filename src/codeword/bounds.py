@@ -1,0 +1,196 @@
+"""How finite scalar quantization brings any number within its levels.
+
+Each bound maps z to a place, measured in levels from 0 to L - 1; the nearest level is the digit.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.checks import between
+from codeword.errors import CodewordError
+from codeword.functional.constant import constant
+
+Levels = tuple[int, ...]  # how many levels each number has
+
+__all__ = ["Bound", "Cell", "Logit", "Sigmoid", "Symmetric", "Tanh"]
+
+_MARGIN = 1e-3  # of the paper: outermost levels are reached short of infinity
+
+
+class Bound(ABC):
+    """What brings numbers within L levels."""
+
+    linear = True  # whether a value is linear in its place
+
+    @abstractmethod
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        """Where rows (N, D) stand between the levels of D numbers, differentiable; rounded, from 0 to L - 1."""
+
+    @abstractmethod
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        """The numbers that places stand for: within -1 to 1, where the bound does not say otherwise."""
+
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
+        """The nearest levels, int64."""
+        return _nearest(self.place(rows, levels), levels)
+
+
+@dataclass(frozen=True)
+class Tanh(Bound):
+    """round(tanh(z + s) h - o) / floor(L / 2), h = (L - 1)(1 - m) / 2, o = 1/2 for even L, s = tan(o / h).
+
+    The default. Levels of even L are not symmetric: -L/2 to L/2 - 1, so that 0 is one of them.
+
+    Args:
+        margin: m, by which the outermost places stay within the outermost levels; below 0 they go beyond them.
+        exact: s = atanh(o / h) instead, the inverse of the tanh, so that z = 0 is exactly the level 0. With a margin
+            of -0.001 this is what vector-quantize-pytorch computes. The margin must be below 0 then.
+
+    Source: Mentzer et al. 2023, FSQ, appendix A.1 (arXiv:2309.15505).
+    """
+
+    margin: float = 1e-3
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        between("margin of Tanh", self.margin, -1, 0 if self.exact else 1)
+
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return _shifted(rows, levels, 1.0, self.margin, math.atanh if self.exact else math.tan)
+
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        middle = _numbers(place, (level // 2 for level in levels))
+        return (place - middle) / middle
+
+
+@dataclass(frozen=True)
+class Sigmoid(Bound):
+    """As Tanh with 2 sigmoid(1.6 z) - 1 in its stead, which spreads standard normal inputs evenly between the bounds.
+
+    The outermost levels are half as wide as the others, and get half as many of them.
+
+    Source: iFSQ (arXiv:2601.17124).
+    """
+
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return _shifted(rows, levels, 0.8, _MARGIN, math.tan)  # 2 sigmoid(1.6 z) - 1 = tanh(0.8 z)
+
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        middle = _numbers(place, (level // 2 for level in levels))
+        return (place - middle) / middle
+
+
+@dataclass(frozen=True)
+class Symmetric(Bound):
+    """2 / (L - 1) floor((L - 1)(tanh z + 1) / 2 + 1/2) - 1: levels symmetric about 0, which is one for odd L only.
+
+    Source: Parker et al. 2024 (arXiv:2411.19842), with the noise that `FSQ(noise=)` adds.
+    """
+
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return (rows.tanh() + 1) * _steps(rows, levels) / 2
+
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        return 2 * place / _steps(place, levels) - 1
+
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
+        return torch.minimum((self.place(rows, levels) + 0.5).floor(), _steps(rows, levels)).long()
+
+
+@dataclass(frozen=True)
+class Cell(Bound):
+    """Symmetric levels between hard bounds, shrunk `stage` times to the size of one of their cells: L^-stage (-1 to 1).
+
+    For numbers that are already within the bounds. Cells are 2 / (L - 1) wide, so a stage with its own cells covers
+    what the stage before leaves over, to the edge.
+
+    Args:
+        stage: 0 for -1 to 1.
+    """
+
+    stage: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.stage, int) or self.stage < 0:
+            raise CodewordError.of(
+                "stage of Cell of at least 0", repr(self.stage), "pass how often the levels shrink"
+            )
+
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return ((rows / self._size(rows, levels)).clamp(-1, 1) + 1) * _steps(rows, levels) / 2
+
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        return (2 * place / _steps(place, levels) - 1) * self._size(place, levels)
+
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
+        return (self.place(rows, levels) + 0.5).floor().long()
+
+    def _size(self, like: Tensor, levels: Levels) -> Tensor:
+        return _numbers(like, (float(level) ** -self.stage for level in levels))
+
+
+@dataclass(frozen=True)
+class Logit(Bound):
+    """Levels even in probability, returned as logits: log(p / (1 - p)), p = l / (L - 1) within eps to 1 - eps.
+
+    A number z becomes the level round(L sigmoid(z) - 1/2), so that all levels take an equal share of sigmoid(z).
+    Outputs are of the scale of the inputs, not within -1 to 1: for an eps of 0.1 they are within -2.2 to 2.2. Levels
+    below eps are one vector, and so are those above 1 - eps, each with its index: with the default from 11 on.
+
+    Args:
+        eps: 0 < eps < 0.5.
+
+    Source: FSQ of pytorch-tools.
+    """
+
+    eps: float = 0.1
+    linear = False
+
+    def __post_init__(self) -> None:
+        between("eps of Logit", self.eps, 0, 0.5)
+
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return self._share(rows) * _steps(rows, levels)
+
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        return (place / _steps(place, levels)).clamp(self.eps, 1 - self.eps).logit()
+
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
+        return (self._share(rows) * _numbers(rows, levels) - 0.5).round().long()
+
+    @staticmethod
+    def _share(rows: Tensor) -> Tensor:
+        return rows.sigmoid() * (1 - 1e-7)  # below 1, as there: L is no level
+
+
+def _shifted(
+    rows: Tensor, levels: Levels, steepness: float, margin: float, inverse: Callable[[float], float]
+) -> Tensor:
+    half = [(level - 1) * (1 - margin) / 2 for level in levels]
+    offset = [(1 - level % 2) / 2 for level in levels]
+    shift = _numbers(rows, (inverse(o / h) / steepness for o, h in zip(offset, half, strict=True)))
+    middle = _numbers(rows, (level // 2 - o for level, o in zip(levels, offset, strict=True)))
+    shifted = rows + shift
+    return torch.addcmul(
+        middle, (shifted if steepness == 1 else steepness * shifted).tanh(), _numbers(rows, half)
+    )
+
+
+def _nearest(place: Tensor, levels: Levels) -> Tensor:
+    return torch.minimum(place.round().clamp_min(0), _steps(place, levels)).long()
+
+
+def _steps(like: Tensor, levels: Levels) -> Tensor:
+    return _numbers(like, (level - 1 for level in levels))
+
+
+def _numbers(like: Tensor, numbers: Iterable[float]) -> Tensor:
+    """One number for each column, on the device and in the dtype of a tensor."""
+    return constant(tuple(numbers), like.device, like.dtype)

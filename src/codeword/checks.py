@@ -1,0 +1,37 @@
+"""Checks of the numbers that parts are built from, and limits that they share."""
+
+from __future__ import annotations
+
+from codeword import distributed
+from codeword.errors import CodewordError
+
+__all__ = ["at_least", "at_once", "between", "check_whole"]
+
+
+def at_least(what: str, value: float, lowest: float) -> None:
+    """Raise unless value >= lowest (a NaN is not)."""
+    if not value >= lowest:
+        raise CodewordError.of(f"{what} of at least {lowest}", repr(value), f"pass {lowest} or more")
+
+
+def between(what: str, value: float, low: float, high: float) -> None:
+    """Raise unless low < value < high."""
+    if not low < value < high:
+        raise CodewordError.of(
+            f"{what} between {low} and {high}", repr(value), "pass a number strictly between them"
+        )
+
+
+def at_once(at_most: int | None, codebook_size: int) -> int:
+    """How many of K codes may be replaced in one step: `at_most`, or one in 32, at least one."""
+    return min(codebook_size, at_most or -(-codebook_size // 32))
+
+
+def check_whole(name: str, value: object) -> None:
+    """Raise where a parameter of a codebook is only a piece of it: what forward writes to it would be lost."""
+    if distributed.is_sharded(value):
+        raise CodewordError.of(
+            "a codebook that is whole on every rank",
+            f"a piece of its parameter {name}",
+            "pass ignored_params=set(codeword.models.codebook_parameters(model)) to every fully_shard",
+        )

@@ -1,0 +1,370 @@
+"""The codebook: the codes, what is known about their use, and the only code that writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codeword import distributed
+from codeword.axes import Init, Metric, State, Update
+from codeword.checks import check_whole
+from codeword.codebooks.learner import Learner, Seen, Statistics, stacked
+from codeword.codebooks.prepared import PreparedCodes
+from codeword.errors import CodewordError
+from codeword.functional import Key, Purpose, Usage, Valid, clone_for_backward, segment_sum, usage_of_counts
+from codeword.metrics import Euclidean
+
+__all__ = ["Codebook"]
+
+_HALF = (torch.float16, torch.bfloat16)
+MISSING = 1e30  # in candidates that are none: further out than any row, and finite when ranks add it up
+
+
+class Codebook(Learner):
+    """K codes of D features, and what is known about their use.
+
+    Everything is saved with the module: `codes` (K, D), a parameter where the update rule learns by gradient and a
+    buffer where it does not; what the rule and the revival remember of each code, such as the running `cluster_size`
+    (K,); the `transform` that makes the searched codes of those kept; `usage_count` (K,) and `revived` since
+    `reset_usage`; the `candidates`, rows of the last batch that may replace dead codes; and whether it is
+    `initialized` and frozen.
+
+    Floating-point state is float32 or wider whatever the module is cast to: `.half()` and `.bfloat16()` move it and
+    leave its precision.
+
+    Args:
+        codebook_size: K.
+        features: D.
+        update: how the codes learn.
+        metric: what near means.
+        device: of all state.
+        dtype: of all floating-point state, float32 or wider; halves and None mean float32.
+    """
+
+    _version = 1
+    codes: Tensor
+    cluster_size: Tensor
+    candidates: Tensor
+    moved: Tensor
+    usage_count: Tensor
+    revived: Tensor
+    initialized: Tensor
+    is_frozen: Tensor
+
+    def __init__(
+        self,
+        codebook_size: int,
+        features: int,
+        update: Update,
+        metric: Metric = Euclidean(),
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.update = update
+        self.metric = metric
+        self.ready = False  # mirrors `initialized`, so that a step need not ask the device
+        self._frozen = False  # mirrors `is_frozen`
+        self.revives = False  # whether the candidates are of the last step, and wait to replace dead codes
+        self.observer: Callable[[Tensor, Valid], None] | None = (
+            None  # is shown the rows of each training step
+        )
+        self.kind = f"{codebook_size} x {features}, {update}, {metric}"
+        self.groups = update.transform is None
+        self._prepared = PreparedCodes()
+        kind = torch.float32 if dtype is None or dtype in _HALF else dtype
+        codes = torch.empty(codebook_size, features, device=device, dtype=kind)
+        if update.by_gradient:
+            self.codes = nn.Parameter(codes)
+        else:
+            self.register_buffer("codes", codes)
+        state = self._fresh_state(codes, codes.new_empty(codebook_size))
+        self._remembered = tuple(state)
+        for name, value in state.items():
+            self.register_buffer(name, torch.empty_like(value))
+        waiting = update.revival.candidates(codebook_size) if update.revival else 0
+        self.register_buffer("candidates", codes.new_empty(waiting, features).detach())
+        counts = torch.empty(codebook_size, device=device, dtype=torch.int64)
+        self.register_buffer("usage_count", counts)
+        self.register_buffer("moved", torch.empty_like(counts, dtype=torch.bool), persistent=False)
+        self.register_buffer("revived", torch.empty((), device=device, dtype=torch.int64))
+        self.register_buffer("initialized", torch.empty((), device=device, dtype=torch.bool))
+        self.register_buffer("is_frozen", torch.empty((), device=device, dtype=torch.bool))
+        self.reset_parameters()
+        self.transform = None
+        if update.transform is not None:
+            self.transform = update.transform.build(codebook_size, features).to(codes.device, kind)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start anew: normal codes that wait for their first batch."""
+        self.codes.normal_()
+        self._forget_(torch.ones_like(self.codes[:, 0]))
+        self.moved.fill_(False)
+        self.reset_usage()
+        self.initialized.fill_(False)
+        self.ready = False
+        self.frozen = False
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing is learned or revived, only counted; saved with the module."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = frozen
+        with torch.no_grad():
+            self.is_frozen.fill_(frozen)
+
+    @property
+    def writes(self) -> bool:
+        if self.frozen:
+            return False
+        moves = self.transform is not None and self.transform.writes
+        return not self.ready or self.update.learns or moves
+
+    def state_of_kind(self) -> str:
+        return f"{self.frozen}, {self.revives}"
+
+    # Reading --------------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """What the update rule and the revival remember of each code."""
+        return {name: getattr(self, name) for name in self._remembered}
+
+    def searched(self) -> Tensor:
+        """The codes (K, D) that rows are compared with."""
+        return self.codes if self.transform is None else self.transform(self.codes.clone())
+
+    def prepared(self) -> Any:
+        """What the metric has made of the codes for its search; kept while they do not change."""
+        return self._prepared.of(self)
+
+    def embed(self, indices: Tensor) -> Tensor:
+        """The codes (N, D) that stand for indices (N,)."""
+        if self.transform is None:
+            return self.codes[indices]
+        return self.transform.output(self.searched())[indices]
+
+    def alpha(self) -> Tensor | None:
+        """The standard deviations that the transform has learned, if it learns any."""
+        return None if self.transform is None else self.transform.alpha(self.codes.clone())
+
+    def usage(self) -> Usage:
+        """The use of the codes over the training steps since `reset_usage`."""
+        return usage_of_counts(self.usage_count, self.revived.clone())
+
+    # Writing --------------------------------------------------------------------------------------------------
+
+    def reset_usage(self) -> None:
+        """Start counting anew."""
+        self.usage_count.zero_()
+        self.revived.zero_()
+
+    @torch.no_grad()
+    def init_(self, rows: Tensor, valid: Valid, key: Key, init: Init | None = None) -> None:
+        """Take the first codes, by the rule's init or another, from a batch that has a valid row.
+
+        Without such a row, and while frozen, it stays as it is.
+        """
+        if self.frozen or not valid.bound():
+            return
+        if not torch.compiler.is_compiling() and not valid.total:  # a compiled first batch must hold a row
+            return
+        init = init or self.update.init
+        if init is not None:
+            self.codes.copy_(clone_for_backward(init(rows, valid, len(self.codes), key)))
+        if valid.shared:
+            distributed.from_first_(self.codes.data)
+        if self.transform is not None:
+            self.transform.init_(self.codes, rows, valid)
+        self._begin_((valid.total.to(self.codes.dtype) / len(self.codes)).expand(len(self.codes)))
+
+    @torch.no_grad()
+    def init_from_(self, codes: Tensor) -> None:
+        """Take codes (K, D) from elsewhere as the first ones; what was remembered of the old ones is forgotten."""
+        self.codes.copy_(codes)
+        self._begin_(torch.ones_like(self.codes[:, 0]))
+
+    @torch.no_grad()
+    def replace_(self, dead: Tensor, places: Tensor, count: Tensor) -> None:
+        """Move the i-th dead code (K,) bool to the i-th of the first `count` places (R, D), while there are any.
+
+        What is remembered of the moved codes starts anew, their cluster sizes at the mean.
+        """
+        there = torch.arange(len(places), dtype=torch.int64, device=places.device) < count
+        places = torch.where(there[:, None], places, MISSING)
+        _replace_([self], _stacked_state([self]), self.codes[None], dead[None], places[None])
+        self.revives = False
+
+    @staticmethod
+    @torch.no_grad()
+    def begin_(books: Sequence[Codebook], key: Key) -> None:  # type: ignore[override]
+        """Move dead codes to the candidates of the last step.
+
+        This happens at the start of a step, so that what a forward returned stays true until the next one: its
+        indices decode to its output, and its backward finds the codes it used.
+        """
+        first = books[0]
+        revival = first.update.revival
+        if first.frozen:
+            return
+        if first.transform is not None:
+            first.transform.begin_(key)
+        if revival is None or not first.revives:
+            return
+        state, codes = _stacked_state(books), stacked([book.codes for book in books])
+        searched = codes if first.transform is None else first.searched()[None]
+        places = revival.places(stacked([book.candidates for book in books]), searched, state, key)
+        _replace_(books, state, codes, revival.dead(state), places)
+        for book in books:
+            book.revives = False
+
+    @staticmethod
+    @torch.no_grad()
+    def prepare_(books: Sequence[Codebook]) -> None:  # type: ignore[override]
+        PreparedCodes.prepare_together(books)
+
+    @staticmethod
+    @torch.no_grad()
+    def observe(seen: Sequence[Seen], key: Key) -> Statistics:
+        first, valid = seen[0].learner, seen[0].valid
+        assert isinstance(first, Codebook)
+        size, candidates, sums = len(first.codes), None, None
+        for one in seen:
+            if (
+                isinstance(one.learner, Codebook)
+                and one.learner.observer is not None
+                and one.rows is not None
+            ):
+                one.learner.observer(one.rows, one.valid)
+        indices = stacked([one.indices for one in seen])
+        mask = valid.mask.expand(indices.shape)
+        if first.frozen or seen[0].rows is None:
+            counts, _ = segment_sum(first.codes.new_zeros(*indices.shape, 0), indices, size, weights=mask)
+            return Statistics(valid.total, counts.long())
+        rows = stacked([one.rows for one in seen if one.rows is not None])
+        learned = rows if first.update.uses_sums else rows[..., :0]
+        counts, sums = segment_sum(learned, indices, size, weights=mask)
+        if len(first.candidates):
+            positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
+            missing = MISSING if distributed.rank() == 0 else 0.0  # ranks add candidates up
+            candidates = torch.where(fresh[:, None], valid.take(rows, positions), missing)
+        moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
+        return Statistics(valid.total, counts.long(), sums, candidates, moments)
+
+    @staticmethod
+    @torch.no_grad()
+    def learn_(books: Sequence[Codebook], statistics: Statistics) -> None:  # type: ignore[override]
+        total, counts, sums, candidates, moments = statistics
+        first, revival = books[0], books[0].update.revival
+        for book, own in zip(books, counts, strict=True):
+            book.usage_count.add_(own)
+        if first.frozen or sums is None:
+            return
+        old = stacked([book.codes for book in books])
+        state, counts = _stacked_state(books), counts.to(old.dtype)
+        codes, new = first.update.update(old, state, counts, sums, total)
+        if revival is not None:
+            new |= revival.observe(state | new, counts, total)
+        if codes is not old:  # a parameter written in vain would invalidate backward passes
+            _write_(books, "codes", clone_for_backward(codes))
+        for name, value in new.items():
+            _write_(books, name, value)
+        if first.transform is not None:
+            first.transform.update_(moments)
+        if candidates is not None:
+            _write_(books, "candidates", candidates)
+        for book in books:
+            book.revives = True
+
+    def _begin_(self, cluster_size: Tensor) -> None:
+        self._forget_(cluster_size)
+        self.initialized.fill_(True)
+        self.ready = True
+
+    def _forget_(self, cluster_size: Tensor) -> None:
+        """Let what is remembered of the codes start anew."""
+        for name, value in self._fresh_state(self.codes.detach(), cluster_size).items():
+            getattr(self, name).copy_(value)
+        self.candidates.fill_(MISSING)
+        self.revives = False
+
+    def _fresh_state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        revival = self.update.revival
+        return self.update.state(codes, cluster_size) | (revival.state(cluster_size) if revival else {})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check_whole(name, value)  # fully_shard sets its pieces past a module without this method
+        super().__setattr__(name, value)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Codebook:
+        def keep_wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in _HALF else moved
+
+        self._prepared.drop()
+        return super()._apply(keep_wide, recurse)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        version = local_metadata.get("version") or self._version
+        if version > self._version:
+            raise CodewordError.of(
+                f"a codebook of version {self._version} or older", f"one of {version}", "update codeword"
+            )
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        for name, mirror in (("initialized", "ready"), ("is_frozen", "_frozen")):
+            value = state_dict.get(prefix + name)
+            if value is not None and not value.is_meta:
+                setattr(self, mirror, bool(value))
+        if self.frozen:
+            self.requires_grad_(False)
+        self.revives = self.ready  # candidates that are not of a step are missing, and replace nothing
+
+    def extra_repr(self) -> str:
+        return self.kind + (", frozen" if self.frozen else "")
+
+
+def _stacked_state(books: Sequence[Codebook]) -> State:
+    return {name: stacked([getattr(book, name) for book in books]) for name in books[0]._remembered}
+
+
+def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
+    """Give each codebook its own of the values (G, ...)."""
+    tensors = [getattr(book, name) for book in books]
+    if len(tensors) == 1:
+        tensors[0].copy_(values[0])
+    else:
+        torch._foreach_copy_(tensors, list(values.unbind(0)))
+
+
+def _replace_(books: Sequence[Codebook], state: State, codes: Tensor, dead: Tensor, places: Tensor) -> None:
+    """For each of G equal codebooks: move the i-th dead code (G, K) to the i-th place (G, R, D), if there is one."""
+    first, number = books[0], dead.cumsum(-1) - 1
+    at = number.clamp(0, places.shape[1] - 1)
+    if len(books) == 1:
+        found = places[0][at[0]][None]
+    else:
+        found = places[torch.arange(len(books), dtype=torch.int64, device=at.device)[:, None], at]
+    moved = dead & (number < places.shape[1]) & (found[..., 0].abs() < MISSING / 2)
+    if first.transform is not None:
+        found = first.transform.inverse(found[0], first.codes)[None]
+    codes = torch.where(moved[..., None], found, codes)
+    size = state["cluster_size"]
+    size = torch.where(moved, size.mean(-1, keepdim=True), size)
+    for name, value in first._fresh_state(codes, size).items():
+        if name != "cluster_size":
+            value = torch.where(moved.view(moved.shape + (1,) * (value.ndim - 2)), value, state[name])
+        _write_(books, name, value)
+    _write_(books, "codes", clone_for_backward(codes))
+    if first.update.by_gradient:
+        _write_(books, "moved", moved)
+    for book, count in zip(books, moved.sum(-1), strict=True):
+        book.revived.add_(count)

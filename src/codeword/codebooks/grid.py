@@ -1,0 +1,117 @@
+"""Codes that are not kept but numbered: all combinations of a few levels in each of some places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from codeword.codebooks.learner import Learner, Seen, Statistics, stacked
+from codeword.errors import CodewordError
+from codeword.functional import Key, Usage, constant, usage_of_counts
+
+__all__ = ["Grid"]
+
+_COUNTED_WHOLE = 2**20  # codes; the use of larger grids is counted for each place by itself
+
+
+class Grid(Learner):
+    """The numbering of a grid of codes, and how they were used.
+
+    Args:
+        levels: how many levels each place has, together at most 2^63 codes unless `joined` is False.
+        joined: whether the digits of a code are one index; otherwise they are an index each.
+        ascending: whether the first place is the least significant one, not the most.
+        device: of the counts.
+
+    Examples:
+        >>> grid = Grid((3, 2))
+        >>> grid.join(torch.tensor([[2, 1]])), grid.split(torch.tensor([5]))
+        (tensor([5]), tensor([[2, 1]]))
+    """
+
+    usage_count: Tensor
+
+    def __init__(
+        self,
+        levels: Sequence[int],
+        *,
+        joined: bool = True,
+        ascending: bool = False,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.sizes = tuple(levels)
+        self.size = math.prod(levels)
+        self.joined = joined
+        if joined and self.size > 2**63:
+            raise CodewordError.of(
+                "at most 2^63 codes", f"2^{math.log2(self.size):.1f}", "split the features with Grouped"
+            )
+        worth = [math.prod(self.sizes[:place]) for place in range(len(levels))]
+        if not ascending:
+            worth = [math.prod(self.sizes[place + 1 :]) for place in range(len(levels))]
+        self.worth = tuple(worth)
+        self.whole = joined and self.size <= _COUNTED_WHOLE
+        self.kind = f"grid of {self.sizes}"
+        shape = (self.size,) if self.whole else (len(levels), max(levels))
+        self.register_buffer("usage_count", torch.empty(shape, dtype=torch.int64, device=device))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start counting anew."""
+        self.usage_count.zero_()
+
+    @property
+    def levels(self) -> Tensor:
+        """How many levels each place has, int64 (places,)."""
+        return constant(self.sizes, self.usage_count.device)
+
+    def join(self, digits: Tensor) -> Tensor:
+        """The index of digits (N, places): (N,), or the digits themselves."""
+        return (digits * constant(self.worth, digits.device)).sum(-1) if self.joined else digits
+
+    def split(self, indices: Tensor) -> Tensor:
+        """The digits (N, places) of indices."""
+        if not self.joined:
+            return indices
+        # `//`, not div(rounding_mode="floor"): torch writes that as a division of float32 in ONNX.
+        return indices[..., None] // constant(self.worth, indices.device) % self.levels
+
+    @staticmethod
+    def begin_(grids: Sequence[Grid], key: Key | None) -> None:  # type: ignore[override]
+        """There is nothing to prepare."""
+
+    @staticmethod
+    @torch.no_grad()
+    def observe(seen: Sequence[Seen], key: Key | None) -> Statistics:
+        """The uses of each code, or of each level in each place."""
+        counts = []
+        for grid, _, indices, valid, _ in seen:
+            assert isinstance(grid, Grid)
+            weights = valid.mask.long()
+            own = torch.zeros_like(grid.usage_count)
+            if grid.whole:
+                own.scatter_add_(0, indices, weights)
+            else:
+                own.scatter_add_(1, grid.split(indices).T, weights.expand(len(own), -1))
+            counts.append(own.flatten())
+        return Statistics(seen[0].valid.total, stacked(counts))
+
+    @staticmethod
+    @torch.no_grad()
+    def learn_(grids: Sequence[Grid], statistics: Statistics) -> None:  # type: ignore[override]
+        """Add the counts of all ranks."""
+        for grid, counts in zip(grids, statistics.counts, strict=True):
+            grid.usage_count.add_(counts.view(grid.usage_count.shape))
+
+    def usage(self) -> Usage:
+        """The use of the codes; for over 2^20 of them that of the levels, fields of shape (places,)."""
+        used = usage_of_counts(self.usage_count)
+        return used if self.whole else used._replace(dead=self.levels - used.used)
+
+    def reset_usage(self) -> None:
+        """Start counting anew."""
+        self.usage_count.zero_()

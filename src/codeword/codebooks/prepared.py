@@ -1,0 +1,70 @@
+"""Codes that are ready to be searched, kept while they do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from codeword.codebooks.codebook import Codebook
+
+__all__ = ["PreparedCodes"]
+
+
+class PreparedCodes:
+    """What `Metric.prepare` made of the codes of one codebook, and of which ones.
+
+    It is made anew when codes were written to (their version counts that), replaced, moved or cast. It is not kept
+    while a program is traced, nor for codes that are a parameter, which optimisers may write past the count.
+    """
+
+    def __init__(self) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget it."""
+        self._codes: Tensor | None = None
+        self._version = -1
+        self._value: Any = None
+
+    def of(self, book: Codebook) -> Any:
+        """The prepared codes of the codebook that this belongs to."""
+        codes = book.codes
+        if not _may_keep(book):
+            return book.metric.prepare(book.searched().detach())
+        if not self._fits(book):
+            self._keep(codes, book.metric.prepare(codes.detach()))
+        return self._value
+
+    @staticmethod
+    def prepare_together(books: Sequence[Codebook]) -> None:
+        """Prepare equal codebooks at once, where their codes were written to."""
+        metric = books[0].metric
+        if len(books) == 1 or not metric.prepares_together or not all(map(_may_keep, books)):
+            return
+        if all(book._prepared._fits(book) for book in books):
+            return
+        prepared = metric.prepare(torch.stack([book.codes.detach() for book in books]))
+        for number, book in enumerate(books):
+            own = type(prepared)(*(part[number] for part in prepared))
+            book._prepared._keep(book.codes, own)
+
+    def _fits(self, book: Codebook) -> bool:
+        return self._codes is book.codes and self._version == book.codes._version
+
+    def _keep(self, codes: Tensor, value: Any) -> None:
+        self._codes, self._version, self._value = codes, codes._version, value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PreparedCodes:
+        return PreparedCodes()
+
+    def __reduce__(self) -> tuple[type[PreparedCodes], tuple[()]]:
+        return PreparedCodes, ()
+
+
+def _may_keep(book: Codebook) -> bool:
+    traced = torch.compiler.is_compiling() or book.codes.is_inference()
+    return not (traced or book.transform is not None or isinstance(book.codes, nn.Parameter))

@@ -1,0 +1,22 @@
+"""What is added to the loss."""
+
+from codeword.penalties.alpha import GrowingAlpha, LargeAlpha, UnitAlpha
+from codeword.penalties.codebook import CodebookLoss
+from codeword.penalties.commitment import Commitment
+from codeword.penalties.entropy import Diversity, Entropy
+from codeword.penalties.norm_cap import NormCap
+from codeword.penalties.orthogonality import Orthogonality
+from codeword.penalties.wasserstein import Wasserstein
+
+__all__ = [
+    "CodebookLoss",
+    "Commitment",
+    "Diversity",
+    "Entropy",
+    "GrowingAlpha",
+    "LargeAlpha",
+    "NormCap",
+    "Orthogonality",
+    "UnitAlpha",
+    "Wasserstein",
+]

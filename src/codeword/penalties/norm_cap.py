@@ -1,0 +1,40 @@
+"""A penalty on long codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from codeword.axes import Lookup, Penalty
+from codeword.checks import at_least
+
+__all__ = ["NormCap"]
+
+
+@dataclass(frozen=True)
+class NormCap(Penalty):
+    """Keeps codes in a ball: the mean over codes of max(|c| - limit, 0)^2. Its hard form is the transform `MaxNorm`.
+
+    Args:
+        weight: of this term in the layer's `loss`.
+        limit: the radius, above 0.
+
+    Source: the norm caps of vqtorch (a limit of 10) and ArcVQ-VAE, as a penalty.
+    """
+
+    weight: float = 1.0
+    limit: float = 10.0
+    name: ClassVar[str] = "norm_cap"
+    trains_rows = False
+    trains_codes = True
+
+    def __post_init__(self) -> None:
+        at_least("weight of NormCap", self.weight, 0)
+        at_least("limit of NormCap", self.limit, 0)
+
+    def __call__(self, lookup: Lookup) -> Tensor:
+        length = torch.linalg.vector_norm(lookup.codes(), dim=-1)
+        return (length - self.limit).clamp_min(0).square().mean()

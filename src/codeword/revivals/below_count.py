@@ -1,0 +1,41 @@
+"""Revival of codes below a count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from codeword.axes import Revival, State
+from codeword.checks import at_least, at_once
+
+__all__ = ["BelowCount"]
+
+
+@dataclass(frozen=True)
+class BelowCount(Revival):
+    """A code is dead when its running count of rows a step is below `count`. It moves to a row of the batch.
+
+    The count is absolute: where a step has fewer than `count` rows a code it replaces codes that are in good use, so
+    `BelowShare` is the default. This is for following a published recipe.
+
+    Args:
+        count: rows a step; 2 in SoundStream and EnCodec, 1 in RQ-VAE.
+        at_most: how many codes may be replaced in one step; None: one in 32, at least one.
+
+    Source: Zeghidour et al. 2021 (arXiv:2107.03312), section III-C.
+    """
+
+    count: float = 2.0
+    at_most: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least("count of BelowCount", self.count, 0)
+        if self.at_most is not None:
+            at_least("at_most of BelowCount", self.at_most, 1)
+
+    def candidates(self, codebook_size: int) -> int:
+        return at_once(self.at_most, codebook_size)
+
+    def dead(self, state: State) -> Tensor:
+        return state["cluster_size"] < self.count

@@ -1,0 +1,51 @@
+"""Revival by splitting the codes that are used most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.axes import Revival, State
+from codeword.checks import at_least, at_once, between
+from codeword.functional import Key, Purpose
+
+__all__ = ["Split"]
+
+
+@dataclass(frozen=True)
+class Split(Revival):
+    """A code is dead as for `BelowShare`; the i-th dead code moves beside the i-th most used code, which is so split.
+
+    It becomes that code plus noise |c| N(0, I) / sqrt(D), so the two share its rows from then on.
+
+    Args:
+        share: of the mean count, 0 < share < 1.
+        noise: its length in units of the norm of the code.
+        at_most: how many codes may be replaced in one step; None: one in 32, at least one.
+
+    Source: Linde, Buzo and Gray 1980; for networks UViM, Kolesnikov et al. 2022 (arXiv:2205.10337).
+    """
+
+    share: float = 0.05
+    noise: float = 0.01
+    at_most: int | None = None
+
+    def __post_init__(self) -> None:
+        between("share of Split", self.share, 0, 1)
+        at_least("noise of Split", self.noise, 0)
+        if self.at_most is not None:
+            at_least("at_most of Split", self.at_most, 1)
+
+    def candidates(self, codebook_size: int) -> int:
+        return 0  # its places are made of the codes
+
+    def dead(self, state: State) -> Tensor:
+        return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)
+
+    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+        most = state["cluster_size"].topk(at_once(self.at_most, codes.shape[-2])).indices
+        busy = codes.gather(-2, most[..., None].expand(*most.shape, codes.shape[-1]))
+        noise = key.normal(Purpose.NOISE, *busy.shape).to(busy.dtype) * busy.shape[-1] ** -0.5
+        return busy + self.noise * torch.linalg.vector_norm(busy, dim=-1, keepdim=True) * noise

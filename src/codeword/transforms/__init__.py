@@ -1,0 +1,20 @@
+"""What is done to the codes before they are searched."""
+
+from codeword.transforms.affine import Affine, RunningAffine
+from codeword.transforms.gamma import CodeGamma, Gamma
+from codeword.transforms.learned_spread import LearnedSpread
+from codeword.transforms.linear import Linear
+from codeword.transforms.norms import MaxNorm, UnitNorm
+from codeword.transforms.space_filling import SpaceFilling
+
+__all__ = [
+    "Affine",
+    "CodeGamma",
+    "Gamma",
+    "LearnedSpread",
+    "Linear",
+    "MaxNorm",
+    "RunningAffine",
+    "SpaceFilling",
+    "UnitNorm",
+]

@@ -1,0 +1,119 @@
+"""Codes scaled and shifted together: learned, or after the moments of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from codeword.axes import Transform, TransformModule
+from codeword.checks import at_least, between
+from codeword.functional import Valid
+from codeword.transforms.moments import RunningMoments, variance
+
+__all__ = ["Affine", "RunningAffine"]
+
+
+@dataclass(frozen=True)
+class Affine(Transform):
+    """c' = (1 + rate s) c + rate b with s and b learned, shared by the codes of a group, and 0 at the start.
+
+    All codes move together by one gradient, so those that are not chosen follow the encoder too.
+
+    Args:
+        rate: how much faster than a plain parameter scale and bias move; 2 to 10 in the paper's code.
+        groups: how many groups of neighbouring codes have a scale and bias of their own.
+
+    Source: Huh et al. 2023 (arXiv:2305.08842), section 3.1.
+    """
+
+    rate: float = 2.0
+    groups: int = 1
+    learns = True
+
+    def __post_init__(self) -> None:
+        at_least("rate of Affine", self.rate, 0)
+        at_least("groups of Affine", self.groups, 1)
+
+    def build(self, codebook_size: int, features: int) -> TransformModule:
+        return _Affine(self, codebook_size, features)
+
+
+class _Affine(TransformModule):
+    def __init__(self, rule: Affine, codebook_size: int, features: int) -> None:
+        super().__init__()
+        self.rate = rule.rate
+        groups = min(rule.groups, codebook_size)
+        self.scale = nn.Parameter(torch.empty(groups, features, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.empty_like(self.scale))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.scale)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        scale, bias = self._of_each(codes)
+        return scale * codes + bias
+
+    def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
+        scale, bias = self._of_each(codes)
+        return (places - bias) / torch.where(scale.abs() > 1e-6, scale, 1e-6)
+
+    def _of_each(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and bias (K, D) of each code."""
+        group = torch.arange(len(codes), device=codes.device) * len(self.scale) // len(codes)
+        return 1 + self.rate * self.scale[group], self.rate * self.bias[group]
+
+
+@dataclass(frozen=True)
+class RunningAffine(Transform):
+    """c' = (sigma_x / sigma_c) (c - mu_c) + mu_x: codes take the mean and spread that rows have had lately.
+
+    mu_x and sigma_x are running averages over the rows of all ranks, mu_c and sigma_c those of the codes as they are.
+    Codes follow an encoder that drifts or grows without learning anything. If rows are not normalised, an
+    over-estimated spread can feed on itself; then lower the momentum.
+
+    Args:
+        momentum: share of a new batch in the running averages, 0 to 1.
+
+    Source: Huh et al. 2023 (arXiv:2305.08842), section 3.1, with the momentum of its code.
+    """
+
+    momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        between("momentum of RunningAffine", self.momentum, 0, 1)
+
+    def build(self, codebook_size: int, features: int) -> TransformModule:
+        return _RunningAffine(features, self.momentum)
+
+
+class _RunningAffine(TransformModule):
+    writes = True
+
+    def __init__(self, features: int, momentum: float) -> None:
+        super().__init__()
+        self.rows = RunningMoments(features, momentum)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        middle, scale = self._of(codes)
+        return scale * (codes - middle) + self.rows.mean
+
+    def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
+        middle, scale = self._of(codes)
+        return (places - self.rows.mean) / scale.clamp_min(1e-20) + middle
+
+    def _of(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        codes = codes.detach()
+        return codes.mean(0), (self.rows.variance / variance(codes)).sqrt()
+
+    def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
+        self.rows.init_(rows, valid)
+
+    def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
+        return self.rows.statistics(rows, valid)
+
+    def update_(self, statistics: Tensor | None) -> None:
+        self.rows.update_(statistics)

@@ -1,0 +1,41 @@
+"""Running counts of how often codes are chosen, which every update rule keeps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from codeword.axes import Init, Revival, State, Transform, Update, require
+from codeword.checks import between
+
+__all__ = ["check_rule", "rate_of", "running"]
+
+
+def check_rule(rule: Update, decay: float | None = None) -> None:
+    """Raise unless the parts of a rule are parts, and its decay is one."""
+    name = type(rule).__name__
+    if decay is not None:
+        between(f"decay of {name}", decay, 0, 1)
+    if rule.init is not None:
+        require(f"init of {name}", rule.init, Init)
+    if rule.revival is not None:
+        require(f"revival of {name}", rule.revival, Revival)
+    if rule.transform is not None:
+        require(f"transform of {name}", rule.transform, Transform)
+
+
+def rate_of(decay: float | None, total: Tensor, codebook_size: int, dtype: torch.dtype) -> Tensor:
+    """The share 1 - g of a step of `total` rows in the averages: 1 - decay; 0 for a step without rows.
+
+    Without a decay: load / 25 clamped to 0.02 ... 0.2, with load = total / K: an average over about 25 rows a code, and
+    at most 50 steps. Where codes are more than rows it matters more that dead ones are found soon.
+    """
+    rows = total.to(dtype)
+    if decay is None:
+        return torch.minimum((rows / (25 * codebook_size)).clamp(0.02, 0.2), rows)
+    return rows.clamp_max(1) * (1 - decay)
+
+
+def running(state: State, counts: Tensor, rate: Tensor) -> Tensor:
+    """The running cluster sizes (..., K) after a step with counts (..., K)."""
+    return state["cluster_size"].lerp(counts, rate).clamp_min(1e-20)

@@ -1,0 +1,72 @@
+"""Codes as exponential moving averages of their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.axes import Init, Revival, State, Update
+from codeword.checks import at_least
+from codeword.inits import KMeans
+from codeword.revivals import BelowShare
+from codeword.updates.counting import check_rule, rate_of, running
+
+__all__ = ["EMA"]
+
+
+@dataclass(frozen=True)
+class EMA(Update):
+    """Each code is the running mean of the rows that chose it. The default.
+
+    With n_k the rows that chose code k in a step, and s_k their sum:
+
+        N_k <- g N_k + (1 - g) n_k        c_k <- c_k + (1 - g) (s_k - n_k c_k) / N_k
+
+    which is the moving average S_k <- g S_k + (1 - g) s_k, c_k = S_k / N_k, without a second copy of the codes. A code
+    that no row chose stays exactly where it is.
+
+    Args:
+        decay: g, 0 < g < 1. None: from the load, g = 1 - N / (25 K) clamped to 0.8 ... 0.98 for N valid rows and K
+            codes, so that a code is the mean of about its last twenty-five rows: enough to lie still on still
+            data, and few enough to follow an encoder that moves; and of at most the last fifty steps, so that
+            codes that an encoder left behind are found dead in time.
+        init: where the first codes come from, on the first training batch; None keeps the normal start.
+        revival: when a code is dead and is moved to a row of the batch; None: never.
+        sync: whether ranks learn one codebook together. False: each its own.
+        smoothing: e of the Laplace smoothing of the counts that codes are divided by,
+            N'_k = (N_k + e) / (sum N + K e) sum N, S_k = N'_k c_k. It pulls rarely used codes to the origin, so the
+            default is 0; the papers use 1e-5.
+
+    Source: van den Oord et al. 2017, appendix A.1 (arXiv:1711.00937); Razavi et al. 2019 (arXiv:1906.00446).
+    """
+
+    decay: float | None = None
+    init: Init | None = KMeans()
+    revival: Revival | None = BelowShare()
+    sync: bool = True
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rule(self, self.decay)
+        at_least("smoothing of EMA", self.smoothing, 0)
+
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        return {"cluster_size": cluster_size}
+
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
+        size = running(state, counts, rate)
+        if self.smoothing:
+            before, after = self._smoothed(state["cluster_size"])[..., None], self._smoothed(size)[..., None]
+            moved = ((1 - rate) * before * codes + rate * sums) / after
+            return torch.where(counts[..., None] > 0, moved, codes), {"cluster_size": size}
+        off = torch.addcmul(sums, counts[..., None], codes, value=-1)
+        return torch.addcmul(codes, (rate / size)[..., None], off), {"cluster_size": size}
+
+    def _smoothed(self, size: Tensor) -> Tensor:
+        total = size.sum(-1, keepdim=True)
+        return (size + self.smoothing) / (total + size.shape[-1] * self.smoothing) * total

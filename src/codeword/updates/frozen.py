@@ -1,0 +1,44 @@
+"""Codes that do not move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from codeword.axes import Init, State, Transform, Update
+from codeword.inits import KMeans
+from codeword.updates.counting import check_rule
+
+__all__ = ["Frozen"]
+
+
+@dataclass(frozen=True)
+class Frozen(Update):
+    """The codes stay as they start; what learns, if anything, is the transform over them.
+
+    There is nothing to revive: a code that is not used cannot move.
+
+    Args:
+        init: where the codes come from, on the first training batch; None keeps the normal start.
+        transform: what is done to the codes before they are searched: `Linear` makes this SimVQ.
+        sync: whether ranks start from one batch together.
+    """
+
+    init: Init | None = KMeans()
+    transform: Transform | None = None
+    sync: bool = True
+    revival = None
+    learns = False
+    uses_sums = False
+
+    def __post_init__(self) -> None:
+        check_rule(self)
+
+    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
+        return {}
+
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        return codes, state
