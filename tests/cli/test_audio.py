@@ -129,15 +129,15 @@ def test_evaluate(sounds: Path, run_folder: Path, capsys: pytest.CaptureFixture[
 
 
 def test_resuming_ends_with_the_same_bits(tmp_path: Path, sounds: Path, run_folder: Path) -> None:
-    from codeword.workbench.media import kind_of_data
+    from codeword.workbench.modalities import kind_of_data
     from codeword.workbench.training.run import Run
     from codeword.workbench.training.train import Trainer
 
     data, config = Run(run_folder).settings()
-    medium = kind_of_data(data).of_data(data, config)
+    modality = kind_of_data(data).of_data(data, config)
     run = Run(tmp_path / "run")
     run.create(data, config)
-    trainer = Trainer(run, config, medium, medium.source(data, config))
+    trainer = Trainer(run, config, modality, modality.source(data, config))
     trainer.fit(stop=lambda: trainer.step >= 5)
     assert trainer.step == 5
     assert main(["train", str(sounds), "--out", str(run.folder), "--resume"]) == 0

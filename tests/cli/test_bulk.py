@@ -19,7 +19,7 @@ from codeword.cli import main
 from codeword.errors import CodewordError
 from codeword.tokens import read_tokens
 from codeword.workbench.data import save_png
-from codeword.workbench.tokenising import ray_engine
+from codeword.workbench.tokenizing import ray_engine
 
 from .conftest import environment
 

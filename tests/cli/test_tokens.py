@@ -17,7 +17,7 @@ import pytest
 
 from codeword.cli import main
 from codeword.tokens import Header, shard_name, undo_delay_pattern, write_tokens
-from codeword.workbench.tokenising import token_exports
+from codeword.workbench.tokenizing import token_exports
 
 from .conftest import Command
 

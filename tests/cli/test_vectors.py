@@ -21,8 +21,8 @@ from codeword.tokenizers import VectorTokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data.vector_batches import VectorBatches
 from codeword.workbench.data.vectors import VectorStream
-from codeword.workbench.media import kind_of_data, medium_of_tokenizer
-from codeword.workbench.media.vectors import Vectors
+from codeword.workbench.modalities import kind_of_data, modality_of_tokenizer
+from codeword.workbench.modalities.vectors import Vectors
 
 from .conftest import Command
 
@@ -216,8 +216,8 @@ def test_one_clear_line(
 def test_the_medium_of_vectors(place: Path) -> None:
     assert kind_of_data("digits.npy") is Vectors
     assert kind_of_data("digits.npy::a") is Vectors
-    medium = medium_of_tokenizer(checkpoints.load("run"))
-    assert isinstance(medium, Vectors)
+    modality = modality_of_tokenizer(checkpoints.load("run"))
+    assert isinstance(modality, Vectors)
     source = Vectors.of_data("digits.npy", TrainConfig()).source("digits.npy", TrainConfig())
     held_out = [int(name) for name, _ in source.held_out]
     assert len(held_out) == 179

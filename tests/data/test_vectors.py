@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from codeword.errors import CodewordError
 from codeword.workbench.data import vector_batches
-from codeword.workbench.data.vector_batches import VectorBatches, VectorRows, survey
+from codeword.workbench.data.vector_batches import VectorBatches, VectorRows, summarize
 from codeword.workbench.data.vectors import VectorStream
 
 pytestmark = [
@@ -270,17 +270,17 @@ def test_a_survey_is_numpys(tmp_path: Path) -> None:
     rows = ROWS.astype(np.float64) * 3e-3 + 1000
     rows[5, 0] = np.nan
     good = np.delete(rows.astype(np.float32), 5, 0).astype(np.float64)
-    found = survey(VectorStream(save(tmp_path / "a.npy", rows)), sample=10, seed=1)
+    found = summarize(VectorStream(save(tmp_path / "a.npy", rows)), sample=10, seed=1)
     assert np.flatnonzero(~found.usable).tolist() == [5]
     np.testing.assert_allclose(found.mean.numpy(), good.mean(0), rtol=1e-7)
     assert found.scale == pytest.approx(np.sqrt(good.var(0).mean()), rel=1e-9)
     places = [int(np.flatnonzero((good == row).all(1))[0]) for row in found.sample]
     assert len(places) in (9, 10)
     assert places == sorted(set(places))
-    other = survey(VectorStream(save(tmp_path / "b.npy", rows + 1)), sample=37)
+    other = summarize(VectorStream(save(tmp_path / "b.npy", rows + 1)), sample=37)
     assert other.fingerprint != found.fingerprint
     assert np.array_equal(other.sample, np.delete((rows + 1).astype(np.float32), 5, 0))
-    assert survey(VectorStream(save(tmp_path / "c.npy", np.ones((3, 2))))).scale == 1
+    assert summarize(VectorStream(save(tmp_path / "c.npy", np.ones((3, 2))))).scale == 1
 
 
 @pytest.mark.parametrize("kind", ["a.npy", "lists.parquet"])

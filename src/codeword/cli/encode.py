@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.figures import of_skipped, put_json
+from codeword.cli.json_output import of_skipped, put_json
 from codeword.errors import CodewordError
 
 if TYPE_CHECKING:
-    from codeword.workbench.tokenising.bulk import Done, Encoder, Shard, Total
+    from codeword.workbench.tokenizing.bulk import Encoder, Shard, ShardResult, Total
 
 __all__ = ["Encode"]
 
@@ -58,7 +58,7 @@ class Encode:
         """Encode, and give the exit code."""
         from codeword.workbench.devices import pick_device
         from codeword.workbench.processes import launched
-        from codeword.workbench.tokenising.bulk import Encoder, Job
+        from codeword.workbench.tokenizing.bulk import Encoder, Job
 
         console, place = Console(quiet=self.json), launched()
         self._check(place.count)
@@ -72,7 +72,7 @@ class Encode:
         return self._encode_folder(console, encoder, place.rank, place.count)
 
     def _encode_folder(self, console: Console, encoder: Encoder, rank: int, count: int) -> int:
-        from codeword.workbench.tokenising.bulk import Total
+        from codeword.workbench.tokenizing.bulk import Total
 
         shards = encoder.plan(self.out, SHARD_ROWS if self.shard_rows is None else self.shard_rows)
         mine = shards[rank::count]
@@ -89,11 +89,11 @@ class Encode:
         self._report(console, total, encoder.items, place, share)
         return 0
 
-    def _done(self, console: Console, encoder: Encoder, shards: list[Shard]) -> Iterable[Done]:
+    def _done(self, console: Console, encoder: Encoder, shards: list[Shard]) -> Iterable[ShardResult]:
         """What becomes of the shards, one after the other."""
         if self.engine == "process":
             return map(encoder.encode, console.track(shards, "encoding"))
-        from codeword.workbench.tokenising.ray_engine import encode_with_ray
+        from codeword.workbench.tokenizing.ray_engine import encode_with_ray
 
         job = dataclasses.replace(encoder.job, device=self.device)
         done = encode_with_ray(job, shards, address=self.address, workers=self.workers)

@@ -22,7 +22,7 @@ from codeword.quantizers.composite import Residual
 from codeword.quantizers.composite.beam import codes_of
 from codeword.tokenizers import VectorTokenizer
 from codeword.tokens import Header, TokenWriter
-from codeword.workbench.data.vector_batches import Survey, survey
+from codeword.workbench.data.vector_batches import VectorSummary, summarize
 from codeword.workbench.data.vectors import Block, VectorStream
 from codeword.workbench.semantic_ids.catalogue_ids import balance_, number_equals
 
@@ -88,7 +88,7 @@ def fit_vectors(vectors: VectorStream, config: FitConfig, track: Track) -> Fitte
     """
     rows = _check(config, vectors.features)
     _ = vectors.names  # that none comes twice
-    facts = survey(_Tracked(vectors, track, "reading"), rows, config.seed)
+    facts = summarize(_Tracked(vectors, track, "reading"), rows, config.seed)
     tokenizer = _fit(facts, config)
     mine = _Tracked(vectors, track, "measuring")
     points = rate_distortion(tokenizer.quantizer, _Standard(mine, tokenizer), beam=config.beam)
@@ -178,7 +178,7 @@ def _check(config: FitConfig, features: int) -> int:
     return config.rows
 
 
-def _fit(facts: Survey, config: FitConfig) -> VectorTokenizer:
+def _fit(facts: VectorSummary, config: FitConfig) -> VectorTokenizer:
     sample = (torch.from_numpy(facts.sample) - facts.mean) / facts.scale
     how = {"steps": config.steps, "tries": config.tries, "beam": config.beam, "seed": config.seed}
     with torch.random.fork_rng(devices=[]):

@@ -11,29 +11,29 @@ from codeword.errors import CodewordError
 from codeword.tokenizers import Networks, Tokenizer
 from codeword.tokenizers.custom import restore
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media.audio import Sounds
-from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source, Stream
-from codeword.workbench.media.image import Images
-from codeword.workbench.media.vectors import Vectors
+from codeword.workbench.modalities.audio import Sounds
+from codeword.workbench.modalities.base import Batches, Items, Metric, Modality, Panel, Source, Stream
+from codeword.workbench.modalities.image import Images
+from codeword.workbench.modalities.vectors import Vectors
 
 __all__ = [
-    "MEDIA",
+    "MODALITIES",
     "Batches",
-    "Figure",
     "Items",
-    "Medium",
+    "Metric",
+    "Modality",
     "Panel",
     "Source",
     "Stream",
     "build",
     "kind_of_data",
-    "medium_of_tokenizer",
+    "modality_of_tokenizer",
 ]
 
-MEDIA: dict[str, type[Medium]] = {medium.kind: medium for medium in (Images, Sounds, Vectors)}
+MODALITIES: dict[str, type[Modality]] = {modality.kind: modality for modality in (Images, Sounds, Vectors)}
 
 
-def kind_of_data(data: str) -> type[Medium]:
+def kind_of_data(data: str) -> type[Modality]:
     """The kind of what lies at a path; of a file without a known suffix: pictures.
 
     Tables and arrays beside pictures or sounds are taken for what somebody wrote about them.
@@ -45,10 +45,10 @@ def kind_of_data(data: str) -> type[Medium]:
         >>> kind_of_data("photos").items
         'pictures'
     """
-    found = [medium for medium in MEDIA.values() if medium.holds(data)]
-    found = [medium for medium in found if medium is not Vectors] or found
+    found = [modality for modality in MODALITIES.values() if modality.holds(data)]
+    found = [modality for modality in found if modality is not Vectors] or found
     if len(found) > 1:
-        several = " and ".join(medium.items for medium in found)
+        several = " and ".join(modality.items for modality in found)
         raise CodewordError.of(f"one kind of data at {data}", several, "name a folder that has one of them")
     if not found and not Path(data).is_file():
         got, remedy = "nothing there", "check the path"
@@ -58,12 +58,12 @@ def kind_of_data(data: str) -> type[Medium]:
     return found[0] if found else Images
 
 
-def medium_of_tokenizer(tokenizer: Tokenizer) -> Medium:
+def modality_of_tokenizer(tokenizer: Tokenizer) -> Modality:
     """What the workbench has to know about the data of a tokenizer."""
-    return MEDIA[tokenizer.kind].of_tokenizer(tokenizer)
+    return MODALITIES[tokenizer.kind].of_tokenizer(tokenizer)
 
 
-def build(config: TrainConfig, medium: Medium, networks: Networks | None = None) -> Tokenizer:
+def build(config: TrainConfig, modality: Modality, networks: Networks | None = None) -> Tokenizer:
     """A fresh tokenizer, drawn from the seed of a run; torch's own generator is left as it was.
 
     The encoder and the decoder start the same whatever the quantizer is, so that quantizers can be compared: they are
@@ -81,12 +81,12 @@ def build(config: TrainConfig, medium: Medium, networks: Networks | None = None)
         codeword.errors.CodewordError: expected a size divisible by the stride 8, but got 50; use 48 or 56
     """
     config.check()
-    medium.check(config)
+    modality.check(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        tokenizer = medium.build(config)
+        tokenizer = modality.build(config)
         torch.manual_seed(config.seed)
-        beside_default = medium.build(dataclasses.replace(config, quantizer=TrainConfig.quantizer))
+        beside_default = modality.build(dataclasses.replace(config, quantizer=TrainConfig.quantizer))
         torch.manual_seed(config.seed)
         named = None if config.model is None else {"name": config.model, "settings": config.to_values()}
         restore(tokenizer, named, networks)

@@ -11,10 +11,10 @@ import numpy as np
 from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.tokens import FORMAT_VERSION, Header, TokenFile, TokenFolder
-from codeword.workbench.tokenising.code_use import CodeUse
-from codeword.workbench.tokenising.entropy_coder import EntropyCoder
+from codeword.workbench.tokenizing.code_use import CodeUse
+from codeword.workbench.tokenizing.entropy_coder import EntropyCoder
 
-__all__ = ["CodebookStats", "Inside", "TokenStats", "look_into", "measure"]
+__all__ = ["CodebookStats", "TokenInspection", "TokenStats", "inspect_tokens", "measure"]
 
 Batches = Iterable[tuple[list[str], np.ndarray]]
 LEVEL = 9  # of zstd
@@ -22,7 +22,7 @@ CHUNK = 2**22  # bytes that zstd sees at a time
 
 
 @dataclass(frozen=True)
-class Inside:
+class TokenInspection:
     """What token files are, in figures that no reader has to compute."""
 
     kind: str
@@ -77,7 +77,7 @@ class TokenStats:
         return asdict(self)
 
 
-def look_into(tokens: TokenFile | TokenFolder, batches: Batches) -> Inside:
+def inspect_tokens(tokens: TokenFile | TokenFolder, batches: Batches) -> TokenInspection:
     """What token files are.
 
     Args:
@@ -92,7 +92,7 @@ def look_into(tokens: TokenFile | TokenFolder, batches: Batches) -> Inside:
             least, most = sides.get(axis, (side, side))
             sides[axis] = min(least, side), max(most, side)
     files = tokens.files if isinstance(tokens, TokenFolder) else [tokens]
-    return Inside(
+    return TokenInspection(
         kind=header.kind,
         version=FORMAT_VERSION,
         tokenizer=header.tokenizer,
@@ -113,7 +113,7 @@ def measure(header: Header, batches: Batches) -> TokenStats:
 
     Args:
         header: of the files.
-        batches: of their items, as `look_into` takes them.
+        batches: of their items, as `inspect_tokens` takes them.
     """
     use, zstd, coders = CodeUse(header.tokens_per_position), _Zstd(), _coders(header)
     items = positions = 0

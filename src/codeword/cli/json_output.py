@@ -26,7 +26,7 @@ def put_json(values: Mapping[str, Any]) -> None:
 
 
 def of_evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    """The means over all items, and the figures of each (of the first 1,000)."""
+    """The means over all items, and the metrics of each (of the first 1,000)."""
     values = {"items": evaluation.measured, "codebook_sizes": list(evaluation.codebook_sizes)}
     return {**values, **_of_scores(evaluation.total), "each": [_named(one) for one in evaluation.items]}
 
@@ -37,7 +37,7 @@ def of_skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
 
 
 def _of_scores(scores: Scores) -> dict[str, Any]:
-    return {"figures": scores.figures, "perplexity": scores.perplexity, "codes_used": scores.used}
+    return {"metrics": scores.metrics, "perplexity": scores.perplexity, "codes_used": scores.used}
 
 
 def _named(scores: Scores) -> dict[str, Any]:

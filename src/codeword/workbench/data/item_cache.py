@@ -10,7 +10,7 @@ import numpy as np
 from codeword.errors import CodewordError
 from codeword.workbench.data.files import Skipped
 
-__all__ = ["MEMORY", "KeptItems", "arrays_of", "shapes_of"]
+__all__ = ["MEMORY", "ItemCache", "arrays_of", "shapes_of"]
 
 MEMORY = 2**30  # bytes, of the items that stay
 
@@ -24,7 +24,7 @@ class _Stream(Protocol):
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]: ...
 
 
-class KeptItems(Sequence[tuple[str, Any]]):
+class ItemCache(Sequence[tuple[str, Any]]):
     """The items of a stream as a sequence of pairs, name and array, whose memory does not grow with them.
 
     They are looked through once, to know which can be used and how large they are. The first ones stay in memory, up
@@ -40,7 +40,7 @@ class KeptItems(Sequence[tuple[str, Any]]):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     for name in ("a.png", "b.png"):
         ...         save_png(f"{folder}/{name}", np.zeros((2, 3, 3), "uint8"))
-        ...     items = KeptItems(lambda names: PictureStream(folder, names=names), memory=20)
+        ...     items = ItemCache(lambda names: PictureStream(folder, names=names), memory=20)
         ...     [(name, image.shape) for name, image in items], items.in_memory
         ([('a.png', (2, 3, 3)), ('b.png', (2, 3, 3))], 1)
     """
@@ -65,9 +65,9 @@ class KeptItems(Sequence[tuple[str, Any]]):
         """How many of them are."""
         return sum(name in self._kept for name in self.names)
 
-    def part(self, places: Sequence[int]) -> KeptItems:
+    def part(self, places: Sequence[int]) -> ItemCache:
         """Some of them, by their places, in another order or not."""
-        some = object.__new__(KeptItems)
+        some = object.__new__(ItemCache)
         some._stream, some.skipped = self._stream, self.skipped
         some.names, some.shapes = [self.names[n] for n in places], [self.shapes[n] for n in places]
         some._kept = {name: self._kept[name] for name in some.names if name in self._kept}
@@ -99,7 +99,7 @@ class KeptItems(Sequence[tuple[str, Any]]):
 class _Arrays(Sequence[Any]):
     """The arrays of some items, without the names."""
 
-    def __init__(self, items: KeptItems) -> None:
+    def __init__(self, items: ItemCache) -> None:
         self.items, self.shapes = items, items.shapes
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class _Arrays(Sequence[Any]):
 
 def arrays_of(items: Sequence[tuple[str, Any]]) -> Sequence[Any]:
     """The arrays of named items, read when they are wanted where the items are."""
-    return _Arrays(items) if isinstance(items, KeptItems) else [array for _, array in items]
+    return _Arrays(items) if isinstance(items, ItemCache) else [array for _, array in items]
 
 
 def shapes_of(arrays: Sequence[Any]) -> list[tuple[int, ...]]:
@@ -122,6 +122,6 @@ def shapes_of(arrays: Sequence[Any]) -> list[tuple[int, ...]]:
         >>> shapes_of([np.zeros((2, 3))])
         [(2, 3)]
     """
-    if isinstance(arrays, KeptItems | _Arrays):
+    if isinstance(arrays, ItemCache | _Arrays):
         return arrays.shapes
     return [tuple((one[1] if isinstance(one, tuple) else one).shape) for one in arrays]

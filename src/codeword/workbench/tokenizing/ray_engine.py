@@ -18,7 +18,7 @@ from codeword.errors import CodewordError
 from codeword.files import TEMPORARY
 from codeword.packages import load
 from codeword.workbench.data import Skipped
-from codeword.workbench.tokenising.bulk import Done, Encoder, Job, Shard
+from codeword.workbench.tokenizing.bulk import Encoder, Job, Shard, ShardResult
 
 __all__ = ["encode_with_ray"]
 
@@ -55,7 +55,7 @@ class Worker:
 
 def encode_with_ray(
     job: Job, shards: list[Shard], *, address: str | None = None, workers: int | None = None
-) -> Iterator[Done]:
+) -> Iterator[ShardResult]:
     """Encode shards on a Ray cluster, or on this machine.
 
     The machines of a cluster see the run, the pictures and the output under the same paths.
@@ -93,7 +93,7 @@ def encode_with_ray(
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it says at ERROR is raised as well
         for row in _rows(done):
             values = json.loads(row["done"])
-            yield Done(values["rows"], values["tokens"], [Skipped(*one) for one in values["skipped"]])
+            yield ShardResult(values["rows"], values["tokens"], [Skipped(*one) for one in values["skipped"]])
         for leftover in shards[0].path.parent.glob(TEMPORARY):  # of workers that were killed
             leftover.unlink(missing_ok=True)
     finally:

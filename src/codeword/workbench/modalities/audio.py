@@ -20,8 +20,8 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import any_file
 from codeword.workbench.data.audio import SUFFIXES, SoundFiles, save_wav
 from codeword.workbench.data.excerpts import Excerpts
-from codeword.workbench.data.kept import arrays_of
-from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source
+from codeword.workbench.data.item_cache import arrays_of
+from codeword.workbench.modalities.base import Batches, Items, Metric, Modality, Panel, Source
 
 __all__ = ["Sounds", "strides_of"]
 
@@ -33,7 +33,7 @@ CLIPPED = 0.001  # share of samples at full scale from which a sound is called c
 SHOWN = 4  # seconds, at most, of what is drawn
 
 
-class Sounds(Medium):
+class Sounds(Modality):
     """Speech, music and other sounds of one channel: float32 arrays (samples,), full scale is -1 to 1.
 
     Args:
@@ -42,10 +42,10 @@ class Sounds(Medium):
 
     kind = "audio"
     items = "sounds"
-    figures = (
-        Figure("si_sdr", "SI-SDR dB", 2),
-        Figure("bits_per_second", "bits/s", 0, higher_is_better=False),
-        Figure("mel_distance", "mel dB", 2, higher_is_better=False),
+    metrics = (
+        Metric("si_sdr", "SI-SDR dB", 2),
+        Metric("bits_per_second", "bits/s", 0, higher_is_better=False),
+        Metric("mel_distance", "mel dB", 2, higher_is_better=False),
     )
     drawn = "mel spectra of originals above those of reconstructions"
     suffix = ".wav"
@@ -108,11 +108,11 @@ class Sounds(Medium):
     ) -> dict[str, float]:
         """SI-SDR, bits a second, and the distance of the mel spectra."""
         pair = torch.from_numpy(item), torch.from_numpy(reconstruction)
-        figures = {
+        metrics = {
             "si_sdr": si_sdr(*pair, floor=NOTHING).item(),
             "bits_per_second": bits * self.sample_rate / len(item),
         }
-        return figures if brief else figures | {"mel_distance": self.mel(*pair).item()}
+        return metrics if brief else metrics | {"mel_distance": self.mel(*pair).item()}
 
     def save(self, path: Path, item: np.ndarray) -> None:
         save_wav(path, item, self.sample_rate)

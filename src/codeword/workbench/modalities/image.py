@@ -29,25 +29,25 @@ from codeword.workbench.data import (
     to_tensor,
     training,
 )
-from codeword.workbench.data.kept import arrays_of, shapes_of
-from codeword.workbench.media.base import Batches, Figure, Items, Medium, Panel, Source
-from codeword.workbench.media.jpeg import jpeg_within, psnr
+from codeword.workbench.data.item_cache import arrays_of, shapes_of
+from codeword.workbench.modalities.base import Batches, Items, Metric, Modality, Panel, Source
+from codeword.workbench.modalities.jpeg import jpeg_within, psnr
 
 __all__ = ["Images"]
 
 SHOWN = 256  # pixels along a side, at most, of what is drawn
 
 
-class Images(Medium):
+class Images(Modality):
     """Photographs and other pictures: uint8 arrays (height, width, 3)."""
 
     kind = "image"
     items = "pictures"
-    figures = (
-        Figure("psnr", "PSNR dB", 2),
-        Figure("bits_per_pixel", "bits/pixel", 3, higher_is_better=False),
-        Figure("jpeg_psnr", "JPEG dB", 2),
-        Figure("jpeg_bits_per_pixel", "JPEG bits/pixel", 3, higher_is_better=False),
+    metrics = (
+        Metric("psnr", "PSNR dB", 2),
+        Metric("bits_per_pixel", "bits/pixel", 3, higher_is_better=False),
+        Metric("jpeg_psnr", "JPEG dB", 2),
+        Metric("jpeg_bits_per_pixel", "JPEG bits/pixel", 3, higher_is_better=False),
     )
     drawn = "originals above reconstructions and JPEGs of the same size"
     footnote = "no JPEG is that small: this is the smallest there is (quality 1)"
@@ -103,11 +103,11 @@ class Images(Medium):
     ) -> dict[str, float]:
         """PSNR and bits a pixel, of the reconstruction and of the best JPEG of at most the same size."""
         pixels = item.shape[0] * item.shape[1]
-        figures = {"psnr": psnr(item, reconstruction), "bits_per_pixel": bits / pixels}
+        metrics = {"psnr": psnr(item, reconstruction), "bits_per_pixel": bits / pixels}
         if brief:
-            return figures
+            return metrics
         jpeg, _ = jpeg_within(item, bits / 8)
-        return figures | {
+        return metrics | {
             "jpeg_psnr": psnr(item, jpeg.image),
             "jpeg_bits_per_pixel": 8 * jpeg.size / pixels,
         }
@@ -128,8 +128,8 @@ class Images(Medium):
     def position(self, config: TrainConfig) -> str:
         return f"one position for {config.stride} x {config.stride} pixels"
 
-    def starred(self, figures: Mapping[str, float]) -> bool:
-        return figures.get("jpeg_bits_per_pixel", 0.0) > figures["bits_per_pixel"]
+    def starred(self, metrics: Mapping[str, float]) -> bool:
+        return metrics.get("jpeg_bits_per_pixel", 0.0) > metrics["bits_per_pixel"]
 
     def note(self, source: Source, config: TrainConfig) -> str | None:
         small = sum(min(shape[:2]) < config.size for shape in shapes_of(source.training))

@@ -14,7 +14,7 @@ import torch
 from codeword.checkpoints import load
 from codeword.errors import CodewordError
 from codeword.tokenizers import Networks, Tokenizer
-from codeword.workbench.media import medium_of_tokenizer
+from codeword.workbench.modalities import modality_of_tokenizer
 from codeword.workbench.threads import in_order
 
 __all__ = ["ItemTokenizer", "groups", "open_tokenizer"]
@@ -31,7 +31,7 @@ class ItemTokenizer:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.medium = medium_of_tokenizer(tokenizer)
+        self.modality = modality_of_tokenizer(tokenizer)
 
     @property
     def device(self) -> torch.device:
@@ -56,7 +56,7 @@ class ItemTokenizer:
         """The same of items that the medium allows to take together."""
         out = self.tokenizer(self._batch_of(items))
         found = zip(items, out.reconstruction.cpu().split(1), out.quantized.indices.cpu(), strict=True)
-        return [(self.medium.from_batch(one, item), indices.numpy()) for item, one, indices in found]
+        return [(self.modality.from_batch(one, item), indices.numpy()) for item, one, indices in found]
 
     def encode_all(self, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[list[str], np.ndarray]]:
         """The tokens of named items in a stream, as many items at once as the medium allows.
@@ -68,11 +68,11 @@ class ItemTokenizer:
         def work(some: list[tuple[str, Any]]) -> tuple[list[str], np.ndarray]:
             return [name for name, _ in some], self._encode([item for _, item in some])
 
-        return in_order(work, groups(items, self.medium.together))
+        return in_order(work, groups(items, self.modality.together))
 
     def decode_all(self, batches: Iterable[Any]) -> Iterator[Any]:
         """The items of tokens (items, *grid, *trailing_shape) in a stream, each as `decode` gives it."""
-        size = self.medium.together
+        size = self.modality.together
         parts = (tokens[n : n + size] for tokens in batches for n in range(0, len(tokens), size))
         for items in in_order(lambda part: self._decode(torch.as_tensor(part)), parts):
             yield from items
@@ -90,10 +90,10 @@ class ItemTokenizer:
     @torch.no_grad()
     def _decode(self, indices: torch.Tensor) -> list[Any]:
         batch = self.tokenizer.decode(indices.to(self.device)).cpu()
-        return [self.medium.from_batch(one) for one in batch.split(1)]
+        return [self.modality.from_batch(one) for one in batch.split(1)]
 
     def _batch_of(self, items: Sequence[Any]) -> torch.Tensor:
-        return torch.cat([self.medium.to_batch(item) for item in items]).to(self.device)
+        return torch.cat([self.modality.to_batch(item) for item in items]).to(self.device)
 
 
 def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

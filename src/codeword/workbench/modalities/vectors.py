@@ -20,10 +20,10 @@ from codeword.quantizers import from_spec
 from codeword.tokenizers import Tokenizer, VectorTokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import any_file
-from codeword.workbench.data.vector_batches import Survey, VectorBatches, VectorRows, survey
+from codeword.workbench.data.vector_batches import VectorBatches, VectorRows, VectorSummary, summarize
 from codeword.workbench.data.vectors import VECTOR_SUFFIXES, VectorStream, place_of
 from codeword.workbench.folders import whole_folder
-from codeword.workbench.media.base import Figure, Medium, Panel, Source
+from codeword.workbench.modalities.base import Metric, Modality, Panel, Source
 
 __all__ = ["Vectors"]
 
@@ -31,7 +31,7 @@ SHARE, MOST = 10, 512  # one vector in ten is held out, 512 at most
 WRITTEN = 2**13  # rows of a row group, and of a write
 
 
-class Vectors(Medium):
+class Vectors(Modality):
     """Embeddings and other vectors: float32 arrays (features,).
 
     Args:
@@ -43,10 +43,10 @@ class Vectors(Medium):
 
     kind = "vectors"
     items = "vectors"
-    figures = (
-        Figure("relative_error", "relative error", 4, higher_is_better=False),
-        Figure("bits", "bits/vector", 1, higher_is_better=False),
-        Figure("cosine", "cosine", 4),
+    metrics = (
+        Metric("relative_error", "relative error", 4, higher_is_better=False),
+        Metric("bits", "bits/vector", 1, higher_is_better=False),
+        Metric("cosine", "cosine", 4),
     )
     drawn = "vectors above what their tokens keep of them"
     suffix = ".npy"
@@ -58,7 +58,7 @@ class Vectors(Medium):
         features: int,
         scale: float,
         vectors: VectorStream | None = None,
-        facts: Survey | None = None,
+        facts: VectorSummary | None = None,
     ) -> None:
         self.features, self.scale = features, scale
         self.vectors, self.facts = vectors, facts
@@ -70,7 +70,7 @@ class Vectors(Medium):
     @classmethod
     def of_data(cls, data: str, config: TrainConfig) -> Vectors:
         vectors = VectorStream(data)
-        facts = survey(vectors)
+        facts = summarize(vectors)
         return cls(vectors.features, facts.scale, vectors, facts)
 
     @classmethod
@@ -160,7 +160,7 @@ class Vectors(Medium):
         return "one position for each vector"
 
     @property
-    def _opened(self) -> tuple[VectorStream, Survey]:
+    def _opened(self) -> tuple[VectorStream, VectorSummary]:
         if self.vectors is None or self.facts is None:
             raise CodewordError.of("vectors to train on", "those of a tokenizer", "use Vectors.of_data")
         return self.vectors, self.facts

@@ -11,17 +11,17 @@ from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
 from codeword.workbench.comparing.comparison import stored_values
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media import MEDIA
+from codeword.workbench.modalities import MODALITIES
 from codeword.workbench.semantic_ids.semantic_ids import REPORT as FITTED
 from codeword.workbench.semantic_ids.semantic_ids import FitConfig
 from codeword.workbench.training.recipes import recipe_settings
 from codeword.workbench.training.run import Run
 
-__all__ = ["Facts", "command_of", "facts_of"]
+__all__ = ["RunInfo", "command_of", "run_info"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class RunInfo:
     """What a run folder says about itself."""
 
     data: str | None
@@ -32,7 +32,7 @@ class Facts:
     command: str | None
 
 
-def facts_of(run: Run, tokenizer: Tokenizer) -> Facts:
+def run_info(run: Run, tokenizer: Tokenizer) -> RunInfo:
     """The facts of a run; of a tokenizer without one, its own settings.
 
     Raises:
@@ -41,12 +41,12 @@ def facts_of(run: Run, tokenizer: Tokenizer) -> Facts:
     if run.started:
         data, config = run.settings()
         settings = {"kind": tokenizer.kind, "data": data, **config.to_values()}
-        return Facts(data, config, run.metrics(), settings, command_of(data, config, tokenizer.kind))
+        return RunInfo(data, config, run.metrics(), settings, command_of(data, config, tokenizer.kind))
     settings = {"kind": tokenizer.kind, **tokenizer.config()}
-    return _of_comparison(run, settings) or _of_fit(run, settings) or Facts(None, None, [], settings, None)
+    return _of_comparison(run, settings) or _of_fit(run, settings) or RunInfo(None, None, [], settings, None)
 
 
-def _of_fit(run: Run, settings: dict[str, Any]) -> Facts | None:
+def _of_fit(run: Run, settings: dict[str, Any]) -> RunInfo | None:
     """Those of one that `codeword fit` wrote: nothing was held out."""
     try:
         values = json.loads((run.folder / FITTED).read_bytes())
@@ -54,10 +54,10 @@ def _of_fit(run: Run, settings: dict[str, Any]) -> Facts | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     words = ["codeword", "fit", data, "--out", "NEW_RUN", *(_flags(config, FitConfig()) or [])]
-    return Facts(data, None, [], settings | {"data": data, **dataclasses.asdict(config)}, shlex.join(words))
+    return RunInfo(data, None, [], settings | {"data": data, **dataclasses.asdict(config)}, shlex.join(words))
 
 
-def _of_comparison(run: Run, settings: dict[str, Any]) -> Facts | None:
+def _of_comparison(run: Run, settings: dict[str, Any]) -> RunInfo | None:
     """Those of one that was fitted in a comparison, which is in the folder around it."""
     folder = run.folder.resolve()
     try:
@@ -72,7 +72,7 @@ def _of_comparison(run: Run, settings: dict[str, Any]) -> Facts | None:
     config, data = TrainConfig.from_values({"quantizer": specs[0], **values["settings"]}), values["data"]
     seed = [] if config.seed == 0 else ["--seed", f"{config.seed}"]
     words = ["codeword", "compare", data, "--fit", "--quantizers", specs[0], "--out", "NEW_FOLDER", *seed]
-    return Facts(data, config, [], settings | {"data": data, "seed": config.seed}, shlex.join(words))
+    return RunInfo(data, config, [], settings | {"data": data, "seed": config.seed}, shlex.join(words))
 
 
 def command_of(data: str, config: TrainConfig, kind: str) -> str | None:
@@ -82,7 +82,7 @@ def command_of(data: str, config: TrainConfig, kind: str) -> str | None:
         >>> command_of("my photos", TrainConfig(steps=9, shuffle_colours=True), "image")
         "codeword train 'my photos' --out NEW_RUN --steps 9 --shuffle-colours"
     """
-    flags = _flags(config, recipe_settings(None, MEDIA[kind]))
+    flags = _flags(config, recipe_settings(None, MODALITIES[kind]))
     return None if flags is None else shlex.join(["codeword", "train", data, "--out", "NEW_RUN", *flags])
 
 

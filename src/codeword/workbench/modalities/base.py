@@ -14,17 +14,17 @@ from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import Skipped
-from codeword.workbench.data.kept import KeptItems, shapes_of
+from codeword.workbench.data.item_cache import ItemCache, shapes_of
 from codeword.workbench.folders import file_names, whole_folder
 
-__all__ = ["Batches", "Figure", "Items", "Medium", "Panel", "Source", "Stream", "hold_out"]
+__all__ = ["Batches", "Items", "Metric", "Modality", "Panel", "Source", "Stream", "hold_out"]
 
 Items = Sequence[tuple[str, Any]]  # names and arrays
 Item = TypeVar("Item")
 SHARE, MOST = 10, 64  # one item in ten is held out, 64 at most: they are measured on several times in a run
 
 
-class Figure(NamedTuple):
+class Metric(NamedTuple):
     """A measure of how well an item is kept, or at what cost."""
 
     key: str
@@ -70,7 +70,7 @@ class Source(NamedTuple):
     """What a run trains on and what it holds out."""
 
     training: Any
-    """Sized; what `Medium.batches` takes."""
+    """Sized; what `Modality.batches` takes."""
     held_out: Items
     skipped: list[Skipped]
     fingerprint: str
@@ -79,20 +79,20 @@ class Source(NamedTuple):
     @classmethod
     def of_files(cls, stream: Callable[[Sequence[str] | None], Stream]) -> Source:
         """That of the items of a stream, those of some names or all, one in ten of which is held out."""
-        items = KeptItems(stream)
+        items = ItemCache(stream)
         kept, held = hold_out(list(range(len(items))))
         return cls.of(items.part(kept), list(items.part(held)), items.skipped)
 
     @classmethod
     def of(cls, training: Items, held_out: Items, skipped: Sequence[Skipped] = ()) -> Source:
         """That of items that are at hand; names and sizes make the fingerprint."""
-        names = training.names if isinstance(training, KeptItems) else [name for name, _ in training]
+        names = training.names if isinstance(training, ItemCache) else [name for name, _ in training]
         shapes = [(name, *shape) for name, shape in zip(names, shapes_of(training), strict=True)]
         fingerprint = hashlib.sha256(repr(shapes).encode()).hexdigest()
         return cls(training, held_out, list(skipped), fingerprint)
 
 
-class Medium(ABC):
+class Modality(ABC):
     """One kind of data: where it lies, what a step sees of it, how it is measured and written.
 
     An object is about the data of one run or of one tokenizer: its constructor takes what these differ in, such as
@@ -103,7 +103,7 @@ class Medium(ABC):
     """As tokenizers and token files call it."""
     items: ClassVar[str]
     """What the things are called that have a name and a row of a token file each: `pictures`."""
-    figures: ClassVar[tuple[Figure, ...]]
+    metrics: ClassVar[tuple[Metric, ...]]
     """Of an item and its reconstruction. The first is what training watches, the second what it costs."""
     drawn: ClassVar[str]
     """What the picture of a run shows: `originals above ...`."""
@@ -124,12 +124,12 @@ class Medium(ABC):
 
     @classmethod
     @abstractmethod
-    def of_data(cls, data: str, config: TrainConfig) -> Medium:
+    def of_data(cls, data: str, config: TrainConfig) -> Modality:
         """That of data to train on."""
 
     @classmethod
     @abstractmethod
-    def of_tokenizer(cls, tokenizer: Any) -> Medium:
+    def of_tokenizer(cls, tokenizer: Any) -> Modality:
         """That of what a tokenizer of this kind takes."""
 
     @abstractmethod
@@ -154,7 +154,7 @@ class Medium(ABC):
 
     @abstractmethod
     def quality(self, error: float) -> float:
-        """The first of the figures from the mean error of training batches."""
+        """The first of the metrics from the mean error of training batches."""
 
     @abstractmethod
     def to_batch(self, item: Any) -> Tensor:
@@ -168,7 +168,7 @@ class Medium(ABC):
     def measure(
         self, item: Any, reconstruction: Any, bits: float, *, brief: bool = False
     ) -> dict[str, float]:
-        """The figures of an item that took so many bits, by their keys; `brief`: only what is quickly found."""
+        """The metrics of an item that took so many bits, by their keys; `brief`: only what is quickly found."""
 
     @abstractmethod
     def save(self, path: Path, item: Any) -> None:
@@ -196,8 +196,8 @@ class Medium(ABC):
     def position(self, config: TrainConfig) -> str:
         """What one position of a grid stands for, in words."""
 
-    def starred(self, figures: Mapping[str, float]) -> bool:
-        """Whether the last of some figures wants the footnote."""
+    def starred(self, metrics: Mapping[str, float]) -> bool:
+        """Whether the last of some metrics wants the footnote."""
         return False
 
     def check(self, config: TrainConfig) -> None:

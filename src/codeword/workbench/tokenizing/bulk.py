@@ -15,11 +15,11 @@ from codeword.files import TEMPORARY, make_folder, write_whole
 from codeword.tokenizers import Tokenizer
 from codeword.tokens import Header, TokenWriter, shard_name
 from codeword.workbench.data import PHOTOS, Skipped, none_usable
-from codeword.workbench.media import Stream
+from codeword.workbench.modalities import Stream
 from codeword.workbench.networks import find_networks
-from codeword.workbench.tokenising.tokenise import open_tokenizer
+from codeword.workbench.tokenizing.tokenize import open_tokenizer
 
-__all__ = ["Done", "Encoder", "Job", "Shard", "Total"]
+__all__ = ["Encoder", "Job", "Shard", "ShardResult", "Total"]
 
 FACTS = "encoding.json"
 VERSION = 1
@@ -33,7 +33,7 @@ class Shard(NamedTuple):
     path: Path
 
 
-class Done(NamedTuple):
+class ShardResult(NamedTuple):
     """What became of one shard."""
 
     rows: int
@@ -88,11 +88,11 @@ class Encoder:
     @property
     def items(self) -> str:
         """What the rows are: `pictures`."""
-        return self.tokenizer.medium.items
+        return self.tokenizer.modality.items
 
     def stream(self, names: Sequence[str] | None = None) -> Stream:
         """The items of the job, or some of them."""
-        return self.tokenizer.medium.stream(self.job.data, self.tokenizer.tokenizer.stride, names)
+        return self.tokenizer.modality.stream(self.job.data, self.tokenizer.tokenizer.stride, names)
 
     def write(self, items: Iterable[tuple[str, Any]], path: Path) -> tuple[int, int]:
         """Write the token file of some items: its rows and tokens."""
@@ -116,7 +116,7 @@ class Encoder:
         rows, tokens = self.write(track(items), path)
         return Total(1, rows, tokens, path.stat().st_size, items.skipped)
 
-    def encode(self, shard: Shard) -> Done:
+    def encode(self, shard: Shard) -> ShardResult:
         """Write the token file of a shard; items that cannot be used are left out.
 
         Raises:
@@ -124,7 +124,7 @@ class Encoder:
         """
         items = self.stream(shard.names)
         rows, tokens = self.write(items, shard.path)
-        return Done(rows, tokens, items.skipped)
+        return ShardResult(rows, tokens, items.skipped)
 
     def plan(self, folder: Path, shard_rows: int) -> list[Shard]:
         """Divide the items into shards, by their names alone, and note in the folder what it is for.
@@ -143,7 +143,7 @@ class Encoder:
         paths = [folder / shard_name(number, len(parts)) for number in range(len(parts))]
         return [Shard(number, *found) for number, found in enumerate(zip(parts, paths, strict=True))]
 
-    def add_up(self, shards: list[Shard], done: Iterable[Done], *, alone: bool) -> Total:
+    def add_up(self, shards: list[Shard], done: Iterable[ShardResult], *, alone: bool) -> Total:
         """The sum over shards, when `done` has come to its end.
 
         Args:
