@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from codeword.checks import check_whole
+from codeword.checks import at_least, check_whole
 from codeword.errors import CodewordError
 from codeword.functional import Key, Valid
 
@@ -146,6 +146,9 @@ class Penalty(ABC):
     of_pairs = False  # whether it is a mean over rows and their codes alone: it takes (G, N, D) too, and no rows give 0
     weight: float
 
+    def __post_init__(self) -> None:
+        at_least(f"weight of {type(self).__name__}", self.weight, 0)
+
     @abstractmethod
     def __call__(self, lookup: Lookup) -> Tensor:
         """The unweighted scalar; finite, whatever it is, for a batch without valid rows."""
@@ -162,9 +165,19 @@ class Init(ABC):
 class Revival(ABC):
     """When a code is dead, and where it is moved to. Tensors may have leading axes: equal codebooks are one problem."""
 
-    @abstractmethod
+    at_most: int | None = None  # how many codes one step may replace; None: one in 32, at least one
+
+    def __post_init__(self) -> None:
+        if self.at_most is not None:
+            at_least(f"at_most of {type(self).__name__}", self.at_most, 1)
+
+    def replaced(self, codebook_size: int) -> int:
+        """How many of K codes one step replaces at most."""
+        return min(codebook_size, self.at_most or -(-codebook_size // 32))
+
     def candidates(self, codebook_size: int) -> int:
-        """Number of rows kept per step for replacing dead codes: the most that one step replaces."""
+        """Number of rows that a step sets aside for the next one to replace dead codes with."""
+        return self.replaced(codebook_size)
 
     @abstractmethod
     def dead(self, state: State) -> Tensor:

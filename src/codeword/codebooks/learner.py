@@ -67,7 +67,7 @@ class Learner(nn.Module):
         """Whether a training forward changes what the next one gives."""
         return False
 
-    def state_of_kind(self) -> str:
+    def group_state(self) -> str:
         """What else must be the same in a group, and may change."""
         return ""
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 from codeword.errors import CodewordError
 
 __all__ = ["GrowingAlpha", "LargeAlpha", "UnitAlpha"]
@@ -41,9 +40,6 @@ class LargeAlpha(_OfAlpha):
 
     weight: float = 1e-3
 
-    def __post_init__(self) -> None:
-        at_least("weight of LargeAlpha", self.weight, 0)
-
     def __call__(self, lookup: Lookup) -> Tensor:
         return -self.of_squares(lookup, 0.0)
 
@@ -60,9 +56,6 @@ class UnitAlpha(_OfAlpha):
 
     weight: float = 1e-3
 
-    def __post_init__(self) -> None:
-        at_least("weight of UnitAlpha", self.weight, 0)
-
     def __call__(self, lookup: Lookup) -> Tensor:
         return self.of_squares(lookup, 1.0)
 
@@ -78,9 +71,6 @@ class GrowingAlpha(_OfAlpha):
     """
 
     weight: float = 1e-6
-
-    def __post_init__(self) -> None:
-        at_least("weight of GrowingAlpha", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         transform: Any = lookup.codebook.transform

@@ -8,7 +8,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 from codeword.functional import squared_error
 
 __all__ = ["CodebookLoss"]
@@ -31,9 +30,6 @@ class CodebookLoss(Penalty):
     trains_rows = False
     trains_codes = True
     of_pairs = True
-
-    def __post_init__(self) -> None:
-        at_least("weight of CodebookLoss", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         return squared_error(lookup.q, lookup.rows.detach(), lookup.valid.weights(lookup.rows.dtype))

@@ -8,7 +8,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 from codeword.functional import squared_error
 
 __all__ = ["Commitment"]
@@ -27,9 +26,6 @@ class Commitment(Penalty):
     weight: float = 0.25
     name: ClassVar[str] = "commitment"
     of_pairs = True
-
-    def __post_init__(self) -> None:
-        at_least("weight of Commitment", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         return squared_error(lookup.rows, lookup.q.detach(), lookup.valid.weights(lookup.rows.dtype))

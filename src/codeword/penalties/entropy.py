@@ -40,7 +40,7 @@ class Entropy(Penalty):
     trains_codes = True
 
     def __post_init__(self) -> None:
-        at_least("weight of Entropy", self.weight, 0)
+        super().__post_init__()
         at_least("temperature of Entropy", self.temperature, 1e-12)
         at_least("share of Entropy", self.share, 0)
 
@@ -66,7 +66,7 @@ class Diversity(Penalty):
     trains_codes = True
 
     def __post_init__(self) -> None:
-        at_least("weight of Diversity", self.weight, 0)
+        super().__post_init__()
         at_least("temperature of Diversity", self.temperature, 1e-12)
 
     def __call__(self, lookup: Lookup) -> Tensor:

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 
 __all__ = ["Orthogonality"]
 
@@ -33,9 +32,6 @@ class Orthogonality(Penalty):
     name: ClassVar[str] = "orthogonality"
     trains_rows = False
     trains_codes = True
-
-    def __post_init__(self) -> None:
-        at_least("weight of Orthogonality", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         unit = F.normalize(lookup.codes(), dim=-1)

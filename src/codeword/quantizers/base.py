@@ -219,16 +219,15 @@ class Quantizer(Hooks):
     def _step(self, mask: Tensor, shape: torch.Size) -> Step:
         """Which rows count, on all ranks, and what is drawn; in training ranks compare once what they hold."""
         if not self.training:
-            key = None if self.rng is None else self.rng.this_key()
+            key = None if self.rng is None else self.rng.last_key()
             return Step(Valid(mask, None), key, keeps=not torch.is_grad_enabled())  # type: ignore[arg-type]
         shared = self.sync and distributed.is_shared()
         first = shared and not self._agreed
         number = signature(self) if first and not torch.compiler.is_compiling() else 0
         valid = Valid.of(mask, sync=shared, before=self._rows_before, signature=number)
-        if first:
-            if self.rng is not None:
-                self.rng.agree_()
-            self._agreed = True
+        self._agreed |= first
+        if shared and self.rng is not None:
+            self.rng.agree_()
         key = None if self.rng is None else self.rng.next_key()
         items = _number_items(valid, shape) if self.drops else None
         return Step(valid, key, training=True, items=items)  # type: ignore[arg-type]

@@ -98,7 +98,7 @@ def _seen_groups(seen: Sequence[Seen]) -> list[list[Seen]]:
 
 
 def _group_of(learner: Learner, number: int) -> str:
-    return f"{learner.kind}, {learner.state_of_kind()}" if learner.groups else f"{number}"
+    return f"{learner.group_key}, {learner.group_state()}" if learner.groups else f"{number}"
 
 
 def _fold_in(key: Key | None, number: int) -> Key:
