@@ -58,15 +58,15 @@ class Metric(ABC):
         """(N, K), larger is nearer, differentiable; what does not depend on the code may be left out."""
 
     def prepare(self, codes: Tensor) -> Any:
-        """What the search needs of codes (K, D). It is kept while the codes do not change."""
+        """What the search needs of codes (K, D); cached while the codes do not change."""
         return codes
 
     def compared(self, vectors: Tensor) -> Tensor:
-        """Rows or codes (N, D) as they are compared: what distances are between."""
+        """Vectors (N, D) in the space where distance is measured."""
         return vectors
 
     def input(self, rows: Tensor) -> Tensor:
-        """The rows (N, D) that are quantized instead; doing it twice is the same as once."""
+        """Preprocess rows (N, D) before assignment; idempotent."""
         return rows
 
     def output(self, codes: Tensor) -> Tensor:
@@ -143,7 +143,9 @@ class Penalty(ABC):
     trains_rows = True  # whether the rows get a gradient from it
     trains_codes = False  # whether the codes do
     needs_alpha = False  # whether it is about learned standard deviations
-    of_pairs = False  # whether it is a mean over rows and their codes alone: it takes (G, N, D) too, and no rows give 0
+    of_pairs = (
+        False  # whether it is a mean over pairs of row and code: then (G, N, D) will do, and no rows give 0
+    )
     weight: float
 
     def __post_init__(self) -> None:
@@ -151,7 +153,7 @@ class Penalty(ABC):
 
     @abstractmethod
     def __call__(self, lookup: Lookup) -> Tensor:
-        """The unweighted scalar; finite, whatever it is, for a batch without valid rows."""
+        """The unweighted scalar; any finite value if no row is valid."""
 
 
 class Init(ABC):
@@ -163,7 +165,7 @@ class Init(ABC):
 
 
 class Revival(ABC):
-    """When a code is dead, and where it is moved to. Tensors may have leading axes: equal codebooks are one problem."""
+    """When a code is dead, and where it is moved to. Leading axes of tensors batch codebooks with equal settings."""
 
     at_most: int | None = None  # how many codes one step may replace; None: one in 32, at least one
 
@@ -197,7 +199,7 @@ class Revival(ABC):
 
 
 class TransformModule(nn.Module):
-    """A map from the codes that are kept to those that are searched, with its parameters and running statistics."""
+    """A map from stored codes to searched codes, with its parameters and running statistics."""
 
     writes = False  # whether a training forward changes it
 
@@ -209,7 +211,7 @@ class TransformModule(nn.Module):
         """Start anew. Layers of torch inside it reset themselves."""
 
     def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
-        """Inverse transform: the kept codes (R, D) that map to places (R, D). `codes`: those kept now."""
+        """Stored codes (K, D) that transform to `places` (K, D), one for each code. `codes`: those stored now."""
         return places
 
     def output(self, codes: Tensor) -> Tensor:
@@ -247,7 +249,7 @@ class Transform(ABC):
 
 
 class Update(ABC):
-    """How the codes start, learn and are revived. Tensors may have leading axes: equal codebooks are one problem."""
+    """How the codes start, learn and are revived. Leading axes of tensors batch codebooks with equal settings."""
 
     init: Init | None
     revival: Revival | None

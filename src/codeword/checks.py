@@ -23,7 +23,7 @@ def between(what: str, value: float, low: float, high: float) -> None:
 
 
 def check_whole(name: str, value: object) -> None:
-    """Raise where a parameter of a codebook is only a piece of it: what forward writes to it would be lost."""
+    """Raise for a shard of fully_shard: what forward writes to it would be lost."""
     if distributed.is_sharded(value):
         raise CodewordError.of(
             "a codebook that is whole on every rank",

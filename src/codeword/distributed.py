@@ -78,5 +78,5 @@ def _check_equal(signatures: list[int]) -> None:
             "the same quantizer on every rank",
             f"another one than rank 0 has on rank {', '.join(others)}",
             "build it with the same arguments and load the same checkpoint everywhere, and call the quantizers of a "
-            "model in the same order; a codebook rule with sync=False gives each rank codes of its own",
+            "model in the same order; an update rule with sync=False gives each rank codes of its own",
         )

@@ -20,7 +20,7 @@ from codeword.metrics import Euclidean
 __all__ = ["Codebook"]
 
 _HALF = (torch.float16, torch.bfloat16)
-MISSING = 1e30  # in candidates that are none: further out than any row, and finite when ranks add it up
+MISSING = 1e30  # marks empty candidate slots: further out than any row, and finite, so that all-reduce works
 
 
 class Codebook(Learner):
@@ -328,7 +328,7 @@ class Codebook(Learner):
                 setattr(self, mirror, bool(value))
         if self.frozen != was_frozen:
             self.requires_grad_(not self.frozen)
-        self.revives = self.ready  # candidates that are not of a step are missing, and replace nothing
+        self.revives = self.ready  # unfilled candidates hold MISSING and replace nothing
 
     def extra_repr(self) -> str:
         return self.group_key + (", frozen" if self.frozen else "")

@@ -22,8 +22,7 @@ class Seen(NamedTuple):
         rows: (N, D) that were quantized; None: it learns from the indices alone.
         indices: (N,) that were chosen; (N, places) for a grid whose digits are indices of their own.
         valid: which rows count.
-        repeats: how many rows there are for each row of the outermost quantizer: the same on every rank, which the
-            number of rows is not.
+        repeats: rows per row of the outermost quantizer; equal on all ranks, unlike the number of rows.
     """
 
     learner: Learner

@@ -25,7 +25,7 @@ from codeword.functional.gradients import (
 )
 from codeword.functional.kmeans import kmeans, lloyd
 from codeword.functional.losses import squared_error, sum_of
-from codeword.functional.moments import moments, scatter, with_ridge
+from codeword.functional.moments import moments, scatter_matrix, with_ridge
 from codeword.functional.nearest import Prepared, nearest, prepare, search
 from codeword.functional.progressive import progressive_kmeans
 from codeword.functional.random import Key, Purpose
@@ -62,7 +62,7 @@ __all__ = [
     "replace_gradient",
     "rotate",
     "rotated",
-    "scatter",
+    "scatter_matrix",
     "search",
     "segment_sum",
     "split_indices",

@@ -157,7 +157,7 @@ class _Tally(NamedTuple):
 
 
 def _nearest_of(rows: Tensor, codes: Tensor) -> Tensor:
-    """The nearest codes of numbers of any size, in units of the codes: to look at them would wait for the device."""
+    """The nearest codes, in units of the largest code: any magnitude works, without waiting for the device."""
     groups, rows = rows.shape[:-2].numel(), rows.detach().to(codes.dtype)
     largest = codes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax((-2, -1), keepdim=True)
     unit = torch.where(largest > 0, largest, 1.0)

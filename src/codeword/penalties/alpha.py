@@ -33,7 +33,7 @@ class LargeAlpha(_OfAlpha):
     """-sum_f alpha_f^2: codes are spread far apart. It has no lower bound, so keep its weight small.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: "default" of the alter_penalty of Soft-discretization (semivq), there without a gradient.
     """
@@ -49,7 +49,7 @@ class UnitAlpha(_OfAlpha):
     """sum_f (1 - alpha_f)^2: standard deviations are held near 1.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: "between1" of the alter_penalty of Soft-discretization (semivq), there without a gradient.
     """
@@ -65,7 +65,7 @@ class GrowingAlpha(_OfAlpha):
     """-(i / 2) sum_f alpha_f^2 in training step i: as `LargeAlpha`, more and more strongly.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: "small" of the alter_penalty of Soft-discretization (semivq), there without a gradient and counting calls.
     """

@@ -20,7 +20,7 @@ class CodebookLoss(Penalty):
     For codes, or a transform of codes, that learn by gradient.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: van den Oord et al. 2017, equation 3 (arXiv:1711.00937), with its weight of 1.
     """

@@ -18,7 +18,7 @@ class Commitment(Penalty):
     """Pulls the input to its code: the mean over valid rows and features of (x - sg q)^2. The default.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: van den Oord et al. 2017, equation 3 (arXiv:1711.00937), with its weight of 0.25.
     """

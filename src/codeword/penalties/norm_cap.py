@@ -20,7 +20,7 @@ class NormCap(Penalty):
     """Keeps codes in a ball: the mean over codes of max(|c| - limit, 0)^2. Its hard form is the transform `MaxNorm`.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
         limit: the radius, above 0.
 
     Source: the norm caps of vqtorch (a limit of 10) and ArcVQ-VAE, as a penalty.

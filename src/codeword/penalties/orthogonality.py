@@ -21,7 +21,7 @@ class Orthogonality(Penalty):
     Computed as |E^T E|^2, D x D instead of K x K, so all codes take part and none need be sampled.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
         active: whether only codes chosen in this batch take part.
 
     Source: Shin et al. 2021 (arXiv:2112.00384).

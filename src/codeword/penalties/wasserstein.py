@@ -29,7 +29,7 @@ class Wasserstein(Penalty):
     for large D.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: "Distributional Matching for Vector Quantization", 2025 (arXiv:2506.15078), with its weight of 0.5.
     """

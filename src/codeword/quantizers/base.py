@@ -69,10 +69,8 @@ class Quantizer(Hooks):
         check_dtype(dtype)
         self.features = features
         self.dim = dim
-        self._waiting, self._rows_before = (
-            [],
-            None,
-        )  # set first in a step they would make torch.compile begin anew
+        # Set here: if a step set them first, torch.compile would compile anew.
+        self._waiting, self._rows_before = [], None
         self.code_features = code_features or features
         self.rng = self.project_in = self.project_out = None
         if code_features is not None:

@@ -51,7 +51,7 @@ def assign(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
 
 @torch.no_grad()
 def learn(quantizer: Quantizer, assignment: Assignment) -> None:
-    """Let everything learn that the assignment is about, in one exchange between ranks; or wait, in `accumulate`."""
+    """Update all learners, with one exchange between ranks; in `accumulate`, store the statistics instead."""
     step = assignment.step
     groups = _seen_groups(quantizer._seen(assignment))
     statistics = [
