@@ -20,6 +20,7 @@ from codeword.errors import CodewordError
 from codeword.tokens import read_tokens
 from codeword.workbench.data import save_png
 from codeword.workbench.tokenizing import ray_engine
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 
 from .conftest import environment
 
@@ -102,6 +103,31 @@ def test_only_missing_files_are_written_again(
     assert "5 of 5 files are there already" in capsys.readouterr().out
 
 
+def test_neighbours_of_one_size_are_encoded_together(
+    tmp_path: Path, run_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    generator = np.random.default_rng(0)
+    for number, side in enumerate([16, 16, 16, 16, 16, 20, 20, 16]):
+        save_png(data / f"{number}.png", generator.integers(0, 256, (side, 16, 3), np.uint8))
+    assert encode(run_folder, data, tmp_path / "alone.parquet") == 0
+    taken = []
+    encode_some = ItemTokenizer._encode
+    monkeypatch.setattr(
+        ItemTokenizer, "_encode", lambda self, items: taken.append(len(items)) or encode_some(self, items)
+    )
+    assert encode(run_folder, data, tmp_path / "together.parquet", "--batch", "4") == 0
+    assert taken == [4, 1, 2, 1]
+    alone, together = rows(tmp_path / "alone.parquet"), rows(tmp_path / "together.parquet")
+    assert [name for name, _ in alone] == [name for name, _ in together]
+    same = [np.mean(np.equal(one, two)) for (_, one), (_, two) in zip(alone, together, strict=True)]
+    assert min(same) > 0.9
+    capsys.readouterr()
+    assert encode(run_folder, data, tmp_path / "none.parquet", "--batch", "0") == 2
+    assert "batch of at least 1" in capsys.readouterr().err
+
+
 def test_a_folder_is_of_one_encoding(
     tmp_path: Path, run_folder: Path, many: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +136,7 @@ def test_a_folder_is_of_one_encoding(
     whole = contents(out)
     for data, words, named in (
         (many, ["--shard-rows", "6"], "other shard_rows"),
+        (many, ["--shard-rows", "5", "--batch", "2"], "other batch"),
         (images, ["--shard-rows", "5"], "other items, names"),
     ):
         capsys.readouterr()

@@ -20,7 +20,7 @@ COLUMNS = 5
 def draw_run(
     path: Path, tokenizer: ItemTokenizer, items: Items, metrics: list[dict[str, Any]], title: str
 ) -> None:
-    """Write a PNG: a column of the medium's panels for each of some items, and its first figure over the steps.
+    """Write a PNG: a column of the modality's panels for each of some items, and its first metric over the steps.
 
     Raises:
         CodewordError: matplotlib is missing, or the disk is full.

@@ -22,7 +22,7 @@ class Scores(NamedTuple):
 
     name: str
     metrics: dict[str, float]
-    """Those of the medium, by their keys; for all together the means over the items."""
+    """Those of the modality, by their keys; for all together the means over the items."""
     perplexity: float
     """2 to the entropy of the codes used: how many equally likely codes would carry as much. Of several codebooks
     the mean."""

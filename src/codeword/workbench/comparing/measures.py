@@ -27,7 +27,7 @@ class StagePoint(NamedTuple):
     bits: float
     """Of each position, at log2(codes) for each index."""
     metrics: dict[str, float]
-    """Those of the medium that are quickly found: means over the items."""
+    """Those of the modality that are quickly found: means over the items."""
 
 
 @torch.no_grad()

@@ -90,7 +90,7 @@ def _view(tokenizer: ItemTokenizer, title: str, item: Any, panel: Panel) -> View
 
 
 def _file_of(tokenizer: ItemTokenizer, item: Any, kind: str) -> str:
-    """An item as the medium writes it."""
+    """An item as the modality writes it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"item{tokenizer.modality.suffix}"
         tokenizer.modality.save(path, item)

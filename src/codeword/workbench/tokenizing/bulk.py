@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,12 +60,14 @@ class Job:
         data: a folder, a file, or `photos`.
         device: where to compute.
         model: the function behind the encoder and the decoder, as the user has named it; see `find_networks`.
+        batch: how many neighbours of one size are encoded at once; see `ItemTokenizer.encode_all`.
     """
 
     run_folder: str
     data: str
     device: str
     model: str | None = None
+    batch: int = 1
 
     def anywhere(self) -> Job:
         """The same job for processes that work in other folders."""
@@ -98,7 +100,7 @@ class Encoder:
         """Write the token file of some items: its rows and tokens."""
         tokens = 0
         with TokenWriter(path, self.header) as writer:
-            for names, indices in self.tokenizer.encode_all(items):
+            for names, indices in self.tokenizer.encode_all(items, self.job.batch):
                 writer.write_many(names, indices)
                 tokens += indices.size
         return writer.count, tokens
@@ -138,7 +140,7 @@ class Encoder:
                 "shard-rows of at least 1", f"{shard_rows}", "pass how many rows a file gets"
             )
         names = self.stream().names
-        _note(folder, names, shard_rows, self.header.tokenizer)
+        _note(folder, names, self.header.tokenizer, {"shard_rows": shard_rows, "batch": self.job.batch})
         parts = [tuple(names[begin : begin + shard_rows]) for begin in range(0, len(names), shard_rows)]
         paths = [folder / shard_name(number, len(parts)) for number in range(len(parts))]
         return [Shard(number, *found) for number, found in enumerate(zip(parts, paths, strict=True))]
@@ -172,7 +174,7 @@ def header_of(tokenizer: Tokenizer, run_folder: str) -> Header:
     return Header(stored_digest(run_folder), sizes, tokenizer.kind, trailing, tokenizer.facts)
 
 
-def _note(folder: Path, names: Sequence[str], shard_rows: int, tokenizer: str) -> None:
+def _note(folder: Path, names: Sequence[str], tokenizer: str, settings: Mapping[str, int]) -> None:
     """Put the facts of an encoding into its folder, or find that the folder's are the same."""
     listed = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
     facts = {
@@ -180,7 +182,7 @@ def _note(folder: Path, names: Sequence[str], shard_rows: int, tokenizer: str) -
         "tokenizer": tokenizer,
         "items": len(names),
         "names": listed,
-        "shard_rows": shard_rows,
+        **settings,
     }
     file = folder / FACTS
     if not file.exists():

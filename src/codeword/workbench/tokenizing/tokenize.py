@@ -1,10 +1,10 @@
-"""Items to tokens and back: what comes out does not depend on what is beside it."""
+"""Items to tokens and back: one by one, so that what comes out does not depend on what is beside it, or in batches."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from codeword.tokenizers import Networks, Tokenizer
 from codeword.workbench.modalities import modality_of_tokenizer
 from codeword.workbench.threads import in_order
 
-__all__ = ["ItemTokenizer", "groups", "open_tokenizer"]
+__all__ = ["ItemTokenizer", "groups", "neighbours", "open_tokenizer"]
 
 Item = TypeVar("Item")
 
@@ -53,13 +53,20 @@ class ItemTokenizer:
 
     @torch.no_grad()
     def reconstruct_many(self, items: Sequence[Any]) -> list[tuple[Any, np.ndarray]]:
-        """The same of items that the medium allows to take together."""
+        """The same of items that the modality allows to take together."""
         out = self.tokenizer(self._batch_of(items))
         found = zip(items, out.reconstruction.cpu().split(1), out.quantized.indices.cpu(), strict=True)
         return [(self.modality.from_batch(one, item), indices.numpy()) for item, one, indices in found]
 
-    def encode_all(self, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[list[str], np.ndarray]]:
-        """The tokens of named items in a stream, as many items at once as the medium allows.
+    def encode_all(
+        self, items: Iterable[tuple[str, Any]], batch: int = 1
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """The tokens of named items in a stream.
+
+        Args:
+            items: names and arrays.
+            batch: how many neighbours of one size are encoded at once. With 1 the tokens of an item do not depend on
+                what is beside it; with more a sum may be rounded otherwise, and now and then a token with it.
 
         Yields:
             Names, and what `encode` gives for each: int64 (items, *grid, *trailing_shape).
@@ -68,7 +75,9 @@ class ItemTokenizer:
         def work(some: list[tuple[str, Any]]) -> tuple[list[str], np.ndarray]:
             return [name for name, _ in some], self._encode([item for _, item in some])
 
-        return in_order(work, groups(items, self.modality.together))
+        size = max(batch, self.modality.together)
+        same = groups(items, size) if batch == 1 else neighbours(items, size)
+        return in_order(work, same)
 
     def decode_all(self, batches: Iterable[Any]) -> Iterator[Any]:
         """The items of tokens (items, *grid, *trailing_shape) in a stream, each as `decode` gives it."""
@@ -106,6 +115,18 @@ def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some
+
+
+def neighbours(items: Iterable[tuple[str, Any]], size: int) -> Iterator[list[tuple[str, Any]]]:
+    """The items in lists of at most `size`, each of neighbours with one shape.
+
+    Examples:
+        >>> items = [("a", np.zeros(2)), ("b", np.zeros(2)), ("c", np.zeros(3)), ("d", np.zeros(2))]
+        >>> [[name for name, _ in some] for some in neighbours(items, 8)]
+        [['a', 'b'], ['c'], ['d']]
+    """
+    for _, same in groupby(items, lambda item: np.shape(item[1])):
+        yield from groups(same, size)
 
 
 def open_tokenizer(folder: Path, device: str = "cpu", networks: Networks | None = None) -> ItemTokenizer:
