@@ -1,4 +1,4 @@
-"""Nearest-code search as two operators, `torch.ops.codeword.search` and `torch.ops.codeword.nearest`.
+"""Nearest-code search as operators, `torch.ops.codeword.search` and `torch.ops.codeword.nearest`; stacks: `stack.py`.
 
 `search(rows (G, N, D), codes (G, K, D), offsets (G, K), shift (G, D), k)`, with codes as `prepare` makes them, gives
 indices (G, N) for k = 1, (G, N, k) for k > 1. `nearest(rows, codes (G, K, D), metric, k)` prepares the codes itself,

@@ -18,7 +18,7 @@ from codeword.errors import CodewordError, CodewordWarning
 from codeword.kernels.nearest.prepare import Prepared
 from codeword.kernels.triton import host
 
-__all__ = ["BACKENDS", "HALVES", "backend_for", "search", "takes_halves"]
+__all__ = ["BACKENDS", "HALVES", "backend_for", "search", "takes_halves", "takes_stacks"]
 
 BACKENDS = ("reference", "blocked", "llvm", "triton")
 VARIABLE = "CODEWORD_KERNEL"
@@ -55,6 +55,15 @@ def backend_for(rows: Tensor, k: int) -> str:
 def takes_halves(rows: Tensor, k: int) -> bool:
     """Whether halves are searched as they are. Where not, they are searched as the float32 numbers that they are."""
     return rows.dtype in HALVES and backend_for(rows, k) == "triton"
+
+
+def takes_stacks(rows: Tensor) -> bool:
+    """Whether rows (N, D) are searched in all stages of a residual stack at once."""
+    if rows.dtype != torch.float32 or backend_for(rows, 1) != "triton":
+        return False
+    from codeword.kernels.nearest.triton import stack
+
+    return stack.serves(rows.shape[-1])
 
 
 def _obstacle(name: str, rows: Tensor, k: int) -> str:
