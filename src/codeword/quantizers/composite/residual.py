@@ -16,6 +16,7 @@ from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import Composite, are_alike, check_components, mean_losses
 from codeword.quantizers.composite.beam import beam_search, codes_of
+from codeword.quantizers.composite.fused import assign_stack
 from codeword.quantizers.composite.successive import Successive, broadcast_to
 from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.vector import VectorQuantizer
@@ -153,7 +154,8 @@ class Residual(Successive):
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         if step.beam is None or step.beam == 1:
-            return super()._assign(rows, step)
+            fused = self._fused(rows, step)
+            return super()._assign(rows, step) if fused is None else self._joined(fused, rows, step)
         if step.training:
             raise CodewordError.of(
                 "no beam in forward in training",
@@ -164,6 +166,12 @@ class Residual(Successive):
         indices = beam_search(rows, [codes_of(child) for child in children], step.beam)
         components = tuple(Assignment(index, rows, step) for index in self._split(indices))
         return Assignment(indices, rows, step, components=components)
+
+    def _fused(self, rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
+        """The stages' assignments, where one operator finds them all."""
+        if self.stagewise and step.training:
+            return None
+        return assign_stack(self.components[: self._used(step)], rows, step)
 
     def _drop(self, assignment: Assignment) -> Assignment:
         assignment = super()._drop(assignment)
