@@ -33,7 +33,7 @@ from codeword.workbench.modalities import build
 from codeword.workbench.modalities.image import Images
 from codeword.workbench.training.run import Run
 
-from .conftest import environment
+from .conftest import WATCHDOG, environment
 
 SMALL = {"steps": 12, "batch": 4, "size": 16, "width": 8, "features": 4, "stride": 4, "threads": 1}
 WORDS = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
@@ -211,7 +211,7 @@ def test_killed_and_called_again(images: Path, tmp_path: Path, capsys: pytest.Ca
     assert any(line.startswith("2 of 2") for line in lines)
     assert any(line.startswith("step ") for line in lines)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=WATCHDOG)
     assert [one["quantizer"] for one in results(tmp_path / "out")["results"]] == ["vq8"]
     first = (tmp_path / "out" / "vq8" / "model.safetensors").stat().st_mtime_ns
     assert main(words) == 0

@@ -405,7 +405,7 @@ def browse(folder: Path, page: str, width: int, scheme: int, *words: str) -> str
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     return done.stdout + done.stderr

@@ -24,8 +24,6 @@ from codeword.workbench.data.vectors import VectorStream
 from codeword.workbench.modalities import kind_of_data, modality_of_tokenizer
 from codeword.workbench.modalities.vectors import Vectors
 
-from .conftest import Command
-
 DIGITS = load_digits().data.astype(np.float32)
 TINY = [
     *("--steps", "12", "--batch", "32", "--width", "16", "--features", "4", "--blocks", "1"),
@@ -60,10 +58,11 @@ def tokens_of(file: str | Path) -> np.ndarray:
     return np.stack(pd.read_parquet(file).tokens.tolist())
 
 
-def test_from_vectors_to_tokens_and_back(place: Path, command: Command) -> None:
-    assert command("encode", "run", "digits.npy", "--out", "t.parquet").returncode == 0
-    done = command("decode", "run", "t.parquet", "--out", "back.npy")
-    assert done.stdout == "1797 vectors: back.npy\n"
+def test_from_vectors_to_tokens_and_back(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encode", "run", "digits.npy", "--out", "t.parquet"]) == 0
+    capsys.readouterr()
+    assert main(["decode", "run", "t.parquet", "--out", "back.npy"]) == 0
+    assert capsys.readouterr().out == "1797 vectors: back.npy\n"
     assert main(["decode", "run", "t.parquet", "--out", "back.parquet"]) == 0
     assert main(["decode", "run", "t.parquet", "--out", "deep/back"]) == 0
     model = checkpoints.load("run")
