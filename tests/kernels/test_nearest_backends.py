@@ -141,7 +141,7 @@ def test_k_nearest_with_codes_that_are_not_finite() -> None:
 def test_float32_products_stay_exact_when_the_process_rounds_them(judge: Callable) -> None:
     rows, codes = torch.randn(1, 50, 8) + 10, torch.randn(1, 200, 8) + 10
     try:
-        torch.set_float32_matmul_precision("modality")
+        torch.set_float32_matmul_precision("medium")
         with torch.autocast("cpu", dtype=torch.bfloat16):
             judge(rows, codes, blocked.search(rows, prepare(codes, "euclidean"), 1))
             prepared = blocked.widened(prepare(codes, "euclidean"))

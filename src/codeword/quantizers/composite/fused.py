@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.functional import Prepared
 from codeword.kernels.nearest.dispatch import takes_stacks
 from codeword.kernels.nearest.stack import search_stack
-from codeword.parts.metrics import Cosine, Dot, Euclidean
+from codeword.metrics import Cosine, Dot, Euclidean
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
