@@ -27,6 +27,7 @@ from codeword.functional.kmeans import kmeans, lloyd
 from codeword.functional.losses import squared_error, sum_of
 from codeword.functional.moments import moments, scatter_matrix, with_ridge
 from codeword.functional.nearest import Prepared, nearest, prepare, search
+from codeword.functional.principal import PrincipalComponents
 from codeword.functional.progressive import progressive_kmeans
 from codeword.functional.random import Key, Purpose
 from codeword.functional.replace_gradient import replace_gradient, wants_gradient
@@ -37,6 +38,7 @@ from codeword.functional.valid import Valid, in_range
 __all__ = [
     "Key",
     "Prepared",
+    "PrincipalComponents",
     "Purpose",
     "Usage",
     "UsageCounter",
