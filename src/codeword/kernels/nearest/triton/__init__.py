@@ -65,7 +65,7 @@ from codeword.kernels.triton.host import interpreted, launch, multiprocessors
 
 __all__ = ["LONGEST", "search", "search_halves"]
 
-SMALL = Tile(16, 16, 4, 1)  # for the interpreter, which has no tensor cores to fill
+SMALL = Tile(64, 64, 4, 1)  # for the interpreter, which has no tensor cores to fill
 
 
 def search(rows: Tensor, prepared: Prepared, k: int = 1, *, tile: Tile | None = None) -> Tensor:
