@@ -20,7 +20,8 @@ from codeword.kernels.triton import host
 triton = pytest.importorskip("triton")
 
 from codeword.kernels.nearest.triton.modes import mode_of  # noqa: E402
-from codeword.kernels.nearest.triton.tiles import CHIPS, TILES, tile_for  # noqa: E402
+from codeword.kernels.nearest.triton.tiles import TILES, tile_for  # noqa: E402
+from codeword.kernels.triton.host import CHIPS  # noqa: E402
 
 SCRIPTS = sorted(Path(__file__).with_name("interpreter").glob("[!_]*.py"))
 

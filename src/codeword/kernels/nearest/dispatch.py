@@ -21,7 +21,7 @@ from codeword.kernels.triton import host
 __all__ = ["BACKENDS", "HALVES", "backend_for", "search", "takes_halves", "takes_stacks"]
 
 BACKENDS = ("reference", "blocked", "llvm", "triton")
-VARIABLE = "CODEWORD_KERNEL"
+VARIABLE = host.VARIABLE
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -40,7 +40,7 @@ def backend_for(rows: Tensor, k: int) -> str:
     """
     forced = os.environ.get(VARIABLE)
     if not forced:
-        if rows.is_cuda and (lacking := host.obstacle() or _chip_obstacle(rows)):
+        if rows.is_cuda and (lacking := host.obstacle() or host.chip_obstacle(rows)):
             _warn_once(f"searches on {rows.device} run in plain torch, without {lacking}")
             return "blocked"
         return next((name for name in ("llvm", "triton") if not _obstacle(name, rows, k)), "blocked")
@@ -85,18 +85,8 @@ def _triton_obstacle(rows: Tensor, k: int) -> str:
     if rows.dtype not in (torch.float32, *HALVES) or k != 1 or rows.shape[-1] > triton.LONGEST:
         return f"float32 rows or halves of at most {triton.LONGEST} features and k = 1"
     if rows.is_cuda:
-        return _chip_obstacle(rows)
-    interpreted = host.interpreted() and os.environ.get(VARIABLE) == "triton"
-    return "" if interpreted else "rows on a CUDA device"
-
-
-def _chip_obstacle(rows: Tensor) -> str:
-    from codeword.kernels.nearest.triton import CHIPS
-
-    capability = torch.cuda.get_device_capability(rows.device)
-    known = ", ".join(f"{major}.{minor}" for major, minor in CHIPS)
-    found = f"{capability[0]}.{capability[1]}"
-    return "" if capability in CHIPS else f"a chip of compute capability {known} (this one has {found})"
+        return host.chip_obstacle(rows)
+    return "" if host.serves(rows) else "rows on a CUDA device"
 
 
 @cache

@@ -60,12 +60,12 @@ from codeword.kernels.nearest.triton.modes import CHUNK, LONGEST, Mode, mode_of
 from codeword.kernels.nearest.triton.parts import split_codes
 from codeword.kernels.nearest.triton.search_code import search as search_kept
 from codeword.kernels.nearest.triton.search_code import search_chunked
-from codeword.kernels.nearest.triton.tiles import AGAIN, CHIPS, Tile, tile_for
+from codeword.kernels.nearest.triton.tiles import AGAIN, Tile, tile_for
 from codeword.kernels.triton.host import interpreted, launch, multiprocessors
 
-__all__ = ["CHIPS", "LONGEST", "search", "search_halves"]
+__all__ = ["LONGEST", "search", "search_halves"]
 
-SMALL = Tile(16, 16, 4, 1)  # for the interpreter, which has no tensor cores to fill
+SMALL = Tile(64, 64, 4, 1)  # for the interpreter, which has no tensor cores to fill
 
 
 def search(rows: Tensor, prepared: Prepared, k: int = 1, *, tile: Tile | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from codeword.kernels.triton.host import interpreted, launch, multiprocessors
 
 __all__ = ["search_stack", "serves"]
 
-SMALL = Tile(16, 16, 4, 1)  # for the interpreter
+SMALL = Tile(64, 64, 4, 1)  # for the interpreter
 
 
 def serves(features: int) -> bool:

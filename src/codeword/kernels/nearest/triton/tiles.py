@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from codeword.kernels.nearest.triton.modes import Mode
+from codeword.kernels.triton.host import CHIPS
 
-__all__ = ["AGAIN", "AGAIN_STACK", "CHIPS", "STACKS", "TILES", "Again", "Tile", "stack_tile_for", "tile_for"]
+__all__ = ["AGAIN", "AGAIN_STACK", "STACKS", "TILES", "Again", "Tile", "stack_tile_for", "tile_for"]
 
 
 class Tile(NamedTuple):
@@ -29,10 +30,7 @@ class Again(NamedTuple):
 
 
 AGAIN = Again()
-AGAIN_STACK = Again(codes=32, stages=1)
-
-# Compute capability to the chip of the tables.
-CHIPS: dict[tuple[int, int], int] = {(8, 0): 80, (9, 0): 90, (10, 0): 100, (10, 3): 100}
+AGAIN_STACK = Again(codes=32, warps=8, stages=1)
 
 _PER_LANE = Tile(128, 32, 4, 3)
 
@@ -47,8 +45,8 @@ TILES: dict[int, dict[tuple[str, int], Tile]] = {
         ("parts", 32): Tile(64, 32, 4, 3),
         ("parts", 64): Tile(64, 32, 4, 3),
         ("parts", 128): Tile(64, 32, 4, 2),
-        ("parts", 256): Tile(64, 64, 8, 2),
-        ("parts", 0): Tile(64, 64, 8, 2),
+        ("parts", 256): Tile(32, 32, 4, 2),
+        ("parts", 0): Tile(64, 32, 4, 2),
         ("halves", 16): Tile(64, 32, 4, 3),
         ("halves", 32): Tile(64, 32, 4, 3),
         ("halves", 64): Tile(64, 32, 4, 3),
@@ -98,18 +96,38 @@ TILES: dict[int, dict[tuple[str, int], Tile]] = {
 }
 
 # The same for residual stacks, which keep more at once.
+_STACK = Tile(64, 32, 4, 3)
 STACKS: dict[int, dict[tuple[str, int], Tile]] = {
-    chip: {
-        ("packed", 16): Tile(64, 32, 4, 3),
-        ("packed", 32): Tile(64, 32, 4, 3),
-        ("packed", 64): Tile(64, 32, 4, 3),
-        ("packed", 128): Tile(64, 32, 4, 2),
-        ("parts", 16): Tile(64, 32, 4, 3),
-        ("parts", 32): Tile(64, 32, 4, 3),
-        ("parts", 64): Tile(64, 32, 4, 3),
+    80: {
+        ("packed", 16): _STACK,
+        ("packed", 32): _STACK,
+        ("packed", 64): _STACK,
+        ("packed", 128): Tile(64, 64, 8, 2),
+        ("parts", 16): _STACK,
+        ("parts", 32): _STACK,
+        ("parts", 64): Tile(64, 32, 4, 2),
+        ("parts", 128): Tile(32, 32, 4, 2),
+    },
+    90: {
+        ("packed", 16): _STACK,
+        ("packed", 32): _STACK,
+        ("packed", 64): _STACK,
+        ("packed", 128): Tile(64, 64, 8, 2),
+        ("parts", 16): _STACK,
+        ("parts", 32): _STACK,
+        ("parts", 64): _STACK,
         ("parts", 128): Tile(64, 64, 8, 2),
-    }
-    for chip in (80, 90, 100)
+    },
+    100: {
+        ("packed", 16): _STACK,
+        ("packed", 32): _STACK,
+        ("packed", 64): _STACK,
+        ("packed", 128): Tile(64, 64, 8, 2),
+        ("parts", 16): _STACK,
+        ("parts", 32): _STACK,
+        ("parts", 64): _STACK,
+        ("parts", 128): Tile(64, 64, 8, 2),
+    },
 }
 
 
