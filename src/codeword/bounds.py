@@ -19,7 +19,7 @@ from codeword.functional.constant import constant
 
 Levels = tuple[int, ...]  # how many levels each number has
 
-__all__ = ["Bound", "Cell", "Logit", "Sigmoid", "Symmetric", "Tanh"]
+__all__ = ["Bound", "Cell", "Clamp", "Logit", "Sigmoid", "Symmetric", "Tanh"]
 
 _MARGIN = 1e-3  # of the paper: outermost levels are reached short of infinity
 
@@ -102,6 +102,37 @@ class Symmetric(Bound):
 
     def digits(self, rows: Tensor, levels: Levels) -> Tensor:
         return torch.minimum((self.place(rows, levels) + 0.5).floor(), _steps(rows, levels)).long()
+
+
+@dataclass(frozen=True)
+class Clamp(Bound):
+    """As Tanh with clamp(z + s, -1, 1) in its stead, s = o / h: numbers within the bounds pass as they are.
+
+    The gradient is one and the same within the bounds and 0 beyond them, where tanh still has a little: an encoder
+    that keeps its numbers within -1 to 1 by itself wants this.
+
+    Args:
+        margin: m, as for Tanh. Below 0 the outermost places go beyond the outermost levels, which are as wide as
+            all others then.
+
+    Source: the bound of FSQ (arXiv:2309.15505) with the hard clamp of vector-quantize-pytorch (`bound_hard_clamp`).
+    """
+
+    margin: float = -1e-3
+
+    def __post_init__(self) -> None:
+        between("margin of Clamp", self.margin, -1, 1)
+
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        half = [(level - 1) * (1 - self.margin) / 2 for level in levels]
+        offset = [(1 - level % 2) / 2 for level in levels]
+        shift = _numbers(rows, (o / h for o, h in zip(offset, half, strict=True)))
+        middle = _numbers(rows, (level // 2 - o for level, o in zip(levels, offset, strict=True)))
+        return torch.addcmul(middle, (rows + shift).clamp(-1, 1), _numbers(rows, half))
+
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        middle = _numbers(place, (level // 2 for level in levels))
+        return (place - middle) / middle
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,10 @@ class Case:
         return layer
 
 
-def _vq(decode: str | None = OUTPUT, shape: tuple[int, ...] = SEQUENCE, **options: Any) -> Case:
-    return Case("VectorQuantize", {"dim": 8, "codebook_size": 16, **options}, shape, decode)
+def _vq(
+    decode: str | None = OUTPUT, shape: tuple[int, ...] = SEQUENCE, call: Any = None, **options: Any
+) -> Case:
+    return Case("VectorQuantize", {"dim": 8, "codebook_size": 16, **options}, shape, decode, call or {})
 
 
 def _rvq(name: str = "ResidualVQ", decode: str | None = OUTPUT, call: Any = None, **options: Any) -> Case:
@@ -44,8 +46,33 @@ def _rvq(name: str = "ResidualVQ", decode: str | None = OUTPUT, call: Any = None
     return Case(name, sizes, SEQUENCE, decode, call or {})
 
 
+def _fsq(**options: Any) -> Case:
+    return Case("FSQ", {"levels": [8, 5, 5], "dim": 8, **options}, decode=CODES)
+
+
+def _rfsq(name: str = "ResidualFSQ", call: Any = None, **options: Any) -> Case:
+    sizes = {"levels": [8, 5, 5, 3], "num_quantizers": 3, "dim": 8, **options}
+    return Case(name, sizes, decode=OUTPUT, call=call or {})
+
+
+def _lfq(call: Any = None, decode: str | None = CODES, **options: Any) -> Case:
+    return Case(
+        "LFQ", {"codebook_size": 16, "dim": 8, **options}, (4, 50, options.get("dim", 8)), decode, call or {}
+    )
+
+
+def _rlfq(name: str = "ResidualLFQ", call: Any = None, **options: Any) -> Case:
+    sizes = {"dim": 8, "num_quantizers": 3, "codebook_size": 256, **options}
+    shape = (4, 50, sizes["dim"])
+    return Case(name, sizes, shape, OUTPUT, call or {})
+
+
 def _mask() -> Tensor:
     return torch.rand(4, 50, generator=torch.Generator().manual_seed(3)) > 0.3
+
+
+def _labels(*heads: int) -> Tensor:
+    return torch.randint(16, (4, 50, *heads), generator=torch.Generator().manual_seed(4))
 
 
 CASES = {
@@ -84,6 +111,45 @@ CASES = {
     "vq lens": Case(
         "VectorQuantize", {"dim": 8, "codebook_size": 16}, call={"lens": torch.tensor([3, 50, 20, 1])}
     ),
+    "vq layernorm_after_project_in": _vq(codebook_dim=4, layernorm_after_project_in=True),
+    "vq layernorm, heads": _vq(decode=None, heads=2, codebook_dim=3, layernorm_after_project_in=True),
+    "vq commitment_use_cross_entropy_loss": _vq(commitment_use_cross_entropy_loss=True),
+    "vq codebook_diversity_loss_weight": _vq(codebook_diversity_loss_weight=1.0),
+    "vq straight_through": _vq(
+        straight_through=True, rotation_trick=False, stochastic_sample_codes=True, sample_codebook_temp=0.1
+    ),
+    "vq ema_update": _vq(ema_update=False),
+    "vq manual_ema_update": _vq(manual_ema_update=True),
+    "vq vq_bridge": _vq(decode=None, vq_bridge=torch.nn.Linear(8, 8)),
+    "vq in_place_codebook_optimizer": _vq(
+        learnable_codebook=True, ema_update=False, in_place_codebook_optimizer=lambda p: torch.optim.SGD(p, 1)
+    ),
+    "vq manual_in_place_optimizer_update": _vq(
+        learnable_codebook=True,
+        ema_update=False,
+        in_place_codebook_optimizer=torch.optim.Adam,
+        manual_in_place_optimizer_update=True,
+    ),
+    "vq route_gradients_to_input": _vq(route_gradients_to_input=False),
+    "vq return_zeros_for_masked_padding": Case(
+        "VectorQuantize",
+        {"dim": 8, "codebook_size": 16, "return_zeros_for_masked_padding": False},
+        call={"mask": _mask()},
+    ),
+    "vq topk": _vq(call={"topk": 3}, decode="get_codes_from_indices"),
+    "vq topk, cosine": _vq(call={"topk": 3}, use_cosine_sim=True, decode=None),
+    "vq topk, image": _vq(call={"topk": 2}, shape=IMAGE, accept_image_fmap=True, decode=None),
+    "vq topk, channel_last": _vq(call={"topk": 2}, shape=CHANNELS, channel_last=False, decode=None),
+    "vq topk, mask": Case(
+        "VectorQuantize", {"dim": 8, "codebook_size": 16}, call={"mask": _mask(), "topk": 2}
+    ),
+    "vq indices": _vq(call={"indices": _labels()}, decode=None),
+    "vq indices, cosine": _vq(call={"indices": _labels()}, decode=None, use_cosine_sim=True),
+    "vq return_loss_breakdown": _vq(
+        call={"return_loss_breakdown": True}, decode=None, orthogonal_reg_weight=1.0
+    ),
+    "vq freeze_codebook of a call": _vq(call={"freeze_codebook": True}),
+    "vq sample_codebook_temp of a call": _vq(call={"sample_codebook_temp": 0.5}),
     "vq one token": Case("VectorQuantize", {"dim": 8, "codebook_size": 16}, (5, 8)),
     "rvq": _rvq(),
     "rvq codebook_dim": _rvq(codebook_dim=4),
@@ -94,6 +160,9 @@ CASES = {
     "rvq use_cosine_sim": _rvq(use_cosine_sim=True),
     "rvq quantize_dropout": _rvq(quantize_dropout=True),
     "rvq quantize_dropout_cutoff_index": _rvq(quantize_dropout=True, quantize_dropout_cutoff_index=1),
+    "rvq quantize_dropout_multiple_of": _rvq(quantize_dropout=True, quantize_dropout_multiple_of=2),
+    "rvq quant_grad_frac": _rvq(quant_grad_frac=0.0),
+    "rvq layernorm": _rvq(return_zeros_for_masked_padding=False, call={"mask": _mask()}, decode=None),
     "rvq codebook_size": _rvq(num_quantizers=None, codebook_size=(16, 8, 4)),
     "grouped rvq": _rvq("GroupedResidualVQ", groups=2),
     "grouped rvq return_all_codes": _rvq("GroupedResidualVQ", groups=2, call={"return_all_codes": True}),
@@ -114,6 +183,22 @@ CASES = {
             "commitment_weight": 2.0,
         },
     ),
+    "simvq codebook_transform": Case(
+        "SimVQ",
+        {
+            "dim": 8,
+            "codebook_size": 16,
+            "codebook_transform": torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.Linear(4, 8)),
+        },
+        decode=CODES,
+    ),
+    "simvq frozen_codebook_dim": Case(
+        "SimVQ", {"dim": 8, "codebook_size": 16, "frozen_codebook_dim": 3}, decode=CODES
+    ),
+    "simvq init_fn": Case("SimVQ", {"dim": 8, "codebook_size": 16, "init_fn": torch.sin}, decode=CODES),
+    "residual simvq quantize_dropout_multiple_of": _rvq(
+        "ResidualSimVQ", quantize_dropout=True, quantize_dropout_multiple_of=2
+    ),
     "residual simvq": _rvq("ResidualSimVQ", rotation_trick=True),
     "residual simvq return_all_codes": _rvq("ResidualSimVQ", call={"return_all_codes": True}),
     "residual simvq channel_first": Case(
@@ -132,6 +217,21 @@ CASES = {
     ),
     "fsq preserve_symmetry": Case(
         "FSQ", {"levels": [8, 2, 5], "dim": 8, "preserve_symmetry": True}, decode=CODES
+    ),
+    "fsq projection_has_bias": _fsq(projection_has_bias=False),
+    "fsq bound_hard_clamp": _fsq(bound_hard_clamp=True),
+    "fsq bound_hard_clamp, preserve_symmetry": _fsq(bound_hard_clamp=True, preserve_symmetry=True),
+    "fsq noise_dropout": Case(
+        "FSQ", {"levels": [8, 5, 5], "dim": 8, "preserve_symmetry": True, "noise_dropout": 0.5}, decode=CODES
+    ),
+    "fsq orthogonal_rotation": _fsq(orthogonal_rotation=True),
+    "fsq scale, return_indices": _fsq(scale=None, return_indices=True),
+    "residual fsq projection_has_bias": _rfsq(projection_has_bias=False),
+    "residual fsq bound_hard_clamp": _rfsq(bound_hard_clamp=False),
+    "residual fsq quantize_dropout_multiple_of": _rfsq(quantize_dropout=True, quantize_dropout_multiple_of=2),
+    "grouped residual fsq": _rfsq("GroupedResidualFSQ", groups=2),
+    "grouped residual fsq return_all_codes": _rfsq(
+        "GroupedResidualFSQ", groups=2, call={"return_all_codes": True}
     ),
     "residual fsq": Case(
         "ResidualFSQ", {"levels": [8, 5, 5, 3], "num_quantizers": 3, "dim": 8}, decode=OUTPUT
@@ -155,6 +255,29 @@ CASES = {
     "lfq dim": Case("LFQ", {"codebook_size": 16, "dim": 8}, IMAGE, CODES),
     "lfq num_codebooks": Case("LFQ", {"codebook_size": 16, "dim": 8, "num_codebooks": 2}, IMAGE, CODES),
     "lfq channel_first": Case("LFQ", {"codebook_size": 16, "dim": 8, "channel_first": True}, CHANNELS, CODES),
+    "lfq codebook_scale": _lfq(codebook_scale=0.5),
+    "lfq spherical": _lfq(spherical=True),
+    "lfq frac_per_sample_entropy": _lfq(frac_per_sample_entropy=0.5),
+    "lfq has_projections": _lfq(dim=4, has_projections=True),
+    "lfq projection_has_bias": _lfq(projection_has_bias=False),
+    "lfq cosine_sim_project_in": _lfq(cosine_sim_project_in=True),
+    "lfq cosine_sim_project_in_scale": _lfq(cosine_sim_project_in=True, cosine_sim_project_in_scale=3.0),
+    "lfq soft_clamp_input_value": _lfq(soft_clamp_input_value=2.0),
+    "lfq straight_through_activation": _lfq(straight_through_activation=torch.nn.Tanh()),
+    "lfq experimental_softplus_entropy_loss": _lfq(experimental_softplus_entropy_loss=True),
+    "lfq orthogonal_rotation": _lfq(orthogonal_rotation=True),
+    "lfq return_loss_breakdown": _lfq(call={"return_loss_breakdown": True}, decode=None),
+    "residual lfq": _rlfq(),
+    "residual lfq dim": _rlfq(dim=6),
+    "residual lfq return_all_codes": _rlfq(call={"return_all_codes": True}),
+    "residual lfq soft_clamp_input_value": _rlfq(soft_clamp_input_value=2.0),
+    "residual lfq quantize_dropout": _rlfq(quantize_dropout=True, quantize_dropout_multiple_of=2),
+    "grouped residual lfq": _rlfq("GroupedResidualLFQ", groups=2, dim=16),
+    "random projection indices": Case(
+        "RandomProjectionQuantizer",
+        {"dim": 8, "codebook_size": 16, "codebook_dim": 2, "num_codebooks": 4},
+        call={"indices": _labels(4)},
+    ),
     "random projection": Case(
         "RandomProjectionQuantizer", {"dim": 8, "codebook_size": 16, "codebook_dim": 4}
     ),
@@ -256,8 +379,12 @@ def test_a_checkpoint_of_another_configuration_says_which_key(change: dict[str, 
     ("build", "name"),
     [
         (lambda: facade.VectorQuantize(8, 16, affine_param=True), "affine_param"),
-        (lambda: facade.VectorQuantize(8, 16, in_place_codebook_optimizer=torch.optim.SGD), "InPlaceAdam"),
-        (lambda: facade.VectorQuantize(8, 16, codebook_diversity_loss_weight=1.0), "Diversity"),
+        (
+            lambda: facade.VectorQuantize(8, 16, in_place_codebook_optimizer=torch.optim.SGD),
+            "learnable_codebook",
+        ),
+        (lambda: facade.VectorQuantize(8, 16, sync_kmeans=False), "sync_codebook"),
+        (lambda: facade.VectorQuantize(8, 16, straight_through=True, rotation_trick=True), "rotation_trick"),
         (lambda: facade.VectorQuantize(8, 16, sync_update_v=1.0), "learnable_codebook"),
         (
             lambda: facade.VectorQuantize(8, 16, rotation_trick=True, stochastic_sample_codes=True),
@@ -271,15 +398,16 @@ def test_a_checkpoint_of_another_configuration_says_which_key(change: dict[str, 
             lambda: facade.ResidualVQ(dim=8, num_quantizers=2, codebook_size=4, quant_grad_frac=0.1),
             "quant_grad_frac",
         ),
-        (lambda: facade.ResidualVQ(dim=8, num_quantizers=2, codebook_size=4, beam_size=2), "beam_size"),
+        (lambda: facade.ResidualVQ(dim=8, num_quantizers=2, codebook_size=4, heads=2), "heads"),
         (lambda: facade.ResidualVQ(dim=8, codebook_size=4), "num_quantizers"),
         (lambda: facade.GroupedResidualVQ(dim=9, groups=2, num_quantizers=2, codebook_size=4), "dim"),
         (lambda: facade.FSQ([8, 2]), "preserve_symmetry"),
         (lambda: facade.FSQ([8, 5], noise_dropout=0.5), "noise_dropout"),
-        (lambda: facade.LFQ(codebook_size=16, spherical=True), "BSQ"),
+        (lambda: facade.LFQ(codebook_size=16, force_quantization_f32=False), "half precision"),
         (lambda: facade.LFQ(codebook_size=15), "power of 2"),
-        (lambda: facade.SimVQ(8, 16, frozen_codebook_dim=4), "frozen_codebook_dim"),
-        (lambda: facade.VectorQuantize(8, 16)(torch.randn(2, 3, 8), topk=2), "topk"),
+        (lambda: facade.SimVQ(8, 16, frozen_width=4), "frozen_width"),
+        (lambda: facade.VectorQuantize(8, 16)(torch.randn(2, 3, 8), top_k=2), "top_k"),
+        (lambda: facade.VectorQuantize(8, 16, heads=2)(torch.randn(2, 3, 8), topk=2), "one head"),
     ],
 )
 def test_what_is_not_honoured_is_refused_by_name(build: Callable[[], object], name: str) -> None:
@@ -301,7 +429,7 @@ def test_what_is_not_honoured_is_refused_by_name(build: Callable[[], object], na
         ({"rotation_trick": True}, "estimator", codeword.Rotation()),
         ({"rotation_trick": False}, "estimator", codeword.StraightThrough()),
         ({"commitment_weight": 0.0}, "penalties", ()),
-        ({"orthogonal_reg_weight": 3, "orthogonal_reg_active_codes_only": True}, "penalties.2.active", True),
+        ({"orthogonal_reg_weight": 3, "orthogonal_reg_active_codes_only": True}, "penalties.1.active", True),
     ],
 )
 def test_options_choose_parts(options: dict[str, Any], part: str, expected: object) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import codeword
 import codeword.compat.vector_quantize_pytorch as facade
+from codeword import bounds, estimators, inits, metrics, penalties, quantizers, revivals, transforms, updates
 from codeword.checkpoints import convert, convert_back
 from codeword.checkpoints.importers import read_into
 from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
@@ -23,13 +24,17 @@ CALLS = re.findall(r"^\| `(\w+\(.*?\))` \| `(.*)` \|$", PAGE, re.MULTILINE)
 LIBRARY = "vector-quantize-pytorch"
 
 
+ROOMS = (bounds, estimators, inits, metrics, penalties, revivals, transforms, updates, quantizers)
+
+
 def run(call: str, home: Any) -> Any:
-    return eval(call, {**vars(home), "range": range})
+    parts = {name: value for room in ROOMS for name, value in vars(room).items()}
+    return eval(call, {**(parts if home is codeword else {}), **vars(home), "range": range})
 
 
 def test_the_table_has_all_layers() -> None:
     named = {old.partition("(")[0] for old, _ in CALLS}
-    assert named | {"RandomProjectionQuantizer"} == set(facade.__all__)
+    assert named | {"RandomProjectionQuantizer", "Sequential"} == set(facade.__all__)
     assert len(CALLS) > 20
 
 
@@ -54,7 +59,7 @@ def test_both_columns_of_the_table_agree(columns: tuple[Any, codeword.Quantizer]
     x = sample(quantizer)
     quantized, indices, *_ = layer.eval()(x)
     out = quantizer.eval()(x)
-    if isinstance(layer, facade.GroupedResidualVQ):
+    if isinstance(layer, facade.GroupedResidualVQ | facade.GroupedResidualFSQ | facade.GroupedResidualLFQ):
         indices = indices.movedim(0, -2)
     assert torch.equal(out.indices, indices)
     torch.testing.assert_close(out.quantized, quantized, rtol=1e-5, atol=1e-6)
@@ -64,9 +69,9 @@ def test_the_rule_that_the_page_gives_trains_as_the_facade() -> None:
     (rule,) = re.findall(r"^To the number.*`(EMA\(.*?\))`", PAGE, re.MULTILINE)
     rows = torch.randn(5, 40, 8)
     layer = facade.VectorQuantize(8, 16)
-    penalties = (codeword.Commitment(1.0),)
+    terms = (codeword.Commitment(1.0),)
     quantizer = codeword.VectorQuantizer(
-        8, 16, update=run(rule, codeword), estimator=codeword.Rotation(), penalties=penalties
+        8, 16, update=run(rule, codeword), estimator=codeword.Rotation(), penalties=terms
     )
     read_into(quantizer, table_of(quantizer), export_state_dict(layer))
     for x in rows:
@@ -140,5 +145,6 @@ def test_random_projections_agree() -> None:
 def test_every_difference_names_a_test_that_is_there() -> None:
     names = re.findall(r"`(test_\w+)` \|$", PAGE, re.MULTILINE)
     assert len(names) > 15
-    source = (Path(__file__).parent / "test_vector_quantize_pytorch_training.py").read_text()
+    files = Path(__file__).parent.glob("test_vector_quantize_pytorch_*.py")
+    source = "".join(path.read_text() for path in files)
     assert [name for name in names if f"def {name}(" not in source] == []

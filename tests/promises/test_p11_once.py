@@ -75,6 +75,13 @@ def of_bound(levels: tuple[int, ...], steepness: float = 1.0) -> Law:
     return lambda x, q, g: g * steepness * half / (grid // 2) / torch.cosh(steepness * (x + shift)).square()
 
 
+def of_clamp(levels: tuple[int, ...]) -> Law:
+    """h / floor(L / 2) where the shifted number is within -1 to 1."""
+    grid = torch.tensor(levels, dtype=torch.float64)
+    half, offset = (grid - 1) * 1.001 / 2, (1 - grid % 2) / 2
+    return lambda x, q, g: g * half / (grid // 2) * ((x + offset / half).abs() <= 1)
+
+
 def symmetric(x: Tensor, q: Tensor, g: Tensor) -> Tensor:
     return g / torch.cosh(x).square()
 
@@ -112,6 +119,7 @@ LAWS: dict[str, Law] = {
     "fsq-symmetric-noise": symmetric,
     "fsq-logit": by_logit,
     "fsq-cell": within,
+    "fsq-clamp-digits": of_clamp((5, 4, 3, 2, 2, 2)),
     "residual-rescaled-fsq": softly((5, 4, 3, 2, 2, 2)),
     "rescaled-fsq-projected": softly((7, 4)),
     "residual-grouped-fsq": of_bound((5, 3, 4, 5, 3, 4)),  # that of the first stage

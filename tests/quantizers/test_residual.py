@@ -216,6 +216,34 @@ def test_beams_against_brute_force(beam):
     assert rvq.encode(x[:0], beam=beam).shape == (0, 3)
 
 
+def test_stages_learn_from_the_sum_that_the_beam_chose():
+    rvq, x = stack(3), rows(1)
+    rvq(rows(0))
+    before, size = rvq.encode(x, beam=4), [vq.codebook.cluster_size.clone() for vq in rvq.distinct]
+    codes = [vq.codebook.codes.clone() for vq in rvq.distinct]
+    out = rvq(x, beam=4)
+    assert torch.equal(out.indices, before)
+    assert torch.equal(rvq.decode(out.indices), out.quantized)
+    left = x.reshape(-1, x.shape[-1]).double()
+    for stage, vq in enumerate(rvq.distinct):
+        index = before[..., stage].flatten()
+        counts = index.bincount(minlength=len(codes[stage])).double()
+        sums = torch.zeros(codes[stage].shape, dtype=torch.float64).index_add_(0, index, left)
+        rate = 1 - vq.codebook.update.decay if vq.codebook.update.decay else None
+        new = vq.codebook.cluster_size.double()
+        rate = rate or float(((new - size[stage]) / (counts - size[stage])).median())
+        moved = codes[stage].double() + rate * (sums - counts[:, None] * codes[stage].double()) / new[:, None]
+        torch.testing.assert_close(vq.codebook.codes.double(), moved, rtol=1e-4, atol=1e-5)
+        left = left - codes[stage][index].double()
+
+
+def test_the_number_of_stages_that_stay_is_rounded_up():
+    rvq = stack(7, dropout=1.0, dropout_multiple=3)
+    kept = (rvq(torch.randn(200, 2, FEATURES)).indices >= 0).sum(-1)
+    assert kept.unique().tolist() == [3, 6, 7]
+    assert codeword.from_spec(rvq.spec, features=FEATURES).spec == rvq.spec
+
+
 def test_beams_help_on_digits():
     x = torch.from_numpy(load_digits().data).float()[:500]
     torch.manual_seed(0)
@@ -302,7 +330,8 @@ def test_two_collectives_a_step(spec, monkeypatch):
         (lambda: stack(2).encode(rows(0), stages=0), "stages of at least 1, but got 0"),
         (lambda: stack(2).encode(rows(0), scales=1), "but got scales=1; it takes: stages, beam"),
         (lambda: VectorQuantizer(FEATURES, 4).encode(rows(0), stages=1), "but got stages=1; it takes no"),
-        (lambda: stack(2)(rows(0), beam=2), "no beam in forward in training"),
+        (lambda: stack(2, stagewise=True)(rows(0), beam=2), "for a beam in training, but got beam=2"),
+        (lambda: stack(2, dropout_multiple=0), "dropout_multiple of at least 1, but got 0"),
         (lambda: stack(2).decode(torch.zeros(3, 5).long()), r"indices \(..., 2\), but got shape \(3, 5\)"),
         (
             lambda: codeword.from_spec("rvq2x(gvq2x4)", features=8).encode(rows(0), beam=2),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from codeword import FSQ, CodewordError
-from codeword.bounds import Sigmoid, Symmetric, Tanh
+from codeword.bounds import Clamp, Sigmoid, Symmetric, Tanh
 
 LEVELS = [(2,), (3,), (8,), (5, 3), (2, 2, 2), (4, 3, 2), (8, 5, 5), (7, 6)]
 EXTREMES = [-1e6, -30.0, -3.0, -1e-3, 0.0, 1e-3, 3.0, 30.0, 1e6]
@@ -34,7 +34,14 @@ def symmetric(z: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
     return 2 / (level - 1) * np.floor((level - 1) * (np.tanh(z) + 1) / 2 + 0.5) - 1
 
 
+def clamped(z: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
+    level = np.array(levels)
+    half, offset = (level - 1) * 1.001 / 2, (1 - level % 2) / 2
+    return np.round(np.clip(z + offset / half, -1, 1) * half - offset) / (level // 2)
+
+
 FORMULAS = {
+    "clamp": (Clamp(), clamped),
     "tanh": (Tanh(), paper),
     "sigmoid": (Sigmoid(), lambda z, levels: paper(z, levels, ifsq, 0.8)),
     "symmetric": (Symmetric(), symmetric),
@@ -138,3 +145,25 @@ def test_large_grids_report_their_levels():
 def test_errors(call, message):
     with pytest.raises(CodewordError, match=message):
         call()
+
+
+def test_levels_that_are_no_index():
+    """An index for each number: any product of levels will do."""
+    torch.manual_seed(0)
+    huge, small = FSQ(40, (16,) * 40, joined=False), FSQ(3, (8, 5, 4), joined=False)
+    out = huge(torch.randn(2, 5, 40))
+    assert out.indices.shape == (2, 5, 40)
+    assert torch.equal(huge.decode(out.indices), out.quantized)
+    assert huge.codebook_sizes == (16,) * 40
+    assert huge.usage().used.shape == (40,)
+    x = torch.randn(50, 3)
+    joined = FSQ(3, (8, 5, 4))
+    digits, index = small(x).indices, joined(x).indices
+    assert torch.equal((digits * torch.tensor([1, 8, 40])).sum(-1), index)
+    assert torch.equal(small(x).quantized, joined(x).quantized)
+    with pytest.raises(CodewordError, match="0 to 4, but got 7|but got 7"):
+        small.decode(torch.tensor([[0, 7, 0]]))
+    with pytest.raises(CodewordError, match=r"digits \(..., 3\)"):
+        small.decode(torch.tensor([[0, 1]]))
+    with pytest.raises(CodewordError, match="joined=False"):
+        FSQ(40, (16,) * 40)

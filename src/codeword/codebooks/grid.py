@@ -48,7 +48,9 @@ class Grid(Learner):
         self.joined = joined
         if joined and self.size > 2**63:
             raise CodewordError.of(
-                "at most 2^63 codes", f"2^{math.log2(self.size):.1f}", "split the features with Grouped"
+                "at most 2^63 codes",
+                f"2^{math.log2(self.size):.1f}",
+                "split the features with Grouped, or pass joined=False to FSQ",
             )
         worth = [math.prod(self.sizes[:place]) for place in range(len(levels))]
         if not ascending:

@@ -20,9 +20,13 @@ class OldCodes(VectorQuantizer):
     _searched: Tensor | None = None
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        self.keep_codes_()
+        return super()._assign(rows, step)
+
+    def keep_codes_(self) -> None:
+        """Within `forward_of_old_codes`, before anything learns: these are the codes that are returned."""
         if self._keeps and self._searched is None:
             self._searched = self.codebook.codes.detach().clone()
-        return super()._assign(rows, step)
 
     def _embed(self, indices: Tensor) -> Tensor:
         codes = self._searched

@@ -2,7 +2,7 @@
 
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
-from codeword.quantizers.composite import Grouped, Multiscale, Overlapped, Residual, ResidualFSQ
+from codeword.quantizers.composite import Grouped, Multiscale, Overlapped, Residual, ResidualFSQ, ResidualLFQ
 from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
 from codeword.quantizers.memory import MemoryCodes
@@ -29,6 +29,7 @@ __all__ = [
     "RandomProjection",
     "Residual",
     "ResidualFSQ",
+    "ResidualLFQ",
     "VectorQuantizer",
     "from_spec",
 ]

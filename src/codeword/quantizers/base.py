@@ -94,7 +94,7 @@ class Quantizer(Hooks):
             mask: bool, x's shape without the feature axis, True = valid; None: all valid.
             stages: use the first stages of a residual quantizer; None: all.
             scales: use the first scales of a multiscale quantizer; None: all.
-            beam: keep this many partial sums at each stage of a residual quantizer (in eval); None: one.
+            beam: keep this many partial sums at each stage of a residual quantizer; None: one.
 
         Raises:
             CodewordError: a wrong shape, dtype or device, or an option that this quantizer does not have.

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeword.checkpoints.importers.library import (
     codebook_table,
@@ -56,16 +56,32 @@ def _layer_keys(quantizer: Quantizer) -> KeyTable:
 
 def _projections(quantizer: Quantizer) -> KeyTable:
     table = KeyTable()
+    norm = getattr(quantizer, "norm_in", None)  # of a facade
     for name in ("project_in", "project_out"):
         layer = getattr(quantizer, name)
         if layer is not None:
-            table += same_names(f"{name}.", f"{name}.", layer)
-    return table
+            foreign = f"{name}.0." if name == "project_in" and norm is not None else f"{name}."
+            table += _linear(layer, quantizer).under(foreign, f"{name}.")
+    return table if norm is None else table + same_names("project_in.1.", "norm_in.", norm)
+
+
+def _linear(layer: nn.Linear, quantizer: Quantizer) -> KeyTable:
+    """A projection; in facades it may have no bias, or be the cosines with weights that stand the other way round."""
+    if getattr(quantizer, "cosine_scale", None) is not None and layer is quantizer.project_in:
+        weight = lambda w: (w.T, w.new_zeros(w.shape[1]))  # noqa: E731
+        return KeyTable([joined(("weight",), ("weight", "bias"), weight, lambda w, b: _without_bias(w, b).T)])
+    if getattr(layer, "without_bias", False):
+        weight = lambda w: (w, w.new_zeros(len(w)))  # noqa: E731
+        return KeyTable([joined(("weight",), ("weight", "bias"), weight, _without_bias)])
+    return same_names("", "", layer)
 
 
 def _grid_keys(quantizer: LFQ | FSQ) -> KeyTable:
-    names = [name for name in quantizer.state_dict() if not name.startswith(("project_", "rng."))]
+    turn = "orthogonal_rot"  # of facades
+    names = [name for name in quantizer.state_dict() if not name.startswith(("project_", "rng.", turn))]
     table = KeyTable([kept(*names)])
+    if hasattr(quantizer, turn):
+        table += KeyTable([renamed(turn, turn)])
     if isinstance(quantizer, LFQ):
         places = 2 ** torch.arange(quantizer.bits - 1, -1, -1, dtype=torch.int64, device="cpu")
         table += KeyTable(
@@ -123,9 +139,12 @@ def _book_keys(quantizers: Sequence[VectorQuantizer], prefixes: Sequence[str]) -
     """Codebooks that are slices (heads) of one codebook there."""
     first = quantizers[0].codebook
     if isinstance(first.update, Frozen) and first.transform is not None:
-        rows = [row.under("", prefixes[0]) for row in _simvq_rows()]
+        rows = [row.under("", prefixes[0]) for row in _simvq_rows(first)]
     else:
         rows = [_sliced(row, prefixes).under("_codebook.", "") for row in _codebook_rows(quantizers[0])]
+    bridge = getattr(first.transform, "module", None)  # of a facade
+    if bridge is not None and not isinstance(first.update, Frozen):
+        rows += same_names("_codebook.vq_bridge.", f"{prefixes[0]}transform.module.", bridge).rows
     named = {key for row in rows for key in row.native}
     starts = [row for prefix in prefixes for row in start_of(first).under("", prefix).rows]
     rows += [row for row in starts if not named & set(row.native)]
@@ -134,20 +153,23 @@ def _book_keys(quantizers: Sequence[VectorQuantizer], prefixes: Sequence[str]) -
     return KeyTable([*rows, kept(*(key for key in state if key not in named))])
 
 
-def _simvq_rows() -> list[Row]:
+def _simvq_rows(book: Codebook) -> list[Row]:
+    codes, module = renamed("frozen_codebook", "codes"), getattr(book.transform, "module", None)
+    if module is not None:  # of a facade
+        return [codes, *same_names("code_transform.", "transform.module.", module).rows]
     weight = joined(
         ("code_transform.weight",),
         ("transform.weight", "transform.bias"),
         lambda w: (w, w.new_zeros(len(w))),
         _without_bias,
     )
-    return [renamed("frozen_codebook", "codes"), weight]
+    return [codes, weight]
 
 
 def _without_bias(weight: Tensor, bias: Tensor) -> Tensor:
     if bool(bias.any()):
         raise CodewordError.of(
-            "a SimVQ whose map has no bias, as theirs has none", "one that learned a bias", "freeze it at 0"
+            "a map without a bias, as theirs is", "one that learned a bias", "freeze it at 0"
         )
     return weight
 
@@ -156,6 +178,9 @@ def _codebook_rows(quantizer: VectorQuantizer) -> list[Row]:
     """One head: foreign tensors (K, ...) and what they are here; the leading axis of heads comes after."""
     book = quantizer.codebook
     begun = renamed("initted", "initialized", flag)
+    if "sums" in book.state():  # codes that wait for their averages
+        names = ("codes", "sums", "cluster_size")
+        return [begun, joined(("embed", "embed_avg", "cluster_size"), names, _all_of, _all_of)]
     if not isinstance(book.update, EMA):  # no moving average: theirs is kept all the same, and not used
         codes = joined(
             ("embed", "embed_avg"), ("codes",), lambda codes, _: codes, lambda codes: (codes, codes.clone())
@@ -173,6 +198,10 @@ def _codebook_rows(quantizer: VectorQuantizer) -> list[Row]:
         return F.normalize(codes, dim=-1) if on_sphere else codes, sums_of(book, codes, size), size
 
     return [begun, joined(("embed", "embed_avg", "cluster_size"), ("codes", "cluster_size"), read, write)]
+
+
+def _all_of(*tensors: Tensor) -> tuple[Tensor, ...]:
+    return tensors
 
 
 _UNLEARNED = joined(  # codes that nothing moves: their averages are the codes

@@ -1,19 +1,28 @@
-"""vector-quantize-pytorch by codeword: the layers of its README under their names; see docs/moving."""
+"""vector-quantize-pytorch by codeword: its layers under their names, in modules of its names; see docs/moving."""
 
-from codeword.compat.vector_quantize_pytorch.random_projection import RandomProjectionQuantizer
-from codeword.compat.vector_quantize_pytorch.residual import GroupedResidualVQ, ResidualVQ
-from codeword.compat.vector_quantize_pytorch.scalar import FSQ, LFQ, ResidualFSQ
-from codeword.compat.vector_quantize_pytorch.sim import ResidualSimVQ, SimVQ
-from codeword.compat.vector_quantize_pytorch.vector import VectorQuantize
+from codeword.compat.vector_quantize_pytorch.finite_scalar_quantization import FSQ
+from codeword.compat.vector_quantize_pytorch.lookup_free_quantization import LFQ
+from codeword.compat.vector_quantize_pytorch.random_projection_quantizer import RandomProjectionQuantizer
+from codeword.compat.vector_quantize_pytorch.residual_fsq import GroupedResidualFSQ, ResidualFSQ
+from codeword.compat.vector_quantize_pytorch.residual_lfq import GroupedResidualLFQ, ResidualLFQ
+from codeword.compat.vector_quantize_pytorch.residual_sim_vq import ResidualSimVQ
+from codeword.compat.vector_quantize_pytorch.residual_vq import GroupedResidualVQ, ResidualVQ
+from codeword.compat.vector_quantize_pytorch.sim_vq import SimVQ
+from codeword.compat.vector_quantize_pytorch.utils import Sequential
+from codeword.compat.vector_quantize_pytorch.vector_quantize_pytorch import VectorQuantize
 
 __all__ = [
     "FSQ",
     "LFQ",
+    "GroupedResidualFSQ",
+    "GroupedResidualLFQ",
     "GroupedResidualVQ",
     "RandomProjectionQuantizer",
     "ResidualFSQ",
+    "ResidualLFQ",
     "ResidualSimVQ",
     "ResidualVQ",
+    "Sequential",
     "SimVQ",
     "VectorQuantize",
 ]

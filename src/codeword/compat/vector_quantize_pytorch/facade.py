@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
-from codeword.codebooks import Codebook
-from codeword.compat.old_codes import forward_of_old_codes
 from codeword.compat.state import Facade
+from codeword.compat.vector_quantize_pytorch.calls import Settings
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantized, Quantizer
 
 __all__ = ["Layer", "lengths_to_mask"]
+
+_AS_BUILT = Settings()
 
 
 class Layer(Facade):
@@ -25,6 +25,8 @@ class Layer(Facade):
     Attributes:
         quantizer: codeword's; all that is learned is in it.
     """
+
+    zeros_where_masked = True  # False: what is masked comes back as it came
 
     def __init__(self, quantizer: Quantizer) -> None:
         super().__init__()
@@ -50,27 +52,16 @@ class Layer(Facade):
         """The loss in training; zeros in eval, as theirs."""
         return loss if self.training else torch.zeros_like(loss)
 
-    def _forward(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
+    def _forward(
+        self, x: Tensor, mask: Tensor | None = None, settings: Settings = _AS_BUILT, **options: Any
+    ) -> Quantized:
         """That of the quantizer, of the codes before the update."""
-        with forward_of_old_codes(self.quantizer):
-            return self.quantizer(x, mask)
-
-    @contextmanager
-    def _frozen(self, frozen: bool | None) -> Iterator[None]:
-        """Hold all codebooks for one call; None: as they are."""
-        books = (
-            [module for module in self.modules() if isinstance(module, Codebook)]
-            if frozen is not None
-            else []
-        )
-        before = [book.frozen for book in books]
-        try:
-            for book in books:
-                book.frozen = bool(frozen)
-            yield
-        finally:
-            for book, was in zip(books, before, strict=True):
-                book.frozen = was
+        with settings.on(self.quantizer):
+            out = self.quantizer(x, mask, **options)
+        if mask is None or self.zeros_where_masked:
+            return out
+        quantized = torch.where(mask.unsqueeze(self.quantizer.dim), out.quantized, x)
+        return Quantized(quantized, out.indices, out.loss, out.losses)
 
 
 def lengths_to_mask(mask: Tensor | None, lens: Tensor | None, length: int) -> Tensor | None:

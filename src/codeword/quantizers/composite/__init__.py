@@ -6,5 +6,6 @@ from codeword.quantizers.composite.multiscale import Multiscale
 from codeword.quantizers.composite.overlapped import Overlapped
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.composite.residual_fsq import ResidualFSQ
+from codeword.quantizers.composite.residual_lfq import ResidualLFQ
 
-__all__ = ["Composite", "Grouped", "Multiscale", "Overlapped", "Residual", "ResidualFSQ"]
+__all__ = ["Composite", "Grouped", "Multiscale", "Overlapped", "Residual", "ResidualFSQ", "ResidualLFQ"]

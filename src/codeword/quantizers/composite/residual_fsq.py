@@ -39,6 +39,7 @@ class ResidualFSQ(Residual):
         dim: the axis of the features.
         dropout: the share of items for which training keeps only the first n stages; as for `Residual`.
         minimum_stages: see `dropout`.
+        dropout_multiple: the number of stages that stay is rounded up to a multiple of this, or to all.
         device: of parameters and buffers.
         dtype: of the projections.
 
@@ -81,6 +82,7 @@ class ResidualFSQ(Residual):
         dim: int = -1,
         dropout: float = 0.0,
         minimum_stages: int = 1,
+        dropout_multiple: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -92,6 +94,7 @@ class ResidualFSQ(Residual):
             dim=dim,
             dropout=dropout,
             minimum_stages=minimum_stages,
+            dropout_multiple=dropout_multiple,
             device=device,
             dtype=dtype,
         )
@@ -103,6 +106,7 @@ class ResidualFSQ(Residual):
             "stages": self.count,
             "dropout": self.dropout,
             "minimum_stages": self.minimum_stages,
+            "dropout_multiple": self.dropout_multiple,
         }
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:

@@ -81,7 +81,7 @@ class Implicit(Quantizer):
         if self.grid.joined:
             check_indices(indices, self.codebook_size)
         else:
-            check_digits(indices, *self.index_shape)
+            check_digits(indices, len(self._sizes), self._sizes)
 
     def usage(self) -> Usage:
         """The use of the codes; of more than 2^20 codes, and of bits, that of each place: fields (places,)."""
@@ -91,13 +91,20 @@ class Implicit(Quantizer):
         self.grid.reset_usage()
 
 
-def check_digits(bits: Tensor, width: int) -> None:
-    """Raise unless these are bits (..., width), -1 for all or none of a vector."""
-    check_indices(bits, 2)
-    if bits.ndim < 1 or bits.shape[-1] != width:
+def check_digits(digits: Tensor, width: int, levels: Sequence[int] = (2,)) -> None:
+    """Raise unless these are digits (..., width) below their levels, -1 for all or none of a vector."""
+    check_indices(digits, max(levels))
+    if digits.ndim < 1 or digits.shape[-1] != width:
         raise CodewordError.of(
-            f"bits (..., {width})", f"shape {tuple(bits.shape)}", "pass what encode returned"
+            f"{'bits' if max(levels) == 2 else 'digits'} (..., {width})",
+            f"shape {tuple(digits.shape)}",
+            "pass what encode returned",
         )
-    masked = bits < 0
+    if len(set(levels)) > 1:
+        for place, level in enumerate(levels):
+            check_indices(digits[..., place], level)
+    masked = digits < 0
     if not torch.compiler.is_compiling() and bool((masked.any(-1) != masked.all(-1)).any()):
-        raise CodewordError.of("-1 for all bits of a vector or for none", "-1 for some", "mask whole vectors")
+        raise CodewordError.of(
+            "-1 for all digits of a vector or for none", "-1 for some", "mask whole vectors"
+        )

@@ -30,16 +30,18 @@ class FSQ(Implicit):
         features: size of a vector; where it is not the number of levels, learned projections lead in and out.
         levels: how many levels each number has, at least 2.
         dim: the axis of the features.
-        bound: how numbers are brought within the levels: Tanh(), Sigmoid(), Symmetric() or Logit().
+        bound: how numbers are brought within the levels: Tanh(), Sigmoid(), Symmetric(), Logit() or Clamp().
         noise: the share of vectors that in training are moved by uniform noise of one level's width instead of
             being rounded; their indices are those of the rounded vectors.
+        joined: whether the levels of a vector make one index. False: an index each, `indices` (..., numbers), for
+            more codes than 2^63, of which none are counted by themselves.
         device: of parameters and buffers.
         dtype: of the projections.
 
     `indices` number the codes with the first number least significant, as the paper's code does.
 
     Raises:
-        CodewordError: a level below 2, or more than 2^63 codes.
+        CodewordError: a level below 2, or more than 2^63 codes in one index.
 
     Source: Mentzer et al. 2023 (arXiv:2309.15505).
 
@@ -64,6 +66,7 @@ class FSQ(Implicit):
         dim: int = -1,
         bound: Bound = Tanh(),
         noise: float = 0.0,
+        joined: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -72,14 +75,19 @@ class FSQ(Implicit):
         require("bound", bound, Bound)
         if not 0 <= noise <= 1:
             raise CodewordError.of("noise from 0 to 1", repr(noise), "pass the share of vectors")
-        super().__init__(features, levels, dim=dim, ascending=True, device=device, dtype=dtype)
+        super().__init__(features, levels, dim=dim, joined=joined, ascending=True, device=device, dtype=dtype)
         self.levels = tuple(levels)
         self.bound = bound
         self.noise = noise
         self.rng = Rng(device) if noise else None
 
     def options(self) -> dict[str, Any]:
-        return {"levels": self.levels, "bound": self.bound, "noise": self.noise}
+        return {
+            "levels": self.levels,
+            "bound": self.bound,
+            "noise": self.noise,
+            "joined": self.grid.joined,
+        }
 
     @property
     def random(self) -> bool:

@@ -56,6 +56,7 @@ PARTS = Registry(
         "sigmoid": bounds.Sigmoid,
         "symmetric": bounds.Symmetric,
         "cell": bounds.Cell,
+        "clamp": bounds.Clamp,
         "logit": bounds.Logit,
     },
 )

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable, renamed
 from codeword.compat.state import Facade
-from codeword.compat.vector_quantize_pytorch.vector import VectorQuantize
+from codeword.compat.vector_quantize_pytorch.several import loss_of_indices
+from codeword.compat.vector_quantize_pytorch.vector_quantize_pytorch import VectorQuantize
 
 __all__ = ["RandomProjectionQuantizer"]
 
@@ -67,10 +68,15 @@ class RandomProjectionQuantizer(Facade):
         return self
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        """The labels of x (batch, n, dim): (batch, n), or (batch, n, num_codebooks)."""
+    def forward(self, x: Tensor, indices: Tensor | None = None) -> Tensor:
+        """The labels of x (batch, n, dim): (batch, n), or (batch, n, num_codebooks).
+
+        With `indices`, such labels, the mean cross-entropy of these instead, over the cosines with the codes.
+        """
         if self.norm:
             x = F.layer_norm(x, x.shape[-1:])
         kind = torch.promote_types(x.dtype, self.rand_projs.dtype)
         rows = torch.einsum("...d,hde->...he", x.to(kind), self.rand_projs.to(kind)).flatten(-2)
+        if indices is not None:
+            return loss_of_indices(self.vq.quantizer, rows, indices)
         return self.vq.quantizer.encode(rows)

@@ -6,29 +6,73 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from codeword.compat.old_codes import OldCodes
+from codeword.compat.vector_quantize_pytorch.calls import Settings
 from codeword.compat.vector_quantize_pytorch.facade import Layer
-from codeword.compat.vector_quantize_pytorch.options import Options, refuse
+from codeword.compat.vector_quantize_pytorch.options import Options
+from codeword.compat.vector_quantize_pytorch.refusals import refuse
+from codeword.compat.vector_quantize_pytorch.vector_quantize_pytorch import VectorQuantize
 from codeword.errors import CodewordError
+from codeword.functional import Key
 from codeword.quantizers import Grouped, Residual, VectorQuantizer
+from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import mean_losses
 
-__all__ = ["GroupedResidualVQ", "ResidualVQ", "Stages", "codebooks_of", "codes_of_stages"]
+__all__ = [
+    "GroupedResidualVQ",
+    "Groups",
+    "ResidualVQ",
+    "SeededDropout",
+    "Stages",
+    "codebooks_of",
+    "codes_of_stages",
+]
 
 
 def _stacked(losses: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
     return torch.stack([loss for loss, _ in losses]), mean_losses(losses)[1]
 
 
-class Stages(Residual):
+class SeededDropout(Residual):
+    """To be put before a stack: how many stages stay can be fixed, and is the same in stacks beside each other.
+
+    Attributes:
+        dropout_seed: of the number of stages that stay, for a call; None: drawn for each.
+    """
+
+    dropout_seed: int | None = None
+
+    def _drop(self, assignment: Assignment) -> Assignment:
+        key = assignment.step.key
+        if self.dropout and self.dropout_seed is not None:
+            key = Key.of(self.dropout_seed, device=key.state.device)
+        elif self.dropout:
+            key = Key(key.state)  # that of the whole: stacks beside each other leave out the same stages
+        step = assignment.step._replace(key=key)
+        return super()._drop(assignment._replace(step=step))
+
+
+class Stages(SeededDropout):
     """A stack whose loss is one number for each stage."""
 
     pool = staticmethod(_stacked)
     _together = False
 
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        for part in self.distinct:
+            if isinstance(part, OldCodes):
+                part.keep_codes_()  # a beam does not go through the stages
+        return super()._assign(rows, step)
 
-class _Groups(Grouped):
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        if getattr(self.distinct[0], "routes", True):
+            return super()._surrogate(assignment, rows, q, step)
+        return q
+
+
+class Groups(Grouped):
     """Groups whose loss is one row for each group."""
 
     pool = staticmethod(_stacked)
@@ -46,7 +90,11 @@ class ResidualVQ(Layer):
         diveq: the codes learn through the directional reparameterisation.
         quantize_dropout: whether training leaves out the last stages, a random number of them for each item.
         quantize_dropout_cutoff_index: the last stage that always stays.
+        quantize_dropout_multiple_of: how many stages stay is rounded up to a multiple of this.
+        beam_size: how many partial sums the search keeps; None: one.
+        eval_beam_size: likewise in eval; None: as in training.
         accept_image_fmap: (batch, dim, height, width).
+        return_zeros_for_masked_padding: False: what is masked comes back as it came.
         options: see `Options`; any other is refused by name.
 
     Returns (forward):
@@ -67,14 +115,34 @@ class ResidualVQ(Layer):
         num_quantizers: int | None = None,
         codebook_size: int | tuple[int, ...],
         accept_image_fmap: bool = False,
+        beam_size: int | None = None,
+        eval_beam_size: int | None = None,
+        return_zeros_for_masked_padding: bool = True,
         **options: Any,
     ) -> None:
         axis = 1 if accept_image_fmap else -1
-        super().__init__(_stack("ResidualVQ", dim, num_quantizers, codebook_size, axis, options))
-        self.dim = dim
-        self.num_quantizers = self.quantizer.count
+        self._around(_stack("ResidualVQ", dim, num_quantizers, codebook_size, axis, options))
+        self.beam_size = beam_size
+        self.eval_beam_size = beam_size if eval_beam_size is None else eval_beam_size
+        self.zeros_where_masked = return_zeros_for_masked_padding
+
+    def _around(self, quantizer: Residual) -> None:
+        super().__init__(quantizer)
+        self.dim = quantizer.features
+        self.num_quantizers = quantizer.count
+        self.codebook_dim = quantizer.code_features
+        self.shared_codebook = quantizer.shared
+
+    @classmethod
+    def around(cls, quantizer: Residual) -> ResidualVQ:
+        """The layer of a stack that there is already, such as that of a group."""
+        layer = cls.__new__(cls)
+        layer._around(quantizer)
+        return layer.train(quantizer.training)
 
     quantizer: Residual
+    beam_size: int | None = None
+    eval_beam_size: int | None = None
 
     @property
     def codebook_size(self) -> int:
@@ -85,18 +153,35 @@ class ResidualVQ(Layer):
         """The codes (stages, K, D); of stages of different sizes, a tuple."""
         return codebooks_of(self.quantizer)
 
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return self.quantizer.codebook_sizes
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The stages as layers: around the quantizers that there are, so that what is set in them is set here."""
+        return nn.ModuleList(VectorQuantize.around(stage) for stage in self.quantizer.components)
+
     def forward(
         self,
         x: Tensor,
         mask: Tensor | None = None,
+        indices: None = None,
         return_all_codes: bool = False,
+        sample_codebook_temp: float | None = None,
         freeze_codebook: bool | None = None,
-        **others: Any,
+        beam_size: int | None = None,
+        rand_quantize_dropout_fixed_seed: int | None = None,
     ) -> tuple[Tensor, ...]:
         """See the class, and `VectorQuantize.forward`."""
-        refuse("ResidualVQ.forward", others)
-        with self._frozen(freeze_codebook):
-            out = self._forward(x, mask)
+        refuse("ResidualVQ.forward", {"indices of stages": indices})
+        beam = beam_size or (self.beam_size if self.training else self.eval_beam_size)
+        settings = Settings(
+            freeze_codebook or None,
+            sample_codebook_temp=sample_codebook_temp,
+            dropout_seed=rand_quantize_dropout_fixed_seed,
+        )
+        out = self._forward(x, mask, settings, beam=beam)
         found = out.quantized, out.indices, self._loss(out.loss)
         return (*found, self.get_codes_from_indices(out.indices)) if return_all_codes else found
 
@@ -116,6 +201,7 @@ class GroupedResidualVQ(Layer):
         dim: features of a vector.
         groups: how many.
         accept_image_fmap: (batch, dim, height, width).
+        beam_size, eval_beam_size, return_zeros_for_masked_padding: as for `ResidualVQ`.
         options: those of `ResidualVQ`.
 
     Returns (forward):
@@ -137,6 +223,9 @@ class GroupedResidualVQ(Layer):
         num_quantizers: int | None = None,
         codebook_size: int | tuple[int, ...],
         accept_image_fmap: bool = False,
+        beam_size: int | None = None,
+        eval_beam_size: int | None = None,
+        return_zeros_for_masked_padding: bool = True,
         **options: Any,
     ) -> None:
         if dim % groups:
@@ -147,32 +236,51 @@ class GroupedResidualVQ(Layer):
             _stack("GroupedResidualVQ", dim // groups, num_quantizers, codebook_size, -1, dict(options))
             for _ in range(groups)
         ]
-        super().__init__(_Groups(stacks, dim=1 if accept_image_fmap else -1))
+        super().__init__(Groups(stacks, dim=1 if accept_image_fmap else -1))
         self.dim = dim
         self.groups = groups
+        self.accept_image_fmap = accept_image_fmap
+        self.beam_size = beam_size
+        self.eval_beam_size = beam_size if eval_beam_size is None else eval_beam_size
+        self.zeros_where_masked = return_zeros_for_masked_padding
 
     quantizer: Grouped
+
+    @property
+    def codebook_size(self) -> int:
+        return self._stacks()[0].codebook_sizes[0]
+
+    @property
+    def num_quantizers(self) -> int:
+        return self._stacks()[0].count
 
     @property
     def codebooks(self) -> Tensor:
         """The codes (groups, stages, K, D)."""
         return torch.stack([codebooks_of(stack) for stack in self._stacks()])
 
+    @property
+    def rvqs(self) -> nn.ModuleList:
+        """The stacks as layers, around the quantizers that there are."""
+        return nn.ModuleList(ResidualVQ.around(stack) for stack in self._stacks())
+
     def forward(
         self,
         x: Tensor,
+        indices: None = None,
         return_all_codes: bool = False,
+        sample_codebook_temp: float | None = None,
         freeze_codebook: bool | None = None,
         mask: Tensor | None = None,
-        **others: Any,
     ) -> tuple[Any, ...]:
         """See the class, and `VectorQuantize.forward`."""
-        refuse("GroupedResidualVQ.forward", others)
-        with self._frozen(freeze_codebook):
-            out = self._forward(x, mask)
-        indices = out.indices.movedim(-2, 0)
-        found = out.quantized, indices, self._loss(out.loss)
-        return (*found, tuple(self.get_codes_from_indices(indices))) if return_all_codes else found
+        refuse("GroupedResidualVQ.forward", {"indices of stages": indices})
+        settings = Settings(freeze_codebook or None, sample_codebook_temp=sample_codebook_temp)
+        beam = self.beam_size if self.training else self.eval_beam_size
+        out = self._forward(x, mask, settings, beam=beam)
+        numbers = out.indices.movedim(-2, 0)
+        found = out.quantized, numbers, self._loss(out.loss)
+        return (*found, tuple(self.get_codes_from_indices(numbers))) if return_all_codes else found
 
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:
         """The codes (groups, stages, ..., features of a group) of indices (groups, ..., stages)."""
@@ -199,6 +307,7 @@ def _stack(
     shared = options.pop("shared_codebook", False)
     dropout = options.pop("quantize_dropout", False)
     always = options.pop("quantize_dropout_cutoff_index", 0) + 1
+    multiple = options.pop("quantize_dropout_multiple_of", 1)
     if options.pop("diveq", False):
         options["directional_reparam"] = True
     parts = Options.of(owner, options)
@@ -217,6 +326,7 @@ def _stack(
         dim=axis,
         dropout=1.0 if dropout and len(sizes) > 1 else 0.0,
         minimum_stages=always if dropout and len(sizes) > 1 else 1,
+        dropout_multiple=multiple if dropout else 1,
     )
 
 

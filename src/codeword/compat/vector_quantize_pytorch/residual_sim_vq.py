@@ -1,0 +1,93 @@
+"""`ResidualSimVQ`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from codeword.compat.vector_quantize_pytorch.calls import Settings
+from codeword.compat.vector_quantize_pytorch.facade import Layer
+from codeword.compat.vector_quantize_pytorch.residual_vq import Stages, codebooks_of, codes_of_stages
+from codeword.compat.vector_quantize_pytorch.sim_vq import SimVQ, build
+from codeword.quantizers import Residual, VectorQuantizer
+
+__all__ = ["ResidualSimVQ"]
+
+
+class ResidualSimVQ(Layer):
+    """A stack of `SimVQ`.
+
+    Args:
+        dim, codebook_size, channel_first, options: as for `SimVQ`.
+        num_quantizers: how many stages.
+        quantize_dropout, quantize_dropout_cutoff_index, quantize_dropout_multiple_of: as for `ResidualVQ`.
+
+    Examples:
+        >>> import torch
+        >>> sim_vq = ResidualSimVQ(dim=8, num_quantizers=4, codebook_size=16)
+        >>> quantized, indices, losses = sim_vq(torch.randn(1, 10, 8))
+        >>> indices.shape, losses.shape
+        (torch.Size([1, 10, 4]), torch.Size([4]))
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_quantizers: int,
+        codebook_size: int,
+        channel_first: bool = False,
+        quantize_dropout: bool = False,
+        quantize_dropout_cutoff_index: int = 0,
+        quantize_dropout_multiple_of: int = 1,
+        **options: Any,
+    ) -> None:
+        stages = [
+            build("ResidualSimVQ", dim, codebook_size, -1, dict(options)) for _ in range(num_quantizers)
+        ]
+        drops = quantize_dropout and num_quantizers > 1
+        super().__init__(
+            Stages(
+                stages,
+                dim=1 if channel_first else -1,
+                dropout=1.0 if drops else 0.0,
+                minimum_stages=quantize_dropout_cutoff_index + 1 if drops else 1,
+                dropout_multiple=quantize_dropout_multiple_of if drops else 1,
+            )
+        )
+        self.num_quantizers = num_quantizers
+        self.codebook_size = codebook_size
+
+    quantizer: Residual
+
+    @property
+    def codebooks(self) -> Tensor:
+        """The codes (stages, K, dim) as they are searched."""
+        return codebooks_of(self.quantizer)
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The stages as layers, around the quantizers that there are."""
+        stages = [stage for stage in self.quantizer.distinct if isinstance(stage, VectorQuantizer)]
+        return nn.ModuleList(SimVQ.around(stage) for stage in stages)
+
+    def forward(
+        self,
+        x: Tensor,
+        return_all_codes: bool = False,
+        rand_quantize_dropout_fixed_seed: int | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Quantized like x, indices (..., stages), losses (stages,); and the codes, where they are asked for."""
+        out = self._forward(x, settings=Settings(dropout_seed=rand_quantize_dropout_fixed_seed))
+        found = out.quantized, out.indices, out.loss
+        return (*found, self.get_codes_from_indices(out.indices)) if return_all_codes else found
+
+    def get_codes_from_indices(self, indices: Tensor) -> Tensor:
+        """The codes (stages, ...) in the layout of forward; zeros for -1 and missing stages."""
+        axis = self.quantizer.dim
+        return codes_of_stages(self.quantizer, indices).movedim(-1, 2 if axis == 1 else -1)
+
+    def get_output_from_indices(self, indices: Tensor) -> Tensor:
+        """What forward returned for these indices (..., stages or fewer)."""
+        return self.quantizer.decode(indices)

@@ -1,0 +1,71 @@
+"""The codebook of a layer under the names that programs reach for: `vq._codebook.embed` and the like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from codeword.compat.vector_quantize_pytorch.codes import Waits
+from codeword.errors import CodewordError
+
+if TYPE_CHECKING:
+    from codeword.compat.vector_quantize_pytorch.vector_quantize_pytorch import VectorQuantize
+
+__all__ = ["CodebookView"]
+
+
+class CodebookView:
+    """What a layer has in the place of its `_codebook`: codes that are kept in its quantizer.
+
+    `embed` (heads, K, D) can be read and set; of one head it is the live tensor, where codes are not on the sphere.
+    """
+
+    def __init__(self, layer: VectorQuantize) -> None:
+        self._layer = layer
+
+    @property
+    def embed(self) -> Tensor:
+        """The codes (heads, K, D)."""
+        codes = self._layer.codebook
+        return codes if codes.ndim == 3 else codes[None]
+
+    @embed.setter
+    def embed(self, codes: Tensor) -> None:
+        self._layer.codebook = codes if self._layer.separate_codebook_per_head else codes[0]
+
+    @property
+    def embed_avg(self) -> Tensor:
+        """The running sums (heads, K, D)."""
+        return self._original("embed_avg")
+
+    @property
+    def cluster_size(self) -> Tensor:
+        """The running counts (heads, K)."""
+        return self._original("cluster_size")
+
+    @property
+    def initted(self) -> Tensor:
+        """Whether codes have begun."""
+        return torch.tensor([vq.codebook.ready for vq in self._layer._books()]).all()
+
+    @property
+    def codebook_size(self) -> int:
+        return self._layer.codebook_size
+
+    @property
+    def num_codebooks(self) -> int:
+        return len(self._layer._books())
+
+    @torch.no_grad()
+    def update_ema(self) -> None:
+        """Let codes that wait for it become their averages: `manual_ema_update`."""
+        for vq in self._layer._books():
+            rule = vq.codebook.update
+            if not isinstance(rule, Waits):
+                raise CodewordError.of("manual_ema_update=True", type(rule).__name__, "the codes do not wait")
+            vq.codebook.codes.copy_(rule.averages(vq.codebook.state()))
+
+    def _original(self, name: str) -> Tensor:
+        return self._layer.original_state()[f"_codebook.{name}"]

@@ -1,0 +1,384 @@
+"""Options of vector-quantize-pytorch: none is refused at its default; those of learning and of calls train as there."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import codeword.compat.vector_quantize_pytorch as facade
+from codeword.compat import export_state_dict
+
+original = pytest.importorskip("vector_quantize_pytorch")
+
+SIZES: dict[str, dict[str, Any]] = {
+    "VectorQuantize": {"dim": 8, "codebook_size": 16},
+    "ResidualVQ": {"dim": 8, "num_quantizers": 3, "codebook_size": 16},
+    "GroupedResidualVQ": {"dim": 8, "num_quantizers": 3, "codebook_size": 16},
+    "SimVQ": {"dim": 8, "codebook_size": 16},
+    "ResidualSimVQ": {"dim": 8, "num_quantizers": 3, "codebook_size": 16},
+    "FSQ": {"levels": [8, 5, 5], "dim": 8},
+    "ResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
+    "GroupedResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
+    "LFQ": {"codebook_size": 16, "dim": 8},
+    "ResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
+    "GroupedResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
+    "RandomProjectionQuantizer": {"dim": 8, "codebook_size": 16, "codebook_dim": 4},
+}
+INNER = {  # whose options go on to which layer
+    "ResidualVQ": "VectorQuantize",
+    "GroupedResidualVQ": "ResidualVQ",
+    "ResidualSimVQ": "SimVQ",
+    "ResidualFSQ": "FSQ",
+    "GroupedResidualFSQ": "ResidualFSQ",
+    "ResidualLFQ": "LFQ",
+    "GroupedResidualLFQ": "ResidualLFQ",
+    "RandomProjectionQuantizer": "VectorQuantize",
+}
+TAKEN = {  # what a layer gives to its inner one itself, so that nobody else can
+    "ResidualFSQ": {"preserve_symmetry"},
+    "ResidualVQ": {"accept_image_fmap", "return_zeros_for_masked_padding"},
+    "RandomProjectionQuantizer": {"heads", "separate_codebook_per_head", "use_cosine_sim", "codebook_dim"},
+}
+
+
+def defaults(name: str) -> Iterator[tuple[str, Any]]:
+    """The options of a layer that have a default, and those that it hands on."""
+    own = inspect.signature(getattr(original, name).__init__).parameters.values()
+    yield from ((p.name, p.default) for p in own if p.default is not p.empty and p.kind is not p.VAR_KEYWORD)
+    if name in INNER:
+        named = {p.name for p in own} | TAKEN.get(name, set()) | set(SIZES[name])
+        yield from (pair for pair in defaults(INNER[name]) if pair[0] not in named)
+
+
+DEFAULTS = [(name, option, value) for name in SIZES for option, value in defaults(name)]
+
+
+@pytest.mark.parametrize(("name", "option", "value"), DEFAULTS, ids=lambda part: str(part)[:40])
+def test_an_option_at_its_default_is_accepted(name: str, option: str, value: Any) -> None:
+    if option in SIZES[name]:
+        return
+    layer = getattr(facade, name)(**{**SIZES[name], option: value})
+    assert isinstance(layer, nn.Module)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_all_defaults_at_once_are_accepted(name: str) -> None:
+    options = {option: value for option, value in defaults(name) if option not in SIZES[name]}
+    layer = getattr(facade, name)(**SIZES[name], **options)
+    layer(torch.randn(2, 5, 8))
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_call_at_its_defaults_is_accepted(name: str) -> None:
+    parameters = inspect.signature(getattr(original, name).forward).parameters.values()
+    options = {p.name: p.default for p in parameters if p.default is not p.empty}
+    layer = getattr(facade, name)(**SIZES[name])
+    layer(torch.randn(2, 5, 8), **options)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_positions_of_arguments_are_the_originals(name: str) -> None:
+    def positional(call: Callable[..., Any]) -> list[str]:
+        parameters = inspect.signature(call).parameters.values()
+        return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    for method in ("__init__", "forward"):
+        theirs, ours = (positional(getattr(getattr(home, name), method)) for home in (original, facade))
+        assert theirs[: len(ours)] == ours or theirs == ours[: len(theirs)]
+
+
+@pytest.mark.parametrize("name", facade.__all__)
+def test_a_layer_is_in_the_module_that_the_original_has_it_in(name: str) -> None:
+    module = getattr(original, name).__module__.partition(".")[2]
+    assert getattr(importlib.import_module(f"{facade.__name__}.{module}"), name) is getattr(facade, name)
+
+
+# Three steps beside the original ------------------------------------------------------------------------------
+
+
+def rows(seed: int, shape: tuple[int, ...] = (4, 60, 8)) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + 0.5
+
+
+def twins(name: str, **options: Any) -> tuple[Any, Any]:
+    """The original after a step, and the facade with its state."""
+    torch.manual_seed(0)
+    theirs = getattr(original, name)(**{**SIZES[name], **options})
+    theirs(rows(0))
+    torch.manual_seed(0)
+    ours = getattr(facade, name)(**{**SIZES[name], **options})
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    return theirs.train(), ours.train()
+
+
+def check_close(got: Any, expected: Any) -> None:
+    if isinstance(expected, tuple):
+        for mine, own in zip(got, expected, strict=True):
+            check_close(mine, own)
+    elif expected.is_floating_point():
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    else:
+        assert torch.equal(got, expected.long())
+
+
+def steps_itself(manual: bool = False) -> dict[str, Any]:
+    return {
+        "learnable_codebook": True,
+        "ema_update": False,
+        "in_place_codebook_optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.5),
+        "manual_in_place_optimizer_update": manual,
+    }
+
+
+MEANS = {
+    "codebook_size": 6,
+    "kmeans_init": True,
+    "rotation_trick": False,
+}  # of which each is chosen: others are pulled to 0 there
+MLP = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+TRAINED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "ema_update": ("VectorQuantize", {"ema_update": False}, {}),
+    "commitment_use_cross_entropy_loss": (
+        "VectorQuantize",
+        {**MEANS, "commitment_use_cross_entropy_loss": True},
+        {},
+    ),
+    "cross entropy, mask": (
+        "VectorQuantize",
+        {**MEANS, "commitment_use_cross_entropy_loss": True},
+        {"mask": torch.arange(60) < torch.tensor([[60], [3], [30], [1]])},
+    ),
+    "in place": ("VectorQuantize", steps_itself(), {}),
+    "in place, rotation": ("VectorQuantize", {**steps_itself(), "commitment_weight": 0.0}, {}),
+    "in place, breakdown": ("VectorQuantize", steps_itself(), {"return_loss_breakdown": True}),
+    "vq_bridge": ("VectorQuantize", {"vq_bridge": MLP}, {}),
+    "layernorm_after_project_in": (
+        "VectorQuantize",
+        {"codebook_dim": 4, "layernorm_after_project_in": True},
+        {},
+    ),
+    "route_gradients_to_input": ("VectorQuantize", {"route_gradients_to_input": False}, {}),
+    "route, learnable": (
+        "VectorQuantize",
+        {"route_gradients_to_input": False, "learnable_codebook": True, "ema_update": False},
+        {},
+    ),
+    "freeze_codebook": ("VectorQuantize", {}, {"freeze_codebook": True}),
+    "ema_update of a call": ("VectorQuantize", {}, {"ema_update": False}),
+    "ema_update_weight": ("VectorQuantize", {}, {"ema_update_weight": torch.linspace(0.1, 2.0, 16)}),
+    "ema_update_weight, function": (
+        "VectorQuantize",
+        {},
+        {"ema_update_weight": lambda sums, counts: (counts > 4).float() / (1 + sums.norm(dim=-1))},
+    ),
+    "topk": ("VectorQuantize", {}, {"topk": 3}),
+    "topk, learnable": ("VectorQuantize", {"learnable_codebook": True, "ema_update": False}, {"topk": 3}),
+    "indices": ("VectorQuantize", MEANS, {"indices": torch.arange(240).view(4, 60) % 6}),
+    "return_loss_breakdown": ("VectorQuantize", {}, {"return_loss_breakdown": True}),
+    "return_zeros_for_masked_padding": (
+        "VectorQuantize",
+        {"return_zeros_for_masked_padding": False},
+        {"mask": torch.arange(60) < torch.tensor([[60], [3], [30], [1]])},
+    ),
+    "simvq codebook_transform": ("SimVQ", {"codebook_transform": MLP}, {}),
+    "simvq frozen_codebook_dim": ("SimVQ", {"frozen_codebook_dim": 3}, {}),
+    "fsq bound_hard_clamp": ("FSQ", {"bound_hard_clamp": True}, {}),
+    "fsq bound_hard_clamp, symmetric": ("FSQ", {"bound_hard_clamp": True, "preserve_symmetry": True}, {}),
+    "fsq orthogonal_rotation": ("FSQ", {"orthogonal_rotation": True}, {}),
+    "lfq codebook_scale": ("LFQ", {"codebook_scale": 0.5, "commitment_loss_weight": 0.2}, {}),
+    "lfq spherical": ("LFQ", {"spherical": True, "commitment_loss_weight": 0.2}, {"inv_temperature": 3.0}),
+    "lfq soft_clamp_input_value": ("LFQ", {"soft_clamp_input_value": 1.5}, {"inv_temperature": 0.7}),
+    "lfq straight_through_activation": (
+        "LFQ",
+        {"straight_through_activation": nn.Tanh(), "commitment_loss_weight": 0.2},
+        {"inv_temperature": 0.7},
+    ),
+    "lfq softplus": ("LFQ", {"experimental_softplus_entropy_loss": True}, {"inv_temperature": 0.7}),
+    "lfq cosine_sim_project_in": ("LFQ", {"cosine_sim_project_in": True}, {"inv_temperature": 0.7}),
+    "lfq orthogonal_rotation": (
+        "LFQ",
+        {"orthogonal_rotation": True, "commitment_loss_weight": 0.2},
+        {"inv_temperature": 0.7},
+    ),
+    "lfq breakdown": (
+        "LFQ",
+        {"num_codebooks": 2, "commitment_loss_weight": 0.2},
+        {"return_loss_breakdown": True, "inv_temperature": 0.7},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TRAINED)
+def test_three_steps_are_the_originals(case: str) -> None:
+    name, options, call = TRAINED[case]
+    theirs, ours = twins(name, **options)
+    for step in range(1, 4):
+        theirs.zero_grad()  # an optimiser of the codes would take the gradient of the loss for its own
+        ours.zero_grad()
+        x, y = rows(step).requires_grad_(), rows(step).requires_grad_()
+        expected, got = theirs(x, **call), ours(y, **call)
+        check_close(got, expected)
+        for result in (expected, got):
+            terms = result[0] if isinstance(result[0], tuple) else result[:3]  # without a breakdown
+            floats = [part for part in terms if part.requires_grad]
+            if floats:
+                sum(part.sum() for part in floats).backward()
+        if "commitment_use_cross_entropy_loss" not in options:  # theirs is at other codes: see docs/moving
+            check_close(*(zeros_for(at) for at in (y, x)))
+    state = export_state_dict(ours)
+    for key, tensor in theirs.state_dict().items():
+        if not key.endswith("embed_avg") or not options.get("learnable_codebook", "vq_bridge" in options):
+            torch.testing.assert_close(state[key], tensor, rtol=1e-4, atol=1e-4)
+    gradients = {key: p.grad for key, p in theirs.named_parameters() if p.grad is not None}
+    compare_gradients(ours, gradients)
+
+
+def zeros_for(x: Tensor) -> Tensor:
+    return torch.zeros_like(x) if x.grad is None else x.grad
+
+
+def compare_gradients(ours: Any, expected: dict[str, Tensor]) -> None:
+    """The norms of all gradients, which do not depend on names."""
+    found = [p.grad for p in ours.parameters() if p.grad is not None]
+    total = sum(float(g.square().sum()) for g in expected.values())
+    assert sum(float(g.square().sum()) for g in found) == pytest.approx(total, rel=1e-3, abs=1e-8)
+
+
+def test_updates_that_wait_are_those_of_one_batch() -> None:
+    theirs, ours = twins("VectorQuantize")
+    for layer in (theirs, ours):
+        before = layer.codebook.clone()
+        layer(rows(1), accum_ema_update=True)
+        assert torch.equal(layer.codebook, before)
+        layer(rows(2))
+    torch.testing.assert_close(ours.codebook, theirs.codebook, rtol=1e-4, atol=1e-4)
+
+
+def test_averages_wait_until_they_are_told_to() -> None:
+    theirs, ours = twins("VectorQuantize", manual_ema_update=True)
+    for layer in (theirs, ours):
+        before = layer.codebook.clone()
+        layer(rows(1))
+        assert torch.equal(layer.codebook, before)
+        layer._codebook.update_ema()
+        layer(rows(2))
+    torch.testing.assert_close(ours.codebook, theirs.codebook, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="manual_ema_update"):
+        facade.VectorQuantize(8, 16)._codebook.update_ema()
+
+
+def test_steps_of_the_codes_wait_until_they_are_told_to() -> None:
+    theirs, ours = twins("VectorQuantize", **steps_itself(manual=True))
+    theirs._codebook.embed.grad = None  # of the step before they were twins
+    for layer in (theirs, ours):
+        before = layer.codebook.detach().clone()
+        layer(rows(1))
+        assert torch.equal(layer.codebook, before)
+        layer.update_in_place_optimizer()
+        assert not torch.equal(layer.codebook, before)
+    torch.testing.assert_close(ours.codebook, theirs.codebook, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ResidualVQ", "ResidualFSQ", "ResidualLFQ", "ResidualSimVQ"])
+def test_how_many_stages_stay(name: str) -> None:
+    options = {"num_quantizers": 7, "quantize_dropout": True, "quantize_dropout_multiple_of": 3}
+    many = rows(0, (64, 2, 8))
+    for cutoff, expected in ((0, {3, 6, 7}), (3, {6, 7})):
+        sizes = {**SIZES[name], **options, "quantize_dropout_cutoff_index": cutoff}
+        ours, theirs = getattr(facade, name)(**sizes), getattr(original, name)(**sizes)
+        assert set((ours(many)[1] >= 0).sum(-1).flatten().tolist()) == expected
+        drawn = {int((theirs(many)[1] >= 0).sum(-1).flatten()[0]) for _ in range(60)}
+        assert drawn == expected
+        fixed = [(ours(many, rand_quantize_dropout_fixed_seed=5)[1] >= 0).sum(-1) for _ in range(2)]
+        assert torch.equal(*fixed)
+
+
+def test_groups_leave_out_the_same_stages() -> None:
+    ours = facade.GroupedResidualVQ(**SIZES["GroupedResidualVQ"], groups=2, quantize_dropout=True)
+    one, other = (ours(rows(0, (64, 2, 8)))[1] >= 0).sum(-1)
+    assert torch.equal(one, other)
+    assert len(one.unique()) == 3
+
+
+def test_beams_find_a_better_sum_than_one_search() -> None:
+    layers = [
+        facade.ResidualVQ(**SIZES["ResidualVQ"], **beams)
+        for beams in ({}, {"beam_size": 4}, {"beam_size": 1, "eval_beam_size": 4})
+    ]
+    for layer in layers[1:]:
+        layer.load_state_dict(layers[0].state_dict())
+    x = rows(1)
+    plain, beamed, late = ((x - layer(x)[0]).square().mean() for layer in layers)
+    assert beamed < plain == late
+    layers[2].load_state_dict(layers[0].state_dict())
+    plain, late = ((x - layer.eval()(x)[0]).square().mean() for layer in (layers[0], layers[2]))
+    assert late < plain
+    again = layers[0](x, beam_size=4)
+    assert torch.equal(again[1], layers[2](x)[1])
+
+
+def test_codes_without_indices() -> None:
+    fsq = facade.FSQ([4] * 40, return_indices=False, num_codebooks=2)
+    x = rows(0, (2, 5, 80))
+    quantized, indices = fsq(x)
+    expected, _ = original.FSQ([4] * 16, return_indices=False)(x[..., :16])
+    assert indices is None
+    assert torch.equal(quantized[..., :16], expected)
+
+
+def test_predicted_codes_of_heads() -> None:
+    torch.manual_seed(0)
+    theirs = original.VectorQuantize(8, 16, heads=2, codebook_dim=3)
+    ours = facade.VectorQuantize(8, 16, heads=2, codebook_dim=3)
+    ours.load_state_dict(theirs.state_dict())
+    wanted = torch.randint(16, (4, 60, 2))
+    loss, expected = (layer.eval()(rows(1), indices=wanted)[1] for layer in (ours, theirs))
+    torch.testing.assert_close(loss, expected)
+    wanted[:, :10] = -1
+    assert ours(rows(1), indices=wanted)[0].shape == (4, 60, 8)
+
+
+# What programs reach for --------------------------------------------------------------------------------------
+
+
+def test_codebooks_can_be_read_and_set() -> None:
+    codes = torch.randn(2, 16, 8)
+    vq = facade.VectorQuantize(8, 16)
+    vq.codebook = codes[0]
+    assert torch.equal(vq._codebook.embed, codes[:1])
+    vq._codebook.embed = codes[1:]
+    assert torch.equal(vq.codebook, codes[1])
+    vq._codebook.embed.data.copy_(codes[:1])
+    assert torch.equal(vq.codebook, codes[0])
+    assert vq._codebook.cluster_size.shape == (1, 16)
+    assert vq._codebook.embed_avg.shape == (1, 16, 8)
+    assert bool(vq._codebook.initted)
+    rvq = facade.ResidualVQ(**SIZES["ResidualVQ"])
+    rvq.layers[1].codebook = codes[0]
+    assert torch.equal(rvq.codebooks[1], codes[0])
+    assert [layer.codebook_size for layer in rvq.layers] == [16] * 3
+    assert torch.equal(rvq.layers[1]._codebook.embed[0], codes[0])
+    assert not any("layers" in key for key in rvq.state_dict())
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_attributes_are_the_originals(name: str) -> None:
+    torch.manual_seed(0)
+    theirs, ours = (getattr(home, name)(**SIZES[name]) for home in (original, facade))
+    for attribute in ("codebook_size", "num_codebooks", "num_quantizers", "dim", "heads", "codebook_dim"):
+        if hasattr(theirs, attribute):
+            assert getattr(ours, attribute) == getattr(theirs, attribute), attribute
+    for attribute in ("codebook", "codebooks", "implicit_codebook", "layers", "rvqs", "_levels", "_basis"):
+        if hasattr(theirs, attribute):
+            mine, own = getattr(ours, attribute), getattr(theirs, attribute)
+            assert len(mine) == len(own), attribute
+            if isinstance(own, Tensor):
+                assert mine.shape == own.shape
+                if "VQ" not in name and "Vector" not in name:
+                    torch.testing.assert_close(mine.to(own.dtype), own)
