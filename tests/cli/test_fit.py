@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import faiss
@@ -151,6 +152,22 @@ def test_names_and_bad_rows_of_parquet(digits: Path, capsys: pytest.CaptureFixtu
     assert not Path("new").exists()
 
 
+def test_columns_and_names_that_are_named(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {f"d{n}": DIGITS[:, n] for n in range(64)}
+    table = pa.table({"price": DIGITS[:, 0], "sku": range(1797), "name": ["same"] * 1797, **columns})
+    parquet.write_table(table, "items.parquet")
+    words = ["--quantizer", "vq20", *QUICK]
+    assert main(["fit", "items.parquet", "--out", "a", *words]) == 2
+    assert "name them: --columns price d0" in capsys.readouterr().err
+    words += ["--names", "sku"]
+    assert main(["fit", "items.parquet", "--out", "a", "--columns", "d*", *words]) == 0
+    said = "columns d0 ... d63 (64); names of the column sku; left out: price, name"
+    assert f"codeword: note: items.parquet: vectors of the {said}\n" in capsys.readouterr().err
+    assert main(["fit", "digits.npy", "--out", "b", *words[:-2]]) == 0
+    assert Path("a/model.safetensors").read_bytes() == Path("b/model.safetensors").read_bytes()
+    assert Path("a/ids.parquet").read_bytes() == Path("b/ids.parquet").read_bytes()
+
+
 def test_fitting_to_some_of_the_rows(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["fit", "digits.npy", "--quantizer", "vq20", "--rows", "100", *QUICK, "--json"]
     found = []
@@ -198,7 +215,7 @@ def test_one_clear_line(
     capsys.readouterr()
     out = [] if "--out" in words else ["--out", "new"]
     assert main(["fit", *words, *out]) == 2
-    said = capsys.readouterr().err
+    said = re.sub("codeword: note: .*\n", "", capsys.readouterr().err)
     assert said.startswith("codeword: ")
     assert all(line.startswith("  ") for line in said.splitlines()[1:])  # a caret under a spec
     for name in named:
