@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.workbench.semantic_ids.semantic_ids import IDS, FitConfig
+from codeword.workbench.semantic_ids.manifest import IDS
+from codeword.workbench.semantic_ids.semantic_ids import FitConfig
 
 if TYPE_CHECKING:
     from codeword.workbench.data.vectors import Block, VectorStream

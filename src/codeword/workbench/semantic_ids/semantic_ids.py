@@ -21,14 +21,15 @@ from codeword.quantizers import from_spec
 from codeword.quantizers.composite import Residual
 from codeword.quantizers.composite.beam import codes_of
 from codeword.tokenizers import VectorTokenizer
-from codeword.tokens import Header, TokenWriter
+from codeword.tokens import Header, TokenFile, TokenWriter
 from codeword.workbench.data.vector_batches import VectorSummary, summarize
 from codeword.workbench.data.vectors import Block, VectorStream
 from codeword.workbench.semantic_ids.catalogue_ids import balance_, number_equals
+from codeword.workbench.semantic_ids.manifest import IDS, Generation, Manifest, room_for, write_manifest
 
-__all__ = ["IDS", "REPORT", "FitConfig", "Fitted", "fit_vectors", "write_fit"]
+__all__ = ["IDS", "REPORT", "FitConfig", "Fitted", "Start", "fit_vectors", "write_fit", "write_generation"]
 
-IDS, REPORT = "ids.parquet", "fit.json"
+REPORT = "fit.json"
 LEAST_ROWS, ROWS_A_CODE = 2**16, 64  # to fit to, if nothing is said
 Track = Callable[[Iterable[Block], str], Iterable[Block]]
 
@@ -106,29 +107,63 @@ def fit_vectors(vectors: VectorStream, config: FitConfig, track: Track) -> Fitte
 def write_fit(
     folder: Path, vectors: VectorStream, config: FitConfig, fitted: Fitted, track: Track
 ) -> dict[str, Any]:
-    """Write the IDs, the report and the tokenizer into a run folder; the report.
+    """Write the IDs, the report, the manifest of the catalogue and the tokenizer into a run folder; the report.
 
     Raises:
         CodewordError: the disk is full, the place cannot be written to, two vectors have one name.
     """
-    tokenizer, ids, facts = fitted.tokenizer, fitted.indices, {"balanced": int(config.balance)}
-    sizes = tokenizer.codebook_sizes
-    if config.dedupe:
-        numbers = number_equals(torch.from_numpy(ids)).numpy()
-        sizes, facts = (*sizes, int(numbers.max()) + 1), facts | {"deduped": 1}
-        ids = np.concatenate([ids.astype(np.int64), numbers[:, None]], 1)
-    trailing = tokenizer.trailing_shape if not config.dedupe else (len(sizes),)
-    header = Header(digest(tokenizer), sizes, tokenizer.kind, trailing, facts)
-    first = 0
-    with TokenWriter(folder / IDS, header) as writer:
-        for block in track(vectors.blocks(), "writing IDs"):
-            part = ids[first : first + len(block.names)]
-            writer.write_many(block.names, part.reshape(len(part), *trailing))
-            first += len(part)
+    digits = number_equals(torch.from_numpy(fitted.indices)).numpy() if config.dedupe else None
+    room = 1 if digits is None else room_for(int(digits.max()) + 1)
+    return write_generation(folder, vectors, config, fitted, track, digits, Start("fit", 1, room))
+
+
+class Start(NamedTuple):
+    """The generation that a folder of IDs begins with."""
+
+    action: str
+    number: int
+    digits: int
+    """How many values the one more token may have, now and later."""
+
+
+def write_generation(
+    folder: Path,
+    vectors: VectorStream,
+    config: FitConfig,
+    fitted: Fitted,
+    track: Track,
+    digits: np.ndarray | None,
+    start: Start,
+) -> dict[str, Any]:
+    """As `write_fit`, of IDs whose one more token is given (N,), or that have none."""
+    tokenizer, name = fitted.tokenizer, digest(fitted.tokenizer)
+    sizes, facts = tokenizer.codebook_sizes, {"balanced": int(config.balance)}
+    if digits is not None:
+        sizes, facts = (*sizes, int(digits.max()) + 1), facts | {"deduped": 1}
+    trailing = tokenizer.trailing_shape if digits is None else (len(sizes),)
+    with TokenWriter(folder / IDS, Header(name, sizes, tokenizer.kind, trailing, facts)) as writer:
+        for names, ids in _ids(track(vectors.blocks(), "writing IDs"), fitted.indices, digits):
+            writer.write_many(names, ids.reshape(len(ids), *trailing))
     report = _report(vectors, config, fitted, list(sizes))
     write_whole(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
+    first = Generation(start.number, start.action, writer.count, str(TokenFile(folder / IDS).digest))
+    write_manifest(folder, Manifest(name, tokenizer.codebook_sizes, start.digits, (first,)))
     save(tokenizer, folder)
     return report
+
+
+def _ids(
+    blocks: Iterable[Block], indices: np.ndarray, digits: np.ndarray | None
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Names and IDs, block by block."""
+    first = 0
+    for block in blocks:
+        end = first + len(block.names)
+        ids = indices[first:end]
+        if digits is not None:
+            ids = np.concatenate([ids.astype(np.int64), digits[first:end, None]], 1)
+        yield block.names, ids
+        first = end
 
 
 class _Tracked:
