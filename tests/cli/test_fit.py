@@ -18,7 +18,6 @@ from sklearn.datasets import load_digits
 from codeword import checkpoints
 from codeword.cli import main
 from codeword.tokens import read_tokens
-from codeword.workbench.semantic_ids.catalogue_ids import number_equals
 
 DIGITS = load_digits().data.astype(np.float32)
 QUICK = ["--tries", "1", "--steps", "10"]
@@ -221,9 +220,3 @@ def test_one_clear_line(
     for name in named:
         assert name in said
     assert not Path("new").exists() or not any(Path("new").iterdir())
-
-
-def test_equal_rows_are_numbered_as_pandas_does() -> None:
-    rows = np.random.default_rng(0).integers(0, 3, (101, 3))
-    expected = pd.DataFrame(rows).groupby([0, 1, 2]).cumcount()
-    assert number_equals(torch.from_numpy(rows)).tolist() == expected.tolist()

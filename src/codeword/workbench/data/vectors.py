@@ -117,6 +117,11 @@ class VectorStream:
         return all(file.anywhere for file in self._files)
 
     @property
+    def named(self) -> bool:
+        """Whether rows have names of their own, which could come twice."""
+        return any(file.named for file in self._files)
+
+    @property
     def names(self) -> Sequence[str]:
         """Of all rows, the bad ones too: `""` where a file that names its rows leaves one without.
 
@@ -126,7 +131,7 @@ class VectorStream:
         return self._all_names() if self._part is None else self._part
 
     def _all_names(self) -> Sequence[str]:
-        if not any(file.named for file in self._files):
+        if not self.named:
             return RowNumbers(self._starts, [self._prefix(file) for file in self._files])
         found: list[str] = []
         for file in self._files:

@@ -16,16 +16,18 @@ from torch import Tensor
 from codeword.checkpoints import digest, save
 from codeword.errors import CodewordError
 from codeword.files import write_whole
-from codeword.fitting import Collisions, RatePoint, collisions, fit, rate_distortion
+from codeword.fitting import Collisions, RatePoint, fit, rate_distortion
 from codeword.quantizers import from_spec
 from codeword.quantizers.composite import Residual
 from codeword.quantizers.composite.beam import codes_of
 from codeword.tokenizers import VectorTokenizer
 from codeword.tokens import Header, TokenFile, TokenWriter
+from codeword.workbench.data.names_once import NamesOnce
 from codeword.workbench.data.vector_batches import VectorSummary, summarize
 from codeword.workbench.data.vectors import Block, VectorStream
-from codeword.workbench.semantic_ids.catalogue_ids import balance_, number_equals
+from codeword.workbench.semantic_ids.catalogue_ids import balance_
 from codeword.workbench.semantic_ids.manifest import IDS, Generation, Manifest, room_for, write_manifest
+from codeword.workbench.semantic_ids.partitions import count_equals, number_equals, scratch
 
 __all__ = ["IDS", "REPORT", "FitConfig", "Fitted", "Start", "fit_vectors", "write_fit", "write_generation"]
 
@@ -88,19 +90,17 @@ def fit_vectors(vectors: VectorStream, config: FitConfig, track: Track) -> Fitte
             vectors of one name.
     """
     rows = _check(config, vectors.features)
-    _ = vectors.names  # that none comes twice
-    facts = summarize(_Tracked(vectors, track, "reading"), rows, config.seed)
+    facts = summarize(_Tracked(vectors, track, "reading", once=True), rows, config.seed)
     tokenizer = _fit(facts, config)
     mine = _Tracked(vectors, track, "measuring")
     points = rate_distortion(tokenizer.quantizer, _Standard(mine, tokenizer), beam=config.beam)
     in_units = [point._replace(error=point.error * facts.scale**2) for point in points]
     mine = _Tracked(vectors, track, "finding IDs")
     indices = _encode(mine, tokenizer, int(facts.usable.sum()))
-    before = collisions(torch.from_numpy(indices))
-    after = None
+    before, after = count_equals(indices), None
     if config.balance:
-        balance_(indices, track(vectors.blocks(), "balancing"), tokenizer)
-        after = collisions(torch.from_numpy(indices))
+        balance_(indices, _Tracked(vectors, track, "balancing").blocks, tokenizer)
+        after = count_equals(indices)
     return Fitted(tokenizer, indices, in_units, before, after, len(facts.sample))
 
 
@@ -112,7 +112,7 @@ def write_fit(
     Raises:
         CodewordError: the disk is full, the place cannot be written to, two vectors have one name.
     """
-    digits = number_equals(torch.from_numpy(fitted.indices)).numpy() if config.dedupe else None
+    digits = number_equals(fitted.indices) if config.dedupe else None
     room = 1 if digits is None else room_for(int(digits.max()) + 1)
     return write_generation(folder, vectors, config, fitted, track, digits, Start("fit", 1, room))
 
@@ -141,7 +141,8 @@ def write_generation(
     if digits is not None:
         sizes, facts = (*sizes, int(digits.max()) + 1), facts | {"deduped": 1}
     trailing = tokenizer.trailing_shape if digits is None else (len(sizes),)
-    with TokenWriter(folder / IDS, Header(name, sizes, tokenizer.kind, trailing, facts)) as writer:
+    header = Header(name, sizes, tokenizer.kind, trailing, facts)
+    with TokenWriter(folder / IDS, header, names_differ=True) as writer:  # `fit_vectors` has looked
         for names, ids in _ids(track(vectors.blocks(), "writing IDs"), fitted.indices, digits):
             writer.write_many(names, ids.reshape(len(ids), *trailing))
     report = _report(vectors, config, fitted, list(sizes))
@@ -167,17 +168,25 @@ def _ids(
 
 
 class _Tracked:
-    """Vectors, with each iteration over blocks of them shown."""
+    """Vectors, with each iteration over blocks of them shown; `once`: none of their names may come twice."""
 
-    def __init__(self, vectors: VectorStream, track: Track, what: str) -> None:
+    def __init__(self, vectors: VectorStream, track: Track, what: str, once: bool = False) -> None:
         self.vectors, self.track, self.what = vectors, track, what
+        self.once = once and vectors.named
         self.features = vectors.features
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def blocks(self) -> Iterator[Block]:
-        yield from self.track(self.vectors.blocks(), self.what)
+        if not self.once:
+            yield from self.track(self.vectors.blocks(), self.what)
+            return
+        with NamesOnce(self.vectors.data) as names:
+            for block in self.track(self.vectors.blocks(), self.what):
+                names.add(block.names)
+                yield block
+            names.check()
 
 
 class _Standard:
@@ -225,7 +234,7 @@ def _fit(facts: VectorSummary, config: FitConfig) -> VectorTokenizer:
 
 def _encode(vectors: _Tracked, tokenizer: VectorTokenizer, count: int) -> np.ndarray:
     largest, first = max(tokenizer.codebook_sizes), 0
-    indices = np.empty((count, len(tokenizer.codebook_sizes)), np.min_scalar_type(largest - 1))
+    indices = scratch((count, len(tokenizer.codebook_sizes)), np.min_scalar_type(largest - 1))
     for block in vectors.blocks():
         found = tokenizer.encode(torch.from_numpy(block.rows))
         indices[first : first + len(found)] = found.reshape(len(found), indices.shape[1]).numpy()
