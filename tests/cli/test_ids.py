@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from codeword.cli import main
+from codeword.tokens import IdVocabulary, PrefixTrie
 
 DIGITS = load_digits().data.astype(np.float32)
 NAMES = [f"item-{n}" for n in range(1797)]
@@ -92,6 +94,29 @@ def test_new_embeddings_keep_old_ids_where_they_can(capsys: pytest.CaptureFixtur
     assert [(one["number"], one["action"]) for one in manifest["generations"]] == [(2, "refresh")]
     assert main(["ids", "refresh", "run", "turned.parquet", "--out", "next"]) == 2
     assert "a folder without a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_a_catalogue_for_a_model(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ["fit", "old.parquet", "--out", "run", "--quantizer", "rvq2x16", *QUICK, "--dedupe"]
+    assert main(fit) == 0
+    Path("gone.txt").write_text("item-3\n")
+    assert main(["ids", "retire", "run", "gone.txt"]) == 0
+    words = ["ids", "export", "run", "--out", "out", "--format", form, "--special", "<eos>", "--first", "50"]
+    found = done(capsys, *words)
+    assert (found["items"], found["different"], found["words"]) == (1199, 1199, 1 + 16 + 16 + 256)
+    read = pd.read_parquet if form == "parquet" else partial(pd.read_json, lines=True)
+    table = read(f"out/items.{form}")
+    ids = ids_of("run/ids.parquet")
+    del ids["item-3"]
+    assert dict(zip(table.item_id, map(tuple, table.tokens), strict=True)) == ids
+    vocabulary, trie = IdVocabulary.load("out/vocabulary.json"), PrefixTrie.load("out/trie.safetensors")
+    assert np.array_equal(np.stack(table.words) - [51, 67, 83], np.stack(table.tokens))
+    assert [vocabulary.parse(text) for text in table.id] == [*ids.values()]
+    assert all(one in trie for one in ids.values())
+    assert ids_of("run/ids.parquet")["item-3"] not in trie
+    assert main(words) == 2
+    assert "a folder that is new or empty" in capsys.readouterr().err
 
 
 def test_rows_without_names_are_no_new_items(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitSubcommandPrefixes, Positional, subcommand
 
@@ -152,6 +152,44 @@ class Refresh:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a catalogue for the model that is to use its IDs: items, words, and the IDs that there are.
+
+    The folder gets items.parquet (or items.jsonl) with item_id, tokens, id (such as <a_12><b_7>) and words, the numbers
+    of its tokens in the vocabulary; vocabulary.json: the offset of each level and all words; and trie.safetensors: what
+    may come after the first tokens of an ID, for constrained decoding (`codeword.tokens.PrefixTrie`, `ValidIds`).
+    """
+
+    run_folder: Positional[Path]
+    """The run folder of the catalogue."""
+    out: Path
+    """The folder to write, new or empty."""
+    format: Literal["parquet", "jsonl"] = "parquet"
+    """Of the items."""
+    special: tuple[str, ...] = ("<pad>", "<bos>", "<eos>")
+    """Words that are no tokens, before all others."""
+    first: int = 0
+    """The number of the first word: the size of the vocabulary that the words are added to."""
+    json: bool = False
+    """Write one JSON object and nothing else."""
+
+    def run(self) -> int:
+        """Write, and give the exit code."""
+        from codeword.tokens import IdVocabulary
+        from codeword.workbench.folders import whole_folder
+        from codeword.workbench.semantic_ids.catalogue import Catalogue
+        from codeword.workbench.semantic_ids.id_export import export_ids
+
+        console, catalogue = Console(quiet=self.json), Catalogue(self.run_folder)
+        vocabulary = IdVocabulary(catalogue.manifest.sizes, self.special, self.first)
+        with whole_folder(self.out) as folder:
+            done = export_ids(catalogue, folder, self.format, vocabulary)
+        names = ", ".join(done["files"])
+        console.say(f"{done['items']} items, {done['words']} words: {names} in {self.out}")
+        return _put(self.json, {"path": str(self.out), **done})
+
+
+@dataclass(frozen=True)
 class Ids:
     """Keep a catalogue of semantic IDs over the years: new items, retired ones, new embeddings."""
 
@@ -159,6 +197,7 @@ class Ids:
         Annotated[Append, subcommand("append")]
         | Annotated[Refresh, subcommand("refresh")]
         | Annotated[Retire, subcommand("retire")]
+        | Annotated[Export, subcommand("export")]
     ]
 
     def run(self) -> int:
