@@ -76,10 +76,18 @@ def test_new_embeddings_keep_old_ids_where_they_can(capsys: pytest.CaptureFixtur
     before = {file: file.read_bytes() for file in Path("run").iterdir()}
     found = done(capsys, "ids", "refresh", "run", "turned.parquet", "--out", "next")
     assert {file: file.read_bytes() for file in Path("run").iterdir()} == before
-    assert found["items"] == {"kept": 1200, "new": 597, "gone": 0}
+    assert found["churn"]["items"] == {"kept": 1200, "new": 597, "gone": 0}
     old, new = ids_of("run/ids.parquet"), ids_of("next/ids.parquet")
     assert len(new) == len(set(new.values())) == 1797
     churn = found["churn"]
+    assert json.loads(Path("next/refresh.json").read_text()) == churn
+    report = done(
+        capsys, "ids", "report", "next", "--data", "turned.parquet", "--queries", "50", "--out", "ids.html"
+    )
+    assert report["churn"] == churn
+    assert report["ids"]["uniquely_identified"] == 1
+    assert report["neighbours"]["kept"][0] > report["neighbours"]["kept"][1] > 0
+    assert "<table>" in Path("ids.html").read_text()
     kept = np.mean([new[name][0] == one[0] for name, one in old.items()])
     assert churn["with_renaming"]["prefixes_kept"][0] == pytest.approx(kept)
     assert kept > 0.6 > 0.3 > churn["without_renaming"]["prefixes_kept"][0]

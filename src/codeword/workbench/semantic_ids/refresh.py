@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codeword.errors import CodewordError
-from codeword.files import replacing, writing
+from codeword.files import replacing, write_whole, writing
 from codeword.packages import load
 from codeword.workbench.data.vectors import VectorStream
 from codeword.workbench.semantic_ids.catalogue import Catalogue
@@ -25,9 +25,9 @@ from codeword.workbench.semantic_ids.semantic_ids import (
     write_generation,
 )
 
-__all__ = ["MOVED", "refresh", "settings_of"]
+__all__ = ["CHURN", "MOVED", "refresh", "settings_of"]
 
-MOVED = "moved.parquet"
+MOVED, CHURN = "moved.parquet", "refresh.json"
 
 
 def settings_of(folder: Path) -> FitConfig:
@@ -54,7 +54,8 @@ def refresh(
     Args:
         catalogue: the old one.
         vectors: of the items, by the same names, of any width.
-        folder: to write: the IDs, `moved.parquet` (items whose ID has changed, before and after), the tokenizer.
+        folder: to write: the IDs, `moved.parquet` (items whose ID has changed, before and after), `refresh.json` (how
+            many), the tokenizer.
         config: how to fit.
         track: what to hand blocks of vectors through on their way.
 
@@ -86,18 +87,17 @@ def refresh(
     new = renamed if digits is None else np.concatenate([renamed, digits[:, None]], 1)
     moved = known[_moved(old, new)[known]]
     _write_moved(folder / MOVED, [names[n] for n in moved], old[moved], new[moved])
+    changes = {
+        "items": {"kept": len(known), "new": len(names) - len(known), "gone": len(catalogue) - len(known)},
+        "moved": len(moved),
+        "without_renaming": churn(old[known, : len(sizes)], before),
+        "with_renaming": churn(old[known, : len(sizes)], renamed[known]),
+    }
+    write_whole(folder / CHURN, (json.dumps(changes, indent=2) + "\n").encode())
     report = write_generation(
         folder, vectors, config, fitted, track, digits, Start("refresh", manifest.next, room)
     )
-    unnamed = churn(old[known, : len(sizes)], before)
-    codes = churn(old[known, : len(sizes)], renamed[known])
-    return {
-        **report,
-        "generation": manifest.next,
-        "items": {"kept": len(known), "new": len(names) - len(known), "gone": len(catalogue) - len(known)},
-        "moved": len(moved),
-        "churn": {"without_renaming": unnamed, "with_renaming": codes},
-    }
+    return {**report, "generation": manifest.next, "churn": changes}
 
 
 def _old_ids(catalogue: Catalogue, names: list[str]) -> np.ndarray:
