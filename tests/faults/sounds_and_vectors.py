@@ -95,7 +95,7 @@ def parquet_files() -> Files:
     tables = (
         (arrow.table({"name": names, "vector": lists}), "none", ""),
         (arrow.table({"vector": fixed, "id": names}), "zstd", "::vector"),
-        (arrow.table({f"n{number}": rows()[:, number] for number in range(FEATURES)}), "snappy", ""),
+        (arrow.table({f"n{number}": rows()[:, number] for number in range(FEATURES)}), "snappy", "::n*"),
         (arrow.table({"other": other, "vector": lists}), "gzip", "::vector"),
     )
 

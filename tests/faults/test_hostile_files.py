@@ -18,6 +18,7 @@ from pyarrow import parquet
 import codeword
 from codeword import CodewordError, checkpoints
 from codeword.checkpoints.config import config_of
+from codeword.errors import CodewordWarning
 from codeword.workbench.data import read_image
 from codeword.workbench.data.parquet_footer import held_by
 from codeword.workbench.data.vectors import VectorStream
@@ -148,7 +149,8 @@ def test_rows_that_are_named_outside_are_left_out(tmp_path):
     names = ["../up", "good", "/etc/passwd", "deep/../../up"]
     table = arrow.table({"name": names, "vector": [[1.0, 2.0]] * 4})
     parquet.write_table(table, tmp_path / "vectors.parquet")
-    stream = VectorStream(tmp_path / "vectors.parquet")
+    with pytest.warns(CodewordWarning, match="names of the column name"):
+        stream = VectorStream(tmp_path / "vectors.parquet")
     assert [name for name, _ in stream] == ["good"]
     assert [one.path for one in stream.skipped] == ["0", "2", "3"]
 

@@ -34,11 +34,12 @@ class TokenWriter:
     """Writes a token file item by item, or many at a time, in a `with` block.
 
     The file takes its name when the block ends well. On any failure nothing is left, and a file that was
-    there before stays. Memory holds about a million tokens at a time, and the names.
+    there before stays. Memory holds about a million tokens at a time, and the names unless `names_differ`.
 
     Args:
         path: the file to write. Missing folders are made.
         header: the facts about all items.
+        names_differ: that no name comes twice is known: the names are not kept to find one that does.
 
     Raises:
         CodewordError: the place cannot be written to, the disk is full, or pyarrow is missing.
@@ -54,9 +55,9 @@ class TokenWriter:
         [('one.png', [[1, 2, 3], [4, 5, 15]])]
     """
 
-    def __init__(self, path: str | Path, header: Header) -> None:
+    def __init__(self, path: str | Path, header: Header, *, names_differ: bool = False) -> None:
         self.path = Path(path)
-        self.header = header
+        self.header, self.names_differ = header, names_differ
         self._digest = TokenDigest(header.to_bytes())
         self._names: set[str] = set()
         self._pending: list[tuple[Sequence[str], Any]] = []
@@ -123,9 +124,11 @@ class TokenWriter:
             remedy = "write: with TokenWriter(path, header) as writer"
             raise CodewordError.of("a writer inside its with block", "one outside of it", remedy)
         check_names(names)
-        self._check_new(names)
+        if not self.names_differ:
+            self._check_new(names)
         tokens = typed(names, array, self.header)
-        self._names.update(names)
+        if not self.names_differ:
+            self._names.update(names)
         self._digest.add_many(names, tokens)
         # Row groups end where they would if the items came one by one: the file does not depend on batches.
         size, begin = tokens[0].size, 0

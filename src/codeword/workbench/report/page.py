@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import files
 from itertools import islice, tee
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.files import write_whole
-from codeword.packages import load
 from codeword.version import __version__
 from codeword.workbench.comparing.measures import StagePoint, metrics_by_stage
 from codeword.workbench.evaluate import Evaluation, evaluate
@@ -21,6 +19,7 @@ from codeword.workbench.report.charts import Series, line_chart
 from codeword.workbench.report.codes import BANDS, codebooks
 from codeword.workbench.report.exhibits import exhibits
 from codeword.workbench.report.patches import patches_of
+from codeword.workbench.report.render import render
 from codeword.workbench.report.run_info import RunInfo, run_info
 from codeword.workbench.tokenizing.code_use import CodeUse, say_codes
 from codeword.workbench.tokenizing.tokenize import ItemTokenizer, groups
@@ -60,7 +59,8 @@ def write_report(
     encoded, use, positions = _encode(tokenizer, track(stream, "counting codes"))
     shown, count = codebooks(tokenizer.tokenizer.quantizer, use)
     stages = metrics_by_stage(tokenizer, items)
-    content = _render(
+    content = render(
+        "page.html",
         name=folder.resolve().name,
         version=__version__,
         facts=facts,
@@ -196,14 +196,3 @@ def _stage_charts(points: Sequence[StagePoint], modality: Modality) -> list[tupl
     spots = [(float(point.stages), point.metrics[metric.key]) for point in points]
     title = f"{metric.heading} after each stage"
     return [(title, line_chart(title, [Series(metric.heading, spots, True)], "stages", ""))]
-
-
-def _render(**values: Any) -> str:
-    """The template filled in; every string is escaped but for the SVG, which escapes what it holds."""
-    jinja2 = load("jinja2", "report")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = files("codeword.workbench.report").joinpath("page.html").read_text(encoding="utf-8")
-    page: str = environment.from_string(source).render(svg=load("markupsafe", "report").Markup, **values)
-    return page
