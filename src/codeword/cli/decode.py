@@ -18,8 +18,7 @@ __all__ = ["Decode"]
 class Decode:
     """Turn a token file back into pictures (PNG) or whatever was encoded.
 
-    A picture is as large as its grid of tokens x the stride: up to stride - 1 pixels more on the right and at
-    the bottom than the one that was encoded. Only the tokenizer that made the tokens can decode them.
+    Each is exactly as large or as long as what was encoded. Only the tokenizer that made the tokens can decode them.
 
     A file is called as what was encoded, with .png or .wav instead of its ending; where two would get one name, behind
     it: dup.flac and dup.wav become dup.flac.wav and dup.wav.
@@ -61,7 +60,8 @@ class Decode:
         names = list(file.names())
         trailing = tokenizer.tokenizer.trailing_shape
         grids = (without_numbers(file.header, tokens, trailing) for _, tokens in file.batches())
-        items = console.track(tokenizer.decode_all(grids), "decoding", len(file))
+        sizes = file.sizes() if file.header.sized else None
+        items = console.track(tokenizer.decode_all(grids, sizes), "decoding", len(file))
         modality.save_all(self.out, names, items)
         console.say(f"{len(names)} {modality.items}: {self.out}")
         if self.json:

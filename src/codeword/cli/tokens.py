@@ -68,7 +68,11 @@ class Stats:
         from codeword.workbench.tokenizing.token_stats import measure
 
         console, tokens = _opened(self.tokens, quiet=self.json)
-        stats = measure(tokens.header, console.track(tokens.batches(), "measuring"))
+        stats = measure(
+            tokens.header,
+            console.track(tokens.batches(), "measuring"),
+            tokens.sizes() if tokens.header.sized else None,
+        )
         if self.json:
             return _put({"path": str(self.tokens), **stats.to_json()})
         _show_codebooks(console, stats)

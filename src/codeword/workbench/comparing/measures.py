@@ -98,6 +98,6 @@ def _measured(
     axes = len(model.grid)
     grid = torch.as_tensor(indices, device=tokenizer.device)[None]
     first = grid.narrow(1 + axes, 0, stages)
-    reconstruction = modality.from_batch(model.decode(first), item)
+    reconstruction = modality.from_batch(model.decode(first), modality.true_size(item))
     positions = math.prod(indices.shape[:axes])
     return modality.measure(item, reconstruction, positions * bits, brief=True)

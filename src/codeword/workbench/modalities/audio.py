@@ -99,9 +99,12 @@ class Sounds(Modality):
     def to_batch(self, item: np.ndarray) -> Tensor:
         return torch.from_numpy(item)[None, None]
 
-    def from_batch(self, batch: Tensor, like: np.ndarray | None = None) -> np.ndarray:
+    def true_size(self, item: np.ndarray) -> tuple[int, ...]:
+        return (len(item),)
+
+    def from_batch(self, batch: Tensor, size: Sequence[int] | None = None) -> np.ndarray:
         sound: np.ndarray = batch[0, 0].detach().cpu().float().numpy()
-        return sound if like is None else sound[: len(like)]
+        return sound if size is None else sound[: size[0]]
 
     def measure(
         self, item: np.ndarray, reconstruction: np.ndarray, bits: float, *, brief: bool = False

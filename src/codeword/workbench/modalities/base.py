@@ -161,8 +161,12 @@ class Modality(ABC):
         """An item as a batch of one, on the CPU."""
 
     @abstractmethod
-    def from_batch(self, batch: Tensor, like: Any = None) -> Any:
-        """The item of a batch of one, cut to the size of another if there is one."""
+    def true_size(self, item: Any) -> tuple[int, ...]:
+        """The size of an item as token files have it: height and width, or samples; () of vectors."""
+
+    @abstractmethod
+    def from_batch(self, batch: Tensor, size: Sequence[int] | None = None) -> Any:
+        """The item of a batch of one, cut to a true size if there is one."""
 
     @abstractmethod
     def measure(

@@ -94,9 +94,12 @@ class Images(Modality):
     def to_batch(self, item: np.ndarray) -> Tensor:
         return to_tensor(item)[None]
 
-    def from_batch(self, batch: Tensor, like: np.ndarray | None = None) -> np.ndarray:
+    def true_size(self, item: np.ndarray) -> tuple[int, ...]:
+        return item.shape[:2]
+
+    def from_batch(self, batch: Tensor, size: Sequence[int] | None = None) -> np.ndarray:
         image = to_image(batch[0])
-        return image if like is None else image[: like.shape[0], : like.shape[1]]
+        return image if size is None else image[: size[0], : size[1]]
 
     def measure(
         self, item: np.ndarray, reconstruction: np.ndarray, bits: float, *, brief: bool = False

@@ -112,7 +112,10 @@ class Vectors(Modality):
     def to_batch(self, item: np.ndarray) -> Tensor:
         return torch.from_numpy(item)[None]
 
-    def from_batch(self, batch: Tensor, like: np.ndarray | None = None) -> np.ndarray:
+    def true_size(self, item: np.ndarray) -> tuple[int, ...]:
+        return ()
+
+    def from_batch(self, batch: Tensor, size: Sequence[int] | None = None) -> np.ndarray:
         row: np.ndarray = batch[0].float().cpu().numpy()
         return row
 

@@ -13,7 +13,7 @@ from codeword.checkpoints import stored_digest
 from codeword.errors import CodewordError
 from codeword.files import TEMPORARY, make_folder, write_whole
 from codeword.tokenizers import Tokenizer
-from codeword.tokens import Header, TokenWriter, shard_name
+from codeword.tokens import SIZES, Header, TokenWriter, shard_name
 from codeword.workbench.data import PHOTOS, Skipped, none_usable
 from codeword.workbench.modalities import Stream
 from codeword.workbench.networks import find_networks
@@ -100,8 +100,8 @@ class Encoder:
         """Write the token file of some items: its rows and tokens."""
         tokens = 0
         with TokenWriter(path, self.header) as writer:
-            for names, indices in self.tokenizer.encode_all(items, self.job.batch):
-                writer.write_many(names, indices)
+            for names, indices, sizes in self.tokenizer.encode_sized(items, self.job.batch):
+                writer.write_many(names, indices, sizes if self.header.sized else None)
                 tokens += indices.size
         return writer.count, tokens
 
@@ -171,7 +171,8 @@ class Encoder:
 def header_of(tokenizer: Tokenizer, run_folder: str) -> Header:
     """What the token files of a run's tokenizer say about themselves."""
     sizes, trailing = tokenizer.codebook_sizes, tokenizer.trailing_shape
-    return Header(stored_digest(run_folder), sizes, tokenizer.kind, trailing, tokenizer.facts)
+    digest, sized = stored_digest(run_folder), bool(SIZES[tokenizer.kind])
+    return Header(digest, sizes, tokenizer.kind, trailing, tokenizer.facts, sized)
 
 
 def _note(folder: Path, names: Sequence[str], tokenizer: str, settings: Mapping[str, int]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +30,7 @@ def pack_npy(tokens: TokenFile | TokenFolder, folder: Path, track: Track, *, del
     *trailing_shape), and `tokens[i]` is an item. Else it is (positions of all, *trailing_shape), item i is
     `tokens[offsets[i] : offsets[i + 1]]` with `offsets.npy`, and `grids.npy` (items, axes) has the sides. With the
     delay pattern the steps of an item are steps + stages - 1. `names.json` has the names, and `about.json` what
-    the tokens are.
+    the tokens are; `sizes.npy` (items, axes) has the true sizes, if the files have them.
 
     Args:
         tokens: the files.
@@ -59,10 +60,14 @@ def pack_npy(tokens: TokenFile | TokenFolder, folder: Path, track: Track, *, del
     if not equal:
         _save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(positions)]))
         _save(folder / "grids.npy", grids.astype(np.int32))
+    if header.sized:
+        sizes = np.array(list(tokens.sizes()), np.int64).reshape(len(grids), len(header.size_names))
+        _save(folder / "sizes.npy", sizes)
     about = {
         "version": FORMAT_VERSION,
         **asdict(header),
         "axes": header.grid,
+        "size_axes": header.size_names,
         "delay": delay,
         "pad": pad,
     }
@@ -88,13 +93,15 @@ def pack_json_lines(
     header = tokens.header
     pad = _pad(header) if delay else None
     nested = bool(header.grid and header.trailing_shape)
+    sizes = tokens.sizes() if header.sized else repeat(())
     with replacing(path) as stream, writing(path):
         for names, array in track(tokens.batches(), "packing"):
             grid = dict(zip(header.grid, array.shape[1:], strict=False))
             rows = _delayed_steps(array, header, pad).reshape(len(names), -1, header.tokens_per_position)
             lists = rows.transpose(0, 2, 1) if nested else rows.reshape(len(names), -1)
-            for name, item in zip(names, lists.tolist(), strict=True):
-                line = json.dumps({"name": name, **grid, "tokens": item}, ensure_ascii=False)
+            for name, item, size in zip(names, lists.tolist(), sizes, strict=False):
+                facts = {"name": name, **grid, **dict(zip(header.size_names, size, strict=True))}
+                line = json.dumps({**facts, "tokens": item}, ensure_ascii=False)
                 stream.write(line.encode() + b"\n")
 
 

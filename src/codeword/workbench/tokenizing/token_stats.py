@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -108,12 +109,13 @@ def inspect_tokens(tokens: TokenFile | TokenFolder, batches: Batches) -> TokenIn
     )
 
 
-def measure(header: Header, batches: Batches) -> TokenStats:
+def measure(header: Header, batches: Batches, sizes: Iterable[tuple[int, ...]] | None = None) -> TokenStats:
     """How the codes are used and how small the tokens can be made.
 
     Args:
         header: of the files.
         batches: of their items, as `inspect_tokens` takes them.
+        sizes: the true sizes of the items, where the files have them: rates are of pixels and seconds that there were.
     """
     use, zstd, coders = CodeUse(header.tokens_per_position), _Zstd(), _coders(header)
     items = positions = 0
@@ -137,10 +139,10 @@ def measure(header: Header, batches: Batches) -> TokenStats:
     if coders:
         bits["coded"] = sum(coder.finish() for coder in coders) * 8
     each = {name: float(value) / max(1, items) for name, value in bits.items()}
-    sizes = {name: int(np.ceil(value / 8)) for name, value in bits.items()}
-    unit, amount = _stands_for(header, positions)
+    in_bytes = {name: int(np.ceil(value / 8)) for name, value in bits.items()}
+    unit, amount = _stands_for(header, positions, sizes)
     rate = {name: float(value) / amount for name, value in bits.items()} if amount else {}
-    return TokenStats(items, positions * len(codebooks), codebooks, sizes, each, rate, unit)
+    return TokenStats(items, positions * len(codebooks), codebooks, in_bytes, each, rate, unit)
 
 
 class _Zstd:
@@ -179,11 +181,12 @@ def _as_stored(array: np.ndarray, header: Header) -> bytes:
     return (rows.transpose(0, 2, 1) if header.grid else rows).tobytes()
 
 
-def _stands_for(header: Header, positions: int) -> tuple[str, float]:
+def _stands_for(header: Header, positions: int, sizes: Iterable[tuple[int, ...]] | None) -> tuple[str, float]:
     """In what a rate is told, and how much of it there is."""
     stride, sample_rate = header.facts.get("stride", 0), header.facts.get("sample_rate", 0)
-    if header.kind == "image" and stride:
-        return "bits/pixel", positions * stride**2
-    if header.kind == "audio" and stride and sample_rate:
-        return "bits/s", positions * stride / sample_rate
+    covered = positions * stride ** len(header.grid) if sizes is None else sum(map(math.prod, sizes))
+    if header.kind == "image" and covered:
+        return "bits/pixel", covered
+    if header.kind == "audio" and covered and sample_rate:
+        return "bits/s", covered / sample_rate
     return "", 0.0

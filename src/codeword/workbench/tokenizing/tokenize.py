@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, islice
+from itertools import groupby, islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,9 +43,9 @@ class ItemTokenizer:
         indices: np.ndarray = self._encode([item])[0]
         return indices
 
-    def decode(self, indices: Any) -> Any:
-        """The item of one grid of tokens."""
-        return self._decode(torch.as_tensor(indices)[None])[0]
+    def decode(self, indices: Any, size: Sequence[int] | None = None) -> Any:
+        """The item of one grid of tokens, cut to a true size if one is given."""
+        return self._decode(torch.as_tensor(indices)[None], [size])[0]
 
     def reconstruct(self, item: Any) -> tuple[Any, np.ndarray]:
         """An item as the tokenizer gives it back, cut to its own size, and its tokens."""
@@ -56,7 +56,10 @@ class ItemTokenizer:
         """The same of items that the modality allows to take together."""
         out = self.tokenizer(self._batch_of(items))
         found = zip(items, out.reconstruction.cpu().split(1), out.quantized.indices.cpu(), strict=True)
-        return [(self.modality.from_batch(one, item), indices.numpy()) for item, one, indices in found]
+        return [
+            (self.modality.from_batch(one, self.modality.true_size(item)), indices.numpy())
+            for item, one, indices in found
+        ]
 
     def encode_all(
         self, items: Iterable[tuple[str, Any]], batch: int = 1
@@ -71,19 +74,35 @@ class ItemTokenizer:
         Yields:
             Names, and what `encode` gives for each: int64 (items, *grid, *trailing_shape).
         """
+        for names, indices, _ in self.encode_sized(items, batch):
+            yield names, indices
 
-        def work(some: list[tuple[str, Any]]) -> tuple[list[str], np.ndarray]:
-            return [name for name, _ in some], self._encode([item for _, item in some])
+    def encode_sized(
+        self, items: Iterable[tuple[str, Any]], batch: int = 1
+    ) -> Iterator[tuple[list[str], np.ndarray, list[tuple[int, ...]]]]:
+        """The same as `encode_all`, and the true sizes of the items."""
+
+        def work(some: list[tuple[str, Any]]) -> tuple[list[str], np.ndarray, list[tuple[int, ...]]]:
+            found = [item for _, item in some]
+            return [name for name, _ in some], self._encode(found), [*map(self.modality.true_size, found)]
 
         size = max(batch, self.modality.together)
         same = groups(items, size) if batch == 1 else neighbours(items, size)
         return in_order(work, same)
 
-    def decode_all(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The items of tokens (items, *grid, *trailing_shape) in a stream, each as `decode` gives it."""
-        size = self.modality.together
+    def decode_all(
+        self, batches: Iterable[Any], sizes: Iterable[Sequence[int] | None] | None = None
+    ) -> Iterator[Any]:
+        """The items of tokens (items, *grid, *trailing_shape) in a stream, each as `decode` gives it.
+
+        Args:
+            batches: the tokens.
+            sizes: the true size of each item, in the same order; None: nothing is cut.
+        """
+        size, rest = self.modality.together, repeat(None) if sizes is None else iter(sizes)
         parts = (tokens[n : n + size] for tokens in batches for n in range(0, len(tokens), size))
-        for items in in_order(lambda part: self._decode(torch.as_tensor(part)), parts):
+        sized = ((part, list(islice(rest, len(part)))) for part in parts)
+        for items in in_order(lambda part: self._decode(torch.as_tensor(part[0]), part[1]), sized):
             yield from items
 
     def bits_of(self, indices: np.ndarray) -> float:
@@ -97,9 +116,9 @@ class ItemTokenizer:
         return indices
 
     @torch.no_grad()
-    def _decode(self, indices: torch.Tensor) -> list[Any]:
+    def _decode(self, indices: torch.Tensor, sizes: Sequence[Sequence[int] | None]) -> list[Any]:
         batch = self.tokenizer.decode(indices.to(self.device)).cpu()
-        return [self.modality.from_batch(one) for one in batch.split(1)]
+        return [self.modality.from_batch(*one) for one in zip(batch.split(1), sizes, strict=True)]
 
     def _batch_of(self, items: Sequence[Any]) -> torch.Tensor:
         return torch.cat([self.modality.to_batch(item) for item in items]).to(self.device)
