@@ -86,7 +86,7 @@ def test_train_to_export(images: Path, tmp_path: Path, capsys: pytest.CaptureFix
     with Image.open(tmp_path / "decoded/a.png") as image:
         decoded = np.array(image)
     expected = Images().from_batch(model(Images().to_batch(original)).reconstruction.detach())
-    assert np.array_equal(decoded, expected)
+    assert np.array_equal(decoded, expected[: original.shape[0], : original.shape[1]])
 
 
 def test_resumed_to_the_same_bits(images: Path, tmp_path: Path) -> None:
