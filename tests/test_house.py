@@ -67,7 +67,7 @@ def sizes() -> Iterator[str]:
     for room, paths in rooms.items():
         files = [len(path.read_text().splitlines()) for path in paths]
         lengths = [lines for path in paths for _, lines in functions(path)]
-        yield f"{room:16} {len(files):4} files {sum(files):6} lines, a file {spread(files)}, a function {spread(lengths)}"
+        yield f"{room:16} {len(files):4} files {sum(files):6} lines; file {spread(files)}, function {spread(lengths)}"
 
 
 def spread(values: list[int]) -> str:
