@@ -22,7 +22,6 @@ from codeword import (
     VectorQuantizer,
 )
 from codeword.quantizers import (
-    QUANTIZERS,
     Bitcodes,
     BitLayers,
     Blockwise,
@@ -31,6 +30,7 @@ from codeword.quantizers import (
     Overlapped,
     Patches,
 )
+from codeword.quantizers.catalogue import QUANTIZERS
 from promises.cases import every_case
 
 GARBAGE = {torch.int64: 2**40 + 7, torch.bool: True}  # of other dtypes: NaN
