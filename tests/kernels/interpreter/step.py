@@ -6,6 +6,7 @@ import torch
 from _data import guarded, hard
 
 from codeword.kernels import draws
+from codeword.kernels import moving_average as average
 from codeword.kernels.nearest import prepare
 from codeword.kernels.nearest.prepare import prepare as plain
 
@@ -40,9 +41,32 @@ def check_draws() -> None:
     torch.library.opcheck(draws.strata, (torch.tensor(77), torch.tensor(9), 5, 4, 2))
 
 
+def check_moving_average() -> None:
+    """Against float64; a code that no row chose stays exactly where it is, and so does all in a step without rows."""
+    for groups, k, d in ((1, 1, 1), (2, 35, 3), (3, 33, 70)):
+        for decay in (None, 0.9, 0.2):
+            for total in (0, 3, 10**6):
+                codes, sums = torch.randn(2, groups, k, d)
+                size, counts = torch.rand(groups, k), torch.randint(5, (groups, k)).float()
+                counts[:, 0], sums[:, 0] = 0, 0
+                if not total:
+                    counts, sums = torch.zeros_like(counts), torch.zeros_like(sums)
+                given = codes, size, counts, sums
+                rows = torch.tensor(total)
+                moved, after = average.moving_average(*map(guarded, given), rows, decay)
+                right = average.plain(*(part.double() for part in given), rows, decay)
+                torch.testing.assert_close(moved.double(), right[0], rtol=1e-5, atol=1e-5)
+                torch.testing.assert_close(after.double(), right[1], rtol=1e-5, atol=1e-6)
+                assert torch.equal(moved[:, 0], codes[:, 0])
+                if not total:
+                    assert torch.equal(moved, codes)
+    given = torch.randn(2, 4, 3), torch.rand(2, 4), torch.ones(2, 4), torch.randn(2, 4, 3), torch.tensor(8)
+    torch.library.opcheck(average.moving_average, (*given, None))
+
+
 def main() -> None:
     torch.manual_seed(0)
-    for check in (check_prepared_codes, check_draws):
+    for check in (check_prepared_codes, check_draws, check_moving_average):
         check()
 
 
