@@ -36,7 +36,7 @@ BUDGETS = {
 }
 # The same where Triton serves, each of its kernels counted as one; eval with prepared codes. The codebooks are small,
 # because the interpreter is slow, and sizes do not change how many operators there are.
-TRITON_BUDGETS = {"vq64": (79, 11, 16), "rvq8x64": (149, 14, 28)}
+TRITON_BUDGETS = {"vq64": (56, 11, 16), "rvq8x64": (75, 14, 27)}
 WRITE = "python tests/promises/operators.py"
 
 

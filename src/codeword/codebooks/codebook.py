@@ -264,8 +264,7 @@ class Codebook(Learner):
     def learn_(books: Sequence[Codebook], statistics: Statistics) -> None:  # type: ignore[override]
         total, counts, sums, candidates, moments = statistics
         first, revival = books[0], books[0].update.revival
-        for book, own in zip(books, counts, strict=True):
-            book.usage_count.add_(own)
+        torch._foreach_add_([book.usage_count for book in books], list(counts.unbind(0)))
         if first.frozen or sums is None:
             return
         old = stacked([book.codes for book in books])
@@ -368,5 +367,4 @@ def _replace_(books: Sequence[Codebook], state: State, codes: Tensor, dead: Tens
     _write_(books, "codes", clone_for_backward(codes))
     if first.update.by_gradient:
         _write_(books, "moved", moved)
-    for book, count in zip(books, moved.sum(-1), strict=True):
-        book.revived.add_(count)
+    torch._foreach_add_([book.revived for book in books], list(moved.sum(-1).unbind(0)))
