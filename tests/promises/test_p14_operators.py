@@ -32,6 +32,12 @@ BUDGETS = {
 WRITE = "python tests/promises/operators.py"
 
 
+counted = pytest.mark.skipif(
+    json.loads(TABLE.read_text())["torch"] != TORCH, reason="operators were counted with another torch"
+)
+
+
+@counted
 @pytest.mark.parametrize("kernel", BUDGETS)
 @pytest.mark.parametrize("spec", BUDGETS["llvm"])
 def test_a_step_keeps_its_budget(spec, kernel, monkeypatch):
@@ -45,9 +51,7 @@ def test_a_step_keeps_its_budget(spec, kernel, monkeypatch):
     assert all(n <= most for n, most in zip(counts, budget, strict=True)), (counts, budget)
 
 
-@pytest.mark.skipif(
-    json.loads(TABLE.read_text())["torch"] != TORCH, reason="the table was counted with another torch"
-)
+@counted
 @every_case("P14")
 def test_no_step_runs_more_operators_than_the_table_says(case, monkeypatch):
     monkeypatch.setenv("CODEWORD_KERNEL", "blocked")

@@ -16,6 +16,7 @@ from codeword.parts.checks import check_whole
 from codeword.parts.learner import Learner, Seen, Statistics, stacked
 from codeword.parts.metrics import Euclidean
 from codeword.parts.prepared import PreparedCodes
+from codeword.torch_versions import copy_each_
 
 __all__ = ["Codebook"]
 
@@ -342,7 +343,7 @@ def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
     if len(tensors) == 1:
         tensors[0].copy_(values[0])
     else:
-        torch._foreach_copy_(tensors, list(values.unbind(0)))
+        copy_each_(tensors, list(values.unbind(0)))
 
 
 def _replace_(books: Sequence[Codebook], state: State, codes: Tensor, dead: Tensor, places: Tensor) -> None:
