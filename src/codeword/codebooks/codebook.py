@@ -16,6 +16,7 @@ from codeword.codebooks.prepared import PreparedCodes
 from codeword.errors import CodewordError
 from codeword.functional import Key, Purpose, Usage, Valid, clone_for_backward, segment_sum, usage_of_counts
 from codeword.metrics import Euclidean
+from codeword.torch_versions import copy_each_
 
 __all__ = ["Codebook"]
 
@@ -343,7 +344,7 @@ def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
     if len(tensors) == 1:
         tensors[0].copy_(values[0])
     else:
-        torch._foreach_copy_(tensors, list(values.unbind(0)))
+        copy_each_(tensors, list(values.unbind(0)))
 
 
 def _replace_(books: Sequence[Codebook], state: State, codes: Tensor, dead: Tensor, places: Tensor) -> None:

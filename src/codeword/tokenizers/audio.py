@@ -15,6 +15,7 @@ from codeword.quantizers import Quantizer
 from codeword.tokenizers.audio_blocks import AudioDecoder, AudioEncoder
 from codeword.tokenizers.inputs import check_range, to_float
 from codeword.tokenizers.sized import SizedTokenizer, beyond
+from codeword.torch_versions import is_exporting
 
 __all__ = ["AudioTokenizer"]
 
@@ -108,7 +109,7 @@ class AudioTokenizer(SizedTokenizer):
             expected = f"a sound of at least {self.stride} samples (one step covers so many)"
             raise CodewordError.of(expected, f"{samples}", "leave it out or make it longer")
         missing = -samples % self.stride
-        if not (torch.compiler.is_exporting() or missing):  # a program for all lengths pads always
+        if not (is_exporting() or missing):  # a program for all lengths pads always
             return sounds
         return F.pad(sounds, (0, missing))
 

@@ -13,6 +13,7 @@ from codeword.quantizers import Quantizer
 from codeword.tokenizers.blocks import Decoder, Encoder
 from codeword.tokenizers.inputs import check_range, to_float
 from codeword.tokenizers.sized import SizedTokenizer
+from codeword.torch_versions import is_exporting
 
 __all__ = ["ImageTokenizer", "check_stride"]
 
@@ -92,7 +93,7 @@ class ImageTokenizer(SizedTokenizer):
                 "leave it out or enlarge it",
             )
         bottom, right = -height % self.stride, -width % self.stride
-        if not (torch.compiler.is_exporting() or bottom or right):  # a program for all sizes pads always
+        if not (is_exporting() or bottom or right):  # a program for all sizes pads always
             return images
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
