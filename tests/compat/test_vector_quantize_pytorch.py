@@ -50,6 +50,10 @@ def _fsq(**options: Any) -> Case:
     return Case("FSQ", {"levels": [8, 5, 5], "dim": 8, **options}, decode=CODES)
 
 
+def _fsp(**options: Any) -> Case:
+    return Case("FSP", {"levels": [8, 5, 5], "dim": 8, **options}, decode=CODES)
+
+
 def _rfsq(name: str = "ResidualFSQ", call: Any = None, **options: Any) -> Case:
     sizes = {"levels": [8, 5, 5, 3], "num_quantizers": 3, "dim": 8, **options}
     return Case(name, sizes, decode=OUTPUT, call=call or {})
@@ -226,6 +230,13 @@ CASES = {
     ),
     "fsq orthogonal_rotation": _fsq(orthogonal_rotation=True),
     "fsq scale, return_indices": _fsq(scale=None, return_indices=True),
+    "fsp": _fsp(),
+    "fsp sigmoid": _fsp(act_name="sigmoid", vector_norm="none"),
+    "fsp normal": _fsp(act_name="normal", vector_norm="kurt"),
+    "fsp laplace": _fsp(act_name="laplace", vector_norm="var_laplace"),
+    "fsp cauchy": _fsp(act_name="cauchy", vector_norm="var_sigmoid", need_inv_act=True),
+    "fsp need_inv_act": _fsp(act_name="normal", need_inv_act=True, quantize_rate=0.5),
+    "fsp projection_has_bias": _fsp(projection_has_bias=False),
     "residual fsq projection_has_bias": _rfsq(projection_has_bias=False),
     "residual fsq bound_hard_clamp": _rfsq(bound_hard_clamp=False),
     "residual fsq quantize_dropout_multiple_of": _rfsq(quantize_dropout=True, quantize_dropout_multiple_of=2),
@@ -322,6 +333,11 @@ def _check_equal(got: Any, expected: Any) -> None:
     for mine, own in zip(got, expected, strict=True):
         if isinstance(own, tuple):
             _check_equal(mine, own)
+        elif isinstance(own, dict):
+            assert sorted(mine) == sorted(own)
+            _check_equal([mine[key] for key in own], own.values())
+        elif mine.is_floating_point() is False and own.is_floating_point():
+            assert torch.equal(mine.to(own.dtype), own)
         elif own.is_floating_point():
             torch.testing.assert_close(mine, own, rtol=1e-5, atol=1e-5)
         else:

@@ -23,6 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "SimVQ": {"dim": 8, "codebook_size": 16},
     "ResidualSimVQ": {"dim": 8, "num_quantizers": 3, "codebook_size": 16},
     "FSQ": {"levels": [8, 5, 5], "dim": 8},
+    "FSP": {"levels": [8, 5, 5], "dim": 8},
     "ResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
     "GroupedResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
     "LFQ": {"codebook_size": 16, "dim": 8},
@@ -382,3 +383,50 @@ def test_attributes_are_the_originals(name: str) -> None:
                 assert mine.shape == own.shape
                 if "VQ" not in name and "Vector" not in name:
                     torch.testing.assert_close(mine.to(own.dtype), own)
+
+
+# Layers of another kind ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("act", ["tanh", "normal"])
+def test_perturbed_numbers_are_distributed_as_there(rate: float, act: str) -> None:
+    options = {"levels": [8, 5, 4], "quantize_rate": rate, "act_name": act, "vector_norm": "var"}
+    z = torch.tensor([0.3, -1.2, 2.5]).expand(1, 40000, 3)
+    layers = [home.FSP(**options).train() for home in (original, facade)]
+    theirs, ours = (layer(z) for layer in layers)
+    assert torch.equal(ours[1], theirs[1].long())
+    torch.testing.assert_close(ours[2], theirs[2], rtol=1e-4, atol=1e-5)
+    for quantile in (0.02, 0.2, 0.5, 0.8, 0.98):
+        found, expected = (out[0][0].quantile(quantile, 0) for out in (ours, theirs))
+        torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+    moved, expected = (out[3].get("p_accept_prob", 0.0) for out in (ours, theirs))
+    assert float(moved) == pytest.approx(float(expected), abs=0.02)
+    x, y = (z[:, :5].clone().requires_grad_() for _ in range(2))
+    for layer, at in zip(layers, (x, y), strict=True):
+        layer(at)[0].sum().backward()
+    torch.testing.assert_close(y.grad, x.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_bits_are_mapped_as_there() -> None:
+    theirs, ours = original.BinaryMapper(bits=4), facade.BinaryMapper(bits=4)
+    assert list(ours.state_dict()) == list(export_state_dict(ours)) == []
+    logits = rows(0, (3, 7, 4))
+    for call in ({"deterministic": True}, {"deterministic": True, "return_indices": True}):
+        check_close(ours(logits, **call), theirs(logits, **call))
+    check_close(ours.binary_entropy(logits), theirs.binary_entropy(logits))
+    codes = torch.arange(21).view(3, 7) % 16
+    for call in ({"indices": codes}, {"one_hot": ours(logits)[0]}, {"indices": codes, "sum_bits": False}):
+        check_close(ours.log_prob(logits, **call), theirs.log_prob(logits, **call))
+    for threshold in (0.0, 0.7):
+        layers = [home.BinaryMapper(4, threshold) for home in (original, facade)]
+        check_close(*(layer(3 * logits)[1] for layer in layers))
+        check_close(*(layer(3 * logits, reduce_aux_kl_loss=False)[1] for layer in layers))
+    x, y = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    for layer, at in ((theirs, x), (ours, y)):
+        (layer(at)[0] * torch.arange(16.0).sin()).sum().backward()
+    torch.testing.assert_close(y.grad, x.grad, rtol=1e-4, atol=1e-6)
+    many = torch.tensor([1.0, -0.5, 0.0, 2.0]).expand(40000, 4)
+    drawn = ours.eval()(many, temperature=0.5, return_indices=True)[1]
+    shares = torch.stack([(drawn >> place) & 1 for place in range(4)], 1).float().mean(0)
+    torch.testing.assert_close(shares, torch.sigmoid(2 * many[0]), rtol=0, atol=0.01)

@@ -410,7 +410,12 @@ def _blocks() -> list[Any]:
 
 def test_the_document_has_blocks_for_every_layer() -> None:
     named = {name for block in _blocks() for name in _imports(block.values[0])}
-    assert set(facade.__all__) - named == {"GroupedResidualFSQ", "GroupedResidualLFQ", "Sequential"}
+    assert set(facade.__all__) - named == {
+        "BinaryMapper",
+        "GroupedResidualFSQ",
+        "GroupedResidualLFQ",
+        "Sequential",
+    }
 
 
 @pytest.mark.parametrize("block", _blocks(), ids=lambda block: " ".join(_imports(block)))

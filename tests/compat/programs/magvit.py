@@ -54,5 +54,7 @@ def main():
             optimizer.step()
             optimizer.zero_grad()
         codes = model.tokenize(video)
-        torch.testing.assert_close(model.decode_from_code_indices(codes), model(video)[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            model.decode_from_code_indices(codes), model(video)[0], rtol=1e-4, atol=1e-4
+        )
         print("magvit", tuple(codes.shape), model.quantizers.codebook_size, model.quantizers.num_codebooks)

@@ -56,4 +56,6 @@ def main():
     _, ce_loss = vq(predicted, indices=labels, freeze_codebook=True)
     ce_loss.backward()
     assert bool(predicted.grad.any())
-    print("rq_vae", tuple(out.shape), tuple(codes.shape), tuple(back.shape), tuple(tokens.shape), ce_loss.ndim)
+    print(
+        "rq_vae", tuple(out.shape), tuple(codes.shape), tuple(back.shape), tuple(tokens.shape), ce_loss.ndim
+    )

@@ -1,5 +1,7 @@
 """vector-quantize-pytorch by codeword: its layers under their names, in modules of its names; see docs/moving."""
 
+from codeword.compat.vector_quantize_pytorch.binary_mapper import BinaryMapper
+from codeword.compat.vector_quantize_pytorch.finite_scalar_perturbation import FSP
 from codeword.compat.vector_quantize_pytorch.finite_scalar_quantization import FSQ
 from codeword.compat.vector_quantize_pytorch.lookup_free_quantization import LFQ
 from codeword.compat.vector_quantize_pytorch.random_projection_quantizer import RandomProjectionQuantizer
@@ -12,8 +14,10 @@ from codeword.compat.vector_quantize_pytorch.utils import Sequential
 from codeword.compat.vector_quantize_pytorch.vector_quantize_pytorch import VectorQuantize
 
 __all__ = [
+    "FSP",
     "FSQ",
     "LFQ",
+    "BinaryMapper",
     "GroupedResidualFSQ",
     "GroupedResidualLFQ",
     "GroupedResidualVQ",
