@@ -65,6 +65,11 @@ def _lfq(call: Any = None, decode: str | None = CODES, **options: Any) -> Case:
     )
 
 
+def _latent(**options: Any) -> Case:
+    sizes = {"levels": [4, 5, 6, 7, 8, 4, 3, 5], "dim": 8, **options}
+    return Case("LatentQuantize", sizes, (2, 8, 6, 5), CODES)
+
+
 def _rlfq(name: str = "ResidualLFQ", call: Any = None, **options: Any) -> Case:
     sizes = {"dim": 8, "num_quantizers": 3, "codebook_size": 256, **options}
     shape = (4, 50, sizes["dim"])
@@ -266,6 +271,12 @@ CASES = {
     "lfq dim": Case("LFQ", {"codebook_size": 16, "dim": 8}, IMAGE, CODES),
     "lfq num_codebooks": Case("LFQ", {"codebook_size": 16, "dim": 8, "num_codebooks": 2}, IMAGE, CODES),
     "lfq channel_first": Case("LFQ", {"codebook_size": 16, "dim": 8, "channel_first": True}, CHANNELS, CODES),
+    "latent": _latent(),
+    "latent dim": _latent(dim=8, levels=[5, 5, 8]),
+    "latent num_codebooks": _latent(dim=8, levels=[4, 5], num_codebooks=2),
+    "latent codebook_dim": _latent(dim=8, levels=5, codebook_dim=4),
+    "latent keep_num_codebooks_dim": _latent(keep_num_codebooks_dim=True),
+    "latent optimize_values": _latent(optimize_values=False),
     "lfq codebook_scale": _lfq(codebook_scale=0.5),
     "lfq spherical": _lfq(spherical=True),
     "lfq frac_per_sample_entropy": _lfq(frac_per_sample_entropy=0.5),

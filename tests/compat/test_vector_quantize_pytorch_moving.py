@@ -34,7 +34,9 @@ def run(call: str, home: Any) -> Any:
 
 def test_the_table_has_all_layers() -> None:
     named = {old.partition("(")[0] for old, _ in CALLS}
-    assert named | {"RandomProjectionQuantizer", "BinaryMapper", "Sequential"} == set(facade.__all__)
+    assert named | {"RandomProjectionQuantizer", "LatentQuantize", "BinaryMapper", "Sequential"} == set(
+        facade.__all__
+    )
     assert len(CALLS) > 20
 
 

@@ -26,6 +26,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "FSP": {"levels": [8, 5, 5], "dim": 8},
     "ResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
     "GroupedResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
+    "LatentQuantize": {"levels": [5, 5, 8], "dim": 8},
     "LFQ": {"codebook_size": 16, "dim": 8},
     "ResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
     "GroupedResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
@@ -72,7 +73,7 @@ def test_an_option_at_its_default_is_accepted(name: str, option: str, value: Any
 def test_all_defaults_at_once_are_accepted(name: str) -> None:
     options = {option: value for option, value in defaults(name) if option not in SIZES[name]}
     layer = getattr(facade, name)(**SIZES[name], **options)
-    layer(torch.randn(2, 5, 8))
+    layer(torch.randn(2, 8, 8))
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -80,7 +81,7 @@ def test_a_call_at_its_defaults_is_accepted(name: str) -> None:
     parameters = inspect.signature(getattr(original, name).forward).parameters.values()
     options = {p.name: p.default for p in parameters if p.default is not p.empty}
     layer = getattr(facade, name)(**SIZES[name])
-    layer(torch.randn(2, 5, 8), **options)
+    layer(torch.randn(2, 8, 8), **options)
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -404,6 +404,7 @@ def _blocks() -> list[Any]:
         r"```python\n(.*?)```", str(metadata("vector-quantize-pytorch").get_payload()), re.DOTALL
     )
     here = [block for block in found if set(_imports(block)) <= set(facade.__all__)]
+    here = [block for block in here if "randn(2, 3, dim)" not in block]  # a name that nothing defines
     big = "num_codebooks = 16"  # a matrix of 4,096 x 65,536
     return [pytest.param(block, marks=[pytest.mark.slow] if big in block else []) for block in here]
 

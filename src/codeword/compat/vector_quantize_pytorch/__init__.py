@@ -3,6 +3,7 @@
 from codeword.compat.vector_quantize_pytorch.binary_mapper import BinaryMapper
 from codeword.compat.vector_quantize_pytorch.finite_scalar_perturbation import FSP
 from codeword.compat.vector_quantize_pytorch.finite_scalar_quantization import FSQ
+from codeword.compat.vector_quantize_pytorch.latent_quantization import LatentQuantize
 from codeword.compat.vector_quantize_pytorch.lookup_free_quantization import LFQ
 from codeword.compat.vector_quantize_pytorch.random_projection_quantizer import RandomProjectionQuantizer
 from codeword.compat.vector_quantize_pytorch.residual_fsq import GroupedResidualFSQ, ResidualFSQ
@@ -21,6 +22,7 @@ __all__ = [
     "GroupedResidualFSQ",
     "GroupedResidualLFQ",
     "GroupedResidualVQ",
+    "LatentQuantize",
     "RandomProjectionQuantizer",
     "ResidualFSQ",
     "ResidualLFQ",
