@@ -70,6 +70,13 @@ def _latent(**options: Any) -> Case:
     return Case("LatentQuantize", sizes, (2, 8, 6, 5), CODES)
 
 
+def _scales(
+    shape: tuple[int, ...] = (4, 8, 6), call: Any = None, decode: str | None = OUTPUT, **options: Any
+) -> Case:
+    sizes = {"dim": 8, "codebook_size": 16, "scales": [1, 2, 6], "kmeans_init": False, **options}
+    return Case("HierarchicalVQ", sizes, shape, decode, call or {})
+
+
 def _rlfq(name: str = "ResidualLFQ", call: Any = None, **options: Any) -> Case:
     sizes = {"dim": 8, "num_quantizers": 3, "codebook_size": 256, **options}
     shape = (4, 50, sizes["dim"])
@@ -277,6 +284,15 @@ CASES = {
     "latent codebook_dim": _latent(dim=8, levels=5, codebook_dim=4),
     "latent keep_num_codebooks_dim": _latent(keep_num_codebooks_dim=True),
     "latent optimize_values": _latent(optimize_values=False),
+    "hierarchical": _scales(),
+    "hierarchical shared_codebook": _scales(shared_codebook=False, codebook_size=(4, 8, 16)),
+    "hierarchical share_quant_resi": _scales(share_quant_resi=2, quant_resi=0.3),
+    "hierarchical own convolutions": _scales(share_quant_resi=0),
+    "hierarchical channel_first": _scales((4, 6, 8), channel_first=False),
+    "hierarchical image": _scales((2, 8, 6, 5), accept_image_fmap=True, scales=[1, (2, 3), (6, 5)]),
+    "hierarchical 3d": _scales((2, 8, 2, 3, 4), accept_3d_fmap=True, scales=[1, 2, (2, 3, 4)]),
+    "hierarchical mask": _scales(call={"lens": torch.tensor([6, 3, 1, 5])}, decode=None),
+    "hierarchical nested_dropout": _scales(nested_dropout=0.5, call={"return_cutoff": True}),
     "lfq codebook_scale": _lfq(codebook_scale=0.5),
     "lfq spherical": _lfq(spherical=True),
     "lfq frac_per_sample_entropy": _lfq(frac_per_sample_entropy=0.5),
@@ -342,8 +358,10 @@ def test_equal_in_eval_on_the_same_weights(pair: tuple[Case, Any, Any]) -> None:
 
 def _check_equal(got: Any, expected: Any) -> None:
     for mine, own in zip(got, expected, strict=True):
-        if isinstance(own, tuple):
+        if isinstance(own, tuple | list):
             _check_equal(mine, own)
+        elif own is None:
+            assert mine is None
         elif isinstance(own, dict):
             assert sorted(mine) == sorted(own)
             _check_equal([mine[key] for key in own], own.values())

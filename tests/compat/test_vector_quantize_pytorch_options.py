@@ -26,6 +26,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "FSP": {"levels": [8, 5, 5], "dim": 8},
     "ResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
     "GroupedResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
+    "HierarchicalVQ": {"dim": 8, "codebook_size": 16, "scales": [1, 2, 8]},
     "LatentQuantize": {"levels": [5, 5, 8], "dim": 8},
     "LFQ": {"codebook_size": 16, "dim": 8},
     "ResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
@@ -120,7 +121,7 @@ def twins(name: str, **options: Any) -> tuple[Any, Any]:
 
 
 def check_close(got: Any, expected: Any) -> None:
-    if isinstance(expected, tuple):
+    if isinstance(expected, tuple | list):
         for mine, own in zip(got, expected, strict=True):
             check_close(mine, own)
     elif expected.is_floating_point():
@@ -188,6 +189,27 @@ TRAINED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"return_zeros_for_masked_padding": False},
         {"mask": torch.arange(60) < torch.tensor([[60], [3], [30], [1]])},
     ),
+    "hierarchical": (
+        "HierarchicalVQ",
+        {
+            "channel_first": False,
+            "scales": [1, 4, 60],
+            "codebook_size": (1, 2, 6),
+            "shared_codebook": False,
+            "threshold_ema_dead_code": 0,
+        },
+        {},
+    ),
+    "hierarchical, shared": (
+        "HierarchicalVQ",
+        {
+            "channel_first": False,
+            "scales": [6, 60],
+            "codebook_size": 3,
+            "threshold_ema_dead_code": 0,
+        },
+        {"lens": torch.tensor([60, 20, 40, 7])},
+    ),
     "simvq codebook_transform": ("SimVQ", {"codebook_transform": MLP}, {}),
     "simvq frozen_codebook_dim": ("SimVQ", {"frozen_codebook_dim": 3}, {}),
     "fsq bound_hard_clamp": ("FSQ", {"bound_hard_clamp": True}, {}),
@@ -228,7 +250,7 @@ def test_three_steps_are_the_originals(case: str) -> None:
         check_close(got, expected)
         for result in (expected, got):
             terms = result[0] if isinstance(result[0], tuple) else result[:3]  # without a breakdown
-            floats = [part for part in terms if part.requires_grad]
+            floats = [part for part in terms if isinstance(part, Tensor) and part.requires_grad]
             if floats:
                 sum(part.sum() for part in floats).backward()
         if "commitment_use_cross_entropy_loss" not in options:  # theirs is at other codes: see docs/moving
@@ -431,3 +453,36 @@ def test_bits_are_mapped_as_there() -> None:
     drawn = ours.eval()(many, temperature=0.5, return_indices=True)[1]
     shares = torch.stack([(drawn >> place) & 1 for place in range(4)], 1).float().mean(0)
     torch.testing.assert_close(shares, torch.sigmoid(2 * many[0]), rtol=0, atol=0.01)
+
+
+def test_genes_are_bits_and_evolve() -> None:
+    torch.manual_seed(0)
+    nets = nn.Linear(6, 8), nn.Linear(8, 6)
+    theirs, ours = (home.EvoLFQ(*nets, dim=8, codebook_size=256, pop_size=20) for home in (original, facade))
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(3, 5, 6)
+    check_close(tuple(ours.eval()(x)), tuple(theirs.eval()(x)))
+    assert torch.equal(ours.encode(x), theirs.encode(x))
+    assert torch.equal(ours.encode(x, return_signs=True), theirs.encode(x, return_signs=True))
+    check_close(ours.decode_bits(ours.encode(x)), theirs.decode_bits(ours.encode(x)))
+    assert torch.equal(ours.init_population_from_data(x[:1], mutation_rate=0.0)[7], ours.encode(x)[0])
+    share = ours.mutate(torch.zeros(1000, 5, 8), mutation_rate=0.1).mean()
+    assert float(share) == pytest.approx(0.1, abs=0.01)
+    chosen = ours.tournament_selection(torch.arange(20.0)[:, None], torch.arange(20.0), tournament_size=3)
+    assert chosen.shape == (20, 1)
+    for is_sign in (False, True):
+        found = list(
+            ours.evolve(
+                lambda decoded, bits: bits.flatten(1).sum(1) + 0 * decoded.sum((1, 2)),
+                shape=(5, 8),
+                generations=120,
+                is_sign=is_sign,
+                return_best_decoded=True,
+                batch_size=7,
+            )
+        )
+        best = [result.best_fitness for result in found]
+        assert best == sorted(best)  # the best goes on as it is
+        assert best[-1] == 40
+        assert found[-1].best_decoded.shape == (5, 6)
+        assert found[-1].pop_bits.unique().tolist() == ([-1, 1] if is_sign else [0, 1])

@@ -16,6 +16,14 @@ from codeword.compat import export_state_dict
 original = pytest.importorskip("vector_quantize_pytorch")
 
 RATE = 0.8  # default decay
+UNMENTIONED = {
+    "BinaryMapper",
+    "EvoLFQ",
+    "GroupedResidualFSQ",
+    "GroupedResidualLFQ",
+    "HierarchicalVQ",
+    "Sequential",
+}
 
 
 def twins(name: str, rows: Tensor, **options: Any) -> tuple[Any, Any]:
