@@ -13,13 +13,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.checks import between
+from codeword.checks import at_least, between
 from codeword.errors import CodewordError
 from codeword.functional.constant import constant
 
 Levels = tuple[int, ...]  # how many levels each number has
 
-__all__ = ["Bound", "Cell", "Clamp", "Logit", "Sigmoid", "Symmetric", "Tanh"]
+__all__ = [
+    "Bound",
+    "Cauchy",
+    "Cell",
+    "Clamp",
+    "Gaussian",
+    "Laplacian",
+    "Logistic",
+    "Logit",
+    "Quantile",
+    "Sigmoid",
+    "Symmetric",
+    "Tanh",
+]
 
 _MARGIN = 1e-3  # of the paper: outermost levels are reached short of infinity
 
@@ -199,6 +212,111 @@ class Logit(Bound):
     @staticmethod
     def _share(rows: Tensor) -> Tensor:
         return rows.sigmoid() * (1 - 1e-7)  # below 1, as there: L is no level
+
+
+@dataclass(frozen=True)
+class Quantile(Bound):
+    """Levels even in probability under a distribution F: level floor(L F(z / scale)), the middle of whose share counts.
+
+    The value of level l is sqrt(3) (2 (l + 1/2) / L - 1): of mean 0 and variance 1 over numbers that are distributed
+    by F, which use all levels alike. With `inverse` it is scale F^-1((l + 1/2) / L) instead, on the numbers' own scale.
+
+    `FSQ(bound=Gaussian(), noise=1.0)` is finite scalar perturbation: in training every vector is moved within the
+    width of a level instead of being rounded. F is that of a subclass: `Logistic`, `Gaussian`, `Laplacian`, `Cauchy`.
+
+    Args:
+        scale: above 0.
+        inverse: see above.
+
+    Source: Zhai et al. 2026, FSP (arXiv:2602.17133).
+    """
+
+    scale: float = 1.0
+    inverse: bool = False
+
+    def __post_init__(self) -> None:
+        at_least(f"scale of {type(self).__name__}", self.scale, 1e-12)
+
+    @property
+    def linear(self) -> bool:  # type: ignore[override]
+        return not self.inverse
+
+    @staticmethod
+    @abstractmethod
+    def share(numbers: Tensor) -> Tensor:
+        """F."""
+
+    @staticmethod
+    @abstractmethod
+    def number(share: Tensor) -> Tensor:
+        """The inverse of F."""
+
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        return self.share(rows / self.scale) * _numbers(rows, levels) - 0.5
+
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        share = (place + 0.5) / _numbers(place, levels)
+        if self.inverse:
+            return self.scale * self.number(share.clamp(1e-6, 1 - 1e-6))
+        return math.sqrt(3) * (2 * share - 1)
+
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
+        shares = (self.place(rows, levels) + 0.5).floor()
+        return torch.minimum(shares.clamp_min(0), _steps(rows, levels)).long()
+
+
+@dataclass(frozen=True)
+class Logistic(Quantile):
+    """`Quantile` of F(z) = 1 / (1 + exp -z). With a scale of 1/2 it is (1 + tanh z) / 2."""
+
+    @staticmethod
+    def share(numbers: Tensor) -> Tensor:
+        return numbers.sigmoid()
+
+    @staticmethod
+    def number(share: Tensor) -> Tensor:
+        return share.logit()
+
+
+@dataclass(frozen=True)
+class Gaussian(Quantile):
+    """`Quantile` of the normal distribution."""
+
+    @staticmethod
+    def share(numbers: Tensor) -> Tensor:
+        return torch.special.ndtr(numbers)
+
+    @staticmethod
+    def number(share: Tensor) -> Tensor:
+        return torch.special.ndtri(share)
+
+
+@dataclass(frozen=True)
+class Laplacian(Quantile):
+    """`Quantile` of the density exp(-|z|) / 2."""
+
+    @staticmethod
+    def share(numbers: Tensor) -> Tensor:
+        tail = torch.where(numbers < 0, numbers, -numbers).exp() / 2  # not |z|, whose slope at 0 is 0
+        return torch.where(numbers < 0, tail, 1 - tail)
+
+    @staticmethod
+    def number(share: Tensor) -> Tensor:
+        tail = (2 * torch.where(share < 0.5, share, 1 - share)).log()
+        return torch.where(share < 0.5, tail, -tail)
+
+
+@dataclass(frozen=True)
+class Cauchy(Quantile):
+    """`Quantile` of F(z) = 1/2 + arctan(z) / pi."""
+
+    @staticmethod
+    def share(numbers: Tensor) -> Tensor:
+        return 0.5 + numbers.atan() / math.pi
+
+    @staticmethod
+    def number(share: Tensor) -> Tensor:
+        return (math.pi * (share - 0.5)).tan()
 
 
 def _shifted(

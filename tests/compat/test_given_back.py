@@ -99,6 +99,30 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     "simvq": ("SimVQ", {"dim": 8, "codebook_size": 16}),
     "lfq": ("LFQ", {"dim": 8, "codebook_size": 16}),
     "fsq": ("FSQ", {"levels": [4, 4], "dim": 8}),
+    "vq held": ("VectorQuantize", {"dim": 8, "codebook_size": 16, "ema_update": False}),
+    "vq waits": ("VectorQuantize", {"dim": 8, "codebook_size": 16, "manual_ema_update": True}),
+    "vq bridge": ("VectorQuantize", {"dim": 8, "codebook_size": 16, "vq_bridge": nn.Linear(8, 8)}),
+    "vq norm": (
+        "VectorQuantize",
+        {"dim": 8, "codebook_size": 16, "codebook_dim": 4, "layernorm_after_project_in": True},
+    ),
+    "vq dead codes": (
+        "VectorQuantize",
+        {
+            "dim": 8,
+            "codebook_size": 64,
+            "learnable_codebook": True,
+            "ema_update": False,
+            "threshold_ema_dead_code": 2,
+        },
+    ),
+    "residual lfq": ("ResidualLFQ", {"dim": 8, "codebook_size": 16, "num_quantizers": 2}),
+    "grouped residual fsq": (
+        "GroupedResidualFSQ",
+        {"dim": 8, "groups": 2, "levels": [4, 4], "num_quantizers": 2},
+    ),
+    "no state": ("FSQ", {"levels": [4] * 8}),
+    "simvq narrow": ("SimVQ", {"dim": 8, "codebook_size": 16, "frozen_codebook_dim": 3}),
     "labels": ("RandomProjectionQuantizer", {"dim": 8, "codebook_size": 16, "codebook_dim": 4}),
 }
 

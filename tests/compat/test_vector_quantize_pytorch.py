@@ -50,6 +50,10 @@ def _fsq(**options: Any) -> Case:
     return Case("FSQ", {"levels": [8, 5, 5], "dim": 8, **options}, decode=CODES)
 
 
+def _fsp(**options: Any) -> Case:
+    return Case("FSP", {"levels": [8, 5, 5], "dim": 8, **options}, decode=CODES)
+
+
 def _rfsq(name: str = "ResidualFSQ", call: Any = None, **options: Any) -> Case:
     sizes = {"levels": [8, 5, 5, 3], "num_quantizers": 3, "dim": 8, **options}
     return Case(name, sizes, decode=OUTPUT, call=call or {})
@@ -59,6 +63,18 @@ def _lfq(call: Any = None, decode: str | None = CODES, **options: Any) -> Case:
     return Case(
         "LFQ", {"codebook_size": 16, "dim": 8, **options}, (4, 50, options.get("dim", 8)), decode, call or {}
     )
+
+
+def _latent(**options: Any) -> Case:
+    sizes = {"levels": [4, 5, 6, 7, 8, 4, 3, 5], "dim": 8, **options}
+    return Case("LatentQuantize", sizes, (2, 8, 6, 5), CODES)
+
+
+def _scales(
+    shape: tuple[int, ...] = (4, 8, 6), call: Any = None, decode: str | None = OUTPUT, **options: Any
+) -> Case:
+    sizes = {"dim": 8, "codebook_size": 16, "scales": [1, 2, 6], "kmeans_init": False, **options}
+    return Case("HierarchicalVQ", sizes, shape, decode, call or {})
 
 
 def _rlfq(name: str = "ResidualLFQ", call: Any = None, **options: Any) -> Case:
@@ -226,6 +242,13 @@ CASES = {
     ),
     "fsq orthogonal_rotation": _fsq(orthogonal_rotation=True),
     "fsq scale, return_indices": _fsq(scale=None, return_indices=True),
+    "fsp": _fsp(),
+    "fsp sigmoid": _fsp(act_name="sigmoid", vector_norm="none"),
+    "fsp normal": _fsp(act_name="normal", vector_norm="kurt"),
+    "fsp laplace": _fsp(act_name="laplace", vector_norm="var_laplace"),
+    "fsp cauchy": _fsp(act_name="cauchy", vector_norm="var_sigmoid", need_inv_act=True),
+    "fsp need_inv_act": _fsp(act_name="normal", need_inv_act=True, quantize_rate=0.5),
+    "fsp projection_has_bias": _fsp(projection_has_bias=False),
     "residual fsq projection_has_bias": _rfsq(projection_has_bias=False),
     "residual fsq bound_hard_clamp": _rfsq(bound_hard_clamp=False),
     "residual fsq quantize_dropout_multiple_of": _rfsq(quantize_dropout=True, quantize_dropout_multiple_of=2),
@@ -255,6 +278,21 @@ CASES = {
     "lfq dim": Case("LFQ", {"codebook_size": 16, "dim": 8}, IMAGE, CODES),
     "lfq num_codebooks": Case("LFQ", {"codebook_size": 16, "dim": 8, "num_codebooks": 2}, IMAGE, CODES),
     "lfq channel_first": Case("LFQ", {"codebook_size": 16, "dim": 8, "channel_first": True}, CHANNELS, CODES),
+    "latent": _latent(),
+    "latent dim": _latent(dim=8, levels=[5, 5, 8]),
+    "latent num_codebooks": _latent(dim=8, levels=[4, 5], num_codebooks=2),
+    "latent codebook_dim": _latent(dim=8, levels=5, codebook_dim=4),
+    "latent keep_num_codebooks_dim": _latent(keep_num_codebooks_dim=True),
+    "latent optimize_values": _latent(optimize_values=False),
+    "hierarchical": _scales(),
+    "hierarchical shared_codebook": _scales(shared_codebook=False, codebook_size=(4, 8, 16)),
+    "hierarchical share_quant_resi": _scales(share_quant_resi=2, quant_resi=0.3),
+    "hierarchical own convolutions": _scales(share_quant_resi=0),
+    "hierarchical channel_first": _scales((4, 6, 8), channel_first=False),
+    "hierarchical image": _scales((2, 8, 6, 5), accept_image_fmap=True, scales=[1, (2, 3), (6, 5)]),
+    "hierarchical 3d": _scales((2, 8, 2, 3, 4), accept_3d_fmap=True, scales=[1, 2, (2, 3, 4)]),
+    "hierarchical mask": _scales(call={"lens": torch.tensor([6, 3, 1, 5])}, decode=None),
+    "hierarchical nested_dropout": _scales(nested_dropout=0.5, call={"return_cutoff": True}),
     "lfq codebook_scale": _lfq(codebook_scale=0.5),
     "lfq spherical": _lfq(spherical=True),
     "lfq frac_per_sample_entropy": _lfq(frac_per_sample_entropy=0.5),
@@ -320,8 +358,15 @@ def test_equal_in_eval_on_the_same_weights(pair: tuple[Case, Any, Any]) -> None:
 
 def _check_equal(got: Any, expected: Any) -> None:
     for mine, own in zip(got, expected, strict=True):
-        if isinstance(own, tuple):
+        if isinstance(own, tuple | list):
             _check_equal(mine, own)
+        elif own is None:
+            assert mine is None
+        elif isinstance(own, dict):
+            assert sorted(mine) == sorted(own)
+            _check_equal([mine[key] for key in own], own.values())
+        elif mine.is_floating_point() is False and own.is_floating_point():
+            assert torch.equal(mine.to(own.dtype), own)
         elif own.is_floating_point():
             torch.testing.assert_close(mine, own, rtol=1e-5, atol=1e-5)
         else:

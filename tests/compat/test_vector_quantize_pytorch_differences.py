@@ -93,3 +93,30 @@ def test_a_beam_keeps_the_sums_of_the_least_error() -> None:
     every = (first[:, None] + second).reshape(-1, 4)
     best = torch.cdist(x, every).argmin(-1)
     assert torch.equal(ours(x)[1], torch.stack([best // 5, best % 5], -1))
+
+
+def test_latent_values_and_vectors_get_the_gradients_of_their_losses() -> None:
+    options = {"levels": [5, 4, 8], "dim": 3, "quantization_loss_weight": 0.3}
+    theirs, ours = original.LatentQuantize(**options), facade.LatentQuantize(**options)
+    x, y = (0.4 * rows(1, (2, 3, 6, 5)) for _ in range(2))
+    expected, got = theirs(x.requires_grad_()), ours(y.requires_grad_())
+    torch.testing.assert_close(got[2], expected[2])
+    (expected[0].sum() + expected[2]).backward()
+    (got[0].sum() + got[2]).backward()
+    assert all(values.grad is None for values in theirs.values_per_latent)
+    error = y.detach() - got[0].detach()
+    torch.testing.assert_close(y.grad, 1 + 0.1 * 2 * error / error.numel())
+    torch.testing.assert_close(x.grad, 1 + (0.3 - 0.1) * 2 * error / error.numel())
+    for number, part in enumerate(ours._parts()):
+        off = error[:, number].flatten()
+        chosen = ours._digits(got[1])[..., number].flatten()
+        pull = torch.zeros(part.codebook_size).index_add_(0, chosen, -0.3 * 2 * off / error.numel())
+        torch.testing.assert_close(part.codebook.codes.grad[:, 0], pull)
+
+
+def test_latent_sequences_have_their_features_last() -> None:
+    ours = facade.LatentQuantize(levels=[5, 5, 8], dim=16)
+    with pytest.raises(AssertionError):
+        original.LatentQuantize(levels=[5, 5, 8], dim=16)(rows(0, (1, 32, 16)))
+    quantized, indices, _ = ours(rows(0, (1, 32, 16)))
+    assert (quantized.shape, indices.shape) == ((1, 32, 16), (1, 32))

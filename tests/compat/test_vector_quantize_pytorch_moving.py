@@ -32,9 +32,19 @@ def run(call: str, home: Any) -> Any:
     return eval(call, {**(parts if home is codeword else {}), **vars(home), "range": range})
 
 
+UNTABLED = {
+    "RandomProjectionQuantizer",
+    "LatentQuantize",
+    "HierarchicalVQ",
+    "EvoLFQ",
+    "BinaryMapper",
+    "Sequential",
+}  # layers that are more, or less, than one quantizer of codeword
+
+
 def test_the_table_has_all_layers() -> None:
     named = {old.partition("(")[0] for old, _ in CALLS}
-    assert named | {"RandomProjectionQuantizer", "Sequential"} == set(facade.__all__)
+    assert named | UNTABLED == set(facade.__all__)
     assert len(CALLS) > 20
 
 

@@ -23,8 +23,11 @@ SIZES: dict[str, dict[str, Any]] = {
     "SimVQ": {"dim": 8, "codebook_size": 16},
     "ResidualSimVQ": {"dim": 8, "num_quantizers": 3, "codebook_size": 16},
     "FSQ": {"levels": [8, 5, 5], "dim": 8},
+    "FSP": {"levels": [8, 5, 5], "dim": 8},
     "ResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
     "GroupedResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
+    "HierarchicalVQ": {"dim": 8, "codebook_size": 16, "scales": [1, 2, 8]},
+    "LatentQuantize": {"levels": [5, 5, 8], "dim": 8},
     "LFQ": {"codebook_size": 16, "dim": 8},
     "ResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
     "GroupedResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
@@ -71,7 +74,7 @@ def test_an_option_at_its_default_is_accepted(name: str, option: str, value: Any
 def test_all_defaults_at_once_are_accepted(name: str) -> None:
     options = {option: value for option, value in defaults(name) if option not in SIZES[name]}
     layer = getattr(facade, name)(**SIZES[name], **options)
-    layer(torch.randn(2, 5, 8))
+    layer(torch.randn(2, 8, 8))
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -79,7 +82,7 @@ def test_a_call_at_its_defaults_is_accepted(name: str) -> None:
     parameters = inspect.signature(getattr(original, name).forward).parameters.values()
     options = {p.name: p.default for p in parameters if p.default is not p.empty}
     layer = getattr(facade, name)(**SIZES[name])
-    layer(torch.randn(2, 5, 8), **options)
+    layer(torch.randn(2, 8, 8), **options)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -118,7 +121,7 @@ def twins(name: str, **options: Any) -> tuple[Any, Any]:
 
 
 def check_close(got: Any, expected: Any) -> None:
-    if isinstance(expected, tuple):
+    if isinstance(expected, tuple | list):
         for mine, own in zip(got, expected, strict=True):
             check_close(mine, own)
     elif expected.is_floating_point():
@@ -186,6 +189,27 @@ TRAINED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"return_zeros_for_masked_padding": False},
         {"mask": torch.arange(60) < torch.tensor([[60], [3], [30], [1]])},
     ),
+    "hierarchical": (
+        "HierarchicalVQ",
+        {
+            "channel_first": False,
+            "scales": [1, 4, 60],
+            "codebook_size": (1, 2, 6),
+            "shared_codebook": False,
+            "threshold_ema_dead_code": 0,
+        },
+        {},
+    ),
+    "hierarchical, shared": (
+        "HierarchicalVQ",
+        {
+            "channel_first": False,
+            "scales": [6, 60],
+            "codebook_size": 3,
+            "threshold_ema_dead_code": 0,
+        },
+        {"lens": torch.tensor([60, 20, 40, 7])},
+    ),
     "simvq codebook_transform": ("SimVQ", {"codebook_transform": MLP}, {}),
     "simvq frozen_codebook_dim": ("SimVQ", {"frozen_codebook_dim": 3}, {}),
     "fsq bound_hard_clamp": ("FSQ", {"bound_hard_clamp": True}, {}),
@@ -226,7 +250,7 @@ def test_three_steps_are_the_originals(case: str) -> None:
         check_close(got, expected)
         for result in (expected, got):
             terms = result[0] if isinstance(result[0], tuple) else result[:3]  # without a breakdown
-            floats = [part for part in terms if part.requires_grad]
+            floats = [part for part in terms if isinstance(part, Tensor) and part.requires_grad]
             if floats:
                 sum(part.sum() for part in floats).backward()
         if "commitment_use_cross_entropy_loss" not in options:  # theirs is at other codes: see docs/moving
@@ -382,3 +406,83 @@ def test_attributes_are_the_originals(name: str) -> None:
                 assert mine.shape == own.shape
                 if "VQ" not in name and "Vector" not in name:
                     torch.testing.assert_close(mine.to(own.dtype), own)
+
+
+# Layers of another kind ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("act", ["tanh", "normal"])
+def test_perturbed_numbers_are_distributed_as_there(rate: float, act: str) -> None:
+    options = {"levels": [8, 5, 4], "quantize_rate": rate, "act_name": act, "vector_norm": "var"}
+    z = torch.tensor([0.3, -1.2, 2.5]).expand(1, 40000, 3)
+    layers = [home.FSP(**options).train() for home in (original, facade)]
+    theirs, ours = (layer(z) for layer in layers)
+    assert torch.equal(ours[1], theirs[1].long())
+    torch.testing.assert_close(ours[2], theirs[2], rtol=1e-4, atol=1e-5)
+    for quantile in (0.02, 0.2, 0.5, 0.8, 0.98):
+        found, expected = (out[0][0].quantile(quantile, 0) for out in (ours, theirs))
+        torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+    moved, expected = (out[3].get("p_accept_prob", 0.0) for out in (ours, theirs))
+    assert float(moved) == pytest.approx(float(expected), abs=0.02)
+    x, y = (z[:, :5].clone().requires_grad_() for _ in range(2))
+    for layer, at in zip(layers, (x, y), strict=True):
+        layer(at)[0].sum().backward()
+    torch.testing.assert_close(y.grad, x.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_bits_are_mapped_as_there() -> None:
+    theirs, ours = original.BinaryMapper(bits=4), facade.BinaryMapper(bits=4)
+    assert list(ours.state_dict()) == list(export_state_dict(ours)) == []
+    logits = rows(0, (3, 7, 4))
+    for call in ({"deterministic": True}, {"deterministic": True, "return_indices": True}):
+        check_close(ours(logits, **call), theirs(logits, **call))
+    check_close(ours.binary_entropy(logits), theirs.binary_entropy(logits))
+    codes = torch.arange(21).view(3, 7) % 16
+    for call in ({"indices": codes}, {"one_hot": ours(logits)[0]}, {"indices": codes, "sum_bits": False}):
+        check_close(ours.log_prob(logits, **call), theirs.log_prob(logits, **call))
+    for threshold in (0.0, 0.7):
+        layers = [home.BinaryMapper(4, threshold) for home in (original, facade)]
+        check_close(*(layer(3 * logits)[1] for layer in layers))
+        check_close(*(layer(3 * logits, reduce_aux_kl_loss=False)[1] for layer in layers))
+    x, y = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    for layer, at in ((theirs, x), (ours, y)):
+        (layer(at)[0] * torch.arange(16.0).sin()).sum().backward()
+    torch.testing.assert_close(y.grad, x.grad, rtol=1e-4, atol=1e-6)
+    many = torch.tensor([1.0, -0.5, 0.0, 2.0]).expand(40000, 4)
+    drawn = ours.eval()(many, temperature=0.5, return_indices=True)[1]
+    shares = torch.stack([(drawn >> place) & 1 for place in range(4)], 1).float().mean(0)
+    torch.testing.assert_close(shares, torch.sigmoid(2 * many[0]), rtol=0, atol=0.01)
+
+
+def test_genes_are_bits_and_evolve() -> None:
+    torch.manual_seed(0)
+    nets = nn.Linear(6, 8), nn.Linear(8, 6)
+    theirs, ours = (home.EvoLFQ(*nets, dim=8, codebook_size=256, pop_size=20) for home in (original, facade))
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(3, 5, 6)
+    check_close(tuple(ours.eval()(x)), tuple(theirs.eval()(x)))
+    assert torch.equal(ours.encode(x), theirs.encode(x))
+    assert torch.equal(ours.encode(x, return_signs=True), theirs.encode(x, return_signs=True))
+    check_close(ours.decode_bits(ours.encode(x)), theirs.decode_bits(ours.encode(x)))
+    assert torch.equal(ours.init_population_from_data(x[:1], mutation_rate=0.0)[7], ours.encode(x)[0])
+    share = ours.mutate(torch.zeros(1000, 5, 8), mutation_rate=0.1).mean()
+    assert float(share) == pytest.approx(0.1, abs=0.01)
+    chosen = ours.tournament_selection(torch.arange(20.0)[:, None], torch.arange(20.0), tournament_size=3)
+    assert chosen.shape == (20, 1)
+    for is_sign in (False, True):
+        found = list(
+            ours.evolve(
+                lambda decoded, bits: bits.flatten(1).sum(1) + 0 * decoded.sum((1, 2)),
+                shape=(5, 8),
+                generations=120,
+                is_sign=is_sign,
+                return_best_decoded=True,
+                batch_size=7,
+            )
+        )
+        best = [result.best_fitness for result in found]
+        assert best == sorted(best)  # the best goes on as it is
+        assert best[-1] == 40
+        assert found[-1].best_decoded.shape == (5, 6)
+        assert found[-1].pop_bits.unique().tolist() == ([-1, 1] if is_sign else [0, 1])

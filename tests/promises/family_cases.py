@@ -31,6 +31,8 @@ SPECS = {
     "fsq-symmetric-noise": "fsq5-4-3-2-2-2,symmetric,noise=0.5",
     "fsq-logit": "fsq5-4-3-2-12-2,logit",
     "fsq-clamp-digits": "fsq5-4-3-2-2-2,clamp,joined=false",
+    "fsq-gaussian": "fsq5-4-3-2-12-2,gaussian",
+    "fsq-laplacian-inverse": "fsq5-4-3-2-12-2,laplacian(scale=0.5,inverse=true)",
     "fsq-large": "fsq16-16-16-16-16-17",
     "fsq-cell": "fsq5-4-3-2-2-2,cell(1)",
     "residual-rescaled-fsq": "rfsq5-4-3-2-2-2,stages=3,dropout=0.5",

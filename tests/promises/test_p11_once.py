@@ -82,6 +82,11 @@ def of_clamp(levels: tuple[int, ...]) -> Law:
     return lambda x, q, g: g * half / (grid // 2) * ((x + offset / half).abs() <= 1)
 
 
+def of_density(density: Callable[[Tensor], Tensor]) -> Law:
+    """2 sqrt(3) F'(x)."""
+    return lambda x, q, g: g * 2 * 3**0.5 * density(x)
+
+
 def symmetric(x: Tensor, q: Tensor, g: Tensor) -> Tensor:
     return g / torch.cosh(x).square()
 
@@ -119,6 +124,10 @@ LAWS: dict[str, Law] = {
     "fsq-symmetric-noise": symmetric,
     "fsq-logit": by_logit,
     "fsq-cell": within,
+    "fsq-gaussian": of_density(lambda x: torch.exp(-x.square() / 2) / (2 * torch.pi) ** 0.5),
+    "logistic": of_density(lambda x: x.sigmoid() * (1 - x.sigmoid())),
+    "cauchy": of_density(lambda x: 1 / (torch.pi * (1 + x.square()))),
+    "fsq-laplacian-inverse": lambda x, q, g: g * torch.exp((q.abs() - x.abs()) / 0.5),
     "fsq-clamp-digits": of_clamp((5, 4, 3, 2, 2, 2)),
     "residual-rescaled-fsq": softly((5, 4, 3, 2, 2, 2)),
     "rescaled-fsq-projected": softly((7, 4)),

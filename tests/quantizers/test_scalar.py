@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from codeword import FSQ, CodewordError
-from codeword.bounds import Clamp, Sigmoid, Symmetric, Tanh
+from codeword.bounds import Cauchy, Clamp, Gaussian, Laplacian, Logistic, Sigmoid, Symmetric, Tanh
 
 LEVELS = [(2,), (3,), (8,), (5, 3), (2, 2, 2), (4, 3, 2), (8, 5, 5), (7, 6)]
 EXTREMES = [-1e6, -30.0, -3.0, -1e-3, 0.0, 1e-3, 3.0, 30.0, 1e6]
@@ -167,3 +167,41 @@ def test_levels_that_are_no_index():
         small.decode(torch.tensor([[0, 1]]))
     with pytest.raises(CodewordError, match="joined=False"):
         FSQ(40, (16,) * 40)
+
+
+DISTRIBUTIONS = {
+    "gaussian": (Gaussian, torch.distributions.Normal),
+    "laplacian": (Laplacian, torch.distributions.Laplace),
+    "cauchy": (Cauchy, torch.distributions.Cauchy),
+    "logistic": (
+        Logistic,
+        lambda at, scale: torch.distributions.TransformedDistribution(
+            torch.distributions.Uniform(0.0, 1.0),
+            [
+                torch.distributions.SigmoidTransform().inv,
+                torch.distributions.AffineTransform(at, scale),
+            ],
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_levels_of_quantiles_are_even_in_probability(name):
+    part, distribution = DISTRIBUTIONS[name]
+    levels, own = (8, 5), distribution(0.0, 0.7)
+    z = own.sample((40000, 2))
+    z = z.reshape(40000, 2)
+    out, digits = FSQ(2, levels, bound=part(0.7)), own.cdf(z)
+    expected = (digits * torch.tensor(levels)).floor().clamp_max(torch.tensor(levels) - 1.0)
+    found = out(z)
+    value = 3**0.5 * (2 * (expected + 0.5) / torch.tensor(levels) - 1)
+    assert float(((found.quantized - value).abs() > 1e-4).float().mean()) < 1e-3  # at the edges of levels
+    for axis, level in enumerate(levels):
+        share = expected[:, axis].long().bincount() / len(z)
+        assert (share - 1 / level).abs().max() < 0.01
+    back = FSQ(2, levels, bound=part(0.7, inverse=True))(z).quantized
+    middle = own.icdf((expected + 0.5) / torch.tensor(levels))
+    assert float(((back - middle).abs() > 1e-3).float().mean()) < 1e-3
+    with pytest.raises(CodewordError, match="scale of"):
+        part(0.0)

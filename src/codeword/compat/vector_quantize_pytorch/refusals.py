@@ -50,6 +50,7 @@ _DEFECTS: dict[str, tuple[Any, str]] = {  # name -> the default there, and what 
     "channel_last": (True, "pass accept_image_fmap, or move the axis"),
     "accept_3d_fmap": (False, "pass accept_image_fmap, or move the axis"),
     "is_channel_first": (False, "pass accept_image_fmap"),
+    "in_place_codebook_optimizer": (None, "it fails there: give the values to your optimiser"),
     "heads": (1, "stages have one head there too: use GroupedResidualVQ"),
 }
 

@@ -58,5 +58,9 @@ PARTS = Registry(
         "cell": bounds.Cell,
         "clamp": bounds.Clamp,
         "logit": bounds.Logit,
+        "logistic": bounds.Logistic,
+        "gaussian": bounds.Gaussian,
+        "laplacian": bounds.Laplacian,
+        "cauchy": bounds.Cauchy,
     },
 )
