@@ -39,8 +39,8 @@ class Fit:
     the same bits as one; --passes makes the codes better in passes over all of them, and goes on where it was stopped.
 
     Vectors with the same tokens are told apart by --dedupe, or made fewer by --balance. Both are about all vectors of
-    a catalogue together, so they change ids.parquet and not what `codeword encode` gives. An item that comes later
-    gets its tokens by `codeword encode`, and as its last one how many items have the same tokens already.
+    a catalogue together, so they change ids.parquet and not what `codeword encode` gives. `codeword ids` keeps the
+    catalogue from then on: new items, retired ones, new embeddings.
     """
 
     data: Positional[str]
