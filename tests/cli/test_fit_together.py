@@ -188,6 +188,16 @@ def test_the_sample_is_that_of_the_names(items: np.ndarray) -> None:
     assert len(whole) == facts.fitted_to == 2999
 
 
+def test_processes_that_do_not_find_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    assert main(["fit", "items", "--out", "run", *WORDS]) == 2
+    assert "2 processes that find each other" in capsys.readouterr().err
+
+
 def test_what_passes_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
         (["--quantizer", "gvq2x4", "--passes", "1"], "leave out --passes"),

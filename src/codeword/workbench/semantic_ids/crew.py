@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from codeword.distributed import sum_
+from codeword.errors import CodewordError
 from codeword.workbench.processes import launched
 
 __all__ = ["Crew", "start_crew"]
@@ -76,8 +77,17 @@ class Crew:
 
 
 def start_crew() -> Crew:
-    """This process, with those that torchrun started beside it."""
+    """This process, with those that torchrun started beside it.
+
+    Raises:
+        CodewordError: the launcher does not say where the processes meet.
+    """
     place = launched()
     if place.count > 1:
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        try:
+            dist.init_process_group("gloo", timeout=PATIENCE, rank=place.rank, world_size=place.count)
+        except (ValueError, RuntimeError) as error:
+            expected = f"{place.count} processes that find each other"
+            remedy = "start them with torchrun: torchrun --nproc-per-node 4 -m codeword fit ..."
+            raise CodewordError.of(expected, f"{error}".splitlines()[0], remedy) from error
     return Crew(place.rank, place.count)
