@@ -157,6 +157,7 @@ def _facts(path: str, inside: TokenInspection) -> list[tuple[str, str]]:
         ("tokens", path),
         ("kind", inside.kind),
         ("tokenizer", inside.tokenizer),
+        *([("name", inside.name)] if inside.name else []),
         ("items", f"{inside.items}"),
         *((axis, _range(*sides)) for axis, sides in inside.grid.items()),
         ("tokens in all", f"{inside.tokens}"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from codeword.quantizers import Quantized, Quantizer, from_spec
 from codeword.quantizers.layouts import Layout
 from codeword.quantizers.spec.in_full import spec_in_full
 from codeword.tokenizers.custom import Networks, restore
+from codeword.tokenizers.interface import TokenizerInterface
 
 __all__ = ["Tokenizer", "TokenizerOutput"]
 
@@ -29,7 +29,7 @@ class TokenizerOutput(NamedTuple):
     """The quantizer's own result; `quantized.loss` is the term to add to your loss."""
 
 
-class Tokenizer(Freezable):
+class Tokenizer(Freezable, TokenizerInterface):
     """Batches of one kind of data to grids of indices and back.
 
     Nothing in it may look across the batch (no batch norm), so that an item is encoded the same whatever is beside
@@ -44,14 +44,6 @@ class Tokenizer(Freezable):
         CodewordError: a quantizer that cannot serve.
     """
 
-    kind: ClassVar[str]
-    """Of data, as token files call it."""
-    unit: ClassVar[str]
-    """What the input is made of, in one word of several: pixels, samples, vectors."""
-    grid: ClassVar[tuple[str, ...]]
-    """The names of the axes of the grid of positions, which follow the channels of the input: () for vectors."""
-    stride: int = 1
-    """How many of the input's numbers along each of these axes are one position."""
     networks: Mapping[str, Any] | None = None
     """What is written of an encoder and a decoder that are not the class's own; see `install`."""
 
@@ -64,23 +56,11 @@ class Tokenizer(Freezable):
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
-        """How many codes there are for each index of a position: one, or one for each stage, group or bit."""
         return self.quantizer.codebook_sizes
 
     @property
     def trailing_shape(self) -> tuple[int, ...]:
-        """The axes of the indices behind those of the grid: () for one index a position."""
         return self.quantizer.index_shape
-
-    @property
-    def bits_per_position(self) -> float:
-        """The bits that the indices of one position can tell: the sum of log2(codes)."""
-        return sum(math.log2(size) for size in self.codebook_sizes)
-
-    @property
-    def facts(self) -> dict[str, int]:
-        """What token files tell people about their grids."""
-        return {"stride": self.stride} if self.grid else {}
 
     @property
     def channels(self) -> int:
@@ -105,11 +85,13 @@ class Tokenizer(Freezable):
         return TokenizerOutput(self.decoder(quantized.quantized), quantized)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Indices (batch, *grid, *trailing_shape), int64. Changes no state."""
         return self.quantizer.encode(self.encoder(self.pad(x)))
 
+    def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        out = self(x)
+        return out.reconstruction, out.quantized.indices
+
     def decode(self, indices: Tensor) -> Tensor:
-        """Reconstructions (batch, ...) of indices (batch, *grid, *trailing_shape)."""
         self.check_rest()
         self._check_axes(indices)
         reconstruction: Tensor = self.decoder(self.quantizer.decode(indices, self.dtype))
