@@ -52,7 +52,7 @@ class Evaluate:
             evaluation, kind, skipped = evaluate(tokenizer, photographs), "held-out photographs", []
         else:
             items, kind = (
-                modality.stream(self.data, tokenizer.tokenizer.stride),
+                modality.stream(self.data, tokenizer.tokenizer.least),
                 f"{modality.items} of {self.data}",
             )
             evaluation = evaluate(tokenizer, console.track(items, "evaluating"))

@@ -16,6 +16,7 @@ from codeword.quantizers.layouts import Layout
 from codeword.quantizers.spec.in_full import spec_in_full
 from codeword.tokenizers.custom import Networks, restore
 from codeword.tokenizers.interface import TokenizerInterface
+from codeword.tokenizers.tiles import joined_tiles, tiles_of
 
 __all__ = ["Tokenizer", "TokenizerOutput"]
 
@@ -36,7 +37,8 @@ class Tokenizer(Freezable, TokenizerInterface):
     it. A class of its own gives `pad`, `example` and `options`. `codeword.freeze` freezes all of it.
 
     Args:
-        quantizer: any quantizer of single vectors whose indices decode, with `dim=1`.
+        quantizer: any quantizer whose indices decode, with `dim=1`. With one of whole maps, such as a multiscale one,
+            a position is a tile of as many features as a map has, so that inputs may have any size.
         encoder: inputs (batch, ...) to features (batch, quantizer.features, *grid).
         decoder: features to reconstructions.
 
@@ -49,7 +51,8 @@ class Tokenizer(Freezable, TokenizerInterface):
 
     def __init__(self, quantizer: Quantizer, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
-        _check_quantizer(quantizer)
+        _check_quantizer(quantizer, len(self.grid))
+        self.tile = quantizer.map_size[0] if quantizer.map_size else 1
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
@@ -81,11 +84,14 @@ class Tokenizer(Freezable, TokenizerInterface):
     def forward(self, x: Tensor) -> TokenizerOutput:
         """Encode, quantize and decode, with gradients through the quantizer's estimator."""
         self.check_rest()
-        quantized = self.quantizer(self.encoder(self.pad(x)))
+        features = self.encoder(self.pad(x))
+        quantized = self._whole(self.quantizer(self._tiles(features)), features)
         return TokenizerOutput(self.decoder(quantized.quantized), quantized)
 
     def encode(self, x: Tensor) -> Tensor:
-        return self.quantizer.encode(self.encoder(self.pad(x)))
+        features = self.encoder(self.pad(x))
+        indices = self.quantizer.encode(self._tiles(features))
+        return self._laid_out(indices, features)
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         out = self(x)
@@ -94,7 +100,13 @@ class Tokenizer(Freezable, TokenizerInterface):
     def decode(self, indices: Tensor) -> Tensor:
         self.check_rest()
         self._check_axes(indices)
-        reconstruction: Tensor = self.decoder(self.quantizer.decode(indices, self.dtype))
+        if self.tile > 1:
+            grid = indices.shape[1 : 1 + len(self.grid)]
+            tiles = self.quantizer.decode(indices.flatten(0, len(self.grid)), self.dtype)
+            features = joined_tiles(tiles, indices.shape[0], grid)
+        else:
+            features = self.quantizer.decode(indices, self.dtype)
+        reconstruction: Tensor = self.decoder(features)
         return reconstruction
 
     @abstractmethod
@@ -134,6 +146,29 @@ class Tokenizer(Freezable, TokenizerInterface):
         restore(tokenizer, own, networks)
         return tokenizer
 
+    @property
+    def least(self) -> int:
+        return self.stride // self.tile
+
+    def _tiles(self, features: Tensor) -> Tensor:
+        return features if self.tile == 1 else tiles_of(features, self.tile)
+
+    def _laid_out(self, indices: Tensor, features: Tensor) -> Tensor:
+        """Indices of tiles on the grid of tiles."""
+        if self.tile == 1:
+            return indices
+        grid = [side // self.tile for side in features.shape[2:]]
+        return indices.view(features.shape[0], *grid, *indices.shape[1:])
+
+    def _whole(self, quantized: Quantized, features: Tensor) -> Quantized:
+        """What a quantizer made of tiles, as of the features that they were cut from."""
+        if self.tile == 1:
+            return quantized
+        indices = self._laid_out(quantized.indices, features)
+        grid = indices.shape[1 : 1 + len(self.grid)]
+        whole = joined_tiles(quantized.quantized, features.shape[0], grid)
+        return Quantized(whole, indices, quantized.loss, quantized.losses)
+
     def _check_axes(self, indices: Tensor) -> None:
         names = ("batch", *self.grid, *map(str, self.trailing_shape))
         if not isinstance(indices, Tensor) or indices.dim() != len(names):
@@ -141,7 +176,7 @@ class Tokenizer(Freezable, TokenizerInterface):
             raise CodewordError.of(f"indices ({', '.join(names)})", got, "pass what encode returned")
 
 
-def _check_quantizer(quantizer: Quantizer) -> None:
+def _check_quantizer(quantizer: Quantizer, axes: int) -> None:
     """Raise unless each position of a grid gets indices of its own, from which it can be decoded."""
     if isinstance(quantizer, Layout):
         remedy = "pass a quantizer of single vectors such as vq1024, and another stride for larger pieces"
@@ -149,10 +184,12 @@ def _check_quantizer(quantizer: Quantizer) -> None:
             "a quantizer of single positions", f"{type(quantizer).__name__}, of pieces", remedy
         )
     for part in quantizer.modules():
-        if isinstance(part, Quantizer) and part.map_size:
-            got = f"{part.spec}, of whole maps of size {part.map_size}"
+        size = part.map_size if isinstance(part, Quantizer) else ()
+        if size and (part is not quantizer or len(size) != axes or len(set(size)) != 1):
+            got = f"{part.spec}, of whole maps of size {size}"
             remedy = "pass for example rvq4x256; as a layer it serves in models of your own"
-            raise CodewordError.of("a quantizer of single positions", got, remedy)
+            sides = f" or of maps with {axes} equal side{'s' * (axes > 1)}" if axes else ""
+            raise CodewordError.of(f"a quantizer of single positions{sides}", got, remedy)
     if not quantizer.decodes:
         raise CodewordError.of(
             "a quantizer that decodes", f"{quantizer.spec}: {quantizer.no_decode}", "pass for example vq1024"

@@ -51,6 +51,11 @@ class TokenizerInterface(nn.Module):
         return sum(math.log2(size) for size in self.codebook_sizes)
 
     @property
+    def least(self) -> int:
+        """How many of the input's numbers there must be along each axis."""
+        return self.stride
+
+    @property
     def facts(self) -> dict[str, int]:
         """What token files tell people about their grids."""
         return {"stride": self.stride} if self.grid else {}

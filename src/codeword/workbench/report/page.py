@@ -56,7 +56,7 @@ def write_report(
     facts = run_info(Run(folder), tokenizer.trained)
     where, items, kind = _items(tokenizer, facts, data)
     evaluation = evaluate(tokenizer, track(items, "measuring"))
-    stream = tokenizer.modality.stream(where, tokenizer.tokenizer.stride)
+    stream = tokenizer.modality.stream(where, tokenizer.tokenizer.least)
     encoded, use, positions = _encode(tokenizer, track(stream, "counting codes"))
     shown, count = codebooks(tokenizer.trained.quantizer, use)
     stages = metrics_by_stage(tokenizer, items)
@@ -98,7 +98,7 @@ def _items(tokenizer: ItemTokenizer, facts: RunInfo, data: str | None) -> tuple[
     if data is None:
         got, remedy = "a tokenizer that does not say what it was trained on", "pass --data"
         raise CodewordError.of("data to report on", got, remedy)
-    items = list(islice(modality.stream(data, tokenizer.tokenizer.stride), MEASURED))
+    items = list(islice(modality.stream(data, tokenizer.tokenizer.least), MEASURED))
     known = facts.data in (None, data)
     return data, items, f"{modality.items} of {data}{', which it may have learned from' if known else ''}"
 

@@ -95,7 +95,7 @@ class Encoder:
 
     def stream(self, names: Sequence[str] | None = None) -> Stream:
         """The items of the job, or some of them."""
-        return self.tokenizer.modality.stream(self.job.data, self.tokenizer.tokenizer.stride, names)
+        return self.tokenizer.modality.stream(self.job.data, self.tokenizer.tokenizer.least, names)
 
     def write(self, items: Iterable[tuple[str, Any]], path: Path) -> tuple[int, int]:
         """Write the token file of some items: its rows and tokens."""
