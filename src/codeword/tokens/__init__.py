@@ -10,6 +10,7 @@ from codeword.tokens.folder import TokenFolder, read_tokens, shard_name
 from codeword.tokens.header import FORMAT_VERSION, GRIDS, SIZES, Header
 from codeword.tokens.names import check_name
 from codeword.tokens.reader import TokenFile, Verify
+from codeword.tokens.words import Order, Vocabulary
 from codeword.tokens.writer import TokenWriter, write_tokens
 
 __all__ = [
@@ -17,10 +18,12 @@ __all__ = [
     "GRIDS",
     "SIZES",
     "Header",
+    "Order",
     "TokenFile",
     "TokenFolder",
     "TokenWriter",
     "Verify",
+    "Vocabulary",
     "check_name",
     "delay_pattern",
     "read_tokens",
