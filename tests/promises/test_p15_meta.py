@@ -29,6 +29,7 @@ from codeword.quantizers import (
     MemoryCodes,
     Overlapped,
     Patches,
+    ResidualLFQ,
 )
 from codeword.quantizers.catalogue import QUANTIZERS
 from promises.cases import every_case
@@ -113,6 +114,7 @@ CLASSES = {
     "fsq": lambda **k: FSQ(6, (5, 5), **k),
     "rfsq": lambda **k: ResidualFSQ(6, (5, 5), 2, **k),
     "lfq": lambda **k: LFQ(6, 4, **k),
+    "rlfq": lambda **k: ResidualLFQ(6, 4, 2, **k),
     "bsq": lambda **k: BSQ(6, 4, **k),
     "binarize": lambda **k: Binarize(6, **k),
     "bits": lambda **k: Bitcodes(6, 4, **k),
