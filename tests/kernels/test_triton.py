@@ -74,6 +74,14 @@ def test_a_chip_without_tiles_has_the_plain_way_and_is_told_once(monkeypatch: py
         dispatch.backend_for(rows, 1)
 
 
+def test_a_chip_of_another_maker_has_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = on_a_gpu(monkeypatch, (9, 0))
+    monkeypatch.setattr(torch.version, "hip", "6.0")
+    with pytest.warns(CodewordWarning, match="without a chip of NVIDIA's"):
+        assert dispatch.backend_for(rows, 1) == "blocked"
+    assert not host.serves(rows)
+
+
 @pytest.mark.parametrize(
     ("found", "said"),
     [

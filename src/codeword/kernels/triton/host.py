@@ -20,10 +20,10 @@ __all__ = [
     "multiprocessors",
     "obstacle",
     "serves",
+    "start",
 ]
 
 VARIABLE = "CODEWORD_KERNEL"
-
 OLDEST = (3, 6)  # what torch 2.11, the oldest that codeword takes, brings
 # Compute capability to the chip of the tables of tiles, which is what the kernels are compiled and checked for.
 CHIPS: dict[tuple[int, int], int] = {(8, 0): 80, (9, 0): 90, (10, 0): 100, (10, 3): 100}
@@ -49,6 +49,8 @@ def obstacle() -> str:
 
 def chip_obstacle(tensor: Tensor) -> str:
     """Why the kernels cannot run where a CUDA tensor is, as what is needed; empty when they can."""
+    if torch.version.hip:
+        return "a chip of NVIDIA's"
     capability = torch.cuda.get_device_capability(tensor.device)
     known = ", ".join(f"{major}.{minor}" for major, minor in CHIPS)
     found = f"{capability[0]}.{capability[1]}"
@@ -71,9 +73,8 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
 def start(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """What `launch` calls: tests put another in its place."""
     device = next(one.device for one in arguments if isinstance(one, Tensor))
-    with (
-        torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-    ):  # triton takes the current one
+    # triton takes the current device, whatever the tensors are on
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         kernel[grid](*arguments, **constants)
 
 
