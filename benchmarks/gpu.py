@@ -2,10 +2,11 @@
 
     PYTHONPATH=src python -m benchmarks.gpu --json benchmarks/results/gpu.json
 
-Nothing has to be installed but what codeword needs itself; a peer that is not there has no figure. A search is checked
-against float64 on the CPU, then timed, as all is, with events over several input sets. The floors are what this chip
-was measured to do in a large product and a large copy, just before. With `--device cpu --divide 4096` it runs on a
-4,096th of the rows and codes, to see that it does; such figures mean nothing.
+Nothing has to be installed but what codeword needs itself; a peer that is not there has no figure. First every kernel
+is checked against float64, in seconds; `--only checks` does no more. Then searches are timed, as all is, with events
+over several input sets, beside what `benchmarks.kernels` predicts where its model has the chip. The floors are what
+this chip was measured to do in a large product and a large copy, just before. With `--device cpu --divide 4096` it runs
+on a 4,096th of the rows and codes, to see that it does; such figures mean nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.chips import CHIPS
+from benchmarks.gpu_checks import checks
 from benchmarks.layers import LAYERS, RESIDUAL, STAGES, Layer
 from benchmarks.measure import machine
-from codeword.functional import kmeans, nearest
+from codeword.functional import Prepared, kmeans, nearest, prepare
+from codeword.kernels.nearest.stack import search_stack, search_stage_by_stage
 
 SETS, ROUNDS = 3, 9
 CHECKED = 1024  # rows that are compared with float64
@@ -49,6 +53,8 @@ class Line:
     """The floor by operations over rate."""
     bytes: float
     """The floor by bytes over bandwidth."""
+    predicted: float | None = None
+    """What the model of `benchmarks.kernels` says, in ms."""
     right: float | None = None
     """Share of our indices that float64 agrees with."""
     theirs_right: float | None = None
@@ -150,6 +156,18 @@ def known(chip: Chip, run: Run, sets: Sets) -> float | None:
         return None
 
 
+def predicted(chip: Chip, kernel: str, shape: tuple[int, int, int], dtype: torch.dtype) -> float | None:
+    """By the model, where it has the chip."""
+    capability = 10 * torch.cuda.get_device_capability()[0] if chip.cuda else 0
+    if capability not in CHIPS:
+        return None
+    try:
+        from benchmarks.kernels import Case, line
+    except ImportError:  # a triton without its compiler's tools
+        return None
+    return line(Case(kernel, capability, shape, dtype != torch.float32)).predicted_ms
+
+
 def search(chip: Chip, n: int, k: int, d: int, dtype: torch.dtype, peer: str, wanted: float) -> Line:
     sets = chip.sets(n, k, d, dtype)
     given = sets
@@ -159,18 +177,44 @@ def search(chip: Chip, n: int, k: int, d: int, dtype: torch.dtype, peer: str, wa
         given = [(rows, codes, rows.float().square().sum(-1)) for rows, codes in sets]
     theirs = known(chip, PEERS[peer], given)
     size = torch.finfo(dtype).bits // 8
+    shape = len(sets[0][0]), len(sets[0][1]), d
     agreed = theirs is not None and peer != "product"
     return Line(
         f"search, {str(dtype).removeprefix('torch.')}",
-        (len(sets[0][0]), len(sets[0][1]), d),
+        shape,
         chip.time(nearest, sets),
         peer,
         theirs,
         wanted,
         operations=2 * len(sets[0][0]) * len(sets[0][1]) * d / chip.rate[dtype],
         bytes=(sum(tensor.numel() for tensor in sets[0]) * size + 8 * len(sets[0][0])) / chip.bandwidth,
+        predicted=predicted(chip, "search", shape, dtype),
         right=right(nearest(*sets[0]), *sets[0]),
         theirs_right=right(PEERS[peer](*given[0]), *sets[0]) if agreed else None,
+    )
+
+
+def stages(chip: Chip, n: int, k: int, d: int, wanted: float) -> Line:
+    """All stages of a stack in one operator, beside one after another."""
+    sets = []
+    for rows, codes in chip.sets(n, k, d, torch.float32):
+        books = (codes - 1) * (0.7 ** torch.arange(STAGES, device=codes.device))[:, None, None]
+        sets.append((rows - 1, books, *prepare(books)))
+    count, codes = len(sets[0][0]), sets[0][1].shape[1]
+
+    def one_by_one(rows: Tensor, books: Tensor, *prepared: Tensor) -> None:
+        search_stage_by_stage(rows, books, Prepared(*prepared), True, False)
+
+    return Line(
+        f"search, {STAGES} stages, float32",
+        (count, codes, d),
+        chip.time(lambda *given: search_stack(*given, True, False), sets),
+        "one by one",
+        chip.time(one_by_one, sets),
+        wanted,
+        operations=STAGES * 2 * count * codes * d / chip.rate[torch.float32],
+        bytes=(STAGES + 1) * 4 * count * d / chip.bandwidth,
+        predicted=predicted(chip, "stack", (count, codes, d), torch.float32),
     )
 
 
@@ -239,6 +283,7 @@ def cases(chip: Chip) -> Iterator[tuple[str, Callable[[], Line]]]:
         yield "search", partial(search, chip, 2**20, 4096, d, half, "flash-kmeans", 1.5)
     yield "search", partial(search, chip, 2**20, 8192, 128, single, "flash-kmeans", 1.0)
     yield "search", partial(search, chip, 2**18, 65536, 256, brain, "product", 0.6)
+    yield "search", partial(stages, chip, 2**17, 1024, 128, 1.0)
     yield "step", partial(step, chip, "training step", LAYERS, 2**17, 8192, 64, 15.0)
     yield "step", partial(step, chip, "training step, 8 stages", RESIDUAL, 2**17, 1024, 128, 8.0)
     yield "kmeans", partial(clustering, chip, 2**22, 4096, 64, 1.0)
@@ -259,10 +304,22 @@ def show(line: Line) -> str:
         number(line.theirs, ".3f"),
         number(ratio, ".2f") + f" (wanted {line.wanted:g})",
         f"{line.operations:.3f}, {line.bytes:.3f}",
+        number(line.predicted, ".3f"),
         f"{number(line.right, '.4%')} {number(line.theirs_right, '.4%')}".strip(),
         f"{number(line.extra, '.0f')} {number(line.theirs_extra, '.0f')}".strip(),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def check(device: torch.device, divide: int) -> list[dict[str, Any]]:
+    """Every kernel against float64. What is wrong is told, and does not keep the rest from being measured."""
+    found = []
+    for one in checks(device, divide):
+        found.append(asdict(one))
+        if one.wrong:
+            print(f"WRONG: {one.what}, {one.features} features: {one.wrong} of {one.of}", flush=True)
+    print(f"checks: {sum(one['wrong'] == 0 for one in found)} of {len(found)} right\n", flush=True)
+    return found
 
 
 def main() -> None:
@@ -272,15 +329,20 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--divide", type=int, default=1, help="divide rows and codes by this")
     parser.add_argument("--json", type=Path, help="where the figures go, with the machine")
-    parser.add_argument("--only", choices=["search", "step", "kmeans"], help="a part of it")
+    parser.add_argument("--only", choices=["checks", "search", "step", "kmeans"], help="a part of it")
     options = parser.parse_args()
     torch.manual_seed(0)
+    checked = check(torch.device(options.device), options.divide)
+    if options.only == "checks":
+        return
     chip = Chip(options.device, options.divide)
     name = torch.cuda.get_device_name() if chip.cuda else "CPU"
     rates = {str(dtype): rate / 1e9 for dtype, rate in chip.rate.items()}
     print(f"{name}; {machine('torch')}; teraoperations/s: {rates}; GB/s: {chip.bandwidth / 1e6:.0f}\n")
-    print("| what | shape | ms | peer | its ms | times faster | floors, ms | right (peer) | MiB (peer) |")
-    print("|" + " --- |" * 9, flush=True)
+    print(
+        "| what | shape | ms | peer | its ms | times faster | floors, ms | predicted ms | right (peer) | MiB (peer) |"
+    )
+    print("|" + " --- |" * 10, flush=True)
     lines = []
     for part, case in cases(chip):
         if options.only not in (None, part):
@@ -293,6 +355,7 @@ def main() -> None:
                 "machine": machine("torch"),
                 "rates": rates,
                 "bandwidth": chip.bandwidth / 1e6,
+                "checks": checked,
             }
             options.json.parent.mkdir(parents=True, exist_ok=True)
             options.json.write_text(json.dumps(told | {"lines": [asdict(line) for line in lines]}, indent=1))

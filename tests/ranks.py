@@ -24,9 +24,9 @@ from typing import Any
 __all__ = ["RANKS", "Ranks", "RanksFailed"]
 
 RANKS = 4
-STARTING = 240  # seconds for four imports of torch on a machine that is busy with other things
+STARTING = 600  # seconds for four imports of torch on a machine that is busy with other things
 MOMENT = 3  # seconds for the other ranks, after the first has failed
-TRACE = 10  # seconds that a rank has for writing down where it stands
+TRACE = 30  # seconds that a rank has for writing down where it stands
 
 
 class RanksFailed(AssertionError):
@@ -42,7 +42,7 @@ class Ranks:
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._ends: list[Connection] = []
 
-    def run(self, function: Callable[..., Any], *args: Any, seconds: float = 150) -> list[Any]:
+    def run(self, function: Callable[..., Any], *args: Any, seconds: float = 600) -> list[Any]:
         """What `function(rank, *args)` returns on each rank.
 
         Args:

@@ -44,8 +44,13 @@ def checks(case: Case, folder: Path) -> Iterator[Callable[[], object]]:
                 continue
             given = {"tmp_path": folder} if "tmp_path" in signature(test).parameters else {}
             others = [argument for argument in marks if argument != "case"]
-            for values in product(*(marks[argument] for argument in others)):
+            for values in product(*(map(plain, marks[argument]) for argument in others)):
                 yield partial(test, case=case, **given, **dict(zip(others, values, strict=True)))
+
+
+def plain(value: object) -> object:
+    """A parameter without its marks."""
+    return value.values[0] if isinstance(value, type(pytest.param())) else value
 
 
 @dataclass(frozen=True)

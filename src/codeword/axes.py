@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from codeword.checks import check_whole
+from codeword.checks import at_least, check_whole
 from codeword.errors import CodewordError
 from codeword.functional import Key, Valid
 
@@ -58,15 +58,15 @@ class Metric(ABC):
         """(N, K), larger is nearer, differentiable; what does not depend on the code may be left out."""
 
     def prepare(self, codes: Tensor) -> Any:
-        """What the search needs of codes (K, D). It is kept while the codes do not change."""
+        """What the search needs of codes (K, D); cached while the codes do not change."""
         return codes
 
     def compared(self, vectors: Tensor) -> Tensor:
-        """Rows or codes (N, D) as they are compared: what distances are between."""
+        """Vectors (N, D) in the space where distance is measured."""
         return vectors
 
     def input(self, rows: Tensor) -> Tensor:
-        """The rows (N, D) that are quantized instead; doing it twice is the same as once."""
+        """Preprocess rows (N, D) before assignment; idempotent."""
         return rows
 
     def output(self, codes: Tensor) -> Tensor:
@@ -143,12 +143,17 @@ class Penalty(ABC):
     trains_rows = True  # whether the rows get a gradient from it
     trains_codes = False  # whether the codes do
     needs_alpha = False  # whether it is about learned standard deviations
-    of_pairs = False  # whether it is a mean over rows and their codes alone: it takes (G, N, D) too, and no rows give 0
+    of_pairs = (
+        False  # whether it is a mean over pairs of row and code: then (G, N, D) will do, and no rows give 0
+    )
     weight: float
+
+    def __post_init__(self) -> None:
+        at_least(f"weight of {type(self).__name__}", self.weight, 0)
 
     @abstractmethod
     def __call__(self, lookup: Lookup) -> Tensor:
-        """The unweighted scalar; finite, whatever it is, for a batch without valid rows."""
+        """The unweighted scalar; any finite value if no row is valid."""
 
 
 class Init(ABC):
@@ -160,11 +165,21 @@ class Init(ABC):
 
 
 class Revival(ABC):
-    """When a code is dead, and where it is moved to. Tensors may have leading axes: equal codebooks are one problem."""
+    """When a code is dead, and where it is moved to. Leading axes of tensors batch codebooks with equal settings."""
 
-    @abstractmethod
+    at_most: int | None = None  # how many codes one step may replace; None: one in 32, at least one
+
+    def __post_init__(self) -> None:
+        if self.at_most is not None:
+            at_least(f"at_most of {type(self).__name__}", self.at_most, 1)
+
+    def replaced(self, codebook_size: int) -> int:
+        """How many of K codes one step replaces at most."""
+        return min(codebook_size, self.at_most or -(-codebook_size // 32))
+
     def candidates(self, codebook_size: int) -> int:
-        """Number of rows kept per step for replacing dead codes: the most that one step replaces."""
+        """Number of rows that a step sets aside for the next one to replace dead codes with."""
+        return self.replaced(codebook_size)
 
     @abstractmethod
     def dead(self, state: State) -> Tensor:
@@ -184,7 +199,7 @@ class Revival(ABC):
 
 
 class TransformModule(nn.Module):
-    """A map from the codes that are kept to those that are searched, with its parameters and running statistics."""
+    """A map from stored codes to searched codes, with its parameters and running statistics."""
 
     writes = False  # whether a training forward changes it
 
@@ -196,7 +211,7 @@ class TransformModule(nn.Module):
         """Start anew. Layers of torch inside it reset themselves."""
 
     def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
-        """Inverse transform: the kept codes (R, D) that map to places (R, D). `codes`: those kept now."""
+        """Stored codes (K, D) that transform to `places` (K, D), one for each code. `codes`: those stored now."""
         return places
 
     def output(self, codes: Tensor) -> Tensor:
@@ -234,7 +249,7 @@ class Transform(ABC):
 
 
 class Update(ABC):
-    """How the codes start, learn and are revived. Tensors may have leading axes: equal codebooks are one problem."""
+    """How the codes start, learn and are revived. Leading axes of tensors batch codebooks with equal settings."""
 
     init: Init | None
     revival: Revival | None

@@ -1,11 +1,11 @@
-"""Checks of the numbers that parts are built from, and limits that they share."""
+"""Checks of the numbers that parts are built from."""
 
 from __future__ import annotations
 
 from codeword import distributed
 from codeword.errors import CodewordError
 
-__all__ = ["at_least", "at_once", "between", "check_whole"]
+__all__ = ["at_least", "between", "check_whole"]
 
 
 def at_least(what: str, value: float, lowest: float) -> None:
@@ -22,13 +22,8 @@ def between(what: str, value: float, low: float, high: float) -> None:
         )
 
 
-def at_once(at_most: int | None, codebook_size: int) -> int:
-    """How many of K codes may be replaced in one step: `at_most`, or one in 32, at least one."""
-    return min(codebook_size, at_most or -(-codebook_size // 32))
-
-
 def check_whole(name: str, value: object) -> None:
-    """Raise where a parameter of a codebook is only a piece of it: what forward writes to it would be lost."""
+    """Raise for a shard of fully_shard: what forward writes to it would be lost."""
     if distributed.is_sharded(value):
         raise CodewordError.of(
             "a codebook that is whole on every rank",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 
-__all__ = ["average_", "from_first_", "gather_scalars", "is_sharded", "is_shared", "rank", "sum_"]
+__all__ = ["average_", "broadcast_", "gather_scalars", "is_sharded", "is_shared", "rank", "sum_"]
 
 
 def is_shared() -> bool:
@@ -63,7 +63,7 @@ def average_(tensor: Tensor) -> Tensor:
     return sum_(tensor).div_(dist.get_world_size()) if is_shared() else tensor
 
 
-def from_first_(tensor: Tensor) -> Tensor:
+def broadcast_(tensor: Tensor) -> Tensor:
     """Replace a tensor by rank 0's."""
     if is_shared():
         with torch.no_grad():
@@ -78,5 +78,5 @@ def _check_equal(signatures: list[int]) -> None:
             "the same quantizer on every rank",
             f"another one than rank 0 has on rank {', '.join(others)}",
             "build it with the same arguments and load the same checkpoint everywhere, and call the quantizers of a "
-            "model in the same order; a codebook rule with sync=False gives each rank codes of its own",
+            "model in the same order; an update rule with sync=False gives each rank codes of its own",
         )

@@ -19,7 +19,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 @every_case
-@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("steps", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_it_goes_on_bit_for_bit(case: Case, steps: int, tmp_path: Path) -> None:
     """In the middle of training, with what the last step set aside to revive dead codes from."""
     straight = case.trained(steps)

@@ -31,6 +31,7 @@ TINY = [
     "--threads",
     "1",
 ]
+WATCHDOG = 600  # seconds for what takes some: only what hangs is to be ended
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -49,7 +50,7 @@ def command(tmp_path: Path) -> Command:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=WATCHDOG,
             check=False,
             **options,  # type: ignore[call-overload]
         )

@@ -29,11 +29,11 @@ from codeword.workbench.comparing.comparison import folder_name, frontier
 from codeword.workbench.comparing.step_cost import peak_bytes
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import to_tensor
-from codeword.workbench.media import build
-from codeword.workbench.media.image import Images
+from codeword.workbench.modalities import build
+from codeword.workbench.modalities.image import Images
 from codeword.workbench.training.run import Run
 
-from .conftest import environment
+from .conftest import WATCHDOG, environment
 
 SMALL = {"steps": 12, "batch": 4, "size": 16, "width": 8, "features": 4, "stride": 4, "threads": 1}
 WORDS = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
@@ -71,9 +71,9 @@ def test_figures_are_those_of_the_runs(compared: Path, images: Path) -> None:
             out = model(to_tensor(picture)[None]).reconstruction[0].double().numpy()
         pixels = np.clip((out + 1) * 127.5, 0, 255).round().transpose(1, 2, 0)[:height, :width]
         psnr = 10 * math.log10(255**2 / ((pixels - picture) ** 2).mean())
-        assert table["figures.psnr"][spec] == pytest.approx(psnr, abs=1e-3)
+        assert table["metrics.psnr"][spec] == pytest.approx(psnr, abs=1e-3)
         bits = sum(map(math.log2, sizes))
-        assert table["figures.bits_per_pixel"][spec] == pytest.approx(positions * bits / (height * width))
+        assert table["metrics.bits_per_pixel"][spec] == pytest.approx(positions * bits / (height * width))
         assert table.bits_per_position[spec] == pytest.approx(bits)
         assert table.codebook_sizes[spec] == sizes
         assert table.milliseconds_per_step[spec] > 0
@@ -83,7 +83,7 @@ def test_figures_are_those_of_the_runs(compared: Path, images: Path) -> None:
 def test_use_of_codes_is_that_of_training_batches(compared: Path, images: Path) -> None:
     table = pd.json_normalize(results(compared)["results"]).set_index("quantizer")
     task = open_task(str(images), TrainConfig(**SMALL), "cpu")  # type: ignore[arg-type]
-    batches = task.medium.batches(task.source.training, task.config)
+    batches = task.modality.batches(task.source.training, task.config)
     for spec in ("vq16", "rvq2x8"):
         model = checkpoints.load(compared / table.folder[spec])
         tokens = [model.encode(batches.batch(number)).numpy() for number in range(256)]
@@ -102,10 +102,10 @@ def test_use_of_codes_is_that_of_training_batches(compared: Path, images: Path) 
 def test_stages_end_with_the_whole(compared: Path) -> None:
     (result,) = [one for one in results(compared)["results"] if one["quantizer"] == "rvq2x8"]
     assert [stage["bits"] for stage in result["stages"]] == [3, 6]
-    assert result["stages"][1]["figures"]["psnr"] == pytest.approx(result["figures"]["psnr"])
-    assert result["stages"][0]["figures"]["psnr"] != result["stages"][1]["figures"]["psnr"]
-    assert result["stages"][0]["figures"]["bits_per_pixel"] == pytest.approx(
-        result["figures"]["bits_per_pixel"] / 2
+    assert result["stages"][1]["metrics"]["psnr"] == pytest.approx(result["metrics"]["psnr"])
+    assert result["stages"][0]["metrics"]["psnr"] != result["stages"][1]["metrics"]["psnr"]
+    assert result["stages"][0]["metrics"]["bits_per_pixel"] == pytest.approx(
+        result["metrics"]["bits_per_pixel"] / 2
     )
 
 
@@ -128,7 +128,7 @@ def test_one_failure_is_named_and_tried_again(
 
 def test_the_frontier(compared: Path) -> None:
     done = [one for one in results(compared)["results"] if not one["failed"]]
-    points = np.array([(one["figures"]["bits_per_pixel"], one["figures"]["psnr"]) for one in done])
+    points = np.array([(one["metrics"]["bits_per_pixel"], one["metrics"]["psnr"]) for one in done])
     for one, (cost, quality) in zip(done, points, strict=True):
         beaten = (points[:, 0] <= cost) & (points[:, 1] > quality) | (points[:, 0] < cost) & (
             points[:, 1] >= quality
@@ -211,7 +211,7 @@ def test_killed_and_called_again(images: Path, tmp_path: Path, capsys: pytest.Ca
     assert any(line.startswith("2 of 2") for line in lines)
     assert any(line.startswith("step ") for line in lines)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=WATCHDOG)
     assert [one["quantizer"] for one in results(tmp_path / "out")["results"]] == ["vq8"]
     first = (tmp_path / "out" / "vq8" / "model.safetensors").stat().st_mtime_ns
     assert main(words) == 0
@@ -334,10 +334,10 @@ def test_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with torch.no_grad():
             decoded = model.decode(model.encode(torch.from_numpy(rows).float())).double().numpy()
         error = ((decoded - rows) ** 2).mean() / variance
-        assert table["figures.relative_error"][spec] == pytest.approx(error, rel=1e-3)
-    assert table["figures.relative_error"]["rvq2x16"] < table["figures.relative_error"]["vq16"] < 1
+        assert table["metrics.relative_error"][spec] == pytest.approx(error, rel=1e-3)
+    assert table["metrics.relative_error"]["rvq2x16"] < table["metrics.relative_error"]["vq16"] < 1
     stages = table.stages["rvq2x16"]
-    assert stages[1]["figures"]["relative_error"] < stages[0]["figures"]["relative_error"]
+    assert stages[1]["metrics"]["relative_error"] < stages[0]["metrics"]["relative_error"]
 
 
 NETWORKS = """

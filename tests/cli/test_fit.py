@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import faiss
@@ -17,7 +18,6 @@ from sklearn.datasets import load_digits
 from codeword import checkpoints
 from codeword.cli import main
 from codeword.tokens import read_tokens
-from codeword.workbench.semantic_ids.catalogue_ids import number_equals
 
 DIGITS = load_digits().data.astype(np.float32)
 QUICK = ["--tries", "1", "--steps", "10"]
@@ -151,6 +151,22 @@ def test_names_and_bad_rows_of_parquet(digits: Path, capsys: pytest.CaptureFixtu
     assert not Path("new").exists()
 
 
+def test_columns_and_names_that_are_named(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {f"d{n}": DIGITS[:, n] for n in range(64)}
+    table = pa.table({"price": DIGITS[:, 0], "sku": range(1797), "name": ["same"] * 1797, **columns})
+    parquet.write_table(table, "items.parquet")
+    words = ["--quantizer", "vq20", *QUICK]
+    assert main(["fit", "items.parquet", "--out", "a", *words]) == 2
+    assert "name them: --columns price d0" in capsys.readouterr().err
+    words += ["--names", "sku"]
+    assert main(["fit", "items.parquet", "--out", "a", "--columns", "d*", *words]) == 0
+    said = "columns d0 ... d63 (64); names of the column sku; left out: price, name"
+    assert f"codeword: note: items.parquet: vectors of the {said}\n" in capsys.readouterr().err
+    assert main(["fit", "digits.npy", "--out", "b", *words[:-2]]) == 0
+    assert Path("a/model.safetensors").read_bytes() == Path("b/model.safetensors").read_bytes()
+    assert Path("a/ids.parquet").read_bytes() == Path("b/ids.parquet").read_bytes()
+
+
 def test_fitting_to_some_of_the_rows(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["fit", "digits.npy", "--quantizer", "vq20", "--rows", "100", *QUICK, "--json"]
     found = []
@@ -198,15 +214,9 @@ def test_one_clear_line(
     capsys.readouterr()
     out = [] if "--out" in words else ["--out", "new"]
     assert main(["fit", *words, *out]) == 2
-    said = capsys.readouterr().err
+    said = re.sub("codeword: note: .*\n", "", capsys.readouterr().err)
     assert said.startswith("codeword: ")
     assert all(line.startswith("  ") for line in said.splitlines()[1:])  # a caret under a spec
     for name in named:
         assert name in said
     assert not Path("new").exists() or not any(Path("new").iterdir())
-
-
-def test_equal_rows_are_numbered_as_pandas_does() -> None:
-    rows = np.random.default_rng(0).integers(0, 3, (101, 3))
-    expected = pd.DataFrame(rows).groupby([0, 1, 2]).cumcount()
-    assert number_equals(torch.from_numpy(rows)).tolist() == expected.tolist()

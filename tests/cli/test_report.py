@@ -29,8 +29,8 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import save_png, to_image, to_tensor, training
 from codeword.workbench.report.charts import Series, line_chart
 from codeword.workbench.report.codes import components
-from codeword.workbench.report.facts import command_of
 from codeword.workbench.report.patches import patches_of, tiles
+from codeword.workbench.report.run_info import command_of
 from codeword.workbench.training.run import Run
 
 HOSTILE = '<img src=x onerror="alert(1)">&amp;'  # as far as a file name may go
@@ -188,10 +188,10 @@ def test_the_words_train_it_again(page: Page, hostile: Path) -> None:
 @pytest.mark.parametrize("kind", ["image", "audio", "vectors"])
 def test_commands_say_what_differs(kind: str, tmp_path: Path) -> None:
     """Of each kind, over the recipe that `train` would take."""
-    from codeword.workbench.media import MEDIA
+    from codeword.workbench.modalities import MODALITIES
     from codeword.workbench.training.recipes import recipe_settings
 
-    usual = recipe_settings(None, MEDIA[kind])
+    usual = recipe_settings(None, MODALITIES[kind])
     config = TrainConfig(
         **{**vars(usual), "quantizer": "gvq2x(rvq2x8)", "steps": 7, "minutes": 0.5, "clip": 0.0}
     )
@@ -405,7 +405,7 @@ def browse(folder: Path, page: str, width: int, scheme: int, *words: str) -> str
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     return done.stdout + done.stderr

@@ -13,7 +13,7 @@ import torch
 from codeword import checkpoints
 from codeword.cli import main
 
-from .conftest import TINY, environment
+from .conftest import TINY, WATCHDOG, environment
 
 LAUNCHERS = {
     "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"],
@@ -33,7 +33,7 @@ def launch(launcher: str, *words: str) -> subprocess.CompletedProcess[str]:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=WATCHDOG,
         check=False,
     )
 

@@ -17,7 +17,7 @@ import pytest
 
 from codeword.cli import main
 from codeword.tokens import Header, shard_name, undo_delay_pattern, write_tokens
-from codeword.workbench.tokenising import token_exports
+from codeword.workbench.tokenizing import token_exports
 
 from .conftest import Command
 
@@ -30,15 +30,19 @@ FACTS = {"image": {"stride": 8}, "audio": {"stride": 80, "sample_rate": 8000}, "
 SIZES = (300, 16, 1)
 
 
-def make(path: Path, kind: str, stages: int = 3) -> dict[str, np.ndarray]:
-    """A token file of skewed tokens; gives its items by name."""
+def make(path: Path, kind: str, stages: int = 3, *, sized: bool = False) -> dict[str, np.ndarray]:
+    """A token file of skewed tokens; gives its items by name. A size is one less than the grid can hold."""
     sizes, trailing = SIZES[: max(1, stages)], (stages,) if stages else ()
     draws = np.random.default_rng(0)
     items = {}
     for number, grid in enumerate(GRIDS[kind]):
         cells = [(draws.beta(1, 3, grid) * size).astype(np.int64) for size in sizes]
         items[f"{number}é.bin"] = np.stack(cells, -1) if stages else cells[0]
-    write_tokens(path, Header("c0de", sizes, kind, trailing, FACTS[kind]), items.items())
+    header = Header("c0de", sizes, kind, trailing, FACTS[kind], sized)
+    true_sizes = [
+        [tuple(FACTS[kind]["stride"] * side - 1 for side in grid)] if sized else [] for grid in GRIDS[kind]
+    ]
+    write_tokens(path, header, [(*item, *size) for item, size in zip(items.items(), true_sizes, strict=True)])
     return items
 
 
@@ -211,6 +215,20 @@ def test_pack_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str], kin
     assert [json.loads(line) for line in lines] == parquet.read_table(path).to_pylist()
 
 
+def test_true_sizes_go_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Into arrays and lines, and a rate is of the samples that there were."""
+    path, samples = tmp_path / "tokens.parquet", [9 * 80 - 1, 4 * 80 - 1, 400 * 80 - 1]
+    make(path, "audio", sized=True)
+    ran(capsys, "pack", path, "--out", tmp_path / "out")
+    assert np.load(tmp_path / "out" / "sizes.npy").tolist() == [[length] for length in samples]
+    assert json.loads((tmp_path / "out" / "about.json").read_text())["size_axes"] == ["samples"]
+    ran(capsys, "pack", path, "--out", tmp_path / "out.jsonl", "--format", "jsonl")
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == parquet.read_table(path).to_pylist()
+    stats = ran(capsys, "stats", path)
+    assert stats["rate"]["packed"] == pytest.approx(413 * (9 + 4 + 0) * 8000 / sum(samples))
+
+
 def test_pack_json_lines_with_the_delay_pattern(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "tokens.parquet", tmp_path / "out.jsonl"
     make(path, "audio")
@@ -222,16 +240,17 @@ def test_pack_json_lines_with_the_delay_pattern(tmp_path: Path, capsys: pytest.C
         assert delayed["tokens"] == padded
 
 
-def test_a_script_reads_stdout(tmp_path: Path, command: Command) -> None:
+def test_a_script_reads_stdout(tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     """In a process of its own: nothing but the object, whatever is imported on the way."""
     items = make(tmp_path / "tokens.parquet", "audio")
     done = command("tokens", "pack", "tokens.parquet", "--out", "out", "--delay", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["items"] == len(items)
     assert np.load(tmp_path / "out" / "tokens.npy").shape == (9 + 4 + 400 + 3 * 2, 3)
-    done = command("tokens", "info", "out")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "a token file, or a folder of them" in done.stderr
+    assert main(["tokens", "info", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "a token file, or a folder of them" in told.err
 
 
 @pytest.mark.parametrize("words", [["info"], ["stats"], ["pack", "--out", "OUT"]])

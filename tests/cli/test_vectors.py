@@ -21,10 +21,8 @@ from codeword.tokenizers import VectorTokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.data.vector_batches import VectorBatches
 from codeword.workbench.data.vectors import VectorStream
-from codeword.workbench.media import kind_of_data, medium_of_tokenizer
-from codeword.workbench.media.vectors import Vectors
-
-from .conftest import Command
+from codeword.workbench.modalities import kind_of_data, modality_of_tokenizer
+from codeword.workbench.modalities.vectors import Vectors
 
 DIGITS = load_digits().data.astype(np.float32)
 TINY = [
@@ -60,10 +58,11 @@ def tokens_of(file: str | Path) -> np.ndarray:
     return np.stack(pd.read_parquet(file).tokens.tolist())
 
 
-def test_from_vectors_to_tokens_and_back(place: Path, command: Command) -> None:
-    assert command("encode", "run", "digits.npy", "--out", "t.parquet").returncode == 0
-    done = command("decode", "run", "t.parquet", "--out", "back.npy")
-    assert done.stdout == "1797 vectors: back.npy\n"
+def test_from_vectors_to_tokens_and_back(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encode", "run", "digits.npy", "--out", "t.parquet"]) == 0
+    capsys.readouterr()
+    assert main(["decode", "run", "t.parquet", "--out", "back.npy"]) == 0
+    assert capsys.readouterr().out == "1797 vectors: back.npy\n"
     assert main(["decode", "run", "t.parquet", "--out", "back.parquet"]) == 0
     assert main(["decode", "run", "t.parquet", "--out", "deep/back"]) == 0
     model = checkpoints.load("run")
@@ -216,8 +215,8 @@ def test_one_clear_line(
 def test_the_medium_of_vectors(place: Path) -> None:
     assert kind_of_data("digits.npy") is Vectors
     assert kind_of_data("digits.npy::a") is Vectors
-    medium = medium_of_tokenizer(checkpoints.load("run"))
-    assert isinstance(medium, Vectors)
+    modality = modality_of_tokenizer(checkpoints.load("run"))
+    assert isinstance(modality, Vectors)
     source = Vectors.of_data("digits.npy", TrainConfig()).source("digits.npy", TrainConfig())
     held_out = [int(name) for name, _ in source.held_out]
     assert len(held_out) == 179

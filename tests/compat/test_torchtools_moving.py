@@ -15,6 +15,7 @@ import codeword
 import codeword.compat.bitcodes_pytorch as bitcodes_pytorch
 import codeword.compat.torchtools.nn as torchtools
 from codeword.functional import to_bits
+from compat.parts import names
 
 HERE = Path(__file__).parent
 PAGES = HERE.parents[1] / "docs" / "moving"
@@ -28,7 +29,7 @@ CALLS = [
 
 
 def run(call: str, home: ModuleType, **others: Any) -> Any:
-    return eval(call, {**vars(home), **others})
+    return eval(call, {**names(home), **others})
 
 
 def test_both_tables_are_read() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -15,7 +17,7 @@ import soundfile
 from codeword.errors import CodewordError, CodewordWarning
 from codeword.workbench.data import any_file, find_images, save_png
 from codeword.workbench.data.audio import find_sounds, read_sound
-from codeword.workbench.data.vectors import VectorStream
+from codeword.workbench.data.vectors import VectorStream, with_columns
 
 ROWS = np.random.default_rng(0).normal(size=(6, 24)).astype(np.float32)
 SAMPLES = np.random.default_rng(1).integers(-9000, 9000, 1600).astype("<i2")
@@ -85,56 +87,95 @@ def table(path: Path, columns: dict[str, object]) -> Path:
     return path
 
 
-def test_a_family_of_columns_is_the_vector_and_others_are_left_out(tmp_path):
+def test_numbers_in_columns_of_their_own_are_read_when_they_are_named(tmp_path):
     columns = {f"d{number}": ROWS[:, number] for number in reversed(range(24))}
     path = table(
         tmp_path / "a.parquet", {"id": list("abcdef"), "price": ROWS[:, 0], **columns, "n": range(6)}
     )
-    with pytest.warns(
-        CodewordWarning, match=r"a\.parquet: vectors of the columns d0 \.\.\. d23 \(24\); left out: price, n"
-    ):
-        vectors = VectorStream(path)
+    said = "vectors of the columns d0 ... d23 (24); names of the column id; left out: price, n"
+    with pytest.warns(CodewordWarning, match=re.escape(f"a.parquet: {said}")):
+        vectors = VectorStream(f"{path}::d*")
     assert np.array_equal(vectors.read(0, 6), ROWS)
-    assert notes(lambda: VectorStream(path, names=["a"])) == []  # one shard of many: said before
+    assert notes(lambda: VectorStream(f"{path}::d*", names=["a"])) == []  # one shard of many: said before
+    with pytest.warns(CodewordWarning, match="vectors of the columns price, d3, d1; names"):
+        found = VectorStream(with_columns(str(path), ["price", "d3", "d1"])).read(0, 6)
+    assert np.array_equal(found, ROWS[:, [0, 3, 1]])
+    with pytest.raises(CodewordError, match=r"got columns of one number each: price, d23, .*; name them"):
+        VectorStream(path)
 
 
-@pytest.mark.parametrize("names", [["0", "1", "2"], ["dim_08", "dim_09", "dim_10"], ["x.1", "x.2", "x.30"]])
-def test_families_of_other_names(tmp_path, names):
-    path = table(tmp_path / "a.parquet", {"weight": ROWS[:, 5], **dict(zip(names, ROWS.T, strict=False))})
-    with pytest.warns(CodewordWarning, match=f"of the columns {', '.join(names)}; left out: weight$"):
-        assert np.array_equal(VectorStream(path).read(0, 6), ROWS[:, :3])
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("x*", "a column of numbers 'x\\*' in .*, but got d0, d1, n; name columns that there are"),
+        ("d0,d*", "each column of .* once, but got d0 again"),
+        ("d0,n", "floats, or integers of 8 or 16 bits, in d0, n of .* but got int64 in n"),
+        ("text", "a column of numbers 'text'"),
+    ],
+)
+def test_columns_that_are_not_there_or_no_numbers(tmp_path, wanted, said):
+    columns = {"d0": ROWS[:, 0], "d1": ROWS[:, 1], "n": range(6), "text": list("abcdef")}
+    path = table(tmp_path / "a.parquet", columns)
+    with pytest.raises(CodewordError, match=said):
+        VectorStream(f"{path}::{wanted}")
+    with pytest.raises(CodewordError, match="the columns once"):
+        with_columns(f"{path}::d*", ["n"])
 
 
-def test_columns_of_no_family_are_all_taken_and_said(tmp_path):
-    path = table(tmp_path / "a.parquet", {"x": ROWS[:, 0], "y": ROWS[:, 1], "count": range(6)})
-    with pytest.warns(CodewordWarning, match="vectors of the columns x, y; left out: count$"):
-        assert VectorStream(path).features == 2
-
-
-def test_what_is_beside_a_column_of_lists_is_said(tmp_path):
+def test_what_is_read_of_a_table_is_always_said(tmp_path):
     path = table(tmp_path / "a.parquet", {"name": list("abcdef"), "vector": list(ROWS), "price": ROWS[:, 0]})
-    assert notes(lambda: VectorStream(path)) == [f"{path}: vectors of the column vector; left out: price"]
-    assert notes(lambda: VectorStream(f"{path}::vector")) == []
+    said = f"{path}: vectors of the column vector; names of the column name; left out: price"
+    assert notes(lambda: VectorStream(path)) == [said]
+    assert notes(lambda: VectorStream(f"{path}::vector")) == [said]
+    path = table(tmp_path / "b.parquet", {"vector": list(ROWS)})
+    assert notes(lambda: VectorStream(path)) == [f"{path}: vectors of the column vector"]
 
 
 def test_tables_of_one_kind_are_said_once(tmp_path):
     for name in "abc":
         table(tmp_path / f"{name}.parquet", {"x": ROWS[:, 0], "y": ROWS[:, 1]})
     said = [f"{tmp_path}/a.parquet and 2 more: vectors of the columns x, y"]
-    assert notes(lambda: VectorStream(tmp_path)) == said
+    assert notes(lambda: VectorStream(f"{tmp_path}::x,y")) == said
 
 
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ({"e0": ROWS[:, 0], "e1": ROWS[:, 0]}, "one family .* but got d0, d1 and e0, e1; write those"),
-        ({"d2": range(6)}, "floats, or integers of 8 or 16 bits, in d0, d1, d2 of .* but got int64 in d2"),
-    ],
-)
-def test_families_that_are_not_clear_are_refused(tmp_path, more, said):
-    path = table(tmp_path / "a.parquet", {"d0": ROWS[:, 0], "d1": ROWS[:, 1], **more})
-    with pytest.raises(CodewordError, match=said):
-        VectorStream(path)
+KEYS = {
+    "int64": pa.array([7, 8, 9], pa.int64()),
+    "float64": pa.array([7.0, 8.0, 9.0], pa.float64()),
+    "binary": pa.array([b"7", b"8", b"9"], pa.binary()),
+    "dictionary": pa.array(["7", "8", "9"]).dictionary_encode(),
+    "large_string": pa.array(["7", "8", "9"], pa.large_string()),
+    "decimal": pa.array([7, 8, 9], pa.decimal128(9, 0)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*vectors of the column:codeword.errors.CodewordWarning")
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_column_of_any_type_names_the_rows(tmp_path, kind):
+    path = table(tmp_path / "a.parquet", {"vector": list(ROWS[:3]), "name": list("aab"), "sku": KEYS[kind]})
+    vectors = VectorStream(path, name_column="sku")
+    assert [name for name, _ in vectors] == list(vectors.names) == ["7", "8", "9"]
+    with pytest.raises(CodewordError, match="a column 'sqv' to name the rows of .* got vector, name, sku"):
+        VectorStream(path, name_column="sqv")
+    with pytest.raises(CodewordError, match="single values in the column vector"):
+        VectorStream(path, name_column="vector")
+
+
+def test_names_of_a_file_without_columns_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", ROWS)
+    with pytest.raises(CodewordError, match=r"a table in .*a\.npy for --names sku"):
+        VectorStream(tmp_path / "a.npy", name_column="sku")
+
+
+@pytest.mark.filterwarnings("ignore:.*vectors of the column:codeword.errors.CodewordWarning")
+@pytest.mark.parametrize("index", [None, "sku"])
+def test_item_id_and_the_index_of_pandas_name_the_rows(tmp_path, index):
+    frame = pd.DataFrame({"vector": list(ROWS)}, index=pd.Index(list("uvwxyz"), name=index))
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert list(VectorStream(tmp_path / "a.parquet").names) == list("uvwxyz")
+    frame.assign(Item_ID=range(6), name="same").to_parquet(tmp_path / "b.parquet")
+    assert list(VectorStream(tmp_path / "b.parquet").names) == list("012345")
+    frame.reset_index(drop=True).to_parquet(tmp_path / "c.parquet")  # an index that is no column
+    assert list(VectorStream(tmp_path / "c.parquet").names) == list("012345")
 
 
 @pytest.mark.parametrize("kind", [">f2", ">f4", ">f8", ">i2", ">u2", "<f8"])

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from codeword.errors import CodewordError
 from codeword.workbench.data import vector_batches
-from codeword.workbench.data.vector_batches import VectorBatches, VectorRows, survey
+from codeword.workbench.data.vector_batches import VectorBatches, VectorRows, summarize
 from codeword.workbench.data.vectors import VectorStream
 
 pytestmark = [
@@ -59,7 +59,8 @@ FILES = [
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("size", [1, 4, 1000])
 def test_every_format_in_blocks_of_any_size(tmp_path: Path, name: str, size: int) -> None:
-    vectors = VectorStream(save(tmp_path / name, ROWS))
+    file = save(tmp_path / name, ROWS)
+    vectors = VectorStream(f"{file}::x*" if "columns" in name else file)
     blocks = list(vectors.blocks(size))
     assert max(len(block.rows) for block in blocks) <= size
     assert np.array_equal(np.concatenate([block.rows for block in blocks]), ROWS)
@@ -155,7 +156,7 @@ def test_ragged_lists_and_holes(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"v": column}), tmp_path / "a.parquet")
     assert [row.tolist() for _, row in VectorStream(tmp_path / "a.parquet")] == [[1, 2], [3, 4]]
     parquet.write_table(pa.table({"x": [1.0, None], "y": [2.0, 3.0]}), tmp_path / "a.parquet")
-    assert [row.tolist() for _, row in VectorStream(tmp_path / "a.parquet")] == [[1, 2]]
+    assert [row.tolist() for _, row in VectorStream(f"{tmp_path}/a.parquet::x,y")] == [[1, 2]]
 
 
 def bad(folder: Path) -> dict[str, str]:
@@ -270,17 +271,17 @@ def test_a_survey_is_numpys(tmp_path: Path) -> None:
     rows = ROWS.astype(np.float64) * 3e-3 + 1000
     rows[5, 0] = np.nan
     good = np.delete(rows.astype(np.float32), 5, 0).astype(np.float64)
-    found = survey(VectorStream(save(tmp_path / "a.npy", rows)), sample=10, seed=1)
+    found = summarize(VectorStream(save(tmp_path / "a.npy", rows)), sample=10, seed=1)
     assert np.flatnonzero(~found.usable).tolist() == [5]
     np.testing.assert_allclose(found.mean.numpy(), good.mean(0), rtol=1e-7)
     assert found.scale == pytest.approx(np.sqrt(good.var(0).mean()), rel=1e-9)
     places = [int(np.flatnonzero((good == row).all(1))[0]) for row in found.sample]
     assert len(places) in (9, 10)
     assert places == sorted(set(places))
-    other = survey(VectorStream(save(tmp_path / "b.npy", rows + 1)), sample=37)
+    other = summarize(VectorStream(save(tmp_path / "b.npy", rows + 1)), sample=37)
     assert other.fingerprint != found.fingerprint
     assert np.array_equal(other.sample, np.delete((rows + 1).astype(np.float32), 5, 0))
-    assert survey(VectorStream(save(tmp_path / "c.npy", np.ones((3, 2))))).scale == 1
+    assert summarize(VectorStream(save(tmp_path / "c.npy", np.ones((3, 2))))).scale == 1
 
 
 @pytest.mark.parametrize("kind", ["a.npy", "lists.parquet"])

@@ -109,7 +109,7 @@ def test_a_fresh_process_needs_the_import(vq, tmp_path):
 
     def ended(line: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-W", "ignore", "-c", code.format(line)]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
 
     assert ended("import codeword;").stdout == "Quantized\n"
     assert ended("").returncode != 0

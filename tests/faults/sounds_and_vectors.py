@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from codeword.tokens import check_name
 from codeword.workbench.data.audio import SoundFiles, read_sound
-from codeword.workbench.data.vector_batches import VectorRows, survey
+from codeword.workbench.data.vector_batches import VectorRows, summarize
 from codeword.workbench.data.vectors import VectorStream
 from faults.mutate import bytes_changed
 
@@ -95,7 +95,7 @@ def parquet_files() -> Files:
     tables = (
         (arrow.table({"name": names, "vector": lists}), "none", ""),
         (arrow.table({"vector": fixed, "id": names}), "zstd", "::vector"),
-        (arrow.table({f"n{number}": rows()[:, number] for number in range(FEATURES)}), "snappy", ""),
+        (arrow.table({f"n{number}": rows()[:, number] for number in range(FEATURES)}), "snappy", "::n*"),
         (arrow.table({"other": other, "vector": lists}), "gzip", "::vector"),
     )
 
@@ -133,7 +133,7 @@ def read(path: Path, column: str, draw: Random) -> None:
         assert np.isfinite(block.rows).all()
         for name in block.names:
             check_name(name)
-    facts = survey(stream, sample=5)
+    facts = summarize(stream, sample=5)
     assert int(facts.usable.sum()) + len(stream.skipped) >= len(stream)
     training = VectorRows(stream, facts.usable)
     assert len(training.read(3, 20)) == facts.usable[3:23].sum()

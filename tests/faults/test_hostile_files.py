@@ -18,6 +18,7 @@ from pyarrow import parquet
 import codeword
 from codeword import CodewordError, checkpoints
 from codeword.checkpoints.config import config_of
+from codeword.errors import CodewordWarning
 from codeword.workbench.data import read_image
 from codeword.workbench.data.parquet_footer import held_by
 from codeword.workbench.data.vectors import VectorStream
@@ -27,9 +28,9 @@ from faults.sounds_and_vectors import parquet_files
 # Cases: how many in the short form and in the long one, 106,000 in all. Those that cost most are fewest.
 MODELS = {"checkpoint": (250, 5000), "config": (200, 5000), "weights": (60, 3000), "spec": (250, 8000)}
 FOREIGN_ONES = {"foreign_file": (200, 8000), "foreign_state": (150, 9000)}
-MEDIA = {"image": (250, 8000), "sound": (150, 8000), "tokens": (250, 9000)}
+MODALITIES = {"image": (250, 8000), "sound": (150, 8000), "tokens": (250, 9000)}
 VECTORS = {"npy": (80, 6000), "npz": (80, 8000), "columns": (80, 8000), "safetensors": (80, 7000)}
-MANY = MODELS | FOREIGN_ONES | MEDIA | VECTORS | {"settings": (200, 7000), "records": (100, 7000)}
+MANY = MODELS | FOREIGN_ONES | MODALITIES | VECTORS | {"settings": (200, 7000), "records": (100, 7000)}
 
 
 def fuzz(reader: str, seeds: range, folder: Path) -> tuple[int, int]:
@@ -148,7 +149,8 @@ def test_rows_that_are_named_outside_are_left_out(tmp_path):
     names = ["../up", "good", "/etc/passwd", "deep/../../up"]
     table = arrow.table({"name": names, "vector": [[1.0, 2.0]] * 4})
     parquet.write_table(table, tmp_path / "vectors.parquet")
-    stream = VectorStream(tmp_path / "vectors.parquet")
+    with pytest.warns(CodewordWarning, match="names of the column name"):
+        stream = VectorStream(tmp_path / "vectors.parquet")
     assert [name for name, _ in stream] == ["good"]
     assert [one.path for one in stream.skipped] == ["0", "2", "3"]
 

@@ -17,6 +17,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the scenes fork")
 
 COMMANDS = ["train", "encode", "compare", "compare --fit", "fit"]
+MOSTLY = [pytest.param(name, marks=pytest.mark.slow if "--fit" in name else ()) for name in COMMANDS]
 # Seconds at most for a scene, and more for each time that it happens; mostly it takes a tenth.
 START, EACH = 600, 300
 
@@ -26,12 +27,12 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.log = open(folder / "log", "w+")  # noqa: SIM115
-        tests = str(Path(__file__).parents[1])
+        paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "faults.killing", str(folder)],
             env={
                 **os.environ,
-                "PYTHONPATH": tests,
+                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
                 "OMP_NUM_THREADS": "1",
                 "COLUMNS": "100",
                 "MPLBACKEND": "agg",
@@ -77,12 +78,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     stage.leave()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", MOSTLY)
 def test_killed_twice(stage, command):
     assert stage.play("kill", command, 2)["kills"] == 2
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", MOSTLY)
 def test_a_disk_that_is_full(stage, command):
     assert stage.play("disk", command, 1)["rooms"] == 1
 

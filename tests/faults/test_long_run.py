@@ -13,7 +13,7 @@ import pytest
 
 @pytest.mark.parametrize("steps", [600, pytest.param(20_000, marks=pytest.mark.soak)])
 def test_codes_stay_in_use_and_memory_and_time_stay(steps):
-    """The figures of 600 steps are coarse: memory still settles, and one slow step weighs more."""
+    """The figures of 600 steps are coarse: memory still settles, and of time they say nothing."""
     result = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("long_run.py")), str(steps)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -27,5 +27,6 @@ def test_codes_stay_in_use_and_memory_and_time_stay(steps):
     _, middle, last = told["held_kib"]
     assert told["used"] > 0.95, told
     assert last - middle < 4096, told
-    assert told["last_ms"] < (1.3 if steps > 1000 else 2.0) * told["first_ms"], told
+    if steps > 1000:  # what else the machine does weighs less in a long run
+        assert told["last_ms"] < 1.3 * told["first_ms"], told
     assert told["relative_error"] < 0.05, told

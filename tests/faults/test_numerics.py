@@ -105,7 +105,7 @@ def test_a_poisoned_row_is_as_if_masked(spec, poison):
     assert all(torch.equal(value, state[name]) for name, value in sick.state_dict().items())
 
 
-@pytest.mark.parametrize("scale", [1e3, 1e12])
+@pytest.mark.parametrize("scale", [pytest.param(1e3, marks=pytest.mark.slow), 1e12])
 @pytest.mark.parametrize("spec", ["vq16", "rvq2x16", "vq16,cosine"])
 def test_training_recovers_from_a_batch_out_of_scale(spec, scale):
     """Finite rows that are far too large are learned from, and forgotten: the error comes back to what it was."""

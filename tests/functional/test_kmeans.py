@@ -124,3 +124,10 @@ def test_bad_input_is_named() -> None:
         kmeans(rows, 2, start="random")
     with pytest.raises(CodewordError, match="floating rows"):
         kmeans([rows.long()], 2)
+
+
+def test_codes_to_start_from_are_as_many_as_asked_for():
+    rows = torch.randn(40, 3)
+    with pytest.raises(CodewordError, match=r"floating codes \(\.\.\., 2, D\)"):
+        kmeans(rows, 2, start=rows[:5])
+    assert kmeans(rows, 5, start=rows[:5].half()).dtype == torch.float32

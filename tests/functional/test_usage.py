@@ -35,3 +35,11 @@ def test_counter_adds_up():
 def test_out_of_range(bad):
     with pytest.raises(ValueError, match="expected indices from -1 to 7"):
         usage(torch.tensor([0, bad]), 8)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16])
+def test_the_largest_number_of_a_small_type(dtype):
+    """No type is too small for the one that is added to an index."""
+    largest = torch.iinfo(dtype).max
+    used = usage(torch.tensor([largest, largest, 3]).to(dtype), largest + 1)
+    assert (int(used.used), int(used.dead)) == (2, largest - 1)

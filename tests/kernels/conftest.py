@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+collect_ignore = ["interpreter"]  # scripts, which test_triton.py runs
+
 Judge = Callable[[Tensor, Tensor, Tensor, str], None]
 
 

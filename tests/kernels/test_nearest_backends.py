@@ -13,6 +13,7 @@ from codeword.kernels import nearest as operators
 from codeword.kernels.nearest import Prepared, blocked, dispatch, llvm, prepare, reference
 from codeword.kernels.nearest.llvm import float32
 from codeword.kernels.nearest.llvm.float32_code import Tile
+from codeword.kernels.nearest.stack import search_stack
 from distances import squared_distances
 
 Search = Callable[[Tensor, Tensor, str, int], Tensor]
@@ -201,3 +202,28 @@ def test_the_operator_passes_torch_s_own_checks() -> None:
         rows, codes = torch.randn(2, 7, 3), torch.randn(2, 4, 3)
         torch.library.opcheck(operators.nearest, (rows, codes, "euclidean", k))
         torch.library.opcheck(operators.search, (rows, *prepare(codes, "euclidean"), k))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("metric", ["euclidean", "dot"])
+def test_a_stack_is_searched_stage_by_stage(dtype: torch.dtype, metric: str) -> None:
+    """Against float64, on whole numbers, where no stage rounds."""
+    rows = torch.randint(-9, 10, (50, 5)).to(dtype)
+    codes = torch.randint(-3, 4, (3, 11, 5)).to(dtype)
+    found, seen, embedded = search_stack(rows, codes, *prepare(codes, metric), True, True)
+    left = rows.double()
+    for stage, own in enumerate(codes.double()):
+        distances = -(left @ own.T) if metric == "dot" else (left[:, None] - own).square().sum(-1)
+        assert torch.equal(found[:, stage], distances.argmin(-1))
+        assert torch.equal(seen[stage].double(), left)
+        left = left - own[found[:, stage]]
+        assert torch.equal(embedded[stage].double(), own[found[:, stage]])
+    few = search_stack(rows, codes, *prepare(codes, metric), False, False)
+    assert few[1].shape == few[2].shape == (0, 50, 5)
+
+
+def test_the_operator_of_stacks_passes_torch_s_own_checks() -> None:
+    rows, codes = torch.randn(7, 3), torch.randn(2, 4, 3)
+    torch.library.opcheck(search_stack, (rows, codes, *prepare(codes, "euclidean"), True, False))
+    with pytest.raises(CodewordError, match="as the codes are"):
+        search_stack(rows.double(), codes, *prepare(codes, "euclidean"), True, False)

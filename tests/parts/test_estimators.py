@@ -110,7 +110,7 @@ def test_directional_splits_the_gradient(noise, towards):
 def test_directional_noise_turns_the_direction(towards):
     vq = trained(Directional(0.5))
     x, q, by_rows, _ = gradients(vq, towards)
-    noise = vq.rng.this_key().normal_at(Purpose.DIRECTION, torch.arange(ROWS), FEATURES).double().numpy()
+    noise = vq.rng.last_key().normal_at(Purpose.DIRECTION, torch.arange(ROWS), FEATURES).double().numpy()
     u = q - x + 0.5 * noise
     u /= np.linalg.norm(u, axis=1, keepdims=True)
     error = (q - x) / np.linalg.norm(q - x, axis=1, keepdims=True)
@@ -153,7 +153,7 @@ def weights(
 ) -> list[tuple[float, np.ndarray]]:
     """The surrogate's softmaxes, each with its factor: probabilities (N, K)."""
     if isinstance(estimator, Gumbel):
-        uniform = vq.rng.this_key().uniform_at(Purpose.GUMBEL, torch.arange(ROWS), CODES).double().numpy()
+        uniform = vq.rng.last_key().uniform_at(Purpose.GUMBEL, torch.arange(ROWS), CODES).double().numpy()
         return [
             (
                 1.0 / estimator.temperature,

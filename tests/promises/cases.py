@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 import torch
@@ -33,6 +34,10 @@ class Case:
     build: Callable[[], Quantizer]
     shape: tuple[int, ...] = (3, 17, FEATURES)  # of an input; features on the quantizer's `dim`
 
+    @cached_property
+    def dim(self) -> int:
+        return self.build().dim
+
     @property
     def decodes(self) -> bool:
         """Whether indices give back what forward returned, in training too."""
@@ -45,7 +50,7 @@ class Case:
         """A random one; None where the quantizer takes none."""
         if self.name in MASKLESS:
             return None
-        shape = x.movedim(self.build().dim, -1).shape[:-1]
+        shape = x.movedim(self.dim, -1).shape[:-1]
         return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.6
 
     def trained(self, steps: int = 3) -> Quantizer:
@@ -95,13 +100,21 @@ CASES += list(unnamed_cases())
 EXEMPT: dict[tuple[str, str], str] = {**EXEMPT_PARTS, **EXEMPT_FAMILIES}
 
 # Compiling takes seconds a case: these show what the other plain ones would show again.
-TRACED = ("vq", "vq-first-axis", "vq-projected", *PARTS_CASES, *FAMILY_CASES)
+TRACED = ("vq", "vq-projected", *PARTS_CASES, *FAMILY_CASES)
 SLOW = SLOW_PARTS | SLOW_FAMILIES | {(case.name, "P6") for case in CASES if case.name not in TRACED}
 
 
-def every_case(promise: str) -> pytest.MarkDecorator:
-    """Parametrise a test over all the cases that a promise binds."""
+def every_case(promise: str, one_in: int = 1) -> pytest.MarkDecorator:
+    """Parametrise a test over all the cases that a promise binds.
+
+    Args:
+        promise: "P1" and so on.
+        one_in: of a test that is long: of so many cases one runs at every time, the others with the slow tests.
+    """
     bound = [case for case in CASES if (case.name, promise) not in EXEMPT]
-    marks = [(pytest.mark.slow,) if (case.name, promise) in SLOW else () for case in bound]
-    params = [pytest.param(case, id=case.name, marks=m) for case, m in zip(bound, marks, strict=True)]
+    late = [number % one_in or (case.name, promise) in SLOW for number, case in enumerate(bound)]
+    params = [
+        pytest.param(case, id=case.name, marks=(pytest.mark.slow,) if slow else ())
+        for case, slow in zip(bound, late, strict=True)
+    ]
     return pytest.mark.parametrize("case", params)

@@ -85,7 +85,7 @@ def _builder(spec: str) -> Callable[[], Quantizer]:
 FAMILY_CASES: dict[str, Callable[[], Quantizer]] = {name: _builder(spec) for name, spec in SPECS.items()}
 
 # Compiling takes seconds a case; of those that compile the same code one goes with every run, the others with the slow.
-TRACED = ("residual-dropout", "fsq-symmetric-noise", "bits", "overlapped")
+TRACED = ("residual-dropout", "bits")
 SLOW_FAMILIES = {(name, "P6") for name in SPECS if name not in TRACED}
 SLOW_FAMILIES |= {  # the same blocks as in smaller ones, again and again
     (name, "P5")

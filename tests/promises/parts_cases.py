@@ -109,16 +109,7 @@ PARTS_CASES |= {
 }
 
 # Tracing takes seconds: what one of these shows, the others need not show at every run.
-TRACED = (
-    "gradient",
-    "gumbel",
-    "sampled",
-    "in-place-adam",
-    "split",
-    "wasserstein",
-    "linear",
-    "learned-spread",
-)
+TRACED = ("gradient", "gumbel", "split", "learned-spread")
 SLOW_PARTS = {(name, "P6") for name in PARTS_CASES if name not in TRACED}
 SLOW_PARTS |= {(name, "P5") for name in ("gumbel-gradient", "gumbel-relative")}  # as "gumbel", a second each
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from promises.cases import every_case
 
 
-@pytest.mark.parametrize("steps", [0, 1, 4])
+@pytest.mark.parametrize("steps", [*(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 1)), 4])
 @every_case("P10")
 def test_resume_is_bit_for_bit(case, steps, tmp_path):
     quantizer = case.trained(steps)

@@ -61,7 +61,9 @@ def test_empty_in_empty_out(case):
         assert quantizer(case.x()).quantized.isfinite().all()
 
 
-@pytest.mark.parametrize("poison", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(
+    "poison", [torch.nan, *(pytest.param(bad, marks=pytest.mark.slow) for bad in (torch.inf, -torch.inf))]
+)
 @every_case("P12")
 def test_non_finite_rows_are_left_out(case, poison):
     torch.manual_seed(0)

@@ -23,7 +23,7 @@ def test_same_seed_same_run(case):
         assert torch.equal(value, runs[1][1][key]), key
 
 
-@every_case("P13")
+@every_case("P13", one_in=2)
 def test_threads_do_not_matter_to_the_codes(case):
     threads = torch.get_num_threads()
     try:

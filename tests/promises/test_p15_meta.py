@@ -22,7 +22,6 @@ from codeword import (
     VectorQuantizer,
 )
 from codeword.quantizers import (
-    QUANTIZERS,
     Bitcodes,
     BitLayers,
     Blockwise,
@@ -30,7 +29,9 @@ from codeword.quantizers import (
     MemoryCodes,
     Overlapped,
     Patches,
+    ResidualLFQ,
 )
+from codeword.quantizers.catalogue import QUANTIZERS
 from promises.cases import every_case
 
 GARBAGE = {torch.int64: 2**40 + 7, torch.bool: True}  # of other dtypes: NaN
@@ -113,6 +114,7 @@ CLASSES = {
     "fsq": lambda **k: FSQ(6, (5, 5), **k),
     "rfsq": lambda **k: ResidualFSQ(6, (5, 5), 2, **k),
     "lfq": lambda **k: LFQ(6, 4, **k),
+    "rlfq": lambda **k: ResidualLFQ(6, 4, 2, **k),
     "bsq": lambda **k: BSQ(6, 4, **k),
     "binarize": lambda **k: Binarize(6, **k),
     "bits": lambda **k: Bitcodes(6, 4, **k),

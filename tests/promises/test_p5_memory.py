@@ -45,7 +45,7 @@ print(high_water() - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's high-water mark")
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("training", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_step_stays_far_below_n_times_k(training):
     rows, codes, features = 16384, 16384, 16  # N x K floats would be 1,024 MiB
     arguments = [sys.executable, "-c", MEASURE, *map(str, (rows, codes, features, int(training)))]
@@ -77,7 +77,7 @@ def enlarged(case):
     return codeword.from_spec(spec, features=quantizer.features, dim=quantizer.dim), x
 
 
-@every_case("P5")
+@every_case("P5", one_in=3)
 def test_no_step_holds_n_times_k(case, monkeypatch):
     monkeypatch.setenv("CODEWORD_KERNEL", "blocked")  # the largest scratch of all
     quantizer, x = enlarged(case)

@@ -14,6 +14,7 @@ from promises.test_p7_no_sync import Watch
 
 ARRAY = covering_array()
 NAMES = list(AXES)
+SHARES = 4  # of the array, of which the first goes to ranks at every time, the others with the slow tests
 
 
 def name(combination) -> str:
@@ -109,17 +110,18 @@ def train(vq, rank: int | None) -> dict[str, torch.Tensor]:
     return vq.state_dict()
 
 
-def train_all(rank: int) -> list[dict[str, torch.Tensor]]:
+def train_all(rank: int, first: int) -> list[dict[str, torch.Tensor]]:
     states = []
-    for combination in ARRAY:
+    for combination in ARRAY[first::SHARES]:
         torch.manual_seed(0)
         states.append(train(build(combination), rank))
     return states
 
 
-def test_ranks_equal_one_process(ranks):
-    shared = ranks.run(train_all)
-    for number, combination in enumerate(ARRAY):
+@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, SHARES))])
+def test_ranks_equal_one_process(first, ranks):
+    shared = ranks.run(train_all, first)
+    for number, combination in enumerate(ARRAY[first::SHARES]):
         torch.manual_seed(0)
         alone = train(build(combination), None)
         for states in shared:

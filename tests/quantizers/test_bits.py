@@ -156,7 +156,7 @@ def test_gradients_of_bitcodes_are_those_of_hard_gumbel_softmax(training):
     bitcodes = Bitcodes(4, 3, temperature=2.0)
     bitcodes(rows(9, 10, 4))
     bitcodes.train(training)
-    key = bitcodes.rng.next_key() if training else bitcodes.rng.this_key()
+    key = bitcodes.rng.next_key() if training else bitcodes.rng.last_key()
     x = rows(0, 30, 4).requires_grad_()
     weight = rows(1, 30, 4)
     out = bitcodes(x)

@@ -11,7 +11,10 @@ from codeword.models import parameter_groups
 from codeword.quantizers.methods import METHODS
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if n % 3 else ()) for n, name in enumerate(METHODS)],
+)
 def test_trains_an_autoencoder(name):
     torch.manual_seed(0)
     vq = METHODS[name](8, 32, dim=1)

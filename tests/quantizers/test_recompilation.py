@@ -51,12 +51,12 @@ def used(module: nn.Module) -> int:
 
 
 def test_quantizers_compiled_one_by_one_share_a_limit() -> None:
-    with torch._dynamo.config.patch(recompile_limit=6):
-        assert [used(VectorQuantizer(4, size)) for size in (8, 9)] == [3, 3]
+    with torch._dynamo.config.patch(recompile_limit=3):
+        assert used(VectorQuantizer(4, 8)) == 3
         with pytest.raises(FailOnRecompileLimitHit):
-            used(VectorQuantizer(4, 10))
+            used(VectorQuantizer(4, 9))
 
 
 def test_a_model_compiled_whole_has_its_own() -> None:
     with torch._dynamo.config.patch(recompile_limit=4):
-        assert used(Model(3)) == 3
+        assert used(Model(2)) == 3

@@ -297,7 +297,7 @@ def test_two_collectives_a_step(spec, monkeypatch):
     monkeypatch.setattr(distributed, "is_shared", lambda: True)
     monkeypatch.setattr(distributed, "gather_scalars", counted("gather", lambda t: t.reshape(1)))
     monkeypatch.setattr(distributed, "sum_", counted("sum", lambda t: t))
-    monkeypatch.setattr(distributed, "from_first_", counted("first", lambda t: t))
+    monkeypatch.setattr(distributed, "broadcast_", counted("first", lambda t: t))
     monkeypatch.setattr(distributed, "rank", lambda: 0)
     quantizer = codeword.from_spec(spec, features=FEATURES)
     quantizer(rows(0))

@@ -40,6 +40,53 @@ def test_decode_of_encode_is_forward_at_any_length(samples: int, strides: tuple[
     assert tuple(out.reconstruction.shape) == (2, 1, steps * math.prod(strides))
 
 
+@pytest.mark.parametrize("strides", [(3, 4), (2, 5, 3)])
+def test_sounds_of_several_lengths_have_the_tokens_that_each_has_alone(strides: tuple[int, ...]) -> None:
+    model, lengths = make(strides), [100, 31, 64, 90]
+    sounds = torch.rand(4, 1, 100) * 2 - 1  # the filling is no silence
+    out, tokens = model(sounds, lengths), model.encode(sounds, torch.tensor(lengths))
+    assert torch.equal(tokens, out.quantized.indices)
+    back = model.decode(tokens, lengths)
+    for item, length in enumerate(lengths):
+        alone = model(sounds[item : item + 1, :, :length])
+        steps = alone.quantized.indices.shape[1]
+        assert torch.equal(tokens[item, :steps], alone.quantized.indices[0])
+        assert (tokens[item, steps:] == -1).all()
+        for whole in (back, out.reconstruction):
+            torch.testing.assert_close(whole[item, :, :length], alone.reconstruction[0, :, :length])
+            assert not whole[item, :, length:].any()
+
+
+def test_the_filling_is_not_learned_from() -> None:
+    """Statistics of the codebook and gradients of the encoder are those of any other filling."""
+    sounds, lengths, found = torch.rand(3, 1, 60), [60, 25, 40], []
+    for filling in (0.0, 0.9):
+        model = make().train()
+        filled = sounds.clone()
+        for item, length in enumerate(lengths):
+            filled[item, :, length:] = filling
+        out = model(filled, lengths)
+        (out.reconstruction.square().mean() + out.quantized.loss).backward()
+        found.append(
+            [*model.state_dict().values(), *(p.grad for p in model.parameters() if p.grad is not None)]
+        )
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ([40], r"sizes as whole numbers \(2, 1\), but got torch.int64 \(1, 1\)"),
+        ([40.0, 40.0], "but got torch.float32"),
+        ([40, 41], r"sizes from the stride 12 to those of the batch, \(40,\), but got \[\[40\], \[41\]\]"),
+        ([11, 40], "from the stride 12"),
+    ],
+)
+def test_wrong_sizes_are_named(sizes: list[int], words: str) -> None:
+    with pytest.raises(CodewordError, match=words):
+        make().encode(torch.zeros(2, 1, 40), sizes)
+
+
 def test_padding_is_silence_at_the_end() -> None:
     sounds = torch.rand(2, 1, 25)
     expected = np.pad(sounds.numpy(), ((0, 0), (0, 0), (0, 11)))

@@ -13,8 +13,8 @@ from codeword.models import resize, warm_up
 from codeword.tokenizers import AudioTokenizer, VectorTokenizer
 from codeword.workbench.audio import MelDistance, mel_bank
 from codeword.workbench.evaluate import evaluate
-from codeword.workbench.media.audio import Sounds
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.modalities.audio import Sounds
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 
 from .test_inputs import MAKERS, SHAPES
 
@@ -93,13 +93,13 @@ def test_mel_spectra_are_those_of_float32(default: torch.dtype) -> None:
 
 def test_sounds_are_learned_and_measured(default: torch.dtype) -> None:
     torch.manual_seed(0)
-    medium = Sounds(8000)
+    modality = Sounds(8000)
     quantizer = codeword.from_spec("rvq2x8", features=4, dim=1)
     model = AudioTokenizer(quantizer, sample_rate=8000, width=4, strides=(5, 8), blocks=1)
     sounds = torch.sin(torch.arange(8000, dtype=torch.float32) * 0.3).view(4, 1, 2000)
-    loss, _ = medium.objective(model)(sounds)
+    loss, _ = modality.objective(model)(sounds)
     loss.backward()
     assert bool(loss.isfinite())
     items = [("one", sounds[0, 0].numpy())]
     total = evaluate(ItemTokenizer(model.eval()), items).total
-    assert all(value == value for value in total.figures.values())
+    assert all(value == value for value in total.metrics.values())

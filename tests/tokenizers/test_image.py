@@ -36,6 +36,42 @@ def test_decode_of_encode_is_forward_at_any_size(height: int, width: int, stride
     assert tuple(out.reconstruction.shape) == (2, 3, grid[0] * stride, grid[1] * stride)
 
 
+@pytest.mark.parametrize("stride", [2, 8])
+def test_pictures_of_several_sizes_have_the_tokens_that_each_has_alone(stride: int) -> None:
+    model, sizes = make(stride), [(37, 21), (9, 30), (20, 8), (33, 30)]
+    images = torch.rand(4, 3, 37, 30) * 2 - 1  # the filling is no picture
+    out, tokens = model(images, sizes), model.encode(images, sizes)
+    assert torch.equal(tokens, out.quantized.indices)
+    back = model.decode(tokens, sizes)
+    for item, (height, width) in enumerate(sizes):
+        alone = model(images[item : item + 1, :, :height, :width])
+        indices = alone.quantized.indices[0]
+        assert torch.equal(tokens[item, : indices.shape[0], : indices.shape[1]], indices)
+        assert (tokens[item] >= 0).sum() == indices.numel()
+        for whole in (back, out.reconstruction):
+            found, expected = whole[item, :, :height, :width], alone.reconstruction[0, :, :height, :width]
+            torch.testing.assert_close(found, expected)
+            assert not whole[item, :, height:].any()
+            assert not whole[item, :, :, width:].any()
+
+
+def test_bytes_of_several_sizes() -> None:
+    images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    tokens = make().encode(images, [(16, 16), (9, 14)])
+    assert torch.equal(tokens[1, :3, :4], make().encode(images[1:, :, :9, :14])[0])
+
+
+def test_networks_of_your_own_are_given_items_of_one_size() -> None:
+    from torch import nn
+
+    from codeword.tokenizers.custom import Networks, install
+
+    model = ImageTokenizer(codeword.VectorQuantizer(12, 16, dim=1), width=8, stride=2)
+    install(model, Networks("mine", lambda _: (nn.PixelUnshuffle(2), nn.PixelShuffle(2))), {})
+    with pytest.raises(CodewordError, match="networks of codeword for sizes, but got those of 'mine'"):
+        model.encode(torch.zeros(2, 3, 8, 8), [(8, 8), (4, 4)])
+
+
 def test_padding_repeats_the_edge() -> None:
     images = torch.rand(1, 3, 5, 9)
     expected = np.pad(images.numpy(), ((0, 0), (0, 0), (0, 3), (0, 3)), mode="edge")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codeword.errors import CodewordError
-from codeword.workbench.tokenising.entropy_coder import EntropyCoder
+from codeword.workbench.tokenizing.entropy_coder import EntropyCoder
 
 pytest.importorskip("constriction")
 

@@ -10,9 +10,9 @@ import torch
 from codeword import checkpoints
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
-from codeword.workbench.media import Source
-from codeword.workbench.media.image import Images
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.modalities import Source
+from codeword.workbench.modalities.image import Images
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Progress, Trainer
 
@@ -59,7 +59,7 @@ def test_the_mean_is_what_is_saved_and_measured(folder: Path, config: TrainConfi
     assert checkpoints.digest(stored) == checkpoints.digest(result)
     assert checkpoints.digest(stored) != checkpoints.digest(trainer.tokenizer)
     measured = [
-        evaluate(ItemTokenizer(model.eval()), pictures[2:], brief=True).total.figures["psnr"]
+        evaluate(ItemTokenizer(model.eval()), pictures[2:], brief=True).total.metrics["psnr"]
         for model in (stored, trainer.tokenizer)
     ]
     assert measured[0] == lines[-1].held_out != measured[1]

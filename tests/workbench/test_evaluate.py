@@ -18,10 +18,10 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import to_image, to_tensor
 from codeword.workbench.drawing import draw_run
 from codeword.workbench.evaluate import evaluate
-from codeword.workbench.media import build
-from codeword.workbench.media.image import Images
-from codeword.workbench.media.jpeg import jpeg_within, psnr
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.modalities import build
+from codeword.workbench.modalities.image import Images
+from codeword.workbench.modalities.jpeg import jpeg_within, psnr
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 
 Named = list[tuple[str, np.ndarray]]
 
@@ -45,14 +45,14 @@ def test_figures_against_other_libraries(tokenizer: ItemTokenizer, pictures: Nam
         everything.append(indices)
         shares = np.unique(indices, return_counts=True)[1] / indices.size
         assert line.name == name
-        assert line.figures["psnr"] == pytest.approx(peak_signal_noise_ratio(image, expected))
+        assert line.metrics["psnr"] == pytest.approx(peak_signal_noise_ratio(image, expected))
         assert line.used == shares.size
         assert line.perplexity == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-5)
-        assert line.figures["bits_per_pixel"] == pytest.approx(4 * indices.size / (height * width))
+        assert line.metrics["bits_per_pixel"] == pytest.approx(4 * indices.size / (height * width))
     assert result.codebook_sizes == (16,)
     assert result.total.used == np.unique(np.concatenate(everything)).size
-    assert result.total.figures["psnr"] == pytest.approx(
-        np.mean([line.figures["psnr"] for line in result.items])
+    assert result.total.metrics["psnr"] == pytest.approx(
+        np.mean([line.metrics["psnr"] for line in result.items])
     )
 
 

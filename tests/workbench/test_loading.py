@@ -12,12 +12,12 @@ import torch
 
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.data import PictureStream, kept, save_png, training
-from codeword.workbench.data.kept import KeptItems, arrays_of, shapes_of
+from codeword.workbench.data import PictureStream, item_cache, save_png, training
+from codeword.workbench.data.item_cache import ItemCache, arrays_of, shapes_of
 from codeword.workbench.data.vector_batches import VectorBatches, VectorRows
 from codeword.workbench.data.vectors import VectorStream
-from codeword.workbench.media.audio import Sounds
-from codeword.workbench.media.image import Images
+from codeword.workbench.modalities.audio import Sounds
+from codeword.workbench.modalities.image import Images
 from codeword.workbench.training.loading import batches_ahead
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Trainer
@@ -35,10 +35,10 @@ def folder_of_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(out: Path, data: Path, config: TrainConfig, workers: int, stop: int | None = None) -> bytes:
-    run, medium = Run(out), Images()
+    run, modality = Run(out), Images()
     if not run.has_checkpoint:
         run.create(str(data), config)
-    trainer = Trainer(run, config, medium, medium.source(str(data), config), resume=run.has_checkpoint)
+    trainer = Trainer(run, config, modality, modality.source(str(data), config), resume=run.has_checkpoint)
     trainer.fit(stop=lambda: trainer.step == stop, workers=workers)
     return (out / "model.safetensors").read_bytes()
 
@@ -53,7 +53,7 @@ def test_the_bits_are_the_same(
     before = torch.random.get_rng_state()
     expected = trained(tmp_path / "memory", folder_of_pictures, config, 0)
     assert torch.equal(before, torch.random.get_rng_state())
-    monkeypatch.setattr(kept, "MEMORY", 20_000)
+    monkeypatch.setattr(item_cache, "MEMORY", 20_000)
     few = Images().source(str(folder_of_pictures), config)
     assert few.training.in_memory in range(1, 5)
     assert few.fingerprint == source.fingerprint
@@ -68,7 +68,7 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     for number in range(30):
         save_png(tmp_path / f"{number}.png", noise)
     tracemalloc.start()
-    items = KeptItems(partial(PictureStream, tmp_path, 1), memory=1_000_000)
+    items = ItemCache(partial(PictureStream, tmp_path, 1), memory=1_000_000)
     crops = Images().batches(items, TrainConfig(size=64, batch=8))
     for step in range(4):
         crops.batch(step)
@@ -82,7 +82,7 @@ def test_items_of_files_are_a_sequence(folder_of_pictures: Path) -> None:
     stream = PictureStream(folder_of_pictures)
     expected = list(stream)
     for memory in (0, 10**9):
-        items = KeptItems(partial(PictureStream, folder_of_pictures, 1), memory=memory)
+        items = ItemCache(partial(PictureStream, folder_of_pictures, 1), memory=memory)
         part = items.part([5, 0, 11])
         assert [name for name, _ in part] == [expected[n][0] for n in (5, 0, 11)]
         assert part.in_memory == (3 if memory else 0)
@@ -101,16 +101,16 @@ def test_sounds_too(tmp_path: Path) -> None:
     for number in range(12):
         soundfile.write(tmp_path / f"{number:02}.wav", 0.1 * draws.standard_normal(500 + 90 * number), 8000)
     config = TrainConfig(stride=8, size=300, batch=5, sample_rate=8000)
-    medium = Sounds.of_data(str(tmp_path), config)
-    in_memory = medium.source(str(tmp_path), config)
-    stream = partial(medium.stream, str(tmp_path), config.stride)
-    files = KeptItems(stream, memory=0).part([n for n in range(12) if n != 6])
+    modality = Sounds.of_data(str(tmp_path), config)
+    in_memory = modality.source(str(tmp_path), config)
+    stream = partial(modality.stream, str(tmp_path), config.stride)
+    files = ItemCache(stream, memory=0).part([n for n in range(12) if n != 6])
     assert [name for name, _ in files] == [name for name, _ in in_memory.training]
     assert in_memory.training.in_memory == 11
     assert files.in_memory == 0
-    ahead = batches_ahead(medium.batches(files, config), 0, 4, workers=2)
+    ahead = batches_ahead(modality.batches(files, config), 0, 4, workers=2)
     for step, batch in enumerate(ahead):
-        assert torch.equal(batch, medium.batches(in_memory.training, config).batch(step))
+        assert torch.equal(batch, modality.batches(in_memory.training, config).batch(step))
         assert batch.abs().max() > 0
     assert step == 3
 
@@ -120,7 +120,7 @@ def test_a_file_that_goes_away_is_named(tmp_path: Path, workers: int) -> None:
     noise = np.zeros((40, 40, 3), np.uint8)
     for name in ("a.png", "b.png"):
         save_png(tmp_path / name, noise)
-    items = KeptItems(partial(PictureStream, tmp_path, 1), memory=0)
+    items = ItemCache(partial(PictureStream, tmp_path, 1), memory=0)
     batches = Images().batches(items, TrainConfig(size=16, batch=2))
     (tmp_path / "b.png").unlink()
     with pytest.raises(CodewordError, match=r"b\.png as it was when training began") as raised:

@@ -15,9 +15,9 @@ from codeword import checkpoints
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
-from codeword.workbench.media import Source
-from codeword.workbench.media.image import Images
-from codeword.workbench.processes import Accelerated, Alone, Launched, launched, start
+from codeword.workbench.modalities import Source
+from codeword.workbench.modalities.image import Images
+from codeword.workbench.processes import Accelerated, Launched, SingleProcess, launched, start
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Trainer
 
@@ -43,7 +43,7 @@ def test_what_launchers_say(said: dict[str, str], place: Launched, monkeypatch: 
 
 def test_one_process_in_full_precision_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    assert type(start("cpu", "no")) is Alone
+    assert type(start("cpu", "no")) is SingleProcess
     assert pick_device("cpu", 3) == "cpu"
     with pytest.raises(CodewordError, match=r'pip install "codeword\[train\]"'):
         start("cpu", "bf16")
@@ -59,7 +59,7 @@ def test_precisions_that_cannot_be() -> None:
         TrainConfig(precision="fp8").check()  # type: ignore[arg-type]
 
 
-class Three(Alone):
+class Three(SingleProcess):
     """One of three, as far as it says."""
 
     count = 3
@@ -87,7 +87,7 @@ def test_half_precision_trains_float32_weights(
     config = TrainConfig(**{**vars(config), "precision": "bf16"})
 
     def train(
-        name: str, steps: int, *, resume: bool = False, processes: Alone = half
+        name: str, steps: int, *, resume: bool = False, processes: SingleProcess = half
     ) -> dict[str, torch.Tensor]:
         run = Run(tmp_path / name)
         if not resume:
@@ -102,7 +102,7 @@ def test_half_precision_trains_float32_weights(
     straight = train("straight", 20)
     train("stopped", 7)
     resumed = train("stopped", 20, resume=True)
-    full = train("full", 20, processes=Alone())
+    full = train("full", 20, processes=SingleProcess())
     assert all(torch.equal(value, resumed[name]) for name, value in straight.items())
     assert all(value.dtype != torch.bfloat16 for value in straight.values())
     weight = "encoder.0.weight"

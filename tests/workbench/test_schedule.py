@@ -12,8 +12,8 @@ from torch.optim import lr_scheduler
 
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media import Source
-from codeword.workbench.media.image import Images
+from codeword.workbench.modalities import Source
+from codeword.workbench.modalities.image import Images
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.schedule import learning_rate
 from codeword.workbench.training.train import Trainer

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from codeword.errors import CodewordError
 from codeword.workbench.audio import MelLoss
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media import build
-from codeword.workbench.media.audio import Sounds, strides_of
+from codeword.workbench.modalities import build
+from codeword.workbench.modalities.audio import Sounds, strides_of
 from codeword.workbench.training.recipes import audio_8khz
 
 CONFIG = TrainConfig(quantizer="rvq2x8", features=4, width=4, stride=10, blocks=1, size=105, sample_rate=8000)
@@ -32,12 +32,12 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray, floor: float) -> float:
 
 
 def test_the_objective_is_its_formula() -> None:
-    medium = Sounds(8000)
-    tokenizer = build(CONFIG, medium).train()
+    modality = Sounds(8000)
+    tokenizer = build(CONFIG, modality).train()
     sounds = batch(0, 3, 1, 105)
     tokenizer(sounds)  # k-means is behind it: the same codes for both
     tokenizer.eval()
-    loss, error = medium.objective(tokenizer)(sounds)
+    loss, error = modality.objective(tokenizer)(sounds)
     out = tokenizer(sounds)
     s, e = (x.detach().double().numpy()[:, 0, :105] for x in (sounds, out.reconstruction))
     relative = np.log(((e - s) ** 2).mean(1) + 1e-6) - np.log((s**2).mean(1) + 1e-6)
@@ -45,18 +45,18 @@ def test_the_objective_is_its_formula() -> None:
     expected = relative.mean() + 0.03 * mel + out.quantized.loss.item()
     assert loss.item() == pytest.approx(expected, rel=1e-4)
     ratios = [si_sdr(a, b, floor=1e-6) for a, b in zip(s, e, strict=True)]
-    assert medium.quality(error.item()) == pytest.approx(np.mean(ratios), rel=1e-4)
-    figures = medium.measure(s[0].astype("f"), e[0].astype("f"), 60.0)
-    assert figures["si_sdr"] == pytest.approx(si_sdr(s[0], e[0], floor=1e-12), rel=1e-4)
-    assert figures["bits_per_second"] == pytest.approx(60 * 8000 / 105)
+    assert modality.quality(error.item()) == pytest.approx(np.mean(ratios), rel=1e-4)
+    metrics = modality.measure(s[0].astype("f"), e[0].astype("f"), 60.0)
+    assert metrics["si_sdr"] == pytest.approx(si_sdr(s[0], e[0], floor=1e-12), rel=1e-4)
+    assert metrics["bits_per_second"] == pytest.approx(60 * 8000 / 105)
 
 
 def test_silence_in_a_batch_harms_nobody() -> None:
-    medium = Sounds(8000)
-    tokenizer = build(CONFIG, medium).train()
+    modality = Sounds(8000)
+    tokenizer = build(CONFIG, modality).train()
     sounds = batch(0, 4, 1, 105)
     sounds[2] = 0
-    loss, error = medium.objective(tokenizer)(sounds)
+    loss, error = modality.objective(tokenizer)(sounds)
     loss.backward()
     assert loss.isfinite()
     assert error.isfinite()
@@ -65,9 +65,9 @@ def test_silence_in_a_batch_harms_nobody() -> None:
 
 def test_a_perfect_reconstruction_has_finite_figures() -> None:
     sound = batch(1, 900).numpy()
-    figures = Sounds(8000).measure(sound, sound, 100.0)
-    assert figures["si_sdr"] == pytest.approx(10 * math.log10(sound.var() / 1e-12), abs=0.01)
-    assert figures["mel_distance"] == 0
+    metrics = Sounds(8000).measure(sound, sound, 100.0)
+    assert metrics["si_sdr"] == pytest.approx(10 * math.log10(sound.var() / 1e-12), abs=0.01)
+    assert metrics["mel_distance"] == 0
     assert math.isfinite(Sounds(8000).measure(sound, np.zeros_like(sound), 100.0)["si_sdr"])
     assert "mel_distance" not in Sounds(8000).measure(sound, sound, 100.0, brief=True)
 
@@ -93,8 +93,8 @@ def test_the_recipe_is_within_3_kbit_a_second() -> None:
 
 
 def test_items_go_through_batches_unchanged() -> None:
-    medium, sound = Sounds(8000), batch(2, 77).numpy()
-    there = medium.to_batch(sound)
+    modality, sound = Sounds(8000), batch(2, 77).numpy()
+    there = modality.to_batch(sound)
     assert there.shape == (1, 1, 77)
-    assert np.array_equal(medium.from_batch(there), sound)
-    assert np.array_equal(medium.from_batch(there, like=sound[:50]), sound[:50])
+    assert np.array_equal(modality.from_batch(there), sound)
+    assert np.array_equal(modality.from_batch(there, like=sound[:50]), sound[:50])

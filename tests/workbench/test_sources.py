@@ -16,9 +16,9 @@ from codeword.workbench.config import TrainConfig
 from codeword.workbench.data import PictureStream, save_png
 from codeword.workbench.devices import pick_device
 from codeword.workbench.folders import file_names, whole_folder
-from codeword.workbench.media import kind_of_data
-from codeword.workbench.media.base import hold_out
-from codeword.workbench.media.image import Images
+from codeword.workbench.modalities import kind_of_data
+from codeword.workbench.modalities.base import hold_out
+from codeword.workbench.modalities.image import Images
 
 Named = list[tuple[str, np.ndarray]]
 

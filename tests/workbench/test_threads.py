@@ -10,8 +10,8 @@ import torch
 
 from codeword.workbench import threads
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media import Source, build
-from codeword.workbench.media.image import Images
+from codeword.workbench.modalities import Source, build
+from codeword.workbench.modalities.image import Images
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Trainer
 

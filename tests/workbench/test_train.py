@@ -14,8 +14,8 @@ import torch
 from codeword import checkpoints
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media import Source, build
-from codeword.workbench.media.image import Images
+from codeword.workbench.modalities import Source, build
+from codeword.workbench.modalities.image import Images
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Progress, Trainer
 

@@ -12,8 +12,8 @@ from codeword import from_spec
 from codeword.cli.console import Console
 from codeword.functional import Usage, usage
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media import Source
-from codeword.workbench.media.image import Images
+from codeword.workbench.modalities import Source
+from codeword.workbench.modalities.image import Images
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Progress, Trainer
 from codeword.workbench.training.usage_advice import advise, is_low
@@ -50,7 +50,7 @@ def test_a_collapse_is_said_once_with_its_cure(folder: Path, config: TrainConfig
 
 
 def test_the_console_says_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with Console().progress(Images.figures[0]) as report:
+    with Console().progress(Images.metrics[0]) as report:
         for step in (1, 2, 3):  # too close to each other for lines of their own
             share = 0.01 * step
             report(Progress(step, 300, share, 0.1, 20.0, 0.02, None, 7.0, "try this" if step == 2 else None))

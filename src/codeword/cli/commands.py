@@ -11,6 +11,7 @@ from codeword.cli.encode import Encode
 from codeword.cli.evaluate import Evaluate
 from codeword.cli.export import Export
 from codeword.cli.fit import Fit
+from codeword.cli.ids import Ids
 from codeword.cli.report import Report
 from codeword.cli.tokens import Tokens
 from codeword.cli.train import Train
@@ -34,6 +35,7 @@ COMMANDS: dict[str, type[Runs]] = {
     "compare": Compare,
     "export": Export,
     "fit": Fit,
+    "ids": Ids,
     "report": Report,
     "tokens": Tokens,
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.figures import put_json
+from codeword.cli.json_output import put_json
 from codeword.errors import CodewordError, printable
 from codeword.workbench.config import TrainConfig
 
@@ -58,7 +58,7 @@ class Compare:
             CodewordError: no such recipe, or one for another kind of data.
         """
         from codeword.workbench.comparing.comparison import stored_values
-        from codeword.workbench.media import kind_of_data
+        from codeword.workbench.modalities import kind_of_data
         from codeword.workbench.training.recipes import recipe_settings
 
         stored = stored_values(self.out)
@@ -86,8 +86,8 @@ class Compare:
         task = open_task(self.data, self.settings, pick_device(self.device), by_fit=self.fit)
         method = "fit" if self.fit else "train"
         with run.claimed():
-            fingerprint, figures = task.source.fingerprint, task.medium.figures
-            comparison = Comparison(self.out, self.data, task.config, method, fingerprint, figures)
+            fingerprint, metrics = task.source.fingerprint, task.modality.metrics
+            comparison = Comparison(self.out, self.data, task.config, method, fingerprint, metrics)
             comparison.write()
             code = self._go_through(console, task, comparison)
         return code or self._conclude(console, task, comparison)
@@ -98,7 +98,7 @@ class Compare:
         from codeword.workbench.comparing.compare import compare_one
         from codeword.workbench.comparing.comparison import folder_name
 
-        source, items = task.source, task.medium.items
+        source, items = task.source, task.modality.items
         console.say(f"{len(source.training)} {items} to learn from, {len(source.held_out)} held out")
         console.skipped(source.skipped)
         specs = list(dict.fromkeys(self.quantizers))
@@ -112,7 +112,7 @@ class Compare:
                         continue
                     console.say(f"{number} of {len(specs)}: {spec}")
                     folder = self.out / folder_name(spec)
-                    with console.progress(task.medium.figures[0]) as report:
+                    with console.progress(task.modality.metrics[0]) as report:
                         outcome = compare_one(task, spec, folder, report, lambda: bool(stopped))
                     if outcome is None:
                         break
@@ -132,11 +132,11 @@ class Compare:
         from codeword.cli.outcomes import say_outcomes
         from codeword.workbench.comparing.frontier import draw_comparison
 
-        if comparison.figures():
+        if comparison.metrics():
             draw_comparison(self.out / "compare.png", comparison)
         if self.json:
             put_json(comparison.values())
-        if not comparison.figures():
+        if not comparison.metrics():
             got, remedy = f"none of {len(comparison.outcomes)}", f"see why in {self.out / 'results.json'}"
             raise CodewordError.of("one quantizer at least that succeeds", got, remedy)
         say_outcomes(console, task, comparison)

@@ -12,7 +12,7 @@ from codeword.errors import printable
 if TYPE_CHECKING:
     from codeword.workbench.data import Skipped
     from codeword.workbench.evaluate import Evaluation, Scores
-    from codeword.workbench.media import Figure, Medium
+    from codeword.workbench.modalities import Metric, Modality
     from codeword.workbench.training.train import Progress
 
 __all__ = ["Console"]
@@ -45,7 +45,7 @@ class Console:
             sys.stdout.flush()
 
     @contextmanager
-    def progress(self, watched: Figure) -> Iterator[Callable[[Progress], None]]:
+    def progress(self, watched: Metric) -> Iterator[Callable[[Progress], None]]:
         """A function that shows how training stands, by the loss and a figure, while the block lasts."""
         if not self.live:
             yield _PlainProgress(self.say, watched)
@@ -55,15 +55,15 @@ class Console:
         columns = (
             bars.TextColumn("{task.fields[step]}"),
             bars.BarColumn(bar_width=16),
-            bars.TextColumn("{task.fields[figures]}"),
+            bars.TextColumn("{task.fields[metrics]}"),
             bars.TimeRemainingColumn(),
         )
         with bars.Progress(*columns, console=self.rich) as bar:
-            task = bar.add_task("training", total=1.0, step="0", figures="")
+            task = bar.add_task("training", total=1.0, step="0", metrics="")
 
             def report(progress: Progress) -> None:
-                figures = _figures_of(progress, watched)
-                bar.update(task, completed=progress.share, step=_steps_of(progress), figures=figures)
+                metrics = _metrics_of(progress, watched)
+                bar.update(task, completed=progress.share, step=_steps_of(progress), metrics=metrics)
                 if progress.note is not None:
                     self.say(f"note: {progress.note}")
 
@@ -80,20 +80,20 @@ class Console:
             total = len(items)
         yield from track(items, description=what, total=total, console=self.rich, transient=True)
 
-    def scores(self, evaluation: Evaluation, medium: Medium, kind: str) -> None:
+    def scores(self, evaluation: Evaluation, modality: Modality, kind: str) -> None:
         """The table of an evaluation."""
-        from codeword.workbench.tokenising.code_use import say_codes
+        from codeword.workbench.tokenizing.code_use import say_codes
 
-        figures = [figure for figure in medium.figures if figure.key in evaluation.total.figures]
-        headings = ("name", *(figure.heading for figure in figures), "perplexity", "codes used")
-        rows = [_row(scores, medium, figures) for scores in evaluation.items]
+        metrics = [metric for metric in modality.metrics if metric.key in evaluation.total.metrics]
+        headings = ("name", *(metric.heading for metric in metrics), "perplexity", "codes used")
+        rows = [_row(scores, modality, metrics) for scores in evaluation.items]
         if evaluation.measured > NAMED:
             self.say(f"{evaluation.measured} {kind}; the first {NAMED} by name:")
             rows = rows[:NAMED]
-        total = _row(evaluation.total._replace(name="mean; codes of all"), medium, figures)
+        total = _row(evaluation.total._replace(name="mean; codes of all"), modality, metrics)
         self.table(f"{kind}, {say_codes(evaluation.codebook_sizes)}", headings, rows, total)
-        if any(medium.starred(scores.figures) for scores in evaluation.items):
-            self.say(f"* {medium.footnote}")
+        if any(modality.starred(scores.metrics) for scores in evaluation.items):
+            self.say(f"* {modality.footnote}")
 
     def table(
         self,
@@ -144,12 +144,12 @@ class Console:
 class _PlainProgress:
     """A line for every twentieth of the run."""
 
-    def __init__(self, say: Callable[[str], None], watched: Figure) -> None:
+    def __init__(self, say: Callable[[str], None], watched: Metric) -> None:
         self.say, self.watched, self.next = say, watched, 0.0
 
     def __call__(self, progress: Progress) -> None:
         if progress.share >= self.next:
-            self.say(f"step {_steps_of(progress)}  {_figures_of(progress, self.watched)}")
+            self.say(f"step {_steps_of(progress)}  {_metrics_of(progress, self.watched)}")
             self.next = min(1.0, progress.share + 0.05)
         if progress.note is not None:
             self.say(f"note: {progress.note}")
@@ -159,7 +159,7 @@ def _steps_of(progress: Progress) -> str:
     return f"{progress.step}/{progress.steps}"
 
 
-def _figures_of(progress: Progress, watched: Figure) -> str:
+def _metrics_of(progress: Progress, watched: Metric) -> str:
     def say(value: float) -> str:
         return f"{value:.{watched.decimals}f}"
 
@@ -169,9 +169,9 @@ def _figures_of(progress: Progress, watched: Figure) -> str:
     return f"loss {progress.loss:.4f}  {quality}{held_out}  {used}  {pace}"
 
 
-def _row(scores: Scores, medium: Medium, figures: Sequence[Figure]) -> tuple[str, ...]:
-    values = [f"{scores.figures[figure.key]:.{figure.decimals}f}" for figure in figures]
-    values[-1] += "*" if medium.starred(scores.figures) else ""
+def _row(scores: Scores, modality: Modality, metrics: Sequence[Metric]) -> tuple[str, ...]:
+    values = [f"{scores.metrics[metric.key]:.{metric.decimals}f}" for metric in metrics]
+    values[-1] += "*" if modality.starred(scores.metrics) else ""
     return (scores.name, *values, f"{scores.perplexity:.0f}", f"{scores.used}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.figures import put_json
+from codeword.cli.json_output import put_json
 from codeword.errors import CodewordError
 
 __all__ = ["Decode"]
@@ -18,8 +18,7 @@ __all__ = ["Decode"]
 class Decode:
     """Turn a token file back into pictures (PNG) or whatever was encoded.
 
-    A picture is as large as its grid of tokens x the stride: up to stride - 1 pixels more on the right and at
-    the bottom than the one that was encoded. Only the tokenizer that made the tokens can decode them.
+    Each is exactly as large or as long as what was encoded. Only the tokenizer that made the tokens can decode them.
 
     A file is called as what was encoded, with .png or .wav instead of its ending; where two would get one name, behind
     it: dup.flac and dup.wav become dup.flac.wav and dup.wav.
@@ -45,11 +44,11 @@ class Decode:
         from codeword.workbench.devices import pick_device
         from codeword.workbench.networks import find_networks
         from codeword.workbench.semantic_ids.catalogue_ids import without_numbers
-        from codeword.workbench.tokenising.tokenise import open_tokenizer
+        from codeword.workbench.tokenizing.tokenize import open_tokenizer
 
         console = Console(quiet=self.json)
         tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
-        medium = tokenizer.medium
+        modality = tokenizer.modality
         file = read_tokens(self.tokens)
         name = stored_digest(self.run_folder)
         if file.header.tokenizer != name:
@@ -61,9 +60,10 @@ class Decode:
         names = list(file.names())
         trailing = tokenizer.tokenizer.trailing_shape
         grids = (without_numbers(file.header, tokens, trailing) for _, tokens in file.batches())
-        items = console.track(tokenizer.decode_all(grids), "decoding", len(file))
-        medium.save_all(self.out, names, items)
-        console.say(f"{len(names)} {medium.items}: {self.out}")
+        sizes = file.sizes() if file.header.sized else None
+        items = console.track(tokenizer.decode_all(grids, sizes), "decoding", len(file))
+        modality.save_all(self.out, names, items)
+        console.say(f"{len(names)} {modality.items}: {self.out}")
         if self.json:
             put_json({"path": str(self.out), "items": len(names)})
         return 0

@@ -18,7 +18,7 @@ class Demo:
     """Train a small image tokenizer on built-in photographs and show what it learned, in four minutes.
 
     Nothing is downloaded. It ends with a table of how well photographs that it never saw are kept, beside
-    JPEGs of the same size, and a run folder with the weights, the figures and a picture.
+    JPEGs of the same size, and a run folder with the weights, the metrics and a picture.
     """
 
     out: Path | None = None
@@ -28,7 +28,7 @@ class Demo:
     minutes: float = recipes.demo().minutes or 0.0
     """The longest that training may take."""
     json: bool = False
-    """Print one JSON object at the end and nothing else: the figures on held-out photographs."""
+    """Print one JSON object at the end and nothing else: the metrics on held-out photographs."""
 
     def run(self) -> int:
         """Train, and give the exit code."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.figures import of_skipped, put_json
+from codeword.cli.json_output import of_skipped, put_json
 from codeword.errors import CodewordError
 
 if TYPE_CHECKING:
-    from codeword.workbench.tokenising.bulk import Done, Encoder, Shard, Total
+    from codeword.workbench.tokenizing.bulk import Encoder, Shard, ShardResult, Total
 
 __all__ = ["Encode"]
 
@@ -41,6 +41,10 @@ class Encode:
     """What to write: one file, if the name ends in .parquet; else a folder of files."""
     shard_rows: int | None = None
     """Rows for each file of a folder; 1000 if nothing is said."""
+    batch: int = 1
+    """Pictures or sounds of one size, beside each other in the data, to encode at once: faster. With 1 the tokens of
+    each are the same whatever is beside it; with more a token may differ now and then, by rounding. Vectors are always
+    encoded 4096 at once."""
     engine: Literal["process", "ray"] = "process"
     """Who encodes: this process, or workers of Ray (extra `cluster`)."""
     workers: int | None = None
@@ -58,13 +62,13 @@ class Encode:
         """Encode, and give the exit code."""
         from codeword.workbench.devices import pick_device
         from codeword.workbench.processes import launched
-        from codeword.workbench.tokenising.bulk import Encoder, Job
+        from codeword.workbench.tokenizing.bulk import Encoder, Job
 
         console, place = Console(quiet=self.json), launched()
         self._check(place.count)
         # The machines of a cluster have devices of their own; here their shards are only planned.
         device = "cpu" if self.engine == "ray" else pick_device(self.device, place.local_rank)
-        encoder = Encoder(Job(str(self.run_folder), self.data, device, self.model))
+        encoder = Encoder(Job(str(self.run_folder), self.data, device, self.model, self.batch))
         if self.out.suffix == ".parquet":
             total = encoder.encode_file(self.out, lambda items: console.track(items, "encoding"))
             self._report(console, total, encoder.items, str(self.out))
@@ -72,7 +76,7 @@ class Encode:
         return self._encode_folder(console, encoder, place.rank, place.count)
 
     def _encode_folder(self, console: Console, encoder: Encoder, rank: int, count: int) -> int:
-        from codeword.workbench.tokenising.bulk import Total
+        from codeword.workbench.tokenizing.bulk import Total
 
         shards = encoder.plan(self.out, SHARD_ROWS if self.shard_rows is None else self.shard_rows)
         mine = shards[rank::count]
@@ -89,11 +93,11 @@ class Encode:
         self._report(console, total, encoder.items, place, share)
         return 0
 
-    def _done(self, console: Console, encoder: Encoder, shards: list[Shard]) -> Iterable[Done]:
+    def _done(self, console: Console, encoder: Encoder, shards: list[Shard]) -> Iterable[ShardResult]:
         """What becomes of the shards, one after the other."""
         if self.engine == "process":
             return map(encoder.encode, console.track(shards, "encoding"))
-        from codeword.workbench.tokenising.ray_engine import encode_with_ray
+        from codeword.workbench.tokenizing.ray_engine import encode_with_ray
 
         job = dataclasses.replace(encoder.job, device=self.device)
         done = encode_with_ray(job, shards, address=self.address, workers=self.workers)
@@ -127,5 +131,7 @@ class Encode:
         for name in ("workers", "address"):
             if self.engine != "ray" and getattr(self, name) is not None:
                 raise CodewordError.of(f"--engine ray for --{name}", "none", f"add it, or leave out --{name}")
+        if self.batch < 1:
+            raise CodewordError.of("batch of at least 1", f"{self.batch}", "raise batch")
         if self.workers is not None and self.workers < 1:
             raise CodewordError.of("workers of at least 1", f"{self.workers}", "raise workers")

@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.figures import of_evaluation, of_skipped, put_json
+from codeword.cli.json_output import of_evaluation, of_skipped, put_json
 
 __all__ = ["Evaluate"]
 
@@ -34,22 +34,22 @@ class Evaluate:
         from codeword.workbench.devices import pick_device
         from codeword.workbench.evaluate import evaluate
         from codeword.workbench.networks import find_networks
-        from codeword.workbench.tokenising.tokenise import open_tokenizer
+        from codeword.workbench.tokenizing.tokenize import open_tokenizer
 
         console = Console(quiet=self.json)
         tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
-        medium = tokenizer.medium
-        if self.data == PHOTOS and medium.kind == "image":
+        modality = tokenizer.modality
+        if self.data == PHOTOS and modality.kind == "image":
             photographs = console.track(held_out(), "evaluating")
             evaluation, kind, skipped = evaluate(tokenizer, photographs), "held-out photographs", []
         else:
             items, kind = (
-                medium.stream(self.data, tokenizer.tokenizer.stride),
-                f"{medium.items} of {self.data}",
+                modality.stream(self.data, tokenizer.tokenizer.stride),
+                f"{modality.items} of {self.data}",
             )
             evaluation = evaluate(tokenizer, console.track(items, "evaluating"))
             skipped = items.skipped
-        console.scores(evaluation, medium, kind)
+        console.scores(evaluation, modality, kind)
         console.skipped(skipped)
         if self.json:
             put_json({"path": self.data, **of_evaluation(evaluation), "skipped": of_skipped(skipped)})

@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.figures import put_json
+from codeword.cli.json_output import put_json
 
 __all__ = ["Export"]
 

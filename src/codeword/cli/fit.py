@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.workbench.semantic_ids.semantic_ids import IDS, FitConfig
+from codeword.workbench.semantic_ids.manifest import IDS
+from codeword.workbench.semantic_ids.semantic_ids import FitConfig
 
 if TYPE_CHECKING:
     from codeword.workbench.data.vectors import Block, VectorStream
@@ -35,10 +36,14 @@ class Fit:
 
     data: Positional[str]
     """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them; FILE::NAME names one of several
-    arrays or columns. Rows are called by their number, or as the Parquet column `name` or `id` says. Of Parquet
-    with a column for each number those that are numbered (d0, d1, ...) are read, or else all."""
+    arrays or columns. Rows are called by their number, or as the Parquet column `item_id`, `id` or `name` or pandas'
+    index says."""
     out: Path
     """The run folder to write."""
+    columns: tuple[str, ...] = ()
+    """The columns that make a vector, of a table with one number in each; * stands for anything: --columns 'd*'."""
+    names: str | None = None
+    """The column that names the rows of a table, of any type."""
     strict: bool = False
     """Refuse data with a row or a file that cannot be used (NaN, another length), instead of leaving it out."""
     json: bool = False
@@ -47,13 +52,15 @@ class Fit:
 
     def run(self) -> int:
         """Fit, and give the exit code."""
-        from codeword.workbench.data.vectors import VectorStream
+        from codeword.workbench.data.vectors import VectorStream, with_columns
         from codeword.workbench.semantic_ids.semantic_ids import fit_vectors, write_fit
         from codeword.workbench.training.run import Run
 
         console, run = Console(quiet=self.json), Run(self.out)
         run.check_free()
-        vectors = VectorStream(self.data, strict=self.strict)
+        vectors = VectorStream(
+            with_columns(self.data, self.columns), strict=self.strict, name_column=self.names
+        )
         console.say(f"{len(vectors)} vectors of {vectors.features} numbers: {self.settings.quantizer}")
 
         def track(blocks: Iterable[Block], what: str) -> Iterator[Block]:

@@ -10,7 +10,7 @@ from codeword.cli.console import Console
 if TYPE_CHECKING:
     from codeword.workbench.comparing.compare import Task
     from codeword.workbench.comparing.comparison import Comparison, Outcome
-    from codeword.workbench.media import Figure
+    from codeword.workbench.modalities import Metric
 
 __all__ = ["say_outcomes"]
 
@@ -32,11 +32,11 @@ def say_outcomes(console: Console, task: Task, comparison: Comparison) -> None:
     outcomes = list(comparison.outcomes.values())
     done = [outcome for outcome in outcomes if outcome.failed is None]
     best = comparison.on_frontier()
-    figures = [figure for figure in task.medium.figures if figure.key in done[0].measured["figures"]]
-    headings = ("quantizer", *(figure.heading for figure in figures), *(row[1] for row in RATES), "frontier")
-    rows = [_row(outcome, figures, best) for outcome in outcomes]
+    metrics = [metric for metric in task.modality.metrics if metric.key in done[0].measured["metrics"]]
+    headings = ("quantizer", *(metric.heading for metric in metrics), *(row[1] for row in RATES), "frontier")
+    rows = [_row(outcome, metrics, best) for outcome in outcomes]
     kind = "held-out" if task.source.held_out else "training"
-    console.table(f"figures on {len(task.items)} {kind} {task.medium.items}", headings, rows)
+    console.table(f"metrics on {len(task.items)} {kind} {task.modality.items}", headings, rows)
     console.say("")
     costs = [row for row in COSTS if row[0] in done[0].measured]
     rows = [(one.quantizer, *_numbers(one.measured, costs)) for one in done]
@@ -49,11 +49,11 @@ def say_outcomes(console: Console, task: Task, comparison: Comparison) -> None:
         console.say(line)
 
 
-def _row(outcome: Outcome, figures: list[Figure], best: set[str]) -> tuple[str, ...]:
+def _row(outcome: Outcome, metrics: list[Metric], best: set[str]) -> tuple[str, ...]:
     if outcome.failed is not None:
-        return (outcome.quantizer, *["-"] * (len(figures) + len(RATES)), "failed")
-    values = outcome.measured["figures"]
-    numbers = [_said(values[figure.key], f"{{:.{figure.decimals}f}}") for figure in figures]
+        return (outcome.quantizer, *["-"] * (len(metrics) + len(RATES)), "failed")
+    values = outcome.measured["metrics"]
+    numbers = [_said(values[metric.key], f"{{:.{metric.decimals}f}}") for metric in metrics]
     mark = "*" if outcome.quantizer in best else ""
     return (outcome.quantizer, *numbers, *_numbers(outcome.measured, RATES), mark)
 

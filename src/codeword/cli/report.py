@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.figures import put_json
+from codeword.cli.json_output import put_json
 
 __all__ = ["Report"]
 
@@ -40,7 +40,7 @@ class Report:
         from codeword.workbench.devices import pick_device
         from codeword.workbench.networks import find_networks
         from codeword.workbench.report import write_report
-        from codeword.workbench.tokenising.tokenise import open_tokenizer
+        from codeword.workbench.tokenizing.tokenize import open_tokenizer
 
         console = Console(quiet=self.json)
         out = self.out or self.run_folder

@@ -15,7 +15,7 @@ from codeword.cli.console import Console
 
 if TYPE_CHECKING:
     from codeword.tokens import TokenFile, TokenFolder
-    from codeword.workbench.tokenising.token_stats import Inside, TokenStats
+    from codeword.workbench.tokenizing.token_stats import TokenInspection, TokenStats
 
 __all__ = ["Tokens"]
 
@@ -40,10 +40,10 @@ class Info:
 
     def run(self) -> int:
         """Look, and give the exit code."""
-        from codeword.workbench.tokenising.token_stats import look_into
+        from codeword.workbench.tokenizing.token_stats import inspect_tokens
 
         console, tokens = _opened(self.tokens, quiet=self.json, verify="full")
-        inside = look_into(tokens, console.track(tokens.batches(), "reading"))
+        inside = inspect_tokens(tokens, console.track(tokens.batches(), "reading"))
         if self.json:
             return _put({"path": str(self.tokens), **inside.to_json()})
         console.say(*_said(_facts(str(self.tokens), inside)))
@@ -65,10 +65,14 @@ class Stats:
 
     def run(self) -> int:
         """Measure, and give the exit code."""
-        from codeword.workbench.tokenising.token_stats import measure
+        from codeword.workbench.tokenizing.token_stats import measure
 
         console, tokens = _opened(self.tokens, quiet=self.json)
-        stats = measure(tokens.header, console.track(tokens.batches(), "measuring"))
+        stats = measure(
+            tokens.header,
+            console.track(tokens.batches(), "measuring"),
+            tokens.sizes() if tokens.header.sized else None,
+        )
         if self.json:
             return _put({"path": str(self.tokens), **stats.to_json()})
         _show_codebooks(console, stats)
@@ -95,7 +99,7 @@ class Pack:
     def run(self) -> int:
         """Write, and give the exit code."""
         from codeword.workbench.folders import whole_folder
-        from codeword.workbench.tokenising.token_exports import pack_json_lines, pack_npy
+        from codeword.workbench.tokenizing.token_exports import pack_json_lines, pack_npy
 
         console, tokens = _opened(self.tokens, quiet=self.json)
         if self.format == "jsonl":
@@ -145,8 +149,8 @@ def _said(facts: Sequence[tuple[str, str]]) -> list[str]:
     return [f"{word:<{width}}  {value}" for word, value in facts]
 
 
-def _facts(path: str, inside: Inside) -> list[tuple[str, str]]:
-    from codeword.workbench.tokenising.code_use import say_codes
+def _facts(path: str, inside: TokenInspection) -> list[tuple[str, str]]:
+    from codeword.workbench.tokenizing.code_use import say_codes
 
     lists = "one token" if not inside.trailing_shape else f"tokens of shape {inside.trailing_shape}"
     return [

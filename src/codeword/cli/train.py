@@ -45,9 +45,9 @@ class Train:
     workers: int = 0
     """Processes that read pictures or sounds ahead of the steps, for folders larger than memory; 0: none."""
     tracker: Literal["tensorboard", "wandb"] | None = None
-    """Send the figures to TensorBoard (into the run folder) or Weights & Biases as well (extra `train`)."""
+    """Send the metrics to TensorBoard (into the run folder) or Weights & Biases as well (extra `train`)."""
     json: bool = False
-    """Print one JSON object at the end, with the figures of the evaluation, and nothing else."""
+    """Print one JSON object at the end, with the metrics of the evaluation, and nothing else."""
     codes: int | None = None
     """Number of codes: the short form of `--quantizer vq<codes>`."""
     settings: TrainConfig = field(default_factory=TrainConfig)
@@ -58,7 +58,7 @@ class Train:
         Raises:
             CodewordError: no such recipe, or one for another kind of data.
         """
-        from codeword.workbench.media import kind_of_data
+        from codeword.workbench.modalities import kind_of_data
         from codeword.workbench.training.recipes import recipe_settings
         from codeword.workbench.training.run import Run
 

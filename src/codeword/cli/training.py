@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 
 from codeword.checkpoints import stored_digest
 from codeword.cli.console import Console
-from codeword.cli.figures import of_evaluation, put_json
+from codeword.cli.json_output import of_evaluation, put_json
 from codeword.errors import printable
 from codeword.tokenizers import Networks
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
 from codeword.workbench.drawing import draw_run
 from codeword.workbench.evaluate import Evaluation, evaluate
-from codeword.workbench.media import Medium, Source, build, kind_of_data
+from codeword.workbench.modalities import Modality, Source, build, kind_of_data
 from codeword.workbench.networks import find_networks
-from codeword.workbench.processes import Alone, start
+from codeword.workbench.processes import SingleProcess, start
 from codeword.workbench.threads import fastest_threads
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Progress, Trainer
 
@@ -38,9 +38,9 @@ class Prepared(NamedTuple):
 
     data: str
     config: TrainConfig
-    medium: Medium
+    modality: Modality
     source: Source
-    processes: Alone
+    processes: SingleProcess
     networks: Networks | None
 
 
@@ -51,27 +51,27 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
         CodewordError: no data, items too small for the settings, an unknown quantizer or device.
     """
     place = pick_device(device)
-    medium = kind_of_data(data).of_data(data, config)
+    modality = kind_of_data(data).of_data(data, config)
     networks = find_networks(config.model)
     tokenizer = build(
-        config, medium, networks
+        config, modality, networks
     )  # settings that cannot be are named before anything is written
-    source = medium.source(data, config)
+    source = modality.source(data, config)
     processes = start(place, config.precision)
     if place == "cpu" and not config.threads and processes.count == 1:
         threads = fastest_threads(
-            medium.objective(tokenizer.train()), medium.batches(source.training, config).batch(0)
+            modality.objective(tokenizer.train()), modality.batches(source.training, config).batch(0)
         )
         config = dataclasses.replace(config, threads=threads)
     several = f"{processes.count} processes on " if processes.count > 1 else ""
     console.say(
-        f"{len(source.training)} {medium.items} to train on, {len(source.held_out)} held out, on {several}{place}: "
-        f"{config.quantizer}, {medium.position(config)}"
+        f"{len(source.training)} {modality.items} to train on, {len(source.held_out)} held out, on {several}{place}: "
+        f"{config.quantizer}, {modality.position(config)}"
     )
-    note = medium.note(source, config)
+    note = modality.note(source, config)
     if note:
         console.say(f"note: {note}")
-    return Prepared(data, config, medium, source, processes, networks)
+    return Prepared(data, config, modality, source, processes, networks)
 
 
 def train_to_the_end(
@@ -91,12 +91,12 @@ def train_to_the_end(
         save_minutes: between checkpoints.
         workers: processes that make batches ahead.
         json: put one JSON object at the end.
-        tracker: who gets the figures beside the run folder, as `codeword.workbench.training.tracking` knows them.
+        tracker: who gets the metrics beside the run folder, as `codeword.workbench.training.tracking` knows them.
     """
     trainer = Trainer(
         run,
         prepared.config,
-        prepared.medium,
+        prepared.modality,
         prepared.source,
         processes=prepared.processes,
         networks=prepared.networks,
@@ -133,7 +133,7 @@ def _reports(
 ) -> Iterator[Callable[[Progress], None]]:
     """What progress is reported to: the console and, if there is one, a tracker."""
     with ExitStack() as stack:
-        reports = [stack.enter_context(console.progress(trainer.medium.figures[0]))]
+        reports = [stack.enter_context(console.progress(trainer.modality.metrics[0]))]
         if tracker is not None:
             from codeword.workbench.training.tracking import tracking
 
@@ -161,14 +161,16 @@ def _model(prepared: Prepared) -> str:
 
 
 def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) -> Evaluation:
-    source, medium = prepared.source, prepared.medium
+    source, modality = prepared.source, prepared.modality
     items = source.held_out or source.training[:8]
-    kind = f"held-out {medium.items}" if source.held_out else f"training {medium.items} (none is held out)"
+    kind = (
+        f"held-out {modality.items}" if source.held_out else f"training {modality.items} (none is held out)"
+    )
     tokenizer = ItemTokenizer(trainer.result)
     evaluation = evaluate(tokenizer, items)
-    console.scores(evaluation, medium, kind)
-    rate = medium.figures[1]
-    cost = f"{evaluation.total.figures[rate.key]:.{rate.decimals}f} {rate.heading}"
+    console.scores(evaluation, modality, kind)
+    rate = modality.metrics[1]
+    cost = f"{evaluation.total.metrics[rate.key]:.{rate.decimals}f} {rate.heading}"
     title = f"{prepared.config.quantizer}, {cost}: {kind}"
     draw_run(run.folder / PICTURE, tokenizer, items, trainer.lines, title)
     folder, model = shlex.quote(str(run.folder)), _model(prepared)
@@ -176,8 +178,8 @@ def _conclude(console: Console, run: Run, trainer: Trainer, prepared: Prepared) 
     lines = (
         "",
         f"The run is in {run.folder}. Look at {run.folder / PICTURE}:",
-        f"{medium.drawn}, and the curve of training.",
-        "The tokenizer is config.json and model.safetensors; metrics.jsonl has the figures.",
+        f"{modality.drawn}, and the curve of training.",
+        "The tokenizer is config.json and model.safetensors; metrics.jsonl has the metrics.",
         "",
         "What to type next:",
         f"  codeword report {folder}{model}",

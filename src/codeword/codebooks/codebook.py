@@ -20,7 +20,7 @@ from codeword.metrics import Euclidean
 __all__ = ["Codebook"]
 
 _HALF = (torch.float16, torch.bfloat16)
-MISSING = 1e30  # in candidates that are none: further out than any row, and finite when ranks add it up
+MISSING = 1e30  # marks empty candidate slots: further out than any row, and finite, so that all-reduce works
 
 
 class Codebook(Learner):
@@ -73,7 +73,7 @@ class Codebook(Learner):
         self.observer: Callable[[Tensor, Valid], None] | None = (
             None  # is shown the rows of each training step
         )
-        self.kind = f"{codebook_size} x {features}, {update}, {metric}"
+        self.group_key = f"{codebook_size} x {features}, {update}, {metric}"
         self.groups = update.transform is None
         self._prepared = PreparedCodes()
         kind = torch.float32 if dtype is None or dtype in _HALF else dtype
@@ -128,7 +128,7 @@ class Codebook(Learner):
         moves = self.transform is not None and self.transform.writes
         return not self.ready or self.update.learns or moves
 
-    def state_of_kind(self) -> str:
+    def group_state(self) -> str:
         return f"{self.frozen}, {self.revives}"
 
     # Reading --------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class Codebook(Learner):
         if init is not None:
             self.codes.copy_(clone_for_backward(init(rows, valid, len(self.codes), key)))
         if valid.shared:
-            distributed.from_first_(self.codes.data)
+            distributed.broadcast_(self.codes.data)
         if self.transform is not None:
             self.transform.init_(self.codes, rows, valid)
         self._begin_((valid.total.to(self.codes.dtype) / len(self.codes)).expand(len(self.codes)))
@@ -253,7 +253,8 @@ class Codebook(Learner):
         counts, sums = segment_sum(learned, indices, size, weights=mask)
         if len(first.candidates):
             positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
-            missing = MISSING if distributed.rank() == 0 else 0.0  # ranks add candidates up
+            # Ranks add their candidates up, so one of them says what is missing.
+            missing = 0.0 if valid.shared and distributed.rank() else MISSING
             candidates = torch.where(fresh[:, None], valid.take(rows, positions), missing)
         moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
         return Statistics(valid.total, counts.long(), sums, candidates, moments)
@@ -320,16 +321,17 @@ class Codebook(Learner):
                 f"a codebook of version {self._version} or older", f"one of {version}", "update codeword"
             )
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        was_frozen = self.frozen
         for name, mirror in (("initialized", "ready"), ("is_frozen", "_frozen")):
             value = state_dict.get(prefix + name)
             if value is not None and not value.is_meta:
                 setattr(self, mirror, bool(value))
-        if self.frozen:
-            self.requires_grad_(False)
-        self.revives = self.ready  # candidates that are not of a step are missing, and replace nothing
+        if self.frozen != was_frozen:
+            self.requires_grad_(not self.frozen)
+        self.revives = self.ready  # unfilled candidates hold MISSING and replace nothing
 
     def extra_repr(self) -> str:
-        return self.kind + (", frozen" if self.frozen else "")
+        return self.group_key + (", frozen" if self.frozen else "")
 
 
 def _stacked_state(books: Sequence[Codebook]) -> State:

@@ -57,7 +57,7 @@ class Grid(Learner):
             worth = [math.prod(self.sizes[place + 1 :]) for place in range(len(levels))]
         self.worth = tuple(worth)
         self.whole = joined and self.size <= _COUNTED_WHOLE
-        self.kind = f"grid of {self.sizes}"
+        self.group_key = f"grid of {self.sizes}"
         shape = (self.size,) if self.whole else (len(levels), max(levels))
         self.register_buffer("usage_count", torch.empty(shape, dtype=torch.int64, device=device))
         self.reset_parameters()

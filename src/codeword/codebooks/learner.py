@@ -22,8 +22,7 @@ class Seen(NamedTuple):
         rows: (N, D) that were quantized; None: it learns from the indices alone.
         indices: (N,) that were chosen; (N, places) for a grid whose digits are indices of their own.
         valid: which rows count.
-        repeats: how many rows there are for each row of the outermost quantizer: the same on every rank, which the
-            number of rows is not.
+        repeats: rows per row of the outermost quantizer; equal on all ranks, unlike the number of rows.
     """
 
     learner: Learner
@@ -67,7 +66,7 @@ class Learner(nn.Module):
         """Whether a training forward changes what the next one gives."""
         return False
 
-    def state_of_kind(self) -> str:
+    def group_state(self) -> str:
         """What else must be the same in a group, and may change."""
         return ""
 

@@ -26,6 +26,7 @@ class Rng(nn.Module):
     """
 
     key: Tensor
+    agreed = False  # whether it has the key of rank 0
 
     def __init__(self, device: torch.device | str | None = None) -> None:
         super().__init__()
@@ -38,8 +39,9 @@ class Rng(nn.Module):
         # From the generator of the CPU, whatever the device, so that a seed means the same everywhere.
         drawn = torch.randint(2**61, (), dtype=torch.int64, device="cpu")
         self.key.copy_(2 * drawn + 1)
+        self.agreed = False
 
-    def this_key(self) -> Key:
+    def last_key(self) -> Key:
         """The key of the last step."""
         return Key(self.key)
 
@@ -53,5 +55,7 @@ class Rng(nn.Module):
         self.key.copy_(key.state)
 
     def agree_(self) -> None:
-        """Take the key of rank 0."""
-        distributed.from_first_(self.key)
+        """Take the key of rank 0, once."""
+        if not self.agreed:
+            distributed.broadcast_(self.key)
+        self.agreed = True

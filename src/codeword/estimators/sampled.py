@@ -1,4 +1,4 @@
-"""Codes drawn from a softmax over the scores, and what such a softmax is of."""
+"""Codes sampled from a softmax over scores, and its logits."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Sampled(Estimator):
 
     Args:
         temperature: above 0; towards 0 the nearest code is all but certain.
-        relative: whether the temperature of each row is times the squared distance of its nearest code, so that the
-            unit of the data does not matter (our own).
+        relative: multiply the temperature of each row by the squared distance to its nearest code, so that the unit
+            of the data does not matter (our own).
 
     Source: the stochastic sampling of RQ-VAE, Lee et al. 2022 (arXiv:2203.01941), section 3.1.
     """

@@ -11,7 +11,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
 from codeword.fitting.refine import refine
-from codeword.functional import kmeans, nearest, progressive_kmeans
+from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
 from codeword.metrics import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
@@ -114,6 +114,7 @@ def _fit_stages_(quantizer: Residual, batches: Batches, plan: _Plan) -> None:
 def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
     """The codes of the best of some k-means: all progressive for a stage, by turns from k-means++ for one alone."""
     rows = batches.read()
+    components = PrincipalComponents(rows)
 
     def candidates() -> Iterator[Tensor]:
         for number in range(plan.tries):
@@ -121,7 +122,7 @@ def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
             if alone and number > 0:
                 yield kmeans(rows, size, steps=plan.steps, start="k-means++", seed=seed)
             else:
-                yield progressive_kmeans(rows, size, steps=plan.steps, seed=seed)
+                yield progressive_kmeans(components, size, steps=plan.steps, seed=seed)
 
     def error(codes: Tensor) -> float:
         total = codes.new_zeros((), dtype=torch.float64)

@@ -27,7 +27,7 @@ class _Seen(NamedTuple):
     pairs: dict[
         tuple[int, int], Tensor
     ]  # (K_m, K_l) for stages m < l: how often two codes were chosen together
-    hits: list[Tensor]  # (K_m,)
+    counts: list[Tensor]  # (K_m,)
     sums: list[Tensor]  # (K_m, D): of the vectors that chose a code
     errors: Tensor  # (stages,): squared, after each stage
 
@@ -72,7 +72,7 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int) -> _Seen:
         (m, n): torch.zeros(sizes[m] * sizes[n], dtype=torch.int32, device=books[0].device)
         for m, n in combinations(range(len(books)), 2)
     }
-    hits = [codes.new_zeros(len(codes)) for codes in books]
+    counts = [codes.new_zeros(len(codes)) for codes in books]
     sums = [torch.zeros_like(codes) for codes in books]
     errors = books[0].new_zeros(len(books))
     for batch in batches:
@@ -82,13 +82,13 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int) -> _Seen:
         for m, index in enumerate(indices):
             left = left - books[m][index]
             errors[m] += left.square().sum()
-            hits[m].index_add_(0, index, torch.ones_like(left[:, 0]))
+            counts[m].index_add_(0, index, torch.ones_like(left[:, 0]))
             sums[m].index_add_(0, index, rows)
         for (m, n), count in pairs.items():
             together = indices[m] * sizes[n] + indices[n]
             count.index_add_(0, together, torch.ones_like(together, dtype=torch.int32))
     counted = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
-    return _Seen(counted, hits, sums, errors)
+    return _Seen(counted, counts, sums, errors)
 
 
 def _solve(books: list[Tensor], seen: _Seen) -> list[Tensor]:
@@ -102,6 +102,6 @@ def _solve(books: list[Tensor], seen: _Seen) -> list[Tensor]:
                 if n != m:
                     together = seen.pairs[m, n] if m < n else seen.pairs[n, m].T
                     taken = taken - later[max(m, n)] * (together.to(codes.dtype) @ others)
-            hits = seen.hits[m][:, None]
-            books[m] = torch.where(hits > 0, taken / (later[m] * hits), codes)
+            counts = seen.counts[m][:, None]
+            books[m] = torch.where(counts > 0, taken / (later[m] * counts), codes)
     return books

@@ -14,7 +14,7 @@ from codeword.functional.bits import (
 )
 from codeword.functional.blocked import over_blocks
 from codeword.functional.clone_for_backward import clone_for_backward
-from codeword.functional.constant import bit_table, constant
+from codeword.functional.constant import bit_table, constant, where_else
 from codeword.functional.gradients import (
     directional,
     directional_surrogate,
@@ -25,8 +25,9 @@ from codeword.functional.gradients import (
 )
 from codeword.functional.kmeans import kmeans, lloyd
 from codeword.functional.losses import squared_error, sum_of
-from codeword.functional.moments import moments, scatter, with_ridge
+from codeword.functional.moments import moments, scatter_matrix, with_ridge
 from codeword.functional.nearest import Prepared, nearest, prepare, search
+from codeword.functional.principal import PrincipalComponents
 from codeword.functional.progressive import progressive_kmeans
 from codeword.functional.random import Key, Purpose
 from codeword.functional.replace_gradient import replace_gradient, wants_gradient
@@ -37,6 +38,7 @@ from codeword.functional.valid import Valid, in_range
 __all__ = [
     "Key",
     "Prepared",
+    "PrincipalComponents",
     "Purpose",
     "Usage",
     "UsageCounter",
@@ -62,7 +64,7 @@ __all__ = [
     "replace_gradient",
     "rotate",
     "rotated",
-    "scatter",
+    "scatter_matrix",
     "search",
     "segment_sum",
     "split_indices",
@@ -77,5 +79,6 @@ __all__ = [
     "usage_of_counts",
     "vector_quantize",
     "wants_gradient",
+    "where_else",
     "with_ridge",
 ]

@@ -41,7 +41,7 @@ def bit_entropy(logits: Tensor, weights: Tensor, group: int) -> tuple[Tensor, Te
     each = (F.softplus(fixed) - fixed * logits.sigmoid()).sum(-1) @ weights
     mean = torch.cat([_mean_shares(part, weights) for part in logits.split(group, 1)])
     # -sum m log m; the gradient of the logarithms vanishes, because the shares always add up to the same.
-    return each, -(mean @ mean.detach().clamp_min(1e-30).log())
+    return each, mean @ -mean.detach().clamp_min(1e-30).log()
 
 
 def _mean_shares(logits: Tensor, weights: Tensor) -> Tensor:

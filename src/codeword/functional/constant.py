@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["bit_table", "constant"]
+__all__ = ["bit_table", "constant", "where_else"]
 
 _MADE: dict[tuple[Any, torch.device, torch.dtype], Tensor] = {}
 
@@ -23,6 +23,18 @@ def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype
         tensor([8, 5, 5])
     """
     return _kept(values, lambda: torch.tensor(values, device=device, dtype=dtype), device, dtype)
+
+
+def where_else(keep: Tensor, values: Tensor, other: float) -> Tensor:
+    """The values where `keep`, and a number elsewhere; torch.where would make a tensor of the number each time.
+
+    Examples:
+        >>> where_else(torch.tensor([True, False]), torch.tensor([1.0, 2.0]), 0.0)
+        tensor([1., 0.])
+    """
+    if torch.compiler.is_compiling():  # there a number costs nothing
+        return torch.where(keep, values, other)
+    return torch.where(keep, values, constant((other,), values.device, values.dtype))
 
 
 def bit_table(bits: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -91,7 +91,11 @@ def kmeans(
             "batches that can be read again", "an iterator", "pass a list or a data loader"
         )
     ready = _Ready(batches)
-    codes = start if isinstance(start, Tensor) else _start(ready, codebook_size, start, seed)
+    codes = (
+        _given(start, codebook_size)
+        if isinstance(start, Tensor)
+        else _start(ready, codebook_size, start, seed)
+    )
     if codes.shape[-2] < codebook_size:
         raise CodewordError.of(
             f"at least {codebook_size} finite rows", f"{codes.shape[-2]}", "pass a smaller codebook_size"
@@ -104,6 +108,15 @@ def kmeans(
         if codes.equal(before):
             break
     return codes
+
+
+def _given(start: Tensor, codebook_size: int) -> Tensor:
+    if start.dim() < 2 or start.shape[-2] != codebook_size or not start.is_floating_point():
+        got = f"{start.dtype} {tuple(start.shape)}"
+        raise CodewordError.of(
+            f"floating codes (..., {codebook_size}, D) to start from", got, "pass as many as asked"
+        )
+    return start.detach().to(torch.promote_types(start.dtype, torch.float32))
 
 
 class _Ready:
@@ -144,7 +157,7 @@ class _Tally(NamedTuple):
 
 
 def _nearest_of(rows: Tensor, codes: Tensor) -> Tensor:
-    """The nearest codes of numbers of any size, in units of the codes: to look at them would wait for the device."""
+    """The nearest codes, in units of the largest code: any magnitude works, without waiting for the device."""
     groups, rows = rows.shape[:-2].numel(), rows.detach().to(codes.dtype)
     largest = codes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax((-2, -1), keepdim=True)
     unit = torch.where(largest > 0, largest, 1.0)

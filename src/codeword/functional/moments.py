@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["moments", "scatter", "with_ridge"]
+__all__ = ["moments", "scatter_matrix", "with_ridge"]
 
 
 def moments(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -17,10 +17,10 @@ def moments(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
                 [0., 0.]]))
     """
     mean = weights @ rows
-    return mean, scatter(rows, weights, mean)
+    return mean, scatter_matrix(rows, weights, mean)
 
 
-def scatter(rows: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
+def scatter_matrix(rows: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
     """The weighted sum (D, D) of the outer products of rows less a mean."""
     centred = rows - mean
     return (weights[:, None] * centred).T @ centred
@@ -29,7 +29,7 @@ def scatter(rows: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
 def with_ridge(covariance: Tensor, share: float) -> Tensor:
     """A covariance (D, D) with `share` of the mean variance added to each variance, so that it can be factorised.
 
-    One of fewer rows than features is flat in some directions; one of zeros gets the smallest normal number.
+    With fewer rows than features a covariance is singular. Zeros get the smallest normal number.
 
     Examples:
         >>> with_ridge(torch.zeros(1, 1), 0.1) > 0

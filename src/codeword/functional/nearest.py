@@ -74,7 +74,8 @@ def nearest(
         (tensor([[2, 1]]), tensor([[ 1.2500, 21.2500]]))
     """
     _check(x, codes, metric, k)
-    dtype = torch.promote_types(x.dtype if x.dtype == codes.dtype else torch.float32, torch.float32)
+    wide = torch.promote_types(x.dtype if x.dtype == codes.dtype else torch.float32, torch.float32)
+    dtype = x.dtype if x.dtype == codes.dtype and x.is_cuda else wide  # a GPU multiplies halves as they are
     x, codes = x.detach().to(dtype), codes.detach().to(dtype)
     groups = x.shape[:-2].numel()
     rows, books = x.reshape(groups, *x.shape[-2:]), codes.reshape(groups, *codes.shape[-2:])
@@ -82,7 +83,8 @@ def nearest(
     indices = found.reshape(*x.shape[:-1], *found.shape[2:])
     if not return_distances:
         return indices
-    return indices, _distances(rows, books, found.reshape(*rows.shape[:2], k), metric).reshape(indices.shape)
+    places = found.reshape(*rows.shape[:2], k)
+    return indices, _distances(rows.to(wide), books.to(wide), places, metric).reshape(indices.shape)
 
 
 def prepare(codes: Tensor, metric: Metric = "euclidean") -> Prepared:

@@ -70,7 +70,7 @@ class Key(NamedTuple):
         return cls(torch.tensor(((high << 30) ^ low) & _STATE | 1, dtype=torch.int64, device=device))
 
     def fold_in(self, number: int) -> Key:
-        """The key of one of several users of this key: each draws numbers of its own. It costs no operator."""
+        """An independent sub-key for one of several users of this key. It costs no operator."""
         return Key(self.state, _mix_number((self.tag + _GOLDEN * (number + 1)) & _MASK))
 
     def following(self) -> Tensor:

@@ -69,7 +69,7 @@ class UsageCounter:
         Raises:
             CodewordError: an index is outside -1 <= index < codebook_size.
         """
-        flat = indices.detach().reshape(-1).cpu()
+        flat = indices.detach().reshape(-1).cpu().long()
         if len(flat) and not (int(flat.min()) >= -1 and int(flat.max()) < self.codebook_size):
             raise CodewordError.of(
                 f"indices from -1 to {self.codebook_size - 1}",

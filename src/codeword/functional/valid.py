@@ -98,14 +98,14 @@ class Valid(NamedTuple):
         return ends
 
     def positions(self) -> Tensor:
-        """The position (N,) of each valid row among those of all ranks and earlier batches; its draws have this number.
+        """The position (N,) of each valid row among those of all ranks and earlier batches: the number of its draws.
 
-        Of another row: that of the valid row before it, or 0.
+        An invalid row gets the position of the valid row before it, or 0.
         """
         return (self.ends() - 1).clamp_min(0)
 
     def bound(self) -> int:
-        """An upper bound of `total` as a number, equal on all ranks. Shared, it waits for the device."""
+        """An upper bound of `total` as a number, equal on all ranks. With several ranks it waits for the device."""
         return int(self.total) if self.shared else self.mask.shape[0]
 
     def take(self, rows: Tensor, positions: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def _resized(quantizer: VectorQuantizer | MemoryCodes, codebook_size: int) -> Co
     new = Codebook(codebook_size, old.codes.shape[1], old.update, old.metric, device=device, dtype=dtype)
     _take_transform(old, new)
     if old.ready:
-        new.init_from_(_codes(old, codebook_size, quantizer.rng.this_key()))
+        new.init_from_(_codes(old, codebook_size, quantizer.rng.last_key()))
     new.frozen = old.frozen
     for kept, parameter in zip(old.parameters(), new.parameters(), strict=True):
         parameter.requires_grad_(kept.requires_grad)

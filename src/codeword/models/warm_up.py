@@ -109,8 +109,7 @@ def _observing(model: nn.Module) -> Iterator[None]:
     remembered = _buffers_around(model) | _counts(book for book in codebooks if book.frozen)
     modes = {module: module.training for module in model.modules()}
     frozen = {codebook: codebook.frozen for codebook in codebooks}
-    keys = {rng: rng.key.clone() for rng in model.modules() if isinstance(rng, Rng)}
-    agreed = {quantizer: quantizer._agreed for quantizer in find_quantizers(model).values()}
+    keys = {rng: (rng.key.clone(), rng.agreed) for rng in model.modules() if isinstance(rng, Rng)}
     try:
         for quantizer in find_quantizers(model).values():
             quantizer.train()
@@ -125,10 +124,9 @@ def _observing(model: nn.Module) -> Iterator[None]:
         for codebook in codebooks:
             codebook.frozen = frozen[codebook]
             codebook.observer = None
-        for rng, key in keys.items():
+        for rng, (key, agreed) in keys.items():  # ranks whose keys were not equal yet have them back
             rng.key.copy_(key)
-        for quantizer, before in agreed.items():  # ranks whose keys were not equal yet have them back
-            quantizer._agreed = before
+            rng.agreed = agreed
         for codebook in learning:
             codebook.reset_usage()
 

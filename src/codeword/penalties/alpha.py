@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 from codeword.errors import CodewordError
 
 __all__ = ["GrowingAlpha", "LargeAlpha", "UnitAlpha"]
@@ -34,15 +33,12 @@ class LargeAlpha(_OfAlpha):
     """-sum_f alpha_f^2: codes are spread far apart. It has no lower bound, so keep its weight small.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: "default" of the alter_penalty of Soft-discretization (semivq), there without a gradient.
     """
 
     weight: float = 1e-3
-
-    def __post_init__(self) -> None:
-        at_least("weight of LargeAlpha", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         return -self.of_squares(lookup, 0.0)
@@ -53,15 +49,12 @@ class UnitAlpha(_OfAlpha):
     """sum_f (1 - alpha_f)^2: standard deviations are held near 1.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: "between1" of the alter_penalty of Soft-discretization (semivq), there without a gradient.
     """
 
     weight: float = 1e-3
-
-    def __post_init__(self) -> None:
-        at_least("weight of UnitAlpha", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         return self.of_squares(lookup, 1.0)
@@ -72,15 +65,12 @@ class GrowingAlpha(_OfAlpha):
     """-(i / 2) sum_f alpha_f^2 in training step i: as `LargeAlpha`, more and more strongly.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: "small" of the alter_penalty of Soft-discretization (semivq), there without a gradient and counting calls.
     """
 
     weight: float = 1e-6
-
-    def __post_init__(self) -> None:
-        at_least("weight of GrowingAlpha", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         transform: Any = lookup.codebook.transform

@@ -8,7 +8,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 from codeword.functional import squared_error
 
 __all__ = ["CodebookLoss"]
@@ -21,7 +20,7 @@ class CodebookLoss(Penalty):
     For codes, or a transform of codes, that learn by gradient.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: van den Oord et al. 2017, equation 3 (arXiv:1711.00937), with its weight of 1.
     """
@@ -31,9 +30,6 @@ class CodebookLoss(Penalty):
     trains_rows = False
     trains_codes = True
     of_pairs = True
-
-    def __post_init__(self) -> None:
-        at_least("weight of CodebookLoss", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         return squared_error(lookup.q, lookup.rows.detach(), lookup.valid.weights(lookup.rows.dtype))

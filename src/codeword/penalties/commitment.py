@@ -8,7 +8,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 from codeword.functional import squared_error
 
 __all__ = ["Commitment"]
@@ -19,7 +18,7 @@ class Commitment(Penalty):
     """Pulls the input to its code: the mean over valid rows and features of (x - sg q)^2. The default.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: van den Oord et al. 2017, equation 3 (arXiv:1711.00937), with its weight of 0.25.
     """
@@ -27,9 +26,6 @@ class Commitment(Penalty):
     weight: float = 0.25
     name: ClassVar[str] = "commitment"
     of_pairs = True
-
-    def __post_init__(self) -> None:
-        at_least("weight of Commitment", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         return squared_error(lookup.rows, lookup.q.detach(), lookup.valid.weights(lookup.rows.dtype))

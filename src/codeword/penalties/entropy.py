@@ -17,7 +17,7 @@ __all__ = ["Diversity", "Entropy"]
 
 @dataclass(frozen=True)
 class Entropy(Penalty):
-    """Sure of each row, even over all of them: mean H(p(k | x)) - share H(mean p(k | x)), in nats.
+    """Low entropy for each row, high entropy of their mean: mean H(p(k | x)) - share H(mean p(k | x)), in nats.
 
     p(k | x) is the softmax of score_k / temperature, with -|x - c_k|^2, the cosine, or the product as score; the
     means are over this rank's valid rows. It raises usage, at a price in error: on plain codebooks about 2 dB in the
@@ -26,7 +26,7 @@ class Entropy(Penalty):
     All pairs of rows and codes are worked through, in blocks, forward and backward, in bounded memory.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
         temperature: above 0.
         share: of the second term, 0 or more.
 
@@ -40,7 +40,7 @@ class Entropy(Penalty):
     trains_codes = True
 
     def __post_init__(self) -> None:
-        at_least("weight of Entropy", self.weight, 0)
+        super().__post_init__()
         at_least("temperature of Entropy", self.temperature, 1e-12)
         at_least("share of Entropy", self.share, 0)
 
@@ -54,7 +54,7 @@ class Diversity(Penalty):
     """Even over all rows: -H(mean p(k | x)), in nats, at least -log K. As in `Entropy`, without its first term.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
         temperature: above 0.
 
     Source: Baevski et al. 2020 (arXiv:2006.11477), equation 4.
@@ -66,7 +66,7 @@ class Diversity(Penalty):
     trains_codes = True
 
     def __post_init__(self) -> None:
-        at_least("weight of Diversity", self.weight, 0)
+        super().__post_init__()
         at_least("temperature of Diversity", self.temperature, 1e-12)
 
     def __call__(self, lookup: Lookup) -> Tensor:

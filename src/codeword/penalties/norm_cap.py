@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
+from codeword.checks import between
 
 __all__ = ["NormCap"]
 
@@ -19,7 +20,7 @@ class NormCap(Penalty):
     """Keeps codes in a ball: the mean over codes of max(|c| - limit, 0)^2. Its hard form is the transform `MaxNorm`.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
         limit: the radius, above 0.
 
     Source: the norm caps of vqtorch (a limit of 10) and ArcVQ-VAE, as a penalty.
@@ -32,8 +33,8 @@ class NormCap(Penalty):
     trains_codes = True
 
     def __post_init__(self) -> None:
-        at_least("weight of NormCap", self.weight, 0)
-        at_least("limit of NormCap", self.limit, 0)
+        super().__post_init__()
+        between("limit of NormCap", self.limit, 0, math.inf)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         length = torch.linalg.vector_norm(lookup.codes(), dim=-1)

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 
 __all__ = ["Orthogonality"]
 
@@ -22,7 +21,7 @@ class Orthogonality(Penalty):
     Computed as |E^T E|^2, D x D instead of K x K, so all codes take part and none need be sampled.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
         active: whether only codes chosen in this batch take part.
 
     Source: Shin et al. 2021 (arXiv:2112.00384).
@@ -33,9 +32,6 @@ class Orthogonality(Penalty):
     name: ClassVar[str] = "orthogonality"
     trains_rows = False
     trains_codes = True
-
-    def __post_init__(self) -> None:
-        at_least("weight of Orthogonality", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         unit = F.normalize(lookup.codes(), dim=-1)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.checks import at_least
 from codeword.functional import moments, with_ridge
 
 __all__ = ["Wasserstein"]
@@ -30,7 +29,7 @@ class Wasserstein(Penalty):
     for large D.
 
     Args:
-        weight: of this term in the layer's `loss`.
+        weight: of this term in the quantizer's `loss`.
 
     Source: "Distributional Matching for Vector Quantization", 2025 (arXiv:2506.15078), with its weight of 0.5.
     """
@@ -38,9 +37,6 @@ class Wasserstein(Penalty):
     weight: float = 0.5
     name: ClassVar[str] = "wasserstein"
     trains_codes = True
-
-    def __post_init__(self) -> None:
-        at_least("weight of Wasserstein", self.weight, 0)
 
     def __call__(self, lookup: Lookup) -> Tensor:
         codes = lookup.metric.output(lookup.codes())

@@ -20,7 +20,7 @@ class Step(NamedTuple):
         valid: which rows count.
         key: the random numbers of this call; None for a quantizer that draws nothing.
         training: whether it learns.
-        keeps: whether codes stay as they are and need no gradient, so that what was embedded need not be again.
+        keeps: whether codes will not change and need no gradient, so that embeddings of the search are used again.
         items: (N,) int64, a number for the item of the batch that each row is of, where items are drawn.
         repeats: how many rows there are for each row of the outermost quantizer.
         stages: how many stages to use; None: all.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from codeword import distributed
 from codeword.errors import CodewordError
-from codeword.functional import Valid, in_range, replace_gradient
+from codeword.functional import Valid, in_range, replace_gradient, where_else
 from codeword.quantizers.assignment import Step
 from codeword.quantizers.checks import (
     check_constructor,
@@ -69,10 +69,8 @@ class Quantizer(Hooks):
         check_dtype(dtype)
         self.features = features
         self.dim = dim
-        self._waiting, self._rows_before = (
-            [],
-            None,
-        )  # set first in a step they would make torch.compile begin anew
+        # Set here: if a step set them first, torch.compile would compile anew.
+        self._waiting, self._rows_before = [], None
         self.code_features = code_features or features
         self.rng = self.project_in = self.project_out = None
         if code_features is not None:
@@ -175,11 +173,11 @@ class Quantizer(Hooks):
         step = Step(None, None, stages=stages, scales=scales)  # type: ignore[arg-type]
         flat = self._truncate(indices.reshape(-1, *indices.shape[len(shape) :]), step)
         seen = (flat >= 0).reshape(flat.shape[0], math.prod(flat.shape[1:])).any(1)
-        flat = torch.where(seen.view([-1] + [1] * len(self.index_shape)), flat, 0)
+        flat = where_else(seen.view([-1] + [1] * len(self.index_shape)), flat, 0)
         with torch.autocast(indices.device.type, enabled=False):
             out = self._project(self.project_out, self._embed(flat))
         out, seen = self._unflatten(out, shape), self._unflatten(seen[:, None], shape)
-        return torch.where(seen, out, 0.0).to(dtype)
+        return where_else(seen, out, 0.0).to(dtype)
 
     @property
     def decodes(self) -> bool:
@@ -219,16 +217,15 @@ class Quantizer(Hooks):
     def _step(self, mask: Tensor, shape: torch.Size) -> Step:
         """Which rows count, on all ranks, and what is drawn; in training ranks compare once what they hold."""
         if not self.training:
-            key = None if self.rng is None else self.rng.this_key()
+            key = None if self.rng is None else self.rng.last_key()
             return Step(Valid(mask, None), key, keeps=not torch.is_grad_enabled())  # type: ignore[arg-type]
         shared = self.sync and distributed.is_shared()
         first = shared and not self._agreed
         number = signature(self) if first and not torch.compiler.is_compiling() else 0
         valid = Valid.of(mask, sync=shared, before=self._rows_before, signature=number)
-        if first:
-            if self.rng is not None:
-                self.rng.agree_()
-            self._agreed = True
+        self._agreed |= first
+        if shared and self.rng is not None:
+            self.rng.agree_()
         key = None if self.rng is None else self.rng.next_key()
         items = _number_items(valid, shape) if self.drops else None
         return Step(valid, key, training=True, items=items)  # type: ignore[arg-type]
@@ -245,7 +242,7 @@ class Quantizer(Hooks):
         """Rows as the input was: NaN where they are not finite, zeros where masked. No view: FSDP warns of them."""
         keep = self._unflatten(mask[:, None], shape)
         if seen is None:
-            return torch.where(keep, self._unflatten(out, shape), torch.nan)
+            return where_else(keep, self._unflatten(out, shape), math.nan)
         holes = torch.where(seen, torch.nan, 0.0).to(out.dtype)
         return torch.where(keep, self._unflatten(out, shape), self._unflatten(holes[:, None], shape))
 
@@ -255,14 +252,14 @@ class Quantizer(Hooks):
 
 def _filled(rows: Tensor, finite: Tensor) -> Tensor:
     """Zeros in rows that are not finite. No gradient reaches those: they have no part in output and losses."""
-    return replace_gradient(torch.where(finite[:, None], rows.detach(), 0.0), rows)
+    return replace_gradient(where_else(finite[:, None], rows.detach(), 0.0), rows)
 
 
 def _mark_holes(indices: Tensor, mask: Tensor, seen: Tensor | None) -> Tensor:
     """Index 0 for rows that are not finite, -1 for masked ones."""
     rows = [-1] + [1] * (indices.ndim - 1)
     if seen is None:
-        return torch.where(mask.view(rows), indices, 0)
+        return where_else(mask.view(rows), indices, 0)
     return torch.where(mask.view(rows), indices, seen.view(rows).long() - 1)
 
 

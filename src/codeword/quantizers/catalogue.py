@@ -116,6 +116,9 @@ def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Qua
         width = cls.component_features(width, len(calls))
     except CodewordError as error:
         raise located(error, call.place) from None
+    if shared and any(part != calls[0] for part in calls):
+        expected, got = "one quantizer for all with shared=true", f"{len(calls)} that differ"
+        raise located(CodewordError.of(expected, got, f"write {call.name}{len(calls)}x(...)"), call.place)
     parts = (
         [_quantizer(calls[0], width)] * len(calls) if shared else [_quantizer(part, width) for part in calls]
     )

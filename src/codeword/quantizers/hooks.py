@@ -53,8 +53,8 @@ class Hooks(nn.Module):
         raise NotImplementedError
 
     @property
-    def kind(self) -> str | None:
-        """What it has in common with quantizers whose losses are a mean with its own; None: there are none."""
+    def batch_key(self) -> str | None:
+        """Quantizers with equal keys compute their losses and surrogates in one call; None: each by itself."""
         return None
 
     @property

@@ -81,5 +81,5 @@ def _check_penalties(rule: Update, name: str, penalties: Sequence[Penalty]) -> N
             raise CodewordError.of(
                 f"a transform that learns standard deviations with {penalty}",
                 f"{name} with transform {rule.transform}",
-                "pass transform=LearnedSpread() to the codebook rule, or leave the penalty out",
+                "pass transform=LearnedSpread() to the update rule, or leave the penalty out",
             )

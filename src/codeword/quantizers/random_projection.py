@@ -65,6 +65,7 @@ class RandomProjection(OfCodebook):
         check_size("codebook_size", codebook_size)
         check_size("code_features", code_features)
         self.codebook_size = codebook_size
+        self.code_features = code_features
         self.rng = Rng(device)
         frozen = Frozen(init=None)
         self.directions = Codebook(code_features, features, frozen, device=device, dtype=dtype)

@@ -51,7 +51,7 @@ def assign(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
 
 @torch.no_grad()
 def learn(quantizer: Quantizer, assignment: Assignment) -> None:
-    """Let everything learn that the assignment is about, in one exchange between ranks; or wait, in `accumulate`."""
+    """Update all learners, with one exchange between ranks; in `accumulate`, store the statistics instead."""
     step = assignment.step
     groups = _seen_groups(quantizer._seen(assignment))
     statistics = [
@@ -98,7 +98,7 @@ def _seen_groups(seen: Sequence[Seen]) -> list[list[Seen]]:
 
 
 def _group_of(learner: Learner, number: int) -> str:
-    return f"{learner.kind}, {learner.state_of_kind()}" if learner.groups else f"{number}"
+    return f"{learner.group_key}, {learner.group_state()}" if learner.groups else f"{number}"
 
 
 def _fold_in(key: Key | None, number: int) -> Key:

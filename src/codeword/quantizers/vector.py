@@ -90,8 +90,8 @@ class VectorQuantizer(OfCodebook):
         self.estimator = estimator
         self.penalties = tuple(penalties)
         self.sync = update.sync
-        pairs = code_features is None and all(penalty.of_pairs for penalty in self.penalties)
-        self._kind_of_losses = f"{self.penalties}" if pairs else None
+        batches = code_features is None and all(penalty.of_pairs for penalty in self.penalties)
+        self._batch_key = f", {type(self)}, {estimator}, {self.penalties}" if batches else None
         if isinstance(metric, Cosine) and metric.keep_norm:
             self.no_decode = (
                 "Cosine(keep_norm=True) scales codes to the norms of their rows, which no index carries"
@@ -103,9 +103,8 @@ class VectorQuantizer(OfCodebook):
         return self.codebook.metric
 
     @property
-    def kind(self) -> str | None:
-        """That of its codebook and its penalties, where they are of pairs."""
-        return None if self._kind_of_losses is None else f"{self.codebook.kind}, {self._kind_of_losses}"
+    def batch_key(self) -> str | None:
+        return self.codebook.group_key + self._batch_key if self._batch_key else None
 
     def options(self) -> dict[str, Any]:
         return {
@@ -167,5 +166,5 @@ class VectorQuantizer(OfCodebook):
 
 def _sequence(penalties: Sequence[Penalty]) -> Sequence[Penalty]:
     if not isinstance(penalties, Sequence):
-        raise CodewordError.of("penalties in a tuple", repr(penalties), "write (commitment(0.25),)")
+        raise CodewordError.of("penalties in a tuple", repr(penalties), "write (Commitment(0.25),)")
     return penalties

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from codeword.axes import Revival, State
-from codeword.checks import at_least, at_once, between
+from codeword.checks import at_least, between
 
 __all__ = ["BelowBudget"]
 
@@ -37,15 +37,11 @@ class BelowBudget(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least("share of BelowBudget", self.share, 0)
         if self.share:
             between("share of BelowBudget", self.share, 0, 1)
         between("decay of BelowBudget", self.decay, 0, 1)
-        if self.at_most is not None:
-            at_least("at_most of BelowBudget", self.at_most, 1)
-
-    def candidates(self, codebook_size: int) -> int:
-        return at_once(self.at_most, codebook_size)
 
     def state(self, cluster_size: Tensor) -> State:
         return {"budget": torch.ones_like(cluster_size)}

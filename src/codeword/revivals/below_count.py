@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from codeword.axes import Revival, State
-from codeword.checks import at_least, at_once
+from codeword.checks import at_least
 
 __all__ = ["BelowCount"]
 
@@ -30,12 +30,8 @@ class BelowCount(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least("count of BelowCount", self.count, 0)
-        if self.at_most is not None:
-            at_least("at_most of BelowCount", self.at_most, 1)
-
-    def candidates(self, codebook_size: int) -> int:
-        return at_once(self.at_most, codebook_size)
 
     def dead(self, state: State) -> Tensor:
         return state["cluster_size"] < self.count

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from codeword.axes import Revival, State
-from codeword.checks import at_least, at_once, between
+from codeword.checks import between
 
 __all__ = ["BelowShare"]
 
@@ -30,12 +30,8 @@ class BelowShare(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         between("share of BelowShare", self.share, 0, 1)
-        if self.at_most is not None:
-            at_least("at_most of BelowShare", self.at_most, 1)
-
-    def candidates(self, codebook_size: int) -> int:
-        return at_once(self.at_most, codebook_size)
 
     def dead(self, state: State) -> Tensor:
         return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from codeword.axes import Revival, State
-from codeword.checks import at_least, at_once, between
+from codeword.checks import at_least, between
 from codeword.functional import Key, Purpose
 
 __all__ = ["Split"]
@@ -33,10 +33,9 @@ class Split(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         between("share of Split", self.share, 0, 1)
         at_least("noise of Split", self.noise, 0)
-        if self.at_most is not None:
-            at_least("at_most of Split", self.at_most, 1)
 
     def candidates(self, codebook_size: int) -> int:
         return 0  # its places are made of the codes
@@ -45,7 +44,7 @@ class Split(Revival):
         return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)
 
     def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
-        most = state["cluster_size"].topk(at_once(self.at_most, codes.shape[-2])).indices
+        most = state["cluster_size"].topk(self.replaced(codes.shape[-2])).indices
         busy = codes.gather(-2, most[..., None].expand(*most.shape, codes.shape[-1]))
         noise = key.normal(Purpose.NOISE, *busy.shape).to(busy.dtype) * busy.shape[-1] ** -0.5
         return busy + self.noise * torch.linalg.vector_norm(busy, dim=-1, keepdim=True) * noise

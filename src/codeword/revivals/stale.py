@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from codeword.axes import Revival, State
-from codeword.checks import at_least, at_once
+from codeword.checks import at_least
 from codeword.functional import Key, Purpose
 
 __all__ = ["Stale"]
@@ -33,13 +33,9 @@ class Stale(Revival):
     at_most: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least("batches of Stale", self.batches, 1)
         at_least("noise of Stale", self.noise, 0)
-        if self.at_most is not None:
-            at_least("at_most of Stale", self.at_most, 1)
-
-    def candidates(self, codebook_size: int) -> int:
-        return at_once(self.at_most, codebook_size)
 
     def state(self, cluster_size: Tensor) -> State:
         return {"idle": torch.zeros_like(cluster_size, dtype=torch.int64)}

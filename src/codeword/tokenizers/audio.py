@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer
 from codeword.tokenizers.audio_blocks import AudioDecoder, AudioEncoder
-from codeword.tokenizers.base import Tokenizer
 from codeword.tokenizers.inputs import check_range, to_float
+from codeword.tokenizers.sized import SizedTokenizer, beyond
 
 __all__ = ["AudioTokenizer"]
 
@@ -23,7 +23,7 @@ LOUDEST = (
 )
 
 
-class AudioTokenizer(Tokenizer):
+class AudioTokenizer(SizedTokenizer):
     """Sounds to a row of code indices and back.
 
     The encoder is a strided convolution and `blocks` dilated residual units for each of `strides`, with Snake
@@ -36,6 +36,9 @@ class AudioTokenizer(Tokenizer):
     reconstructions have too. A length that is no multiple of it is filled up with silence, so reconstructions
     and decoded sounds are steps x stride: up to stride - 1 samples longer than what went in. `pad` does all of
     this to a target that you want to compare with.
+
+    Sounds of several lengths make one batch if they are filled up with anything and `sizes` says how long each is; its
+    tokens are those that it has alone, and -1 behind its end.
 
     Args:
         quantizer: any quantizer of single vectors whose indices decode, with `dim=1`; its `features` is the number
@@ -59,6 +62,8 @@ class AudioTokenizer(Tokenizer):
         ((2, 50, 3), (2, 1, 2000))
         >>> tokenizer.bits_per_second
         3600.0
+        >>> (tokenizer.encode(torch.zeros(2, 1, 1999), sizes=[1999, 90])[1] >= 0).sum(0)
+        tensor([3, 3, 3])
     """
 
     kind = "audio"
@@ -106,6 +111,9 @@ class AudioTokenizer(Tokenizer):
         if not (torch.compiler.is_exporting() or missing):  # a program for all lengths pads always
             return sounds
         return F.pad(sounds, (0, missing))
+
+    def fill(self, x: Tensor, sizes: Tensor) -> Tensor:
+        return x.masked_fill(beyond(sizes, x.shape[2:]), 0)
 
     def example(self) -> Tensor:
         return torch.zeros(2, 1, 3 * self.stride + 1, dtype=self.dtype, device="cpu")

@@ -10,16 +10,16 @@ from torch.nn import functional as F
 
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer
-from codeword.tokenizers.base import Tokenizer
 from codeword.tokenizers.blocks import Decoder, Encoder
 from codeword.tokenizers.inputs import check_range, to_float
+from codeword.tokenizers.sized import SizedTokenizer
 
 __all__ = ["ImageTokenizer", "check_stride"]
 
 SLACK = 0.01  # beyond the range, for what rounding in half precision and resizing leave
 
 
-class ImageTokenizer(Tokenizer):
+class ImageTokenizer(SizedTokenizer):
     """Images to a grid of code indices and back.
 
     The encoder is log2(stride) strided convolutions to `width` channels and `blocks` residual blocks; the
@@ -31,6 +31,9 @@ class ImageTokenizer(Tokenizer):
     reconstructions have too. A side that is no multiple of the stride is padded to the next one by repeating the
     last row or column, so reconstructions and decoded images are grid size x stride: up to stride - 1 pixels
     larger than what went in. `pad` does all of this to a target that you want to compare with.
+
+    Images of several sizes make one batch if they are filled up at the bottom and right with anything and `sizes` says
+    how high and wide each is; its tokens are those that it has alone, and -1 beyond its last position.
 
     Args:
         quantizer: any quantizer of single vectors whose indices decode, with `dim=1`; its `features` is the number
@@ -50,6 +53,9 @@ class ImageTokenizer(Tokenizer):
         >>> indices = tokenizer.encode(torch.zeros(2, 3, 30, 20))
         >>> tuple(indices.shape), tuple(tokenizer.decode(indices).shape)
         ((2, 8, 5), (2, 3, 32, 20))
+        >>> sizes = [(30, 20), (12, 9)]
+        >>> (tokenizer.encode(torch.zeros(2, 3, 30, 20), sizes)[1] >= 0).sum()
+        tensor(9)
     """
 
     kind = "image"
@@ -89,6 +95,13 @@ class ImageTokenizer(Tokenizer):
         if not (torch.compiler.is_exporting() or bottom or right):  # a program for all sizes pads always
             return images
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
+
+    def fill(self, x: Tensor, sizes: Tensor) -> Tensor:
+        for axis in (2, 3):  # the last row, then the last column, again and again
+            places = torch.arange(x.shape[axis], device=x.device).minimum(sizes[:, axis - 2, None] - 1)
+            shape = [len(x), 1, *[-1 if n == axis else 1 for n in (2, 3)]]
+            x = x.gather(axis, places.view(shape).expand_as(x))
+        return x
 
     def example(self) -> Tensor:
         return torch.zeros(2, 3, 2 * self.stride + 1, 3 * self.stride + 1, dtype=self.dtype, device="cpu")

@@ -13,7 +13,7 @@ LENGTH = struct.Struct("<Q").pack
 
 
 class TokenDigest:
-    """Running SHA-256 over a header and its items: names, shapes and tokens, each with its length before it.
+    """Running SHA-256 over a header and its items: names, shapes, tokens, true sizes, with lengths before them.
 
     Page checksums find damage on the disk, but not a value rewritten along with its checksum, a damaged
     footer or a missing row. The lengths keep apart items whose bytes would join to the same string.
@@ -37,8 +37,14 @@ class TokenDigest:
         """Take in one item: `tokens` is a numpy array (*grid, *trailing_shape) in the token type of the file."""
         self.add_many([name], tokens[None])
 
-    def add_many(self, names: Sequence[str], tokens: Any) -> None:
-        """Take in items of equal grid, as `add` one after the other: `tokens` is (items, *grid, ...)."""
+    def add_many(self, names: Sequence[str], tokens: Any, sizes: Any = None) -> None:
+        """Take in items of equal grid, as `add` one after the other: `tokens` is (items, *grid, ...).
+
+        Args:
+            sizes: int64 (items, axes): the true sizes, of a file that has them.
+        """
+        true_sizes = b"" if sizes is None else sizes.astype("<i8").tobytes()
+        width = len(true_sizes) // max(1, len(names))
         shape = struct.pack(f"<{tokens.ndim}Q", tokens.ndim - 1, *tokens.shape[1:])
         content = tokens.astype(tokens.dtype.newbyteorder("<"), copy=False).tobytes()
         size = len(content) // max(1, len(names))
@@ -47,6 +53,7 @@ class TokenDigest:
             encoded = name.encode()
             begin = number * size
             pieces += [LENGTH(len(encoded)), encoded, shape, content[begin : begin + size]]
+            pieces.append(true_sizes[number * width : (number + 1) * width])
         self._hash.update(b"".join(pieces))
         self.count += len(names)
 

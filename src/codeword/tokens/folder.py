@@ -66,6 +66,11 @@ class TokenFolder:
         for file in self.files:
             yield from file.names()
 
+    def sizes(self) -> Iterator[tuple[int, ...]]:
+        """The true size of each item, as `TokenFile.sizes`, file after file."""
+        for file in self.files:
+            yield from file.sizes()
+
     def batches(self) -> Iterator[Batch]:
         """The same as iteration by many, as `TokenFile.batches` gives them, file after file."""
         for file in self.files:

@@ -10,11 +10,17 @@ from typing import Any
 
 from codeword.errors import CodewordError
 
-__all__ = ["FORMAT_VERSION", "GRIDS", "Header"]
+__all__ = ["FORMAT_VERSION", "GRIDS", "SIZES", "Header"]
 
 FORMAT_VERSION = 1
 GRIDS: dict[str, tuple[str, ...]] = {"image": ("height", "width"), "audio": ("steps",), "vectors": ()}
 """The axes of the grid of each kind: the columns that a token file has between name and tokens."""
+SIZES: dict[str, tuple[str, ...]] = {
+    "image": ("pixel_height", "pixel_width"),
+    "audio": ("samples",),
+    "vectors": (),
+}
+"""The true size of an item of each kind: the columns behind those of the grid, where a file has them."""
 
 LARGEST_CODEBOOK = 2**63  # the largest token, one less, is the largest int64
 MOST_CODEBOOKS = 1024
@@ -38,6 +44,8 @@ class Header:
             stack.
         facts: what else people want to know of all items, as whole numbers; no reader needs any. `stride`:
             pixels (of a side) or samples that a position stands for; `sample_rate`: samples a second.
+        sized: whether each row has the true size of its item as well, which may end within its last position: height
+            and width in pixels, or samples. Vectors have none.
 
     Raises:
         CodewordError: a field has the wrong type, or lies outside of the limits of the format.
@@ -54,6 +62,7 @@ class Header:
     kind: str = "image"
     trailing_shape: tuple[int, ...] = ()
     facts: dict[str, int] = field(default_factory=dict, hash=False)
+    sized: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.tokenizer, str) or not DIGEST.fullmatch(self.tokenizer):
@@ -68,6 +77,14 @@ class Header:
             remedy = "give the size of the codebook of each token at a position"
             raise CodewordError.of(expected, f"{len(self.codebook_sizes)}", remedy)
         _check_facts(self.facts)
+        if type(self.sized) is not bool or (self.sized and not SIZES[self.kind]):
+            expected = f"sized=False for {self.kind}" if not SIZES[self.kind] else "sized as True or False"
+            raise CodewordError.of(expected, f"{self.sized!r:.80}", "leave it out")
+
+    @property
+    def size_names(self) -> tuple[str, ...]:
+        """Names of the columns with the true size of an item; none where the rows do not have it."""
+        return SIZES[self.kind] if self.sized else ()
 
     @property
     def grid(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from codeword.errors import CodewordError, CodewordWarning
 from codeword.tokens.digest import TokenDigest
 from codeword.tokens.header import Header
 from codeword.tokens.opening import check_layout, identity, metadata, naming, open_parquet
-from codeword.tokens.rows import Batch, name_batches, token_batches
+from codeword.tokens.rows import Batch, name_batches, size_batches, token_batches
 from codeword.tokens.seal import SealedFile, check_ends, sealed
 
 __all__ = ["TokenFile", "Verify"]
@@ -102,6 +102,18 @@ class TokenFile:
             for names in name_batches(parquet):
                 yield from names
 
+    def sizes(self) -> Iterator[tuple[int, ...]]:
+        """The true size of each item, in order: height and width in pixels, or samples; the tokens are not read.
+
+        Raises:
+            CodewordError: the file has none: its header is not `sized`.
+        """
+        if not self.header.sized:
+            raise CodewordError.of(f"true sizes in {self.path}", "none", "encode again")
+        with self._open() as parquet:
+            for sizes in size_batches(parquet, self.header):
+                yield from map(tuple, sizes.tolist())
+
     def batches(self) -> Iterator[Batch]:
         """The same as iteration by many: names, and int64 tokens of shape (items, *grid, *trailing_shape).
 
@@ -109,7 +121,7 @@ class TokenFile:
         through many small items.
         """
         with self._open() as parquet:
-            for names, tokens in token_batches(parquet, self.header):
+            for names, tokens, _ in token_batches(parquet, self.header):
                 yield names, tokens.astype("int64")
 
     @contextlib.contextmanager
@@ -127,12 +139,12 @@ class TokenFile:
             remedy = 'pass verify="seal"'
             raise CodewordError.of("a digest in its metadata to verify it by", "none", remedy)
         found, seen = TokenDigest(raw), set[str]()
-        for names, tokens in token_batches(parquet, self.header):
+        for names, tokens, sizes in token_batches(parquet, self.header):
             for name in names:
                 if name in seen:
                     raise CodewordError.of("each name once", f"{name!r} twice", "encode the items again")
                 seen.add(name)
-            found.add_many(names, tokens)
+            found.add_many(names, tokens, sizes)
         if found.hexdigest() != self.digest:
             remedy = (
                 "it was damaged or changed: encode the items again or fetch the file again, or pass "

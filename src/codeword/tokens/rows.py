@@ -12,9 +12,9 @@ from codeword.packages import load
 from codeword.tokens.header import Header
 from codeword.tokens.names import check_names
 from codeword.tokens.opening import token_count
-from codeword.tokens.table import LARGEST_SIDE, ROW_GROUP, is_nested, schema
+from codeword.tokens.table import LARGEST_SIDE, LARGEST_SIZE, ROW_GROUP, is_nested, schema
 
-__all__ = ["Batch", "name_batches", "token_batches"]
+__all__ = ["Batch", "name_batches", "size_batches", "token_batches"]
 
 MOST_ROWS = 2**16  # rows decoded at a time, where they are small
 
@@ -35,8 +35,24 @@ def name_batches(parquet: Any) -> Iterator[list[str]]:
     _check_count(read, parquet)
 
 
-def token_batches(parquet: Any, header: Header) -> Iterator[Batch]:
+def size_batches(parquet: Any, header: Header) -> Iterator[Any]:
+    """The true sizes of all rows, int64 (rows, axes), some rows at a time.
+
+    Raises:
+        CodewordError: a missing value, one that is no size, or fewer rows than the footer says.
+    """
+    read, names = 0, list(header.size_names)
+    for record in parquet.iter_batches(MOST_ROWS, columns=names, use_threads=False):
+        kind = load("pyarrow", "tokens").int64()
+        yield _sizes([_as_ours(record.column(name), kind) for name in names], len(record))
+        read += len(record)
+    _check_count(read, parquet)
+
+
+def token_batches(parquet: Any, header: Header) -> Iterator[tuple[list[str], Any, Any]]:
     """All items of an open Parquet file, in order, neighbours of equal grid together, in the token type of the header.
+
+    Behind names and tokens come the true sizes, int64 (items, axes), or None where the file has none.
 
     Raises:
         CodewordError: a missing value, an unsafe name, tokens that do not fill the grid, a token outside of its
@@ -74,8 +90,18 @@ def _names(column: Any) -> list[str]:
     return names
 
 
-def _items(columns: list[Any], header: Header) -> Iterator[Batch]:
-    names, *sides, lists = columns
+def _sizes(columns: list[Any], rows: int) -> Any:
+    sizes: Any = np.array([np.from_dlpack(column) for column in columns], np.int64).reshape(-1, rows).T
+    if ((sizes < 1) | (sizes > LARGEST_SIZE)).any():
+        expected, got = "true sizes from 1 to 2^40", f"{sizes.min()} to {sizes.max()}"
+        raise CodewordError.of(expected, got, "encode the items again")
+    return sizes
+
+
+def _items(columns: list[Any], header: Header) -> Iterator[tuple[list[str], Any, Any]]:
+    names, *both, lists = columns
+    sides, true = both[: len(header.grid)], both[len(header.grid) :]
+    sizes = _sizes(true, len(names)) if true else None
     grids = np.array([np.from_dlpack(side) for side in sides], np.int64).reshape(len(sides), len(names)).T
     values, begins, wrong = _unnest(lists, grids, header)
     names = _names(names)
@@ -87,7 +113,8 @@ def _items(columns: list[Any], header: Header) -> Iterator[Batch]:
     begin = 0
     for end in ends if names else ():
         tokens = values[begins[begin] : begins[end]]
-        yield names[begin:end], _shaped(tokens, end - begin, grids[begin].tolist(), header)
+        found = _shaped(tokens, end - begin, grids[begin].tolist(), header)
+        yield names[begin:end], found, None if sizes is None else sizes[begin:end]
         begin = end
 
 

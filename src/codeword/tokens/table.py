@@ -1,8 +1,9 @@
 """How items lie in Parquet: the columns, the keys of the metadata, and the limits.
 
 One row is one item: `name`, then the sides of its grid as plain int32 columns (`height` and `width` of an image,
-`steps` of audio, none of a vector), so that they can be filtered and summed as they are; then `tokens`, the
-narrowest unsigned integers that hold the codes.
+`steps` of audio, none of a vector), so that they can be filtered and summed as they are; then, if the file has them,
+the true sides of the item as int64 (`pixel_height` and `pixel_width`, `samples`); then `tokens`, the narrowest
+unsigned integers that hold the codes.
 
 What `tokens` is depends on what stands at a position of the grid:
 
@@ -31,12 +32,14 @@ __all__ = [
     "HEADER_KEY",
     "LARGEST_GROUP",
     "LARGEST_SIDE",
+    "LARGEST_SIZE",
     "ROW_GROUP",
     "ROW_GROUP_ROWS",
     "as_array",
     "is_nested",
     "schema",
     "table",
+    "true_sizes",
     "typed",
 ]
 
@@ -47,6 +50,7 @@ ROW_GROUP_ROWS = 2**17  # items: the same for small ones
 LARGEST_ITEM = 2**28  # tokens of one item
 LARGEST_GROUP = ROW_GROUP + LARGEST_ITEM
 LARGEST_SIDE = 2**20  # so that height x width x tokens per position cannot overflow
+LARGEST_SIZE = 2**40  # pixels of a side, or samples
 
 
 def is_nested(header: Header) -> bool:
@@ -55,26 +59,28 @@ def is_nested(header: Header) -> bool:
 
 
 def schema(header: Header) -> Any:
-    """The Arrow schema of a token file: name, sides of the grid, tokens; none of them ever missing."""
+    """The Arrow schema of a token file: name, sides of the grid, true sizes, tokens; none of them ever missing."""
     arrow = load("pyarrow", "tokens")
     tokens = getattr(arrow, header.token_type)()
     for _ in range(1 + is_nested(header)):
         tokens = arrow.list_(arrow.field("element", tokens, nullable=False))
-    kinds = {"name": arrow.string(), **dict.fromkeys(header.grid, arrow.int32()), "tokens": tokens}
+    sides = dict.fromkeys(header.grid, arrow.int32()) | dict.fromkeys(header.size_names, arrow.int64())
+    kinds = {"name": arrow.string(), **sides, "tokens": tokens}
     return arrow.schema([arrow.field(name, kind, nullable=False) for name, kind in kinds.items()])
 
 
-def table(batches: list[tuple[Sequence[str], Any]], header: Header) -> Any:
-    """The Arrow table of `batches`: pairs of names and what `typed` gave."""
+def table(batches: list[tuple[Sequence[str], Any, Any]], header: Header) -> Any:
+    """The Arrow table of `batches`: names, what `typed` gave, and what `true_sizes` gave."""
     arrow = load("pyarrow", "tokens")
     layout = schema(header)
-    counts = [len(names) for names, _ in batches]
-    names = arrow.array([name for names, _ in batches for name in names], arrow.string())
+    counts = [len(names) for names, _, _ in batches]
+    names = arrow.array([name for names, _, _ in batches for name in names], arrow.string())
     sides = [
-        np.repeat([tokens.shape[axis] for _, tokens in batches], counts).astype(np.int32)
+        np.repeat([tokens.shape[axis] for _, tokens, _ in batches], counts).astype(np.int32)
         for axis in range(1, 1 + len(header.grid))
     ]
-    lists = _lists([tokens for _, tokens in batches], header, layout.field("tokens").type)
+    sides += list(np.concatenate([sizes for _, _, sizes in batches]).T) if header.sized else []
+    lists = _lists([tokens for _, tokens, _ in batches], header, layout.field("tokens").type)
     return arrow.Table.from_arrays([names, *map(arrow.array, sides), lists], schema=layout)
 
 
@@ -93,6 +99,25 @@ def as_array(whose: str, indices: Any) -> Any:
         expected = f"whole numbers as tokens of {whose}"
         raise CodewordError.of(expected, f"{array.dtype}", "pass the indices that the quantizer gave")
     return array
+
+
+def true_sizes(items: int, sizes: Any, header: Header) -> Any:
+    """The true sizes of items as an int64 array (items, axes), checked; None where the file has none.
+
+    Raises:
+        CodewordError: sizes for a file without them, none for one that has them, or not from 1 to 2^40.
+    """
+    if sizes is None or not header.sized:
+        if header.sized or sizes is not None:
+            expected = f"{', '.join(header.size_names)} of each item" if header.sized else "no sizes"
+            remedy = "pass sizes=" if header.sized else "build the header with sized=True"
+            raise CodewordError.of(expected, "none" if sizes is None else "sizes", remedy)
+        return None
+    array, shape = as_array("the sizes", sizes), (items, len(header.size_names))
+    if array.shape != shape or (array < 1).any() or (array > LARGEST_SIZE).any():
+        expected = f"sizes {shape} ({', '.join(header.size_names)}) from 1 to 2^40"
+        raise CodewordError.of(expected, f"{array.shape}: {array.ravel()[:8]}", "pass those of the items")
+    return array.astype(np.int64)
 
 
 def typed(names: Sequence[str], array: Any, header: Header) -> Any:

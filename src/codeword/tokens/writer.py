@@ -24,6 +24,7 @@ from codeword.tokens.table import (
     is_nested,
     schema,
     table,
+    true_sizes,
     typed,
 )
 
@@ -34,11 +35,12 @@ class TokenWriter:
     """Writes a token file item by item, or many at a time, in a `with` block.
 
     The file takes its name when the block ends well. On any failure nothing is left, and a file that was
-    there before stays. Memory holds about a million tokens at a time, and the names.
+    there before stays. Memory holds about a million tokens at a time, and the names unless `names_differ`.
 
     Args:
         path: the file to write. Missing folders are made.
         header: the facts about all items.
+        names_differ: that no name comes twice is known: the names are not kept to find one that does.
 
     Raises:
         CodewordError: the place cannot be written to, the disk is full, or pyarrow is missing.
@@ -54,12 +56,12 @@ class TokenWriter:
         [('one.png', [[1, 2, 3], [4, 5, 15]])]
     """
 
-    def __init__(self, path: str | Path, header: Header) -> None:
+    def __init__(self, path: str | Path, header: Header, *, names_differ: bool = False) -> None:
         self.path = Path(path)
-        self.header = header
+        self.header, self.names_differ = header, names_differ
         self._digest = TokenDigest(header.to_bytes())
         self._names: set[str] = set()
-        self._pending: list[tuple[Sequence[str], Any]] = []
+        self._pending: list[tuple[Sequence[str], Any, Any]] = []
         self._room, self._room_rows = ROW_GROUP, ROW_GROUP_ROWS  # tokens and rows until the row group is full
         self._output = self._open()
         self._parquet: Any = None
@@ -79,26 +81,28 @@ class TokenWriter:
         self._output.__exit__(kind, error, trace)
         self._parquet = None
 
-    def write(self, name: str, indices: Any) -> None:
+    def write(self, name: str, indices: Any, size: Sequence[int] | None = None) -> None:
         """Add one item.
 
         Args:
             name: a relative path, unlike those of all items before; see `check_name`.
             indices: integers of shape (*grid, *trailing_shape), the grid being (height, width) of an image,
                 (steps,) of audio, () of vectors: an array, a tensor on the CPU, lists.
+            size: the true size, of a file whose header is `sized`: (height, width) in pixels, or (samples,).
 
         Raises:
             CodewordError: a wrong shape or type, a token outside of its codebook, a name that is unsafe or
-                taken; or the disk is full.
+                taken, a size that is missing or not wanted; or the disk is full.
         """
-        self._add([name], as_array(repr(name), indices)[None])
+        self._add([name], as_array(repr(name), indices)[None], None if size is None else [size])
 
-    def write_many(self, names: Sequence[str], indices: Any) -> None:
+    def write_many(self, names: Sequence[str], indices: Any, sizes: Any = None) -> None:
         """Add items of equal grid, as `write` one after the other, in a fraction of the time.
 
         Args:
             names: of the items, in order.
             indices: integers of shape (items, *grid, *trailing_shape).
+            sizes: whole numbers (items, axes): the true sizes, of a file whose header is `sized`.
 
         Raises:
             CodewordError: as `write`; none of the items is added then.
@@ -116,22 +120,26 @@ class TokenWriter:
         names = list(names)
         array = as_array(f"{len(names)} items", indices)
         if names or array.size:
-            self._add(names, array)
+            self._add(names, array, sizes)
 
-    def _add(self, names: Sequence[str], array: Any) -> None:
+    def _add(self, names: Sequence[str], array: Any, sizes: Any) -> None:
         if self._parquet is None:
             remedy = "write: with TokenWriter(path, header) as writer"
             raise CodewordError.of("a writer inside its with block", "one outside of it", remedy)
         check_names(names)
-        self._check_new(names)
+        if not self.names_differ:
+            self._check_new(names)
         tokens = typed(names, array, self.header)
-        self._names.update(names)
-        self._digest.add_many(names, tokens)
+        sizes = true_sizes(len(names), sizes, self.header)
+        if not self.names_differ:
+            self._names.update(names)
+        self._digest.add_many(names, tokens, sizes)
         # Row groups end where they would if the items came one by one: the file does not depend on batches.
         size, begin = tokens[0].size, 0
         while begin < len(names):
             end = begin + min(-(-self._room // size), self._room_rows, len(names) - begin)
-            self._pending.append((names[begin:end], tokens[begin:end]))
+            some = None if sizes is None else sizes[begin:end]
+            self._pending.append((names[begin:end], tokens[begin:end], some))
             self._room -= (end - begin) * size
             self._room_rows -= end - begin
             begin = end
@@ -180,14 +188,16 @@ class TokenWriter:
     def _flush(self) -> None:
         if self._pending:
             with writing(self.path):
-                rows = sum(len(names) for names, _ in self._pending)
+                rows = sum(len(names) for names, _, _ in self._pending)
                 self._parquet.write_table(table(self._pending, self.header), row_group_size=rows)
             self._pending = []
             self._room, self._room_rows = ROW_GROUP, ROW_GROUP_ROWS
 
 
-def write_tokens(path: str | Path, header: Header, items: Iterable[tuple[str, Any]]) -> int:
-    """Write all `items`, pairs of name and indices, to a token file, and return how many there were.
+def write_tokens(path: str | Path, header: Header, items: Iterable[tuple[Any, ...]]) -> int:
+    """Write all `items` to a token file, and return how many there were.
+
+    Items are pairs of name and indices, with the true size behind them where the header is `sized`.
 
     Raises:
         CodewordError: as for `TokenWriter`.
@@ -199,6 +209,6 @@ def write_tokens(path: str | Path, header: Header, items: Iterable[tuple[str, An
         1
     """
     with TokenWriter(path, header) as writer:
-        for name, indices in items:
-            writer.write(name, indices)
+        for item in items:
+            writer.write(*item)
     return writer.count

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codeword import distributed
-from codeword.functional import Valid, clone_for_backward, scatter
+from codeword.functional import Valid, clone_for_backward, scatter_matrix
 
 __all__ = ["RunningMoments", "first_moments", "mean_and_covariance", "sums_about", "variance"]
 
@@ -29,7 +29,7 @@ def mean_and_covariance(rows: Tensor, valid: Valid) -> tuple[Tensor, Tensor]:
     """The mean (D,) and covariance (D, D) of the valid rows of all ranks, float64."""
     weights, rows = valid.mask.double(), rows.double()
     mean = _summed(weights @ rows, valid) / valid.total.clamp_min(1)
-    return mean, _summed(scatter(rows, weights, mean), valid) / valid.total.clamp_min(1)
+    return mean, _summed(scatter_matrix(rows, weights, mean), valid) / valid.total.clamp_min(1)
 
 
 def variance(codes: Tensor) -> Tensor:

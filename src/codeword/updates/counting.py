@@ -25,7 +25,7 @@ def check_rule(rule: Update, decay: float | None = None) -> None:
 
 
 def rate_of(decay: float | None, total: Tensor, codebook_size: int, dtype: torch.dtype) -> Tensor:
-    """The share 1 - g of a step of `total` rows in the averages: 1 - decay; 0 for a step without rows.
+    """The rate 1 - g with which a step of `total` rows enters the averages: 1 - decay; 0 for a step without rows.
 
     Without a decay: load / 25 clamped to 0.02 ... 0.2, with load = total / K: an average over about 25 rows a code, and
     at most 50 steps. Where codes are more than rows it matters more that dead ones are found soon.

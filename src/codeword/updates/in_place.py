@@ -128,8 +128,8 @@ class InPlaceAdam(Update):
 def slope(codes: Tensor, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
     """The gradient (..., K, D) of the mean of (c - x)^2 over N rows and D features: 2 (n c - s) / (N D).
 
-    What may be no more than rounding is 0: a code at the mean of its rows, as k-means leaves it, lies still, where
-    Adam would take a whole step to a side that depends on the order in which the rows were summed.
+    Gradients below the rounding error are set to 0: for a code at the mean of its rows, as k-means leaves it, Adam
+    would otherwise take a full step on noise.
     """
     counts = counts[..., None]
     left = counts * codes - sums

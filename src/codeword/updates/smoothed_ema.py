@@ -1,4 +1,4 @@
-"""Codes as moving averages whose counts are smoothed for good."""
+"""Moving averages that store their smoothed counts."""
 
 from __future__ import annotations
 

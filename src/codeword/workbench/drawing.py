@@ -9,8 +9,8 @@ from typing import Any
 
 from codeword.files import write_whole
 from codeword.packages import load
-from codeword.workbench.media import Figure, Items
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.modalities import Items, Metric
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 
 __all__ = ["draw_run"]
 
@@ -20,7 +20,7 @@ COLUMNS = 5
 def draw_run(
     path: Path, tokenizer: ItemTokenizer, items: Items, metrics: list[dict[str, Any]], title: str
 ) -> None:
-    """Write a PNG: a column of the medium's panels for each of some items, and its first figure over the steps.
+    """Write a PNG: a column of the modality's panels for each of some items, and its first metric over the steps.
 
     Raises:
         CodewordError: matplotlib is missing, or the disk is full.
@@ -37,7 +37,7 @@ def draw_run(
             draw(axes)
             axes.set_title(label, fontsize=9, parse_math=False)  # a dollar in a name is one
     _draw_curve(
-        figure.add_subplot(grid[rows, :]), metrics, tokenizer.medium.figures[0], tokenizer.medium.items
+        figure.add_subplot(grid[rows, :]), metrics, tokenizer.modality.metrics[0], tokenizer.modality.items
     )
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -50,10 +50,10 @@ def draw_run(
 
 def _panels(tokenizer: ItemTokenizer, name: str, item: Any) -> list[Any]:
     reconstruction, indices = tokenizer.reconstruct(item)
-    return tokenizer.medium.panels(name, item, reconstruction, tokenizer.bits_of(indices))
+    return tokenizer.modality.panels(name, item, reconstruction, tokenizer.bits_of(indices))
 
 
-def _draw_curve(axes: Any, metrics: list[dict[str, Any]], figure: Figure, items: str) -> None:
+def _draw_curve(axes: Any, metrics: list[dict[str, Any]], figure: Metric, items: str) -> None:
     held_out = f"held_out_{figure.key}"
     for key, label, style in ((figure.key, "training batches", "-"), (held_out, f"held-out {items}", "o-")):
         points = [(line["step"], line[key]) for line in metrics if key in line]

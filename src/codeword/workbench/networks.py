@@ -22,7 +22,7 @@ def networks_of(
 ) -> Networks:
     """Networks of your own for a run: of a function from its settings to an encoder and a decoder.
 
-    The encoder maps a batch of the medium to features, the decoder features to a batch. With n = config.features and
+    The encoder maps a batch of the modality to features, the decoder features to a batch. With n = config.features and
     s = config.stride:
 
         pictures    (batch, 3, height, width), -1 to 1    (batch, n, height / s, width / s)

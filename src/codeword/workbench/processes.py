@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from codeword.errors import CodewordError
 from codeword.packages import load
 
-__all__ = ["PRECISIONS", "Accelerated", "Alone", "Launched", "launched", "start"]
+__all__ = ["PRECISIONS", "Accelerated", "Launched", "SingleProcess", "launched", "start"]
 
 PRECISIONS = ("no", "bf16", "fp16")
 SAID = (  # by torchrun, Open MPI, Intel MPI, MVAPICH: those that accelerate looks at
@@ -45,7 +45,7 @@ def launched() -> Launched:
     return Launched(rank, max(1, count), local)
 
 
-class Alone:
+class SingleProcess:
     """One process in full precision: nothing to agree on, and no package needed.
 
     Args:
@@ -87,7 +87,7 @@ class Alone:
         """Part."""
 
 
-class Accelerated(Alone):
+class Accelerated(SingleProcess):
     """Several processes, or mixed precision: accelerate places, wraps (DistributedDataParallel) and scales.
 
     Args:
@@ -145,12 +145,12 @@ class Accelerated(Alone):
         type(self.accelerator.state)._reset_state(reset_partial_state=True)
 
 
-def start(device: str, precision: str) -> Alone:
+def start(device: str, precision: str) -> SingleProcess:
     """This process's part in a run.
 
     Raises:
         CodewordError: as `Accelerated`.
     """
     if launched().count == 1 and precision == "no":
-        return Alone(device)
+        return SingleProcess(device)
     return Accelerated(device, precision)

@@ -34,7 +34,7 @@ LATER = (  # what the commands import when they need it: once here, not in each 
     "codeword.kernels.nearest.llvm",
     "codeword.workbench.comparing.compare",
     "codeword.workbench.comparing.frontier",
-    "codeword.workbench.tokenising.bulk",
+    "codeword.workbench.tokenizing.bulk",
     "pyarrow.parquet",
     "rich.progress",
     "torch._dynamo",

@@ -229,7 +229,7 @@ class Stages(Facade):
             if not len(drawn):
                 continue
             if valid.shared:
-                distributed.from_first_(drawn)
+                distributed.broadcast_(drawn)
             replaced[group] = len(drawn)
             book.replace_(which, valid.collect(rows, drawn), replaced[group])
             book.revives = False  # those of its candidates that wait would come on top

@@ -1,9 +1,9 @@
-"""Nearest-code search as two operators, `torch.ops.codeword.search` and `torch.ops.codeword.nearest`.
+"""Nearest-code search as operators, `torch.ops.codeword.search` and `torch.ops.codeword.nearest`; stacks: `stack.py`.
 
 `search(rows (G, N, D), codes (G, K, D), offsets (G, K), shift (G, D), k)`, with codes as `prepare` makes them, gives
 indices (G, N) for k = 1, (G, N, k) for k > 1. `nearest(rows, codes (G, K, D), metric, k)` prepares the codes itself,
 and searches in float64 what float32 cannot multiply. It looks at the numbers for that, so it waits for the device.
-All tensors are float32 or float64 alike. Shapes are the caller's to check.
+All tensors of a call are float32 or float64 alike; `nearest` takes halves as well. Shapes are the caller's to check.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ def _search(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int)
 
 
 def _nearest(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
+    if rows.dtype in dispatch.HALVES:
+        # The codes that "cosine" compares are of length 1: not halves any more.
+        if metric != "cosine" and dispatch.takes_halves(rows, k) and in_reach(rows, codes, metric):
+            from codeword.kernels.nearest import triton
+
+            return triton.search_halves(rows, codes, metric)
+        rows, codes = rows.float(), codes.float()
     if in_reach(rows, codes, metric):
         return dispatch.search(rows, prepare(codes, metric), k)
     rows, codes = rows.double(), codes.double()

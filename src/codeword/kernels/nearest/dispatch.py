@@ -6,6 +6,7 @@ An implementation that fails raises: nothing falls back to another in silence.
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,13 +14,15 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from codeword.errors import CodewordError
+from codeword.errors import CodewordError, CodewordWarning
 from codeword.kernels.nearest.prepare import Prepared
+from codeword.kernels.triton import host
 
-__all__ = ["BACKENDS", "backend_for", "search"]
+__all__ = ["BACKENDS", "HALVES", "backend_for", "search", "takes_halves", "takes_stacks"]
 
 BACKENDS = ("reference", "blocked", "llvm", "triton")
-VARIABLE = "CODEWORD_KERNEL"
+VARIABLE = host.VARIABLE
+HALVES = (torch.float16, torch.bfloat16)
 
 
 def search(rows: Tensor, prepared: Prepared, k: int) -> Tensor:
@@ -37,6 +40,9 @@ def backend_for(rows: Tensor, k: int) -> str:
     """
     forced = os.environ.get(VARIABLE)
     if not forced:
+        if rows.is_cuda and (lacking := host.obstacle() or host.chip_obstacle(rows)):
+            _warn_once(f"searches on {rows.device} run in plain torch, without {lacking}")
+            return "blocked"
         return next((name for name in ("llvm", "triton") if not _obstacle(name, rows, k)), "blocked")
     if forced not in BACKENDS:
         raise CodewordError.of(f"{VARIABLE} to be one of {', '.join(BACKENDS)}", repr(forced), "unset it")
@@ -46,21 +52,46 @@ def backend_for(rows: Tensor, k: int) -> str:
     return forced
 
 
+def takes_halves(rows: Tensor, k: int) -> bool:
+    """Whether halves are searched as they are. Where not, they are searched as the float32 numbers that they are."""
+    return rows.dtype in HALVES and backend_for(rows, k) == "triton"
+
+
+def takes_stacks(rows: Tensor) -> bool:
+    """Whether rows (N, D) are searched in all stages of a residual stack at once."""
+    if rows.dtype != torch.float32 or backend_for(rows, 1) != "triton":
+        return False
+    from codeword.kernels.nearest.triton import stack
+
+    return stack.serves(rows.shape[-1])
+
+
 def _obstacle(name: str, rows: Tensor, k: int) -> str:
     """What keeps an implementation from searching these rows; empty when nothing does."""
     if name in ("reference", "blocked"):
         return ""
-    needs = "llvmlite" if name == "llvm" else "triton"
-    if not _installed(needs):
-        return (
-            f'the package {needs} (pip install "codeword[fast]")' if name == "llvm" else "the package triton"
-        )
-    if rows.dtype != torch.float32 or k != 1:
-        return "float32 rows and k = 1"
     if name == "llvm":
+        if not _installed("llvmlite"):
+            return 'the package llvmlite (pip install "codeword[fast]")'
+        if rows.dtype != torch.float32 or k != 1:
+            return "float32 rows and k = 1"
         return "" if rows.device.type == "cpu" else "rows on the CPU"
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1" and os.environ.get(VARIABLE) == "triton"
-    return "" if rows.device.type == "cuda" or interpreted else "rows on a CUDA device"
+    return host.obstacle() or _triton_obstacle(rows, k)
+
+
+def _triton_obstacle(rows: Tensor, k: int) -> str:
+    from codeword.kernels.nearest import triton
+
+    if rows.dtype not in (torch.float32, *HALVES) or k != 1 or rows.shape[-1] > triton.LONGEST:
+        return f"float32 rows or halves of at most {triton.LONGEST} features and k = 1"
+    if rows.is_cuda:
+        return host.chip_obstacle(rows)
+    return "" if host.serves(rows) else "rows on a CUDA device"
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(CodewordWarning(message), stacklevel=2)
 
 
 def _described(rows: Tensor, k: int) -> str:

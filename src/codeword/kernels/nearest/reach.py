@@ -20,9 +20,11 @@ def in_reach(rows: Tensor, codes: Tensor, metric: str) -> bool:
 def _within(vectors: Tensor, *, shortest: bool) -> bool:
     if not vectors.numel():
         return True
-    most = torch.finfo(vectors.dtype).max ** 0.375
+    dtype = torch.promote_types(vectors.dtype, torch.float32)  # halves are multiplied in float32
+    most = torch.finfo(dtype).max ** 0.375
     least = 1 / most if shortest else 0.0
-    lengths = torch.linalg.vector_norm(vectors, dim=-1)  # half the time of the entries, which decide
+    # Half the time of the entries, which decide.
+    lengths = torch.linalg.vector_norm(vectors, dim=-1, dtype=dtype)
     if bool(((lengths >= least) & (lengths <= most)).all()):
         return True
     largest = vectors.abs().amax(-1)

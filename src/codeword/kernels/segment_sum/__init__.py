@@ -4,8 +4,8 @@
 (G, size, D), float64. Weights are bool, which leave rows out, or of the type of the rows: then counts are float64, and
 int64 otherwise. Shapes are the caller's to check.
 
-An implementation gets the rows (N, D) of all groups, each group with segments of its own. No sum is a long chain of
-float32, in which one more changes nothing from 2^24 on, and equal numbers all round the same way long before.
+The plain implementations get the rows (N, D) of all groups, each group with segments of its own. No sum is a long
+chain of float32, in which one more changes nothing from 2^24 on, and equal numbers all round the same way long before.
 """
 
 from __future__ import annotations
@@ -16,11 +16,20 @@ from torch.library import Library
 
 from codeword.kernels.groups import mapped
 from codeword.kernels.segment_sum import scattered, sorted_segments
+from codeword.kernels.triton import host
 
 __all__ = ["segment_sum"]
 
 
 def _segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    if rows.dtype == torch.float32 and not host.obstacle() and host.serves(rows):
+        from codeword.kernels.segment_sum import triton
+
+        return triton.segment_sum(rows, indices, size, weights)
+    return _plain(rows, indices, size, weights)
+
+
+def _plain(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     groups, count, features = rows.shape
     slots = size
     if weights is not None:

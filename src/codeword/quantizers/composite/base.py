@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -107,6 +107,11 @@ class Composite(Quantizer):
         return tuple(size for child in self.components for size in child.codebook_sizes)
 
     @property
+    def _index_counts(self) -> Collection[int]:
+        """How many components the indices of a vector may be of."""
+        return (self.count,)
+
+    @property
     def ready(self) -> bool:
         return all(child.ready for child in self.distinct)
 
@@ -131,6 +136,12 @@ class Composite(Quantizer):
         if self.shared:
             return self.distinct[0].usage()
         usages = [child.usage() for child in self.components]
+        if len({used.dead.shape for used in usages}) > 1:
+            raise CodewordError.of(
+                "components that count their use alike",
+                f"{', '.join(child.spec for child in self.components)}: of some by code, of others by place",
+                "call usage() of each of `quantizers`",
+            )
         return Usage(*(torch.stack(field) for field in zip(*usages, strict=True)))
 
     def reset_usage(self) -> None:
@@ -160,9 +171,9 @@ class Composite(Quantizer):
             child._check_indices(part)
 
     def _check_index_shape(self, indices: Tensor) -> None:
-        """Raise unless the trailing axes are `index_shape`."""
-        own = len(self.index_shape)
-        if indices.ndim < own or indices.shape[indices.ndim - own :] != self.index_shape:
+        """Raise unless there is an index for each component; each checks the axes of its own."""
+        axis = indices.ndim - len(self.index_shape)
+        if axis < 0 or indices.shape[axis] not in self._index_counts:
             raise CodewordError.of(
                 f"indices (..., {', '.join(map(str, self.index_shape))})",
                 f"shape {tuple(indices.shape)}",
@@ -219,9 +230,9 @@ def check_alike(quantizers: Sequence[Quantizer]) -> None:
 
 
 def are_alike(quantizers: Sequence[Quantizer]) -> bool:
-    """Whether they are of one kind, so that the losses of all can be computed as one."""
-    kind = quantizers[0].kind
-    return kind is not None and all(child.kind == kind for child in quantizers)
+    """Whether the losses and surrogates of all can be computed in one call."""
+    key = quantizers[0].batch_key
+    return key is not None and all(child.batch_key == key for child in quantizers)
 
 
 def mean_losses(losses: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -12,7 +12,7 @@ from codeword.errors import CodewordError
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
-from codeword.quantizers.composite.base import are_alike, check_alike, check_components
+from codeword.quantizers.composite.base import are_alike, check_alike, check_components, mean_losses
 from codeword.quantizers.composite.parallel import Parallel
 from codeword.quantizers.vector import VectorQuantizer
 
@@ -94,7 +94,7 @@ class Grouped(Parallel):
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        if self.shared or not are_alike(self.distinct) or self._owns_output(self.distinct[0]):
+        if not self._together or self._owns_output(self.distinct[0]):
             return super()._evaluate(assignment, rows, step)
         found = assignment.components  # all losses at once
         outputs = [child._embed(own.indices) for child, own in zip(self.components, found, strict=True)]
@@ -102,9 +102,14 @@ class Grouped(Parallel):
         losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
         return self._unite(outputs), *losses
 
+    @property
+    def _together(self) -> bool:
+        """Whether the losses of all groups are one mean."""
+        return not self.shared and self.pool is mean_losses and are_alike(self.distinct)
+
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         first = self.distinct[0]
-        if self.shared or not are_alike(self.distinct) or first.trained_by_output or first.random:
+        if not self._together or first.trained_by_output or first.random:
             return super()._surrogate(assignment, rows, q, step)
         groups, codes = (each.unflatten(1, (self.count, -1)).transpose(0, 1) for each in (rows, q))
         surrogate = first._surrogate(assignment.components[0], groups, codes, step)

@@ -87,4 +87,4 @@ class Overlapped(Parallel):
         return q
 
     def _owns_output(self, child: Quantizer) -> bool:
-        return True  # the surrogate of a sum is none of its terms'
+        return True  # the surrogate of a sum is not the sum of its terms' surrogates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from codeword.functional import Purpose
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
-from codeword.quantizers.composite.base import Composite, are_alike, check_components
+from codeword.quantizers.composite.base import Composite, are_alike, check_components, mean_losses
 from codeword.quantizers.composite.beam import beam_search, codes_of
+from codeword.quantizers.composite.fused import assign_stack
 from codeword.quantizers.composite.successive import Successive, broadcast_to
 from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.vector import VectorQuantizer
@@ -69,8 +70,8 @@ class Residual(Successive):
     call_options: tuple[str, ...] = ("stages", "beam")
     own_options = (*Composite.own_options, "dropout", "minimum_stages", "dropout_multiple", "stagewise")
 
-    @classmethod
-    def of(cls, stages: int, features: int, codebook_size: int, *, dim: int = -1, **options: Any) -> Residual:
+    @staticmethod
+    def of(stages: int, features: int, codebook_size: int, *, dim: int = -1, **options: Any) -> Residual:
         """A stack of equal vector quantizers.
 
         Args:
@@ -86,8 +87,9 @@ class Residual(Successive):
             'rvq8x1024,dropout=0.5'
         """
         check_size("stages", stages)
-        own = {name: options.pop(name) for name in cls.own_options if name in options}
-        return cls(
+        names = set(Residual.own_options) - set(Composite.own_options)
+        own = {name: options.pop(name) for name in names & set(options)}
+        return Residual(
             [VectorQuantizer(features, codebook_size, **options) for _ in range(stages)], dim=dim, **own
         )
 
@@ -150,14 +152,15 @@ class Residual(Successive):
 
     @property
     def _together(self) -> bool:
-        return not self.trained_by_output and are_alike(self.distinct)
+        return self.pool is mean_losses and not self.trained_by_output and are_alike(self.distinct)
 
     def _used(self, step: Step) -> int:
         return self._used_of("stages", step.stages)
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         if step.beam is None or step.beam == 1:
-            return super()._assign(rows, step)
+            fused = self._fused(rows, step)
+            return super()._assign(rows, step) if fused is None else self._joined(fused, rows, step)
         if step.training and (self.stagewise or any(child.random for child in self.distinct)):
             raise CodewordError.of(
                 "stages that learn together and draw nothing, for a beam in training",
@@ -171,6 +174,12 @@ class Residual(Successive):
             components.append(Assignment(index, left, step.component(number)))
             left = left - child._embed(index)
         return Assignment(found, rows, step, components=tuple(components))
+
+    def _fused(self, rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
+        """The stages' assignments, where one operator finds them all."""
+        if self.stagewise and step.training:
+            return None
+        return assign_stack(self.components[: self._used(step)], rows, step)
 
     def _drop(self, assignment: Assignment) -> Assignment:
         assignment = super()._drop(assignment)
@@ -196,10 +205,6 @@ class Residual(Successive):
     def _truncate(self, indices: Tensor, step: Step) -> Tensor:
         return indices[:, : self._used(step)]
 
-    def _check_index_shape(self, indices: Tensor) -> None:
-        axis = indices.ndim - len(self.index_shape)
-        if axis >= 0 and 1 <= indices.shape[axis] <= self.count:  # a prefix of the stages will do
-            indices = indices.narrow(axis, 0, 1).expand(
-                *indices.shape[:axis], self.count, *indices.shape[axis + 1 :]
-            )
-        super()._check_index_shape(indices)
+    @property
+    def _index_counts(self) -> Collection[int]:
+        return range(1, self.count + 1)  # the first stages are a quantizer too

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from codeword.bounds import Cell
+from codeword.errors import CodewordError
 from codeword.functional import constant
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
@@ -59,6 +60,12 @@ class ResidualFSQ(Residual):
         >>> bool((rfsq.decode(out.indices) == out.quantized).all())
         True
     """
+
+    @staticmethod
+    def of(*arguments: Any, **options: Any) -> Residual:
+        """There is no need of it: the constructor builds the stages itself."""
+        expected = "ResidualFSQ(features, levels, stages)"
+        raise CodewordError.of(expected, "ResidualFSQ.of", "call the class: it builds equal stages itself")
 
     spec_name = "rfsq"
     size_names = ("levels",)

@@ -78,7 +78,7 @@ class _Signs(Implicit):
             # |x - c|^2 of the two signs differs by 4 x scale, so the softmax over codes is a sigmoid for each bit
             logits = rows * (4 * self.scale / self.temperature)
             each, together = bit_entropy(logits, weights, self.group)
-            losses["entropy"] = each - self.diversity * together
+            losses["entropy"] = torch.add(each, together, alpha=-self.diversity)
             terms.append(self.entropy * losses["entropy"])
         return sum_of(terms) if terms else rows.new_zeros(()), losses
 

@@ -5,7 +5,6 @@ A vector for each step needs no layout: give `dim=1` to any quantizer.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -144,7 +143,7 @@ class Layout(Quantizer):
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
-        return self.quantizer.codebook_sizes[: math.prod(self.index_shape)]
+        return self.quantizer.codebook_sizes
 
     @property
     def ready(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -54,6 +55,12 @@ class Channelwise(Layout):
     @classmethod
     def piece_features(cls, channels: int, settings: dict[str, Any]) -> int:
         return int(settings.get("split", 1) * settings.get("groups", 1))
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """Of groups that differ the larger one's: an index is of any of them."""
+        sizes, each = self.quantizer.codebook_sizes, math.prod(self.index_shape)
+        return tuple(max(sizes[number::each]) for number in range(each))
 
     def options(self) -> dict[str, Any]:
         return {"split": self.size[0], "groups": self.groups, "pad": self.pad}

@@ -45,9 +45,7 @@ def settings_of(call: Call) -> dict[str, Any]:
         if name is None or (name in settings and name != "penalties"):
             expected = f"an option of {call.name}" if name is None else f"one {name}"
             raise located(
-                CodewordError.of(
-                    expected, repr(write(part)), "write name=value for what is not an axis of its own"
-                ),
+                CodewordError.of(expected, repr(write(part)), "say which argument it sets: write name=value"),
                 part.place,
             )
         settings[name] = (*settings.get(name, ()), value) if name == "penalties" else value

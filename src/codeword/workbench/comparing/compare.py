@@ -18,15 +18,15 @@ from codeword.errors import CodewordError
 from codeword.fitting import fit
 from codeword.tokenizers import Networks, VectorTokenizer
 from codeword.workbench.comparing.comparison import Outcome
-from codeword.workbench.comparing.measures import coverage, figures_by_stage, use_of_batches
+from codeword.workbench.comparing.measures import coverage, metrics_by_stage, use_of_batches
 from codeword.workbench.comparing.step_cost import cost_of_step
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
-from codeword.workbench.media import Items, Medium, Source, build, kind_of_data
+from codeword.workbench.modalities import Items, Modality, Source, build, kind_of_data
 from codeword.workbench.networks import find_networks
-from codeword.workbench.processes import Alone, launched, start
+from codeword.workbench.processes import SingleProcess, launched, start
 from codeword.workbench.threads import fastest_threads, threads_of
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Progress, Trainer
 
@@ -45,9 +45,9 @@ class Task:
 
     data: str
     config: TrainConfig
-    medium: Medium
+    modality: Modality
     source: Source
-    processes: Alone
+    processes: SingleProcess
     networks: Networks | None = None
     """The maker of the encoder and the decoder, where the settings name one."""
     by_fit: bool = False
@@ -55,7 +55,7 @@ class Task:
 
     @property
     def items(self) -> Items:
-        """What the figures are measured on."""
+        """What the metrics are measured on."""
         return self.source.held_out or self.source.training[:SHOWN]
 
 
@@ -71,15 +71,15 @@ def open_task(data: str, config: TrainConfig, device: str, *, by_fit: bool = Fal
     kind = kind_of_data(data)
     if by_fit and kind.kind != "vectors":
         raise CodewordError.of("vectors to fit codebooks to", kind.items, "leave out --fit, to train instead")
-    medium = kind.of_data(data, config)
+    modality = kind.of_data(data, config)
     networks = find_networks(config.model)
-    tokenizer = build(config, medium, networks)
-    source = medium.source(data, config)
+    tokenizer = build(config, modality, networks)
+    source = modality.source(data, config)
     if device == "cpu" and not config.threads:
-        batch = medium.batches(source.training, config).batch(0)
-        threads = fastest_threads(medium.objective(tokenizer.train()), batch)
+        batch = modality.batches(source.training, config).batch(0)
+        threads = fastest_threads(modality.objective(tokenizer.train()), batch)
         config = dataclasses.replace(config, threads=threads)
-    return Task(data, config, medium, source, start(device, config.precision), networks, by_fit)
+    return Task(data, config, modality, source, start(device, config.precision), networks, by_fit)
 
 
 def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> Outcome | None:
@@ -101,7 +101,7 @@ def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop)
 
 def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dict[str, Any] | None:
     config = dataclasses.replace(task.config, quantizer=spec)
-    build(config, task.medium, task.networks)  # a spec that cannot be is named before anything is written
+    build(config, task.modality, task.networks)  # a spec that cannot be is named before anything is written
     run = Run(folder)
     with run.claimed():
         if not run.started:
@@ -112,7 +112,7 @@ def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> d
         trainer = Trainer(
             run,
             config,
-            task.medium,
+            task.modality,
             task.source,
             processes=task.processes,
             networks=task.networks,
@@ -127,9 +127,9 @@ def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> d
 
 
 def _cost(task: Task, tokenizer: Any) -> dict[str, float]:
-    batches = task.medium.batches(task.source.training, task.config)
+    batches = task.modality.batches(task.source.training, task.config)
     with threads_of(task.config.threads):
-        cost = cost_of_step(tokenizer, task.medium, batches, task.processes)
+        cost = cost_of_step(tokenizer, task.modality, batches, task.processes)
     return {"milliseconds_per_step": cost.milliseconds, "peak_mib_of_step": cost.peak_mib}
 
 
@@ -137,9 +137,9 @@ def _fit(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dic
     """Fitting takes no steps to report on or to stop after."""
     if stop():
         return None
-    medium, config = cast(Any, task.medium), task.config
+    modality, config = cast(Any, task.modality), task.config
     rows = torch.from_numpy(_rows_to_fit(task.source.training)).to(task.processes.device)
-    mean, scale = medium.facts.mean.to(rows), medium.scale
+    mean, scale = modality.facts.mean.to(rows), modality.scale
     started = time.monotonic()
     with threads_of(config.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # of the seeds that the codebooks keep
@@ -162,14 +162,14 @@ def _rows_to_fit(training: Any) -> np.ndarray:
 def _measure(task: Task, tokenizer: ItemTokenizer) -> dict[str, Any]:
     """Figures on held-out items; use of the codes on training batches, of which there are more."""
     model, device = tokenizer.tokenizer, str(tokenizer.device)
-    batches = task.medium.batches(task.source.training, task.config)
-    brief = task.medium.kind == "image"  # the other figures of pictures are those of JPEG
+    batches = task.modality.batches(task.source.training, task.config)
+    brief = task.modality.kind == "image"  # the other metrics of pictures are those of JPEG
     use, positions = use_of_batches(model, batches, device)
     covered = [
         coverage(counts, size) for (_, counts), size in zip(use.counts, model.codebook_sizes, strict=True)
     ]
     return {
-        "figures": evaluate(tokenizer, task.items, brief=brief).total.figures,
+        "metrics": evaluate(tokenizer, task.items, brief=brief).total.metrics,
         "codebook_sizes": list(model.codebook_sizes),
         "bits_per_position": model.bits_per_position,
         "entropy_bits_per_position": math.fsum(used.entropy for used in use.of_codebooks),
@@ -177,5 +177,5 @@ def _measure(task: Task, tokenizer: ItemTokenizer) -> dict[str, Any]:
         "perplexity": use.perplexity,
         "positions_counted": positions,
         "coverage": [math.fsum(column) / len(covered) for column in zip(*covered, strict=True)],
-        "stages": [point._asdict() for point in figures_by_stage(tokenizer, task.items)],
+        "stages": [point._asdict() for point in metrics_by_stage(tokenizer, task.items)],
     }

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from codeword.errors import CodewordError
 from codeword.files import write_whole
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media import Figure
+from codeword.workbench.modalities import Metric
 
 __all__ = ["Comparison", "Outcome", "folder_name", "frontier", "stored_values"]
 
@@ -42,7 +42,7 @@ class Comparison:
         config: their settings, in which the quantizer means nothing.
         method: how codebooks are made: "train" or "fit".
         fingerprint: of the data: names and sizes.
-        figures: quality and cost, which the frontier is about.
+        metrics: quality and cost, which the frontier is about.
 
     Raises:
         CodewordError: the folder has a comparison of other data or settings, or something else.
@@ -55,10 +55,10 @@ class Comparison:
         config: TrainConfig,
         method: str,
         fingerprint: str,
-        figures: Sequence[Figure],
+        metrics: Sequence[Metric],
     ) -> None:
         self.folder = folder
-        self.quality, self.cost = figures[:2]
+        self.quality, self.cost = metrics[:2]
         self.head = {
             "version": VERSION,
             "data": data,
@@ -106,16 +106,16 @@ class Comparison:
         """The quantizers that no other beats at the same cost or less."""
         sign = 1 if self.quality.higher_is_better else -1
         points = {
-            spec: (figures[self.cost.key], sign * figures[self.quality.key])
-            for spec, figures in self.figures().items()
-            if all(_is_finite(figures[key]) for key in (self.cost.key, self.quality.key))
+            spec: (metrics[self.cost.key], sign * metrics[self.quality.key])
+            for spec, metrics in self.metrics().items()
+            if all(_is_finite(metrics[key]) for key in (self.cost.key, self.quality.key))
         }
         return frontier(points)
 
-    def figures(self) -> dict[str, dict[str, float]]:
-        """The figures of each quantizer that did not fail."""
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """The metrics of each quantizer that did not fail."""
         done = (outcome for outcome in self.outcomes.values() if outcome.failed is None)
-        return {outcome.quantizer: outcome.measured["figures"] for outcome in done}
+        return {outcome.quantizer: outcome.measured["metrics"] for outcome in done}
 
 
 def stored_values(folder: Path) -> dict[str, Any] | None:

@@ -60,11 +60,11 @@ def _draw_rates(axes: Any, comparison: Comparison, done: list[Outcome], looks: d
     best = comparison.on_frontier()
     points = []
     for outcome in done:
-        figures, look = outcome.measured["figures"], looks[outcome.quantizer]
-        x, y = figures[cost.key], figures[quality.key]
+        metrics, look = outcome.measured["metrics"], looks[outcome.quantizer]
+        x, y = metrics[cost.key], metrics[quality.key]
         if y is None or not math.isfinite(y):  # of items that came back as they were
             continue
-        stages = [stage["figures"] for stage in outcome.measured["stages"]]
+        stages = [stage["metrics"] for stage in outcome.measured["stages"]]
         axes.plot(
             [stage[cost.key] for stage in stages],
             [stage[quality.key] for stage in stages],

@@ -1,4 +1,4 @@
-"""What is measured of a tokenizer beside its figures: how it uses its codes, and what each stage adds."""
+"""What is measured of a tokenizer beside its metrics: how it uses its codes, and what each stage adds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 
 from codeword.quantizers import Residual
 from codeword.tokenizers import Tokenizer
-from codeword.workbench.media import Batches, Items
-from codeword.workbench.tokenising.code_use import CodeUse
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.modalities import Batches, Items
+from codeword.workbench.tokenizing.code_use import CodeUse
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 
-__all__ = ["StagePoint", "coverage", "figures_by_stage", "use_of_batches"]
+__all__ = ["StagePoint", "coverage", "metrics_by_stage", "use_of_batches"]
 
 POSITIONS, BATCHES = 2**16, 256
 PLACES = 50
@@ -26,8 +26,8 @@ class StagePoint(NamedTuple):
     stages: int
     bits: float
     """Of each position, at log2(codes) for each index."""
-    figures: dict[str, float]
-    """Those of the medium that are quickly found: means over the items."""
+    metrics: dict[str, float]
+    """Those of the modality that are quickly found: means over the items."""
 
 
 @torch.no_grad()
@@ -69,8 +69,8 @@ def coverage(counts: np.ndarray, size: int) -> list[float]:
     return [float(share) for share in np.interp(places, np.arange(len(reached)), reached)]
 
 
-def figures_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]:
-    """The figures after each stage; nothing for a quantizer that has no stages.
+def metrics_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]:
+    """The metrics after each stage; nothing for a quantizer that has no stages.
 
     Args:
         tokenizer: in eval mode.
@@ -94,10 +94,10 @@ def figures_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]
 def _measured(
     tokenizer: ItemTokenizer, item: object, indices: np.ndarray, stages: int, bits: float
 ) -> dict[str, float]:
-    model, medium = tokenizer.tokenizer, tokenizer.medium
+    model, modality = tokenizer.tokenizer, tokenizer.modality
     axes = len(model.grid)
     grid = torch.as_tensor(indices, device=tokenizer.device)[None]
     first = grid.narrow(1 + axes, 0, stages)
-    reconstruction = medium.from_batch(model.decode(first), item)
+    reconstruction = modality.from_batch(model.decode(first), modality.true_size(item))
     positions = math.prod(indices.shape[:axes])
-    return medium.measure(item, reconstruction, positions * bits, brief=True)
+    return modality.measure(item, reconstruction, positions * bits, brief=True)

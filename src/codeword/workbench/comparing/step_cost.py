@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 
 from codeword.tokenizers import Tokenizer
-from codeword.workbench.media import Batches, Medium
-from codeword.workbench.processes import Alone
+from codeword.workbench.modalities import Batches, Modality
+from codeword.workbench.processes import SingleProcess
 
 __all__ = ["StepCost", "cost_of_step", "peak_bytes"]
 
@@ -30,11 +30,13 @@ class StepCost(NamedTuple):
     """The most that tensors of the step take at once, beside weights, optimizer and whatever was there before."""
 
 
-def cost_of_step(tokenizer: Tokenizer, medium: Medium, batches: Batches, processes: Alone) -> StepCost:
+def cost_of_step(
+    tokenizer: Tokenizer, modality: Modality, batches: Batches, processes: SingleProcess
+) -> StepCost:
     """Train a copy of a tokenizer for some steps and measure; the tokenizer stays as it is."""
     learner = copy.deepcopy(tokenizer).to(processes.device).train()
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-6)
-    objective, stepper = processes.prepare(medium.objective(learner), optimizer)
+    objective, stepper = processes.prepare(modality.objective(learner), optimizer)
     numbers = iter(range(WARM + TIMED + 1))
 
     def step() -> None:

@@ -1,70 +1,116 @@
-"""Which columns of a table are the numbers of a vector, where each number has a column of its own."""
+"""Which columns of a table are the numbers of a vector, and which names the rows."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from codeword.errors import CodewordError
 
-__all__ = ["say_columns", "vector_columns"]
+__all__ = ["name_column", "named_columns", "say_columns", "unnamed"]
 
+NAMES = (
+    "item_id",
+    "id",
+    "name",
+)  # columns that name the rows, in any case of letters, the first that there is
 NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
 LISTED, MOST = 8, 30  # columns that are named one by one: of a family, of others
 
 
-def vector_columns(columns: Mapping[str, str | None], path: Path) -> list[str]:
-    """The columns of a family `d0`, `d1`, ... in the order of their numbers; where there is none all that can be read.
+def named_columns(wanted: str, columns: Mapping[str, str | None], path: Path) -> list[str]:
+    """The columns of numbers that are asked for, in that order; those of a pattern in the order of their numbers.
 
     Args:
-        columns: those of numbers: why one cannot be read, if it cannot.
+        wanted: names with commas between them, in which `*` stands for anything: `d*`, `x,y`.
+        columns: all of numbers: why one cannot be read, if it cannot.
         path: of the table, for errors.
 
     Raises:
-        CodewordError: several families, or one with a column that cannot be read.
+        CodewordError: one that is not there, that comes twice, or that cannot be read.
 
     Examples:
-        >>> vector_columns({"d10": None, "price": None, "d2": None}, Path("items.parquet"))
+        >>> named_columns("d*", {"d10": None, "price": None, "d2": None}, Path("items.parquet"))
         ['d2', 'd10']
-        >>> vector_columns({"x": None, "y": None, "label": "int64"}, Path("items.parquet"))
+        >>> named_columns("x,y", {"y": None, "x": None, "label": "int64"}, Path("items.parquet"))
         ['x', 'y']
     """
-    families: dict[str, list[str]] = {}
-    for name in columns:
-        if found := NUMBERED.fullmatch(name):
-            families.setdefault(found[1], []).append(name)
-    readable = [
-        family
-        for family in families.values()
-        if len(family) > 1 and any(columns[name] is None for name in family)
-    ]
-    if not readable:
-        return [name for name, fault in columns.items() if fault is None]
-    if len(readable) > 1:
-        expected = f"one family of numbered columns in {path}"
-        raise CodewordError.of(
-            expected, " and ".join(map(_listed, readable)), "write those of the vectors alone"
-        )
-    for name in readable[0]:
+    found: list[str] = []
+    for word in wanted.split(","):
+        fitting = [word] if word in columns else sorted(filter(_like(word), columns), key=_by_number)
+        if not fitting:
+            expected = f"a column of numbers {word!r} in {path}"
+            raise CodewordError.of(expected, _listed(list(columns)) or "none", "name columns that there are")
+        found += fitting
+    for name in found:
         if columns[name] is not None:
-            expected, remedy = (
-                f"floats, or integers of 8 or 16 bits, in {_listed(readable[0])} of {path}",
-                "convert it",
-            )
-            raise CodewordError.of(expected, f"{columns[name]} in {name}", remedy)
-    return sorted(readable[0], key=lambda name: int(NUMBERED.fullmatch(name)[2]))  # type: ignore[index]
+            expected = f"floats, or integers of 8 or 16 bits, in {_listed(found)} of {path}"
+            raise CodewordError.of(expected, f"{columns[name]} in {name}", "convert it")
+        if found.count(name) > 1:
+            raise CodewordError.of(f"each column of {path} once", f"{name} again", "name it once")
+    return found
 
 
-def say_columns(taken: Sequence[str], others: Sequence[str]) -> str:
-    """What of a table is the vector, and what is left out.
+def unnamed(columns: Sequence[str], path: Path) -> CodewordError:
+    """What to raise for a table whose numbers have columns of their own, of which none was named."""
+    expected = f"a column of lists of numbers in {path}, or the names of the columns that make a vector"
+    first = NUMBERED.fullmatch(columns[0])
+    words = f"'{first[1]}*'" if first and first[1] else " ".join(columns[:2])
+    remedy = f"name them: --columns {words}, or {path}::{words.strip(chr(39)).replace(' ', ',')}"
+    return CodewordError.of(expected, f"columns of one number each: {_listed(columns)}", remedy)
+
+
+def name_column(schema: Any, wanted: str | None, path: Path) -> str | None:
+    """The column that names the rows: the one that is wanted, or `item_id`, `id`, `name`, or pandas' index.
+
+    Raises:
+        CodewordError: the one that is wanted is not there, or has no single values.
+    """
+    if wanted is not None:
+        if wanted not in schema.names:
+            expected = f"a column {wanted!r} to name the rows of {path}"
+            raise CodewordError.of(expected, _listed(schema.names), "pass --names with one of them")
+        if schema.field(wanted).type.num_fields:
+            got = f"{schema.field(wanted).type}"
+            raise CodewordError.of(f"single values in the column {wanted} of {path}", got, "name another")
+        return wanted
+    lower = {name.lower(): name for name in reversed(schema.names)}
+    return next((lower[name] for name in NAMES if name in lower), _pandas_index(schema))
+
+
+def say_columns(taken: Sequence[str], names: str | None, others: Sequence[str]) -> str:
+    """What of a table is the vector, what names the rows, and what is left out.
 
     Examples:
-        >>> say_columns([f"d{number}" for number in range(24)], ["price"])
-        'vectors of the columns d0 ... d23 (24); left out: price'
+        >>> say_columns([f"d{number}" for number in range(24)], "id", ["price"])
+        'vectors of the columns d0 ... d23 (24); names of the column id; left out: price'
     """
+    named = f"; names of the column {names}" if names is not None else ""
     left_out = f"; left out: {_listed(others)}" if others else ""
-    return f"vectors of the column{'s' * (len(taken) != 1)} {_listed(taken)}{left_out}"
+    return f"vectors of the column{'s' * (len(taken) != 1)} {_listed(taken)}{named}{left_out}"
+
+
+def _pandas_index(schema: Any) -> str | None:
+    """The one column that pandas has written its index to, if there is one."""
+    try:
+        index = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+        columns = [name for name in index if isinstance(name, str) and name in schema.names]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return columns[0] if len(columns) == 1 and not schema.field(columns[0]).type.num_fields else None
+
+
+def _like(pattern: str) -> Any:
+    return lambda name: fnmatchcase(name, pattern)
+
+
+def _by_number(name: str) -> tuple[str, int]:
+    found = NUMBERED.fullmatch(name)
+    return (found[1], int(found[2])) if found else (name, -1)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.workbench.data.kept import shapes_of
+from codeword.workbench.data.item_cache import shapes_of
 
 __all__ = ["Excerpts"]
 

@@ -16,14 +16,14 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.workbench.data.vectors import Block, VectorStream
 
-__all__ = ["Survey", "VectorBatches", "VectorRows", "survey"]
+__all__ = ["VectorBatches", "VectorRows", "VectorSummary", "summarize"]
 
 SAMPLE, ORDER, ROWS = 0, 1, 2  # what a draw is for
 CHUNK = 2**12  # rows that lie together and are read together
 WINDOW = 2**24  # numbers among which rows are shuffled: 64 MiB
 
 
-class Survey(NamedTuple):
+class VectorSummary(NamedTuple):
     """What one look through all vectors tells."""
 
     usable: np.ndarray
@@ -46,7 +46,7 @@ class _Blocks(Protocol):
     def blocks(self) -> Iterator[Block]: ...
 
 
-def survey(vectors: _Blocks, sample: int = 0, seed: int = 0) -> Survey:
+def summarize(vectors: _Blocks, sample: int = 0, seed: int = 0) -> VectorSummary:
     """Look through all vectors once.
 
     Args:
@@ -80,7 +80,7 @@ def survey(vectors: _Blocks, sample: int = 0, seed: int = 0) -> Survey:
     variance = squares / usable.sum() - float((shift * shift).sum())
     mean = torch.from_numpy((origin + shift).astype(np.float32))
     scale = math.sqrt(max(variance, 0.0) / vectors.features) or 1.0
-    return Survey(usable, mean, scale, np.concatenate(kept), digest.hexdigest())
+    return VectorSummary(usable, mean, scale, np.concatenate(kept), digest.hexdigest())
 
 
 class _Round(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from codeword.workbench.data.vector_tables import open_parquet
 
 __all__ = ["VECTOR_SUFFIXES", "names_of", "open_vectors", "parts_of"]
 
-OPENERS = {
+OPENERS: dict[str, Callable[..., VectorFile]] = {
     ".npy": open_numpy,
     ".npz": open_numpy,
     ".parquet": open_parquet,
@@ -22,8 +22,8 @@ OPENERS = {
 VECTOR_SUFFIXES = tuple(OPENERS)
 
 
-def open_vectors(path: Path, column: str | None) -> VectorFile:
-    """The vectors of one file.
+def open_vectors(path: Path, column: str | None, names: str | None = None) -> VectorFile:
+    """The vectors of one file; `names`: of the column that names the rows, in a table.
 
     Raises:
         CodewordError: a file of another kind, a damaged one, or one with something else in it.
@@ -33,6 +33,11 @@ def open_vectors(path: Path, column: str | None) -> VectorFile:
         expected = f"a file of vectors with a suffix of {' '.join(VECTOR_SUFFIXES)}"
         raise CodewordError.of(expected, f"{path}", "save the vectors as one of these")
     with _naming(path):
+        if opener is open_parquet:
+            return open_parquet(path, column, names)
+        if names is not None:
+            got = "a file without columns"
+            raise CodewordError.of(f"a table in {path} for --names {names}", got, "leave out --names")
         return opener(path, column)
 
 

@@ -10,28 +10,27 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.packages import load
-from codeword.workbench.data.columns import say_columns, vector_columns
+from codeword.workbench.data.columns import name_column, named_columns, say_columns, unnamed
 from codeword.workbench.data.files import check_unpacked
 from codeword.workbench.data.parquet_footer import held_by
 from codeword.workbench.data.vector_files import PACKED, Part, VectorFile, as_float32, choose
 
 __all__ = ["open_parquet"]
 
-NAMES = ("name", "id")  # columns that name the rows, in any case of letters
 TOKENS = b"codeword.header"  # in the metadata of a token file
 
 
 class _Table(VectorFile):
-    """A Parquet file, read by row groups; the file names its rows if it has a column `name` or `id`."""
+    """A Parquet file, read by row groups; the file names its rows if it has a `name_column`."""
 
     anywhere = False
 
-    def __init__(self, path: Path, column: str | None) -> None:
+    def __init__(self, path: Path, column: str | None, names: str | None) -> None:
         parquet = load("pyarrow.parquet", "tokens").ParquetFile(path)
         if TOKENS in (parquet.metadata.metadata or {}):
             raise CodewordError.of(f"vectors in {path}", "tokens", "name the file that was encoded")
         schema = parquet.schema_arrow
-        self.name_column = next((name for name in schema.names if name.lower() in NAMES), None)
+        self.name_column = name_column(schema, names, path)
         self.named = self.name_column is not None
         self.columns = _columns(schema, column, self.name_column, path)
         others = [name for name in schema.names if name not in self.columns and name != self.name_column]
@@ -39,8 +38,7 @@ class _Table(VectorFile):
         self.lists = _is_list(schema.field(self.columns[0]).type)
         features = self._first_width(parquet) if self.lists else len(self.columns)
         super().__init__(path, parquet.metadata.num_rows, features)
-        if column is None and (others or not self.lists):
-            self.chosen = say_columns(self.columns, others)
+        self.chosen = say_columns(self.columns, self.name_column, others)
 
     def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
         parquet = self._open()
@@ -84,31 +82,46 @@ class _Table(VectorFile):
         return 0
 
 
-def open_parquet(path: Path, column: str | None) -> VectorFile:
-    """A Parquet file with vectors in `column`, in its only column of lists, or one number in each `vector_columns`.
+def open_parquet(path: Path, column: str | None, names: str | None) -> VectorFile:
+    """A Parquet file with vectors in its only column of lists, or in what `column` names: one of several columns of
+    lists, or columns of one number each, as `named_columns`. `names`: of the column that names the rows.
 
     Raises:
         CodewordError: there are no vectors, or it is not clear which they are; pyarrow.ArrowException, OSError: a
             damaged file.
     """
-    return _Table(path, column)
+    return _Table(path, column, names)
 
 
 def _columns(schema: Any, column: str | None, names: str | None, path: Path) -> list[str]:
-    lists = [field.name for field in schema if _is_list(field.type) and _is_number(field.type.value_type)]
-    if column is not None or len(lists) > 1:
-        return [choose(lists, column, path, "columns of lists of numbers")]
+    lists = [
+        field.name
+        for field in schema
+        if _is_list(field.type) and _is_number(field.type.value_type) and field.name != names
+    ]
     types = load("pyarrow", "tokens").types
     numbers = {
         field.name: None if _is_number(field.type) else f"{field.type}"
         for field in schema
         if (types.is_floating(field.type) or types.is_integer(field.type)) and field.name != names
     }
-    if not lists and None not in numbers.values():
+    if column is not None and column not in lists and (numbers and (not lists or _any_of(numbers, column))):
+        return named_columns(column, numbers, path)
+    if column is not None or len(lists) > 1:
+        return [choose(lists, column, path, "columns of lists of numbers")]
+    readable = [name for name, fault in numbers.items() if fault is None]
+    if not lists and readable:
+        raise unnamed(readable, path)
+    if not lists:
         expected = f"a column of lists of numbers, or columns of numbers, in {path}"
         got = ", ".join(f"{field.name}: {field.type}" for field in schema)
         raise CodewordError.of(expected, f"{got:.200}", "write floats, or integers of 8 or 16 bits")
-    return lists or vector_columns(numbers, path)
+    return lists
+
+
+def _any_of(numbers: Collection[str], wanted: str) -> bool:
+    """Whether some of the columns that are asked for are of numbers."""
+    return any(word in numbers or "*" in word for word in wanted.split(","))
 
 
 def _check_size(parquet: Any, columns: Collection[str | None], path: Path) -> None:
@@ -123,10 +136,20 @@ def _check_size(parquet: Any, columns: Collection[str | None], path: Path) -> No
 def _as_names(column: Any) -> list[str | None]:
     """The strings of a column; equal ones are one object where it is coded by a dictionary."""
     words = column.dictionary.to_pylist() if hasattr(column, "dictionary") else column.to_pylist()
-    names = [None if word is None else str(word) for word in words]
+    names = [None if word is None else _as_name(word) for word in words]
     if not hasattr(column, "dictionary"):
         return names
     return [None if place is None else names[place] for place in column.indices.to_pylist()]
+
+
+def _as_name(word: Any) -> str:
+    """A value of any type as a name; whole numbers that pandas made floats of are whole numbers again."""
+    if isinstance(word, bytes):
+        try:
+            return word.decode()
+        except UnicodeDecodeError:
+            return word.hex()
+    return str(int(word)) if isinstance(word, float) and word.is_integer() else str(word)
 
 
 def _is_list(kind: Any) -> bool:

@@ -17,7 +17,7 @@ from codeword.workbench.data.vector_files import Part, VectorFile
 from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, names_of, open_vectors, parts_of
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
 
-__all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "VectorStream", "place_of"]
+__all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "VectorStream", "place_of", "with_columns"]
 
 COLUMN = "::"  # between a path and the name of the array, tensor or column
 NUMBERS = 2**22  # of one block: 16 MiB
@@ -40,21 +40,23 @@ class VectorStream:
     Iterating gives pairs of name and float32 array (features,); `blocks` gives the same in blocks. `len` is the number
     of rows, the bad ones too.
 
-    A row's name is what a Parquet column `name` or `id` says, or else its number in its file, from 0, behind the path
-    of the file within the folder if a folder is read: `part.npy/17`. A row with a NaN, an infinity or a number too
-    large for float32, a row of another length and one with a name that cannot be used go to `skipped`, and so does a
-    file that cannot be read or whose vectors are not as long as those of the first.
+    A row's name is what a Parquet column `item_id`, `id` or `name` or pandas' index says, or else its number in its
+    file, from 0, behind the path of the file within the folder if a folder is read: `part.npy/17`. A row with a NaN, an
+    infinity or a number too large for float32, a row of another length and one with a name that cannot be used go to
+    `skipped`, and so does a file that cannot be read or whose vectors are not as long as those of the first.
 
-    Of a table whose numbers have a column each, the columns `d0`, `d1`, ... of one family are the vector, or else all.
-    A warning says which columns are read where a table has others, unless `names` are given.
+    Of a table whose numbers have a column each, those are the vector that are named: `items.parquet::d*`,
+    `items.parquet::x,y`. A warning says which columns of a table are read, unless `names` are given.
 
     An .npy or .safetensors is memory-mapped and Parquet read by row groups; an .npz is unpacked into memory.
 
     Args:
-        data: a file or a folder; `file.npz::key` names one of several arrays, tensors or columns of lists.
+        data: a file or a folder; `file.npz::key` names one of several arrays, tensors or columns of lists,
+            or the columns of single numbers.
         features: how long the vectors must be; None: as long as those of the first file.
         names: some of the names that a stream of all had: only these, in the order of the rows; all may be bad.
         strict: raise for the first row or file that cannot be used, instead of leaving it out.
+        name_column: the column that names the rows of a table; None: as above.
 
     Attributes:
         features: numbers of a vector.
@@ -79,8 +81,9 @@ class VectorStream:
         names: Sequence[str] | None = None,
         *,
         strict: bool = False,
+        name_column: str | None = None,
     ) -> None:
-        self.data, self.strict = str(data), strict
+        self.data, self.strict, self.name_column = str(data), strict, name_column
         self.skipped: list[Skipped] = []
         path, column = place_of(data)
         self._root = path if path.is_dir() else None
@@ -114,6 +117,11 @@ class VectorStream:
         return all(file.anywhere for file in self._files)
 
     @property
+    def named(self) -> bool:
+        """Whether rows have names of their own, which could come twice."""
+        return any(file.named for file in self._files)
+
+    @property
     def names(self) -> Sequence[str]:
         """Of all rows, the bad ones too: `""` where a file that names its rows leaves one without.
 
@@ -123,7 +131,7 @@ class VectorStream:
         return self._all_names() if self._part is None else self._part
 
     def _all_names(self) -> Sequence[str]:
-        if not any(file.named for file in self._files):
+        if not self.named:
             return RowNumbers(self._starts, [self._prefix(file) for file in self._files])
         found: list[str] = []
         for file in self._files:
@@ -203,7 +211,7 @@ class VectorStream:
             try:
                 if self._root is not None:
                     check_name(path.relative_to(self._root).as_posix())
-                file = open_vectors(path, column)
+                file = open_vectors(path, column, self.name_column)
                 expected = features or (files[0].features if files else file.features)
                 if file.features != expected:
                     got = f"{file.features} in {path}"
@@ -244,3 +252,21 @@ def place_of(data: str | Path) -> tuple[Path, str | None]:
     """
     path, mark, column = str(data).partition(COLUMN)
     return (Path(path), column) if mark and not Path(data).exists() else (Path(data), None)
+
+
+def with_columns(data: str, columns: Sequence[str]) -> str:
+    """The same with columns of numbers named: what `VectorStream` takes.
+
+    Raises:
+        CodewordError: `data` names some already.
+
+    Examples:
+        >>> with_columns("items.parquet", ["x", "y"])
+        'items.parquet::x,y'
+    """
+    if not columns:
+        return data
+    if place_of(data)[1] is not None:
+        got = f"{data} and --columns {' '.join(columns)}"
+        raise CodewordError.of(f"the columns once, behind {COLUMN} or --columns", got, "leave out one")
+    return f"{data}{COLUMN}{','.join(columns)}"

@@ -11,7 +11,7 @@ import torch
 from codeword.quantizers import Quantizer
 from codeword.quantizers.composite import Composite, Residual
 from codeword.workbench.report.charts import area_chart, map_chart
-from codeword.workbench.tokenising.code_use import CodeUse
+from codeword.workbench.tokenizing.code_use import CodeUse
 
 __all__ = ["BANDS", "Codebook", "codebooks", "components"]
 

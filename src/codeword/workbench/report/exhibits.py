@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from codeword.packages import load
-from codeword.workbench.media import Figure, Items, Panel
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.modalities import Items, Metric, Panel
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 
 __all__ = ["Exhibit", "View", "data_address", "exhibits"]
 
@@ -36,25 +36,25 @@ class Exhibit(NamedTuple):
 
     name: str
     views: list[View]
-    figures: str
+    metrics: str
 
 
 def exhibits(tokenizer: ItemTokenizer, items: Items) -> list[Exhibit]:
-    """Some of the items, evenly spread, each with its views and figures."""
-    medium = tokenizer.medium
-    found, count = [], min(len(items), SHOWN[medium.kind])
+    """Some of the items, evenly spread, each with its views and metrics."""
+    modality = tokenizer.modality
+    found, count = [], min(len(items), SHOWN[modality.kind])
     for name, item in (items[place * len(items) // count] for place in range(count)):
         reconstruction, indices = tokenizer.reconstruct(item)
         bits = tokenizer.bits_of(indices)
-        values = medium.measure(item, reconstruction, bits, brief=medium.kind == "image")
+        values = modality.measure(item, reconstruction, bits, brief=modality.kind == "image")
         said = ", ".join(
-            say_figure(figure, values[figure.key]) for figure in medium.figures if figure.key in values
+            format_metric(metric, values[metric.key]) for metric in modality.metrics if metric.key in values
         )
         pair = (("original", item), ("reconstruction", reconstruction))
-        if medium.kind == "image":
+        if modality.kind == "image":
             views = [View(title, _png(_middle(array)), None, None) for title, array in pair]
         else:
-            panels = medium.panels(name, item, reconstruction, bits)[:2]
+            panels = modality.panels(name, item, reconstruction, bits)[:2]
             views = [
                 _view(tokenizer, title, array, panel)
                 for (title, array), panel in zip(pair, panels, strict=True)
@@ -63,14 +63,14 @@ def exhibits(tokenizer: ItemTokenizer, items: Items) -> list[Exhibit]:
     return found
 
 
-def say_figure(figure: Figure, value: float) -> str:
+def format_metric(metric: Metric, value: float) -> str:
     """A figure with its unit.
 
     Examples:
-        >>> say_figure(Figure("psnr", "PSNR dB", 2), 23.456)
+        >>> format_metric(Metric("psnr", "PSNR dB", 2), 23.456)
         'PSNR dB 23.46'
     """
-    return f"{figure.heading} {value:.{figure.decimals}f}"
+    return f"{metric.heading} {value:.{metric.decimals}f}"
 
 
 def data_address(content: bytes, kind: str) -> str:
@@ -85,15 +85,15 @@ def data_address(content: bytes, kind: str) -> str:
 
 def _view(tokenizer: ItemTokenizer, title: str, item: Any, panel: Panel) -> View:
     light, dark = (_drawn(panel, ink) for ink in INKS)
-    sound = _file_of(tokenizer, item, "audio/wav") if tokenizer.medium.kind == "audio" else None
+    sound = _file_of(tokenizer, item, "audio/wav") if tokenizer.modality.kind == "audio" else None
     return View(title, light, dark, sound)
 
 
 def _file_of(tokenizer: ItemTokenizer, item: Any, kind: str) -> str:
-    """An item as the medium writes it."""
+    """An item as the modality writes it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"item{tokenizer.medium.suffix}"
-        tokenizer.medium.save(path, item)
+        path = Path(folder) / f"item{tokenizer.modality.suffix}"
+        tokenizer.modality.save(path, item)
         return data_address(path.read_bytes(), kind)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import files
 from itertools import islice, tee
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,18 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.files import write_whole
-from codeword.packages import load
 from codeword.version import __version__
-from codeword.workbench.comparing.measures import StagePoint, figures_by_stage
+from codeword.workbench.comparing.measures import StagePoint, metrics_by_stage
 from codeword.workbench.evaluate import Evaluation, evaluate
-from codeword.workbench.media import Figure, Items, Medium, kind_of_data
+from codeword.workbench.modalities import Items, Metric, Modality, kind_of_data
 from codeword.workbench.report.charts import Series, line_chart
 from codeword.workbench.report.codes import BANDS, codebooks
 from codeword.workbench.report.exhibits import exhibits
-from codeword.workbench.report.facts import Facts, facts_of
 from codeword.workbench.report.patches import patches_of
-from codeword.workbench.tokenising.code_use import CodeUse, say_codes
-from codeword.workbench.tokenising.tokenise import ItemTokenizer, groups
+from codeword.workbench.report.render import render
+from codeword.workbench.report.run_info import RunInfo, run_info
+from codeword.workbench.tokenizing.code_use import CodeUse, say_codes
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer, groups
 from codeword.workbench.training.run import Run
 
 __all__ = ["write_report"]
@@ -53,65 +52,66 @@ def write_report(
     Raises:
         CodewordError: no data, or data of another kind, a package that is not installed, a full disk.
     """
-    facts = facts_of(Run(folder), tokenizer.tokenizer)
+    facts = run_info(Run(folder), tokenizer.tokenizer)
     where, items, kind = _items(tokenizer, facts, data)
     evaluation = evaluate(tokenizer, track(items, "measuring"))
-    stream = tokenizer.medium.stream(where, tokenizer.tokenizer.stride)
+    stream = tokenizer.modality.stream(where, tokenizer.tokenizer.stride)
     encoded, use, positions = _encode(tokenizer, track(stream, "counting codes"))
     shown, count = codebooks(tokenizer.tokenizer.quantizer, use)
-    stages = figures_by_stage(tokenizer, items)
-    content = _render(
+    stages = metrics_by_stage(tokenizer, items)
+    content = render(
+        "page.html",
         name=folder.resolve().name,
         version=__version__,
         facts=facts,
-        medium=tokenizer.medium,
+        modality=tokenizer.modality,
         where=where,
         kind=kind,
         evaluation=evaluation,
-        listed=_rows(evaluation, tokenizer.medium),
-        starred=any(tokenizer.medium.starred(line.figures) for line in evaluation.items),
-        headings=[figure.heading for figure in _present(evaluation, tokenizer.medium)],
+        listed=_rows(evaluation, tokenizer.modality),
+        starred=any(tokenizer.modality.starred(line.metrics) for line in evaluation.items),
+        headings=[metric.heading for metric in _present(evaluation, tokenizer.modality)],
         summary=_summary(tokenizer, evaluation, use),
-        curves=_curves(facts, tokenizer.medium),
+        curves=_curves(facts, tokenizer.modality),
         exhibits=exhibits(tokenizer, items),
         codebooks=shown,
         codebook_count=count,
         bands=BANDS,
         positions=positions,
         patches=patches_of(encoded, tokenizer.tokenizer.stride) if encoded else [],
-        stages=_stages(stages, tokenizer.medium),
-        stage_charts=_stage_charts(stages, tokenizer.medium),
+        stages=_stages(stages, tokenizer.modality),
+        stage_charts=_stage_charts(stages, tokenizer.modality),
     )
     write_whole(out, content.encode())
 
 
-def _items(tokenizer: ItemTokenizer, facts: Facts, data: str | None) -> tuple[str, Items, str]:
+def _items(tokenizer: ItemTokenizer, facts: RunInfo, data: str | None) -> tuple[str, Items, str]:
     """Where the data is, what to measure on, and what that is in words."""
-    medium = tokenizer.medium
+    modality = tokenizer.modality
     if data is None and facts.data is not None and facts.config is not None:
         opened = kind_of_data(facts.data)
-        if opened.kind == medium.kind:
+        if opened.kind == modality.kind:
             source = opened.of_data(facts.data, facts.config).source(facts.data, facts.config)
             if source.held_out:
-                return facts.data, source.held_out, f"held-out {medium.items}"
+                return facts.data, source.held_out, f"held-out {modality.items}"
     data = facts.data if data is None else data
     if data is None:
         got, remedy = "a tokenizer that does not say what it was trained on", "pass --data"
         raise CodewordError.of("data to report on", got, remedy)
-    items = list(islice(medium.stream(data, tokenizer.tokenizer.stride), MEASURED))
+    items = list(islice(modality.stream(data, tokenizer.tokenizer.stride), MEASURED))
     known = facts.data in (None, data)
-    return data, items, f"{medium.items} of {data}{', which it may have learned from' if known else ''}"
+    return data, items, f"{modality.items} of {data}{', which it may have learned from' if known else ''}"
 
 
 def _encode(
     tokenizer: ItemTokenizer, stream: Any
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], CodeUse, int]:
     """The use of the codes over the first items, and of pictures also these with the first index of each position."""
-    model, medium = tokenizer.tokenizer, tokenizer.medium
-    codebook_count, keep = len(model.codebook_sizes), medium.kind == "image"
+    model, modality = tokenizer.tokenizer, tokenizer.modality
+    codebook_count, keep = len(model.codebook_sizes), modality.kind == "image"
     use, kept, positions = CodeUse(codebook_count), [], 0
     some, same = tee(stream)
-    for items, (_, tokens) in zip(groups(some, medium.together), tokenizer.encode_all(same), strict=False):
+    for items, (_, tokens) in zip(groups(some, modality.together), tokenizer.encode_all(same), strict=False):
         use.add(tokens)
         positions += tokens.size // codebook_count
         if keep:
@@ -122,27 +122,27 @@ def _encode(
     return kept, use, positions
 
 
-def _present(evaluation: Evaluation, medium: Medium) -> list[Figure]:
-    return [figure for figure in medium.figures if figure.key in evaluation.total.figures]
+def _present(evaluation: Evaluation, modality: Modality) -> list[Metric]:
+    return [metric for metric in modality.metrics if metric.key in evaluation.total.metrics]
 
 
-def _rows(evaluation: Evaluation, medium: Medium) -> list[tuple[str, ...]]:
-    """The table of figures: some items and the mean of all."""
-    figures = _present(evaluation, medium)
+def _rows(evaluation: Evaluation, modality: Modality) -> list[tuple[str, ...]]:
+    """The table of metrics: some items and the mean of all."""
+    metrics = _present(evaluation, modality)
     rows = []
     for line in (*evaluation.items[:LISTED], evaluation.total._replace(name="mean of all")):
-        cells = [f"{line.figures[figure.key]:.{figure.decimals}f}" for figure in figures]
-        cells[-1] += "*" if medium.starred(line.figures) else ""
+        cells = [f"{line.metrics[metric.key]:.{metric.decimals}f}" for metric in metrics]
+        cells[-1] += "*" if modality.starred(line.metrics) else ""
         rows.append((line.name, *cells))
     return rows
 
 
 def _summary(tokenizer: ItemTokenizer, evaluation: Evaluation, use: CodeUse) -> list[tuple[str, str]]:
     """The numbers at the top: what they are called, and what they are."""
-    model, medium = tokenizer.tokenizer, tokenizer.medium
-    total, entropy = evaluation.total.figures, sum(used.entropy for used in use.of_codebooks)
+    model, modality = tokenizer.tokenizer, tokenizer.modality
+    total, entropy = evaluation.total.metrics, sum(used.entropy for used in use.of_codebooks)
     return [
-        *((f.heading, f"{total[f.key]:.{f.decimals}f}") for f in medium.figures[:2]),
+        *((f.heading, f"{total[f.key]:.{f.decimals}f}") for f in modality.metrics[:2]),
         ("quantizer", model.quantizer.spec),
         ("codes", say_codes(model.codebook_sizes).removesuffix(" codes")),
         ("codes used", f"{use.used / sum(model.codebook_sizes):.1%}"),
@@ -152,9 +152,9 @@ def _summary(tokenizer: ItemTokenizer, evaluation: Evaluation, use: CodeUse) -> 
     ]
 
 
-def _curves(facts: Facts, medium: Medium) -> list[tuple[str, list[str], str]]:
+def _curves(facts: RunInfo, modality: Modality) -> list[tuple[str, list[str], str]]:
     """Title, labels and SVG of the curves of training."""
-    watched = medium.figures[0]
+    watched = modality.metrics[0]
 
     def series(label: str, key: str, marked: bool = False) -> Series:
         points = [
@@ -177,33 +177,22 @@ def _curves(facts: Facts, medium: Medium) -> list[tuple[str, list[str], str]]:
     ]
 
 
-def _stages(points: Sequence[StagePoint], medium: Medium) -> list[tuple[str, ...]]:
+def _stages(points: Sequence[StagePoint], modality: Modality) -> list[tuple[str, ...]]:
     """The rows of the table of stages."""
     return [
         (
             f"{point.stages}",
             f"{point.bits:.1f}",
-            *(f"{point.figures[f.key]:.{f.decimals}f}" for f in medium.figures if f.key in point.figures),
+            *(f"{point.metrics[f.key]:.{f.decimals}f}" for f in modality.metrics if f.key in point.metrics),
         )
         for point in points
     ]
 
 
-def _stage_charts(points: Sequence[StagePoint], medium: Medium) -> list[tuple[str, str]]:
+def _stage_charts(points: Sequence[StagePoint], modality: Modality) -> list[tuple[str, str]]:
     if not points:
         return []
-    figure = medium.figures[0]
-    spots = [(float(point.stages), point.figures[figure.key]) for point in points]
-    title = f"{figure.heading} after each stage"
-    return [(title, line_chart(title, [Series(figure.heading, spots, True)], "stages", ""))]
-
-
-def _render(**values: Any) -> str:
-    """The template filled in; every string is escaped but for the SVG, which escapes what it holds."""
-    jinja2 = load("jinja2", "report")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = files("codeword.workbench.report").joinpath("page.html").read_text(encoding="utf-8")
-    page: str = environment.from_string(source).render(svg=load("markupsafe", "report").Markup, **values)
-    return page
+    metric = modality.metrics[0]
+    spots = [(float(point.stages), point.metrics[metric.key]) for point in points]
+    title = f"{metric.heading} after each stage"
+    return [(title, line_chart(title, [Series(metric.heading, spots, True)], "stages", ""))]

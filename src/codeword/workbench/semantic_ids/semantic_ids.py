@@ -16,19 +16,22 @@ from torch import Tensor
 from codeword.checkpoints import digest, save
 from codeword.errors import CodewordError
 from codeword.files import write_whole
-from codeword.fitting import Collisions, RatePoint, collisions, fit, rate_distortion
+from codeword.fitting import Collisions, RatePoint, fit, rate_distortion
 from codeword.quantizers import from_spec
 from codeword.quantizers.composite import Residual
 from codeword.quantizers.composite.beam import codes_of
 from codeword.tokenizers import VectorTokenizer
-from codeword.tokens import Header, TokenWriter
-from codeword.workbench.data.vector_batches import Survey, survey
+from codeword.tokens import Header, TokenFile, TokenWriter
+from codeword.workbench.data.names_once import NamesOnce
+from codeword.workbench.data.vector_batches import VectorSummary, summarize
 from codeword.workbench.data.vectors import Block, VectorStream
-from codeword.workbench.semantic_ids.catalogue_ids import balance_, number_equals
+from codeword.workbench.semantic_ids.catalogue_ids import balance_
+from codeword.workbench.semantic_ids.manifest import IDS, Generation, Manifest, room_for, write_manifest
+from codeword.workbench.semantic_ids.partitions import count_equals, number_equals, scratch
 
-__all__ = ["IDS", "REPORT", "FitConfig", "Fitted", "fit_vectors", "write_fit"]
+__all__ = ["IDS", "REPORT", "FitConfig", "Fitted", "Start", "fit_vectors", "write_fit", "write_generation"]
 
-IDS, REPORT = "ids.parquet", "fit.json"
+REPORT = "fit.json"
 LEAST_ROWS, ROWS_A_CODE = 2**16, 64  # to fit to, if nothing is said
 Track = Callable[[Iterable[Block], str], Iterable[Block]]
 
@@ -87,62 +90,103 @@ def fit_vectors(vectors: VectorStream, config: FitConfig, track: Track) -> Fitte
             vectors of one name.
     """
     rows = _check(config, vectors.features)
-    _ = vectors.names  # that none comes twice
-    facts = survey(_Tracked(vectors, track, "reading"), rows, config.seed)
+    facts = summarize(_Tracked(vectors, track, "reading", once=True), rows, config.seed)
     tokenizer = _fit(facts, config)
     mine = _Tracked(vectors, track, "measuring")
     points = rate_distortion(tokenizer.quantizer, _Standard(mine, tokenizer), beam=config.beam)
     in_units = [point._replace(error=point.error * facts.scale**2) for point in points]
     mine = _Tracked(vectors, track, "finding IDs")
     indices = _encode(mine, tokenizer, int(facts.usable.sum()))
-    before = collisions(torch.from_numpy(indices))
-    after = None
+    before, after = count_equals(indices), None
     if config.balance:
-        balance_(indices, track(vectors.blocks(), "balancing"), tokenizer)
-        after = collisions(torch.from_numpy(indices))
+        balance_(indices, _Tracked(vectors, track, "balancing").blocks, tokenizer)
+        after = count_equals(indices)
     return Fitted(tokenizer, indices, in_units, before, after, len(facts.sample))
 
 
 def write_fit(
     folder: Path, vectors: VectorStream, config: FitConfig, fitted: Fitted, track: Track
 ) -> dict[str, Any]:
-    """Write the IDs, the report and the tokenizer into a run folder; the report.
+    """Write the IDs, the report, the manifest of the catalogue and the tokenizer into a run folder; the report.
 
     Raises:
         CodewordError: the disk is full, the place cannot be written to, two vectors have one name.
     """
-    tokenizer, ids, facts = fitted.tokenizer, fitted.indices, {"balanced": int(config.balance)}
-    sizes = tokenizer.codebook_sizes
-    if config.dedupe:
-        numbers = number_equals(torch.from_numpy(ids)).numpy()
-        sizes, facts = (*sizes, int(numbers.max()) + 1), facts | {"deduped": 1}
-        ids = np.concatenate([ids.astype(np.int64), numbers[:, None]], 1)
-    trailing = tokenizer.trailing_shape if not config.dedupe else (len(sizes),)
-    header = Header(digest(tokenizer), sizes, tokenizer.kind, trailing, facts)
-    first = 0
-    with TokenWriter(folder / IDS, header) as writer:
-        for block in track(vectors.blocks(), "writing IDs"):
-            part = ids[first : first + len(block.names)]
-            writer.write_many(block.names, part.reshape(len(part), *trailing))
-            first += len(part)
+    digits = number_equals(fitted.indices) if config.dedupe else None
+    room = 1 if digits is None else room_for(int(digits.max()) + 1)
+    return write_generation(folder, vectors, config, fitted, track, digits, Start("fit", 1, room))
+
+
+class Start(NamedTuple):
+    """The generation that a folder of IDs begins with."""
+
+    action: str
+    number: int
+    digits: int
+    """How many values the one more token may have, now and later."""
+
+
+def write_generation(
+    folder: Path,
+    vectors: VectorStream,
+    config: FitConfig,
+    fitted: Fitted,
+    track: Track,
+    digits: np.ndarray | None,
+    start: Start,
+) -> dict[str, Any]:
+    """As `write_fit`, of IDs whose one more token is given (N,), or that have none."""
+    tokenizer, name = fitted.tokenizer, digest(fitted.tokenizer)
+    sizes, facts = tokenizer.codebook_sizes, {"balanced": int(config.balance)}
+    if digits is not None:
+        sizes, facts = (*sizes, int(digits.max()) + 1), facts | {"deduped": 1}
+    trailing = tokenizer.trailing_shape if digits is None else (len(sizes),)
+    header = Header(name, sizes, tokenizer.kind, trailing, facts)
+    with TokenWriter(folder / IDS, header, names_differ=True) as writer:  # `fit_vectors` has looked
+        for names, ids in _ids(track(vectors.blocks(), "writing IDs"), fitted.indices, digits):
+            writer.write_many(names, ids.reshape(len(ids), *trailing))
     report = _report(vectors, config, fitted, list(sizes))
     write_whole(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
+    first = Generation(start.number, start.action, writer.count, str(TokenFile(folder / IDS).digest))
+    write_manifest(folder, Manifest(name, tokenizer.codebook_sizes, start.digits, (first,)))
     save(tokenizer, folder)
     return report
 
 
-class _Tracked:
-    """Vectors, with each iteration over blocks of them shown."""
+def _ids(
+    blocks: Iterable[Block], indices: np.ndarray, digits: np.ndarray | None
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Names and IDs, block by block."""
+    first = 0
+    for block in blocks:
+        end = first + len(block.names)
+        ids = indices[first:end]
+        if digits is not None:
+            ids = np.concatenate([ids.astype(np.int64), digits[first:end, None]], 1)
+        yield block.names, ids
+        first = end
 
-    def __init__(self, vectors: VectorStream, track: Track, what: str) -> None:
+
+class _Tracked:
+    """Vectors, with each iteration over blocks of them shown; `once`: none of their names may come twice."""
+
+    def __init__(self, vectors: VectorStream, track: Track, what: str, once: bool = False) -> None:
         self.vectors, self.track, self.what = vectors, track, what
+        self.once = once and vectors.named
         self.features = vectors.features
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def blocks(self) -> Iterator[Block]:
-        yield from self.track(self.vectors.blocks(), self.what)
+        if not self.once:
+            yield from self.track(self.vectors.blocks(), self.what)
+            return
+        with NamesOnce(self.vectors.data) as names:
+            for block in self.track(self.vectors.blocks(), self.what):
+                names.add(block.names)
+                yield block
+            names.check()
 
 
 class _Standard:
@@ -178,7 +222,7 @@ def _check(config: FitConfig, features: int) -> int:
     return config.rows
 
 
-def _fit(facts: Survey, config: FitConfig) -> VectorTokenizer:
+def _fit(facts: VectorSummary, config: FitConfig) -> VectorTokenizer:
     sample = (torch.from_numpy(facts.sample) - facts.mean) / facts.scale
     how = {"steps": config.steps, "tries": config.tries, "beam": config.beam, "seed": config.seed}
     with torch.random.fork_rng(devices=[]):
@@ -190,7 +234,7 @@ def _fit(facts: Survey, config: FitConfig) -> VectorTokenizer:
 
 def _encode(vectors: _Tracked, tokenizer: VectorTokenizer, count: int) -> np.ndarray:
     largest, first = max(tokenizer.codebook_sizes), 0
-    indices = np.empty((count, len(tokenizer.codebook_sizes)), np.min_scalar_type(largest - 1))
+    indices = scratch((count, len(tokenizer.codebook_sizes)), np.min_scalar_type(largest - 1))
     for block in vectors.blocks():
         found = tokenizer.encode(torch.from_numpy(block.rows))
         indices[first : first + len(found)] = found.reshape(len(found), indices.shape[1]).numpy()

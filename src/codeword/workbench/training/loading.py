@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from codeword.errors import CodewordError
 from codeword.workbench.data.vector_batches import VectorBatches
-from codeword.workbench.media import Batches
+from codeword.workbench.modalities import Batches
 
 __all__ = ["batches_ahead"]
 

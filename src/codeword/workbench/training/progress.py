@@ -25,7 +25,7 @@ class Progress(NamedTuple):
     """Of the run that is done, by steps or by time: 0 to 1."""
     loss: float
     quality: float
-    """The first figure of the medium, on training batches."""
+    """The first metric of the modality, on training batches."""
     used: float
     """Share of codes used, 0 to 1."""
     held_out: float | None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.media import Medium
+from codeword.workbench.modalities import Modality
 
 __all__ = ["RECIPES", "audio_8khz", "audio_24khz", "demo", "image_small", "recipe_settings", "rqvae"]
 
@@ -80,15 +80,15 @@ RECIPES: dict[str, tuple[str, Callable[[], TrainConfig]]] = {
 """By name: the kind of data that it is for, and the config. The first of a kind is its default."""
 
 
-def recipe_settings(name: str | None, medium: type[Medium]) -> TrainConfig:
+def recipe_settings(name: str | None, modality: type[Modality]) -> TrainConfig:
     """The settings of a recipe; None: the first one for a kind of data.
 
     Raises:
         CodewordError: no such recipe, or one for another kind.
     """
-    fitting = [known for known, (kind, _) in RECIPES.items() if kind == medium.kind]
+    fitting = [known for known, (kind, _) in RECIPES.items() if kind == modality.kind]
     name = fitting[0] if name is None else name
     if name not in fitting:
-        expected, remedy = f"a recipe for {medium.items}", f"pass one of: {', '.join(fitting)}"
+        expected, remedy = f"a recipe for {modality.items}", f"pass one of: {', '.join(fitting)}"
         raise CodewordError.of(expected, repr(name), remedy)
     return RECIPES[name][1]()

@@ -1,4 +1,4 @@
-"""The figures of a run on their way to TensorBoard or Weights & Biases, by accelerate's trackers."""
+"""The metrics of a run on their way to TensorBoard or Weights & Biases, by accelerate's trackers."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def _start(name: str, run: Run, trainer: Trainer) -> Any:
 
 
 def _figures(progress: Progress, watched: str) -> dict[str, float]:
-    figures = {"loss": progress.loss, watched: progress.quality, "codes_used": progress.used}
-    figures["ms_per_step"] = progress.milliseconds
+    metrics = {"loss": progress.loss, watched: progress.quality, "codes_used": progress.used}
+    metrics["ms_per_step"] = progress.milliseconds
     if progress.held_out is not None:
-        figures[f"held_out_{watched}"] = progress.held_out
-    return figures
+        metrics[f"held_out_{watched}"] = progress.held_out
+    return metrics

@@ -17,10 +17,10 @@ from codeword.models import parameter_groups
 from codeword.tokenizers import Networks, Tokenizer
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
-from codeword.workbench.media import Medium, Source, build
-from codeword.workbench.processes import Alone
+from codeword.workbench.modalities import Modality, Source, build
+from codeword.workbench.processes import SingleProcess
 from codeword.workbench.threads import threads_of
-from codeword.workbench.tokenising.tokenise import ItemTokenizer
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 from codeword.workbench.training.average import Average
 from codeword.workbench.training.loading import batches_ahead
 from codeword.workbench.training.optimizer import pack, unpack
@@ -60,24 +60,24 @@ class Trainer:
         self,
         run: Run,
         config: TrainConfig,
-        medium: Medium,
+        modality: Modality,
         source: Source,
         *,
-        processes: Alone | None = None,
+        processes: SingleProcess | None = None,
         networks: Networks | None = None,
         resume: bool = False,
     ) -> None:
-        self.run, self.config, self.medium, self.source = run, config, medium, source
-        self.processes = processes or Alone()
+        self.run, self.config, self.modality, self.source = run, config, modality, source
+        self.processes = processes or SingleProcess()
         if config.batch % self.processes.count:
             raise CodewordError.of(
                 f"a batch that {self.processes.count} processes divide",
                 f"{config.batch}",
                 "pass another --batch",
             )
-        self.batches = medium.batches(source.training, config)
+        self.batches = modality.batches(source.training, config)
         self.tokenizer: Tokenizer = (
-            load_tokenizer(run.folder, networks) if resume else build(config, medium, networks)
+            load_tokenizer(run.folder, networks) if resume else build(config, modality, networks)
         )
         self.tokenizer.to(self.processes.device).train()
         self.average = None if config.average is None else Average(self.tokenizer, config.average)
@@ -92,7 +92,7 @@ class Trainer:
         state = self._resume() if resume else {}
         self.window.begin(self.step, self.seconds)
         self.objective, self.stepper = self.processes.prepare(
-            medium.objective(self.tokenizer), self.optimizer
+            modality.objective(self.tokenizer), self.optimizer
         )
         self.processes.load_state(state)
 
@@ -178,7 +178,7 @@ class Trainer:
         return loss.item(), error.item()
 
     def _agree(self, loss: float, error: float, stop: bool) -> tuple[float, float, bool]:
-        """The figures of all processes, and whether one of them was asked to stop; they share a clock, too."""
+        """The metrics of all processes, and whether one of them was asked to stop; they share a clock, too."""
         loss, error, stops, self.seconds = self.processes.mean([loss, error, stop, self.seconds])
         if not math.isfinite(loss):
             raise CodewordError.of(
@@ -193,13 +193,13 @@ class Trainer:
             scores = evaluate(ItemTokenizer(self.result.eval()), self.source.held_out, brief=True)
             self.tokenizer.train()
             self.lines.append(
-                {"step": self.step, f"held_out_{self.watched}": scores.total.figures[self.watched]}
+                {"step": self.step, f"held_out_{self.watched}": scores.total.metrics[self.watched]}
             )
 
     @property
     def watched(self) -> str:
         """The key of the figure that training watches."""
-        return self.medium.figures[0].key
+        return self.modality.metrics[0].key
 
     def _log(self) -> Progress:
         held_out = f"held_out_{self.watched}"
@@ -208,11 +208,11 @@ class Trainer:
             self.config.steps,
             self.share,
             self.seconds,
-            quality=self.medium.quality(self.window.error),
+            quality=self.modality.quality(self.window.error),
             held_out=next((line[held_out] for line in reversed(self.lines) if held_out in line), None),
         )
-        figures = {"loss": progress.loss, self.watched: progress.quality, "used": progress.used}
-        self.lines.append({"step": self.step, **figures})
+        metrics = {"loss": progress.loss, self.watched: progress.quality, "used": progress.used}
+        self.lines.append({"step": self.step, **metrics})
         return progress
 
     def _save(self) -> None:
@@ -231,7 +231,7 @@ class Trainer:
         state = load_training(self.run.folder)
         if state.values["data"] != self.source.fingerprint:
             raise CodewordError.of(
-                f"the {self.medium.items} that the run in {self.run.folder} was started with",
+                f"the {self.modality.items} that the run in {self.run.folder} was started with",
                 "others (their names or sizes differ)",
                 "restore them, or train into another folder",
             )

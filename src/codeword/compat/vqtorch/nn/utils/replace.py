@@ -70,8 +70,8 @@ class ReplaceLRU:
         drawn = order[torch.arange(int(count), dtype=torch.int64, device=rows.device) % len(order)]
         noise = torch.randn(int(count), rows.shape[1], dtype=rows.dtype, device=rows.device)
         if valid.shared:
-            distributed.from_first_(drawn)
-            distributed.from_first_(noise)
+            distributed.broadcast_(drawn)
+            distributed.broadcast_(noise)
         places = valid.collect(torch.where(valid.mask[:, None], rows, 0.0), drawn)
         places += self.rho * torch.linalg.vector_norm(places, dim=-1, keepdim=True) * noise
         book.replace_(dead, places, count)

@@ -1,0 +1,37 @@
+"""What the commands about catalogues share: the vectors that are named, and what is printed with --json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from codeword.cli.console import Console
+from codeword.cli.json_output import put_json
+
+if TYPE_CHECKING:
+    from codeword.workbench.data.vectors import Block, VectorStream
+
+__all__ = ["open_vectors", "put_if", "tracking"]
+
+
+def open_vectors(data: str, columns: tuple[str, ...], names: str | None, strict: bool) -> VectorStream:
+    """The vectors that the words name."""
+    from codeword.workbench.data.vectors import VectorStream, with_columns
+
+    return VectorStream(with_columns(data, columns), strict=strict, name_column=names)
+
+
+def tracking(console: Console, vectors: VectorStream) -> Callable[[Iterable[Block], str], Iterator[Block]]:
+    """What shows how far blocks of vectors are."""
+
+    def track(blocks: Iterable[Block], what: str) -> Iterator[Block]:
+        return console.track(blocks, what, total=vectors.block_count)
+
+    return track
+
+
+def put_if(json: bool, values: dict[str, Any]) -> int:
+    """Print values as JSON if that was asked for, and give the exit code."""
+    if json:
+        put_json(values)
+    return 0

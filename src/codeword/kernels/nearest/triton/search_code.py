@@ -1,0 +1,249 @@
+"""The first launch of a search: tensor-core products, and which rows they do not decide.
+
+Each program keeps a block of rows and goes through the codes of its group. Every one of its CODES lanes keeps the best
+score of its own codes, the second best and where the best was; lanes are compared once, at the end: in the loop that
+is five instructions a score, and no exchange between threads. Rows that come in chunks have many products to a score:
+there lanes are compared at every tile, which leaves registers for larger tiles.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+__all__ = ["across", "is_sure", "keep", "note", "product", "search", "search_chunked", "two_parts"]
+
+
+@triton.jit
+def two_parts(x, HALF: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The bfloat16 nearest to x, and the one nearest to what is left.
+
+    WIDE is for the interpreter: it cuts bfloat16 off instead of rounding, and multiplies its bits as if they were
+    whole numbers. There both parts are float32 numbers of eight bits (Veltkamp's splitting).
+    """
+    if WIDE:
+        scaled = x * 65537.0
+        high = scaled - (scaled - x)
+        left = x - high
+        scaled = left * 65537.0
+        low = scaled - (scaled - left)
+    else:
+        high = x.to(HALF)
+        low = (x - high.to(tl.float32)).to(HALF)
+    return high, low
+
+
+@triton.jit
+def product(xh, xl, high, low, at, PRODUCTS: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Products of rows and codes, the small ones first, so that few sums are cut off at the size of the large ones."""
+    ch = tl.load(high + at)
+    if WIDE:
+        ch = ch.to(tl.float32)
+    if PRODUCTS == 3:
+        cl = tl.load(low + at)
+        if WIDE:
+            cl = cl.to(tl.float32)
+        score = tl.dot(xl, ch, input_precision="ieee")
+        score = tl.dot(xh, cl, score, input_precision="ieee")
+        score = tl.dot(xh, ch, score, input_precision="ieee")
+    else:
+        score = tl.dot(xh, ch, input_precision="ieee")
+    return score
+
+
+@triton.jit
+def keep(score, start, best, second, win):  # type: ignore[no-untyped-def]
+    """One tile of scores more, each lane by itself. Of equal scores the first stays."""
+    better = score > best
+    second = tl.maximum(second, tl.minimum(best, score))
+    best = tl.maximum(best, score)
+    win = tl.where(better, start, win)
+    return best, second, win
+
+
+@triton.jit
+def note(offset, norm, largest, slack):  # type: ignore[no-untyped-def]
+    """What the bound has to know of the codes: the largest |c|^2, and whether all offsets are at most -0.498 |c|^2."""
+    return tl.maximum(largest, norm), tl.maximum(slack, offset + 0.498 * norm)
+
+
+@triton.jit
+def across(best, second, win, CODES: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The best score of each row over all lanes, the second best, and the lowest index that has the best."""
+    top = tl.max(best, 1)
+    code = win + tl.arange(0, CODES)[None, :]
+    chosen = tl.min(tl.where(best == top[:, None], code, 2147483647), 1)
+    rival = tl.max(tl.where(code == chosen[:, None], second, best), 1)
+    return top, rival, tl.where(chosen == 2147483647, 0, chosen)
+
+
+@triton.jit
+def is_sure(top, rival, squares, largest, slack, ERROR: tl.constexpr, OFFSET: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Whether the products decide a row; the bound is in the docstring of the package."""
+    reach = tl.max(largest, 0)
+    if_near = tl.minimum(reach, 4.5 * (squares - top))
+    reach = tl.where(tl.max(slack, 0) <= 0, if_near, reach)
+    bound = ERROR * tl.sqrt(squares) * tl.sqrt(reach) + OFFSET * reach + 2.5e-7 * tl.abs(top) + 8e-34
+    return top - rival > bound
+
+
+@triton.jit
+def write(found, todo, waiting, n, count, chosen, sure, spoilt):  # type: ignore[no-untyped-def]
+    """The indices, and the list of the rows that are not sure. Its order may differ, what is made of it does not."""
+    tl.store(found + n, tl.where(spoilt == 0, chosen, 0).to(tl.int64), n < count)
+    again = ((spoilt == 0) & (sure == 0) & (n < count)).to(tl.int32)
+    place = tl.atomic_add(waiting, tl.sum(again, 0)) + tl.cumsum(again, 0) - 1
+    tl.store(todo + place, n.to(tl.int32), again == 1)
+
+
+@triton.jit(do_not_specialize=["count", "padded"])
+def search(  # type: ignore[no-untyped-def]
+    rows,  # (groups, count, D)
+    shift,  # (groups, D)
+    high,  # (groups, padded, DIM): the codes in bfloat16, or the halves that they are
+    low,  # (groups, padded, DIM): what is left of them
+    offsets,  # (groups, padded), -inf for codes that are added
+    norms,  # (groups, padded), |c|^2
+    found,  # (groups, count)
+    todo,  # (groups, count), the first `waiting` of each are rows to look at again
+    waiting,  # (groups,), 0
+    count,
+    padded,
+    D: tl.constexpr,
+    DIM: tl.constexpr,
+    PRODUCTS: tl.constexpr,
+    PACKED: tl.constexpr,
+    RAW: tl.constexpr,
+    ERROR: tl.constexpr,
+    OFFSET: tl.constexpr,
+    WIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    CODES: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    group = tl.program_id(1).to(tl.int64)
+    rows += group * count * D
+    high += group * padded * DIM
+    low += group * padded * DIM
+    offsets += group * padded
+    norms += group * padded
+    n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    p = tl.arange(0, DIM)
+    HALF: tl.constexpr = high.dtype.element_ty
+    if PACKED:  # three products as one: [low, high, high] with [high, low, high]
+        d = p % D
+        inside = p < 3 * D
+    else:
+        d = p
+        inside = p < D
+    x = tl.load(rows + n[:, None] * D + d[None, :], (n < count)[:, None] & inside[None, :], other=0.0)
+    if RAW:
+        wide = x.to(tl.float32)
+        spoilt = tl.sum(wide - wide, 1)  # 0, or NaN where x is not finite
+        if WIDE:
+            x = wide
+        xh, xl = x, x
+    else:
+        spoilt = tl.sum(x - x, 1)
+        wide = x - tl.load(shift + group * D + d, inside, other=0.0)[None, :]
+        xh, xl = two_parts(wide, HALF, WIDE)
+        if PACKED:
+            xh = tl.where((p < D)[None, :], xl, xh)
+            wide = tl.where((p < D)[None, :], wide, 0.0)
+    squares = tl.sum(wide * wide, 1)
+    lane = tl.arange(0, CODES)
+    best = tl.full((ROWS, CODES), float("-inf"), tl.float32)
+    second = tl.full((ROWS, CODES), float("-inf"), tl.float32)
+    win = tl.zeros((ROWS, CODES), tl.int32)
+    largest = tl.zeros((CODES,), tl.float32)
+    slack = tl.full((CODES,), float("-inf"), tl.float32)
+    for start in tl.range(0, padded, CODES, num_stages=STAGES):
+        at = (start + lane).to(tl.int64)[None, :] * DIM + p[:, None]
+        score = product(xh, xl, high, low, at, PRODUCTS, WIDE)
+        offset = tl.load(offsets + start + lane)
+        largest, slack = note(offset, tl.load(norms + start + lane), largest, slack)
+        best, second, win = keep(score + offset[None, :], start, best, second, win)
+    top, rival, chosen = across(best, second, win, CODES)
+    sure = is_sure(top, rival, squares, largest, slack, ERROR, OFFSET)
+    write(found + group * count, todo + group * count, waiting + group, n, count, chosen, sure, spoilt)
+
+
+@triton.jit(do_not_specialize=["count", "padded"])
+def search_chunked(  # type: ignore[no-untyped-def]
+    rows,
+    shift,
+    high,
+    low,
+    offsets,
+    norms,
+    found,
+    todo,
+    waiting,
+    count,
+    padded,
+    D: tl.constexpr,
+    DIM: tl.constexpr,
+    PRODUCTS: tl.constexpr,
+    RAW: tl.constexpr,
+    ERROR: tl.constexpr,
+    OFFSET: tl.constexpr,
+    WIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    CODES: tl.constexpr,
+    STAGES: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
+    """As `search`, for rows that are too long to be kept: both rows and codes come in chunks of features.
+
+    Each chunk has a sum of its own, which is added to the others in float32: so no sum on the tensor cores is long.
+    """
+    group = tl.program_id(1).to(tl.int64)
+    rows += group * count * D
+    shift += group * D
+    high += group * padded * DIM
+    low += group * padded * DIM
+    offsets += group * padded
+    norms += group * padded
+    n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    p = tl.arange(0, CHUNK)
+    HALF: tl.constexpr = high.dtype.element_ty
+    spoilt = tl.zeros((ROWS,), tl.float32)
+    squares = tl.zeros((ROWS,), tl.float32)
+    for first in range(0, DIM, CHUNK):
+        d = first + p
+        x = tl.load(rows + n[:, None] * D + d[None, :], (n < count)[:, None] & (d < D)[None, :], other=0.0)
+        wide = x.to(tl.float32)
+        spoilt += tl.sum(wide - wide, 1)
+        if not RAW:
+            wide -= tl.load(shift + d, d < D, other=0.0)[None, :]
+        squares += tl.sum(wide * wide, 1)
+    wanted = (n < count) & (spoilt == 0)
+    lane = tl.arange(0, CODES)
+    best = tl.full((ROWS,), float("-inf"), tl.float32)
+    second = tl.full((ROWS,), float("-inf"), tl.float32)
+    win = tl.zeros((ROWS,), tl.int32)
+    largest = tl.zeros((CODES,), tl.float32)
+    slack = tl.full((CODES,), float("-inf"), tl.float32)
+    for start in range(0, padded, CODES):
+        score = tl.zeros((ROWS, CODES), tl.float32)
+        for first in tl.range(0, DIM, CHUNK, num_stages=STAGES):
+            d = first + p
+            x = tl.load(rows + n[:, None] * D + d[None, :], wanted[:, None] & (d < D)[None, :], other=0.0)
+            if RAW:
+                if WIDE:
+                    x = x.to(tl.float32)
+                xh, xl = x, x
+            else:
+                xh, xl = two_parts(x - tl.load(shift + d, d < D, other=0.0)[None, :], HALF, WIDE)
+            at = (start + lane).to(tl.int64)[None, :] * DIM + d[:, None]
+            score += product(xh, xl, high, low, at, PRODUCTS, WIDE)
+        offset = tl.load(offsets + start + lane)
+        largest, slack = note(offset, tl.load(norms + start + lane), largest, slack)
+        score += offset[None, :]
+        top, place = tl.max(score, 1, return_indices=True, return_indices_tie_break_left=True)
+        rival = tl.max(tl.where(lane[None, :] == place[:, None], float("-inf"), score), 1)
+        second = tl.maximum(tl.maximum(second, rival), tl.minimum(best, top))
+        win = tl.where(top > best, start + place, win)
+        best = tl.maximum(best, top)
+    sure = is_sure(best, second, squares, largest, slack, ERROR, OFFSET)
+    write(found + group * count, todo + group * count, waiting + group, n, count, win, sure, spoilt)

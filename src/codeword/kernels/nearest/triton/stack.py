@@ -1,0 +1,95 @@
+"""The launches of a residual stack: three, however many stages there are."""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch import Tensor
+
+from codeword.kernels.nearest.prepare import Prepared
+from codeword.kernels.nearest.triton.modes import mode_of
+from codeword.kernels.nearest.triton.parts import split_codes
+from codeword.kernels.nearest.triton.stack_code import stack, stack_again
+from codeword.kernels.nearest.triton.tiles import AGAIN_STACK, Tile, stack_tile_for
+from codeword.kernels.triton.host import interpreted, launch, multiprocessors
+
+__all__ = ["search_stack", "serves"]
+
+SMALL = Tile(64, 64, 4, 1)  # for the interpreter
+
+
+def serves(features: int) -> bool:
+    """Whether rows of so many features can be kept while the stages pass."""
+    mode = mode_of(features, raw=False)
+    return not mode.chunked and mode.width <= 128
+
+
+def search_stack(
+    rows: Tensor, codes: Tensor, prepared: Prepared, seen: bool, embedded: bool, *, tile: Tile | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices (N, M), what each stage searched for and what it found (M, N, D); those not asked for are empty."""
+    rows, codes = rows.contiguous(), codes.contiguous()
+    prepared = Prepared(*(part.contiguous() for part in prepared))
+    (count, features), stages = rows.shape, len(codes)
+    mode = mode_of(features, raw=False)
+    tile = tile or (
+        stack_tile_for(mode, torch.cuda.get_device_capability(rows.device)) if rows.is_cuda else SMALL
+    )
+    found = torch.empty((count, stages), dtype=torch.int64, device=rows.device)
+    left, picked = (rows.new_empty((stages if asked else 0, count, features)) for asked in (seen, embedded))
+    if not count:
+        return found, left, picked
+    parts = split_codes(rows.expand(stages, *rows.shape), prepared.codes, prepared, mode, tile.codes)
+    asked = {"SEEN": seen, "EMBEDDED": embedded}
+    launch(
+        stack,
+        (triton.cdiv(count, tile.rows),),
+        rows,
+        prepared.shift,
+        codes,
+        *parts[:4],
+        found,
+        left,
+        picked,
+        *parts[4:],
+        count,
+        codes.shape[1],
+        parts.high.shape[1],
+        stages,
+        D=features,
+        DIM=mode.width,
+        PRODUCTS=mode.products,
+        PACKED=mode.packed,
+        ERROR=2.02 * mode.error,
+        WIDE=interpreted(),
+        ROWS=tile.rows,
+        CODES=tile.codes,
+        STAGES=tile.stages,
+        num_warps=tile.warps,
+        num_stages=tile.stages,
+        **asked,
+    )
+    launch(
+        stack_again,
+        (min(triton.cdiv(count, AGAIN_STACK.rows), multiprocessors(rows)), stages),
+        rows,
+        prepared.shift,
+        codes,
+        prepared.codes,
+        prepared.offsets,
+        found,
+        left,
+        picked,
+        *parts[4:],
+        count,
+        codes.shape[1],
+        stages,
+        D=features,
+        DIM=max(16, triton.next_power_of_2(features)),
+        ROWS=AGAIN_STACK.rows,
+        CODES=AGAIN_STACK.codes,
+        num_warps=AGAIN_STACK.warps,
+        num_stages=AGAIN_STACK.stages,
+        **asked,
+    )
+    return found, left, picked

@@ -1,0 +1,74 @@
+"""Residual stacks of equal plain codebooks, searched in one operator where the kernel for them serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from codeword.functional import Prepared
+from codeword.kernels.nearest.dispatch import takes_stacks
+from codeword.kernels.nearest.stack import search_stack
+from codeword.metrics import Cosine, Dot, Euclidean
+from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.vector import VectorQuantizer
+
+__all__ = ["assign_stack"]
+
+
+def assign_stack(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
+    """The assignments of the stages, which equal those of one stage after another; None: they are to be searched so."""
+    books = [
+        child.codebook for child in children if isinstance(child, VectorQuantizer) and _is_plain(child, step)
+    ]
+    if not 2 <= len(books) == len(children) or len({book.codes.shape for book in books}) > 1:
+        return None
+    if not _serves(rows):
+        return None
+    prepared = Prepared(*map(_together, zip(*(book.prepared() for book in books), strict=True)))
+    codes = torch.stack([book.codes.detach() for book in books])
+    indices, seen, embedded = search_stack(rows.detach(), codes, *prepared, step.training, step.keeps)
+    return tuple(
+        Assignment(
+            indices[:, number],
+            seen[number] if step.training else rows,
+            step.component(number),
+            embedded[number] if step.keeps else None,
+        )
+        for number in range(len(books))
+    )
+
+
+def _is_plain(child: VectorQuantizer, step: Step) -> bool:
+    """Whether a stage takes the nearest code as it is: no projection, no map of rows or codes, nothing drawn."""
+    if type(child) is not VectorQuantizer or child.project_in is not None:
+        return False
+    metric = child.metric
+    searches = type(metric) in (Euclidean, Dot) or (type(metric) is Cosine and not metric.unit)
+    draws = step.training and child.estimator.draws
+    return searches and not draws and child.codebook.transform is None
+
+
+def _serves(rows: Tensor) -> bool:
+    if torch.compiler.is_exporting():  # a program is for all machines
+        return False
+    if torch.compiler.is_compiling():  # the operator chooses when it runs
+        return rows.is_cuda and rows.dtype == torch.float32
+    return takes_stacks(rows)
+
+
+def _together(parts: Sequence[Tensor]) -> Tensor:
+    """The tensors with a leading axis: the one that they are pieces of, where they are all of it in order."""
+    whole = None if torch.compiler.is_compiling() else parts[0]._base
+    if whole is not None and whole.shape == (len(parts), *parts[0].shape) and whole.is_contiguous():
+        size = parts[0].numel()
+        start = whole.storage_offset()
+        same = (
+            part._base is whole and part.storage_offset() == start + number * size
+            for number, part in enumerate(parts)
+        )
+        if all(same):
+            return whole
+    return torch.stack(list(parts))

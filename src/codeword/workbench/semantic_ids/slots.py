@@ -1,0 +1,139 @@
+"""Free IDs for items that come to a catalogue: the nearest to a vector that nobody has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from codeword.errors import CodewordError
+from codeword.quantizers import Quantizer, VectorQuantizer
+from codeword.quantizers.composite import Grouped, Residual
+from codeword.quantizers.composite.beam import codes_of
+from codeword.workbench.semantic_ids.packing import pack
+
+__all__ = ["Levels", "Slots"]
+
+Codes = tuple[int, ...]
+
+
+class Levels:
+    """The codebooks of a quantizer, one for each token, and which codes come next when one cannot be had.
+
+    Args:
+        quantizer: a vector quantizer, or a residual or grouped one of them; of any other nothing comes next.
+    """
+
+    def __init__(self, quantizer: Quantizer) -> None:
+        self.books, self.places = [], []
+        self.residual = not isinstance(quantizer, Grouped)
+        parts = list(quantizer.components) if isinstance(quantizer, Residual | Grouped) else [quantizer]
+        if not all(isinstance(part, VectorQuantizer) for part in parts):
+            return
+        first = 0
+        for part in parts:
+            self.books.append(codes_of(part).double().cpu().numpy())
+            width = part.features
+            self.places.append(slice(first, first + width))
+            first += 0 if self.residual else width
+
+    def nearby(self, row: np.ndarray, codes: Codes, full: set[Codes]) -> Iterator[Codes]:
+        """Other codes for a vector: those that share the longest prefix first, and among these the nearest first.
+
+        Args:
+            row: the vector, float64 (features,).
+            codes: those that it would have.
+            full: prefixes below which nothing is free; those that are found to be so are added.
+        """
+        for level in reversed(range(len(self.books))):
+            prefix = codes[:level]
+            if prefix not in full:
+                yield from self._below(self._left(row, prefix), prefix, full, leave_out=codes[level])
+                full.add(prefix)  # all below was tried, in vain
+
+    def _below(
+        self, left: np.ndarray, prefix: Codes, full: set[Codes], leave_out: int | None = None
+    ) -> Iterator[Codes]:
+        level = len(prefix)
+        book, part = self.books[level], left[self.places[level]]
+        distances = np.square(book - part).sum(1)
+        for code in np.argsort(distances, kind="stable").tolist():
+            longer = (*prefix, code)
+            if code == leave_out or longer in full:
+                continue
+            if level == len(self.books) - 1:
+                yield longer
+                continue
+            yield from self._below(self._without(left, level, code), longer, full)
+            full.add(longer)
+
+    def _left(self, row: np.ndarray, codes: Codes) -> np.ndarray:
+        for level, code in enumerate(codes):
+            row = self._without(row, level, code)
+        return row
+
+    def _without(self, row: np.ndarray, level: int, code: int) -> np.ndarray:
+        return row - self.books[level][code] if self.residual else row
+
+
+class Slots:
+    """Which IDs are taken, and the next free one for each item that comes.
+
+    An item gets the lowest free digit behind its codes; where all are taken, those behind the codes that come next. So
+    what an item gets depends on those before it alone, not on how they were divided among calls.
+
+    Args:
+        sizes: of the codebooks.
+        digits: how many values the one more token has; 1: there is none.
+        taken: IDs as `pack(tokens, (*sizes, digits))`, in order, each once.
+        levels: the codebooks.
+    """
+
+    def __init__(self, sizes: Sequence[int], digits: int, taken: np.ndarray, levels: Levels) -> None:
+        self.sizes, self.digits, self.taken, self.levels = tuple(sizes), digits, taken, levels
+        self._free: dict[Codes, Iterator[int]] = {}
+        self._full: set[Codes] = set()
+        self.moved = 0
+        """How many got other codes than those of their vector."""
+
+    def assign(self, rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """IDs (n, levels + 1) of some items, the digit last, in their order.
+
+        Args:
+            rows: float64 (n, features), as the quantizer sees them.
+            indices: its codes for them (n, levels).
+
+        Raises:
+            CodewordError: there is no free ID left.
+        """
+        found = np.empty((len(rows), len(self.sizes) + 1), np.int64)
+        for place, codes in enumerate(map(tuple, indices.tolist())):
+            digit = self._take(codes)
+            found[place] = (*codes, digit) if digit is not None else self._take_nearby(rows[place], codes)
+        return found
+
+    def _take(self, codes: Codes) -> int | None:
+        """The lowest free digit behind codes, which is taken then."""
+        if codes in self._full:
+            return None
+        if codes not in self._free:
+            first = int(pack(np.array([(*codes, 0)]), (*self.sizes, self.digits))[0])
+            begin, end = np.searchsorted(self.taken, [first, first + self.digits])
+            used = set((self.taken[begin:end] - first).tolist())
+            self._free[codes] = (digit for digit in range(self.digits) if digit not in used)
+        digit = next(self._free[codes], None)
+        if digit is None:
+            self._full.add(codes)
+            del self._free[codes]
+        return digit
+
+    def _take_nearby(self, row: np.ndarray, codes: Codes) -> Codes:
+        for others in self.levels.nearby(row, codes, self._full):
+            digit = self._take(others)
+            if digit is not None:
+                self.moved += 1
+                return (*others, digit)
+        got = "none: all are taken" if self.levels.books else f"all {self.digits} taken"
+        where = "" if self.levels.books else f" behind the tokens {list(codes)}"
+        remedy = "raise --capacity (of a catalogue with --dedupe), or fit anew with more codes"
+        raise CodewordError.of(f"a free ID{where}", got, remedy)

@@ -1,0 +1,216 @@
+"""Items to token files in bulk: shard by shard, each the same whoever encodes it, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from codeword.checkpoints import stored_digest
+from codeword.errors import CodewordError
+from codeword.files import TEMPORARY, make_folder, write_whole
+from codeword.tokenizers import Tokenizer
+from codeword.tokens import SIZES, Header, TokenWriter, shard_name
+from codeword.workbench.data import PHOTOS, Skipped, none_usable
+from codeword.workbench.modalities import Stream
+from codeword.workbench.networks import find_networks
+from codeword.workbench.tokenizing.tokenize import open_tokenizer
+
+__all__ = ["Encoder", "Job", "Shard", "ShardResult", "Total"]
+
+FACTS = "encoding.json"
+VERSION = 1
+
+
+class Shard(NamedTuple):
+    """The items of one token file."""
+
+    number: int
+    names: tuple[str, ...]
+    path: Path
+
+
+class ShardResult(NamedTuple):
+    """What became of one shard."""
+
+    rows: int
+    tokens: int
+    skipped: list[Skipped]
+
+
+class Total(NamedTuple):
+    """What became of all of them."""
+
+    files: int
+    rows: int
+    tokens: int
+    bytes: int
+    skipped: list[Skipped]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What everybody who encodes has to know; plain values, so that it can be sent to other processes.
+
+    Args:
+        run_folder: of the tokenizer.
+        data: a folder, a file, or `photos`.
+        device: where to compute.
+        model: the function behind the encoder and the decoder, as the user has named it; see `find_networks`.
+        batch: how many neighbours of one size are encoded at once; see `ItemTokenizer.encode_all`.
+    """
+
+    run_folder: str
+    data: str
+    device: str
+    model: str | None = None
+    batch: int = 1
+
+    def anywhere(self) -> Job:
+        """The same job for processes that work in other folders."""
+        data = self.data if self.data == PHOTOS else str(Path(self.data).absolute())
+        return replace(self, run_folder=str(Path(self.run_folder).absolute()), data=data)
+
+
+class Encoder:
+    """The tokenizer of a job, loaded once, and everything that it writes.
+
+    Raises:
+        CodewordError: the run folder holds no tokenizer.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.tokenizer = open_tokenizer(Path(job.run_folder), job.device, find_networks(job.model))
+        self.header = header_of(self.tokenizer.tokenizer, job.run_folder)
+
+    @property
+    def items(self) -> str:
+        """What the rows are: `pictures`."""
+        return self.tokenizer.modality.items
+
+    def stream(self, names: Sequence[str] | None = None) -> Stream:
+        """The items of the job, or some of them."""
+        return self.tokenizer.modality.stream(self.job.data, self.tokenizer.tokenizer.stride, names)
+
+    def write(self, items: Iterable[tuple[str, Any]], path: Path) -> tuple[int, int]:
+        """Write the token file of some items: its rows and tokens."""
+        tokens = 0
+        with TokenWriter(path, self.header) as writer:
+            for names, indices, sizes in self.tokenizer.encode_sized(items, self.job.batch):
+                writer.write_many(names, indices, sizes if self.header.sized else None)
+                tokens += indices.size
+        return writer.count, tokens
+
+    def encode_file(self, path: Path, track: Callable[[Stream], Iterable[tuple[str, Any]]]) -> Total:
+        """Write all items of the job into one token file.
+
+        Args:
+            track: what to hand the items through on their way, to show how far it is.
+
+        Raises:
+            CodewordError: no item can be used; the place cannot be written to.
+        """
+        items = self.stream()
+        rows, tokens = self.write(track(items), path)
+        return Total(1, rows, tokens, path.stat().st_size, items.skipped)
+
+    def encode(self, shard: Shard) -> ShardResult:
+        """Write the token file of a shard; items that cannot be used are left out.
+
+        Raises:
+            CodewordError: the disk is full, the place cannot be written to.
+        """
+        items = self.stream(shard.names)
+        rows, tokens = self.write(items, shard.path)
+        return ShardResult(rows, tokens, items.skipped)
+
+    def plan(self, folder: Path, shard_rows: int) -> list[Shard]:
+        """Divide the items into shards, by their names alone, and note in the folder what it is for.
+
+        Raises:
+            CodewordError: the folder has something else in it, or shards of other items, of another tokenizer or of
+                another size.
+        """
+        if shard_rows < 1:
+            raise CodewordError.of(
+                "shard-rows of at least 1", f"{shard_rows}", "pass how many rows a file gets"
+            )
+        names = self.stream().names
+        _note(folder, names, self.header.tokenizer, {"shard_rows": shard_rows, "batch": self.job.batch})
+        parts = [tuple(names[begin : begin + shard_rows]) for begin in range(0, len(names), shard_rows)]
+        paths = [folder / shard_name(number, len(parts)) for number in range(len(parts))]
+        return [Shard(number, *found) for number, found in enumerate(zip(parts, paths, strict=True))]
+
+    def add_up(self, shards: list[Shard], done: Iterable[ShardResult], *, alone: bool) -> Total:
+        """The sum over shards, when `done` has come to its end.
+
+        Args:
+            shards: those that were to be written.
+            done: what became of them, whoever wrote them.
+            alone: whether these are all shards of the job.
+
+        Raises:
+            CodewordError: no item could be used; the folder is empty then, or gone.
+        """
+        files = rows = tokens = 0
+        skipped: list[Skipped] = []
+        for one in done:
+            files, rows, tokens = files + 1, rows + one.rows, tokens + one.tokens
+            skipped += one.skipped
+        if alone and not rows:
+            _clear(shards)
+            raise none_usable(skipped, self.job.data, self.items)
+        size = sum(shard.path.stat().st_size for shard in shards)
+        return Total(files, rows, tokens, size, skipped)
+
+
+def header_of(tokenizer: Tokenizer, run_folder: str) -> Header:
+    """What the token files of a run's tokenizer say about themselves."""
+    sizes, trailing = tokenizer.codebook_sizes, tokenizer.trailing_shape
+    digest, sized = stored_digest(run_folder), bool(SIZES[tokenizer.kind])
+    return Header(digest, sizes, tokenizer.kind, trailing, tokenizer.facts, sized)
+
+
+def _note(folder: Path, names: Sequence[str], tokenizer: str, settings: Mapping[str, int]) -> None:
+    """Put the facts of an encoding into its folder, or find that the folder's are the same."""
+    listed = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
+    facts = {
+        "version": VERSION,
+        "tokenizer": tokenizer,
+        "items": len(names),
+        "names": listed,
+        **settings,
+    }
+    file = folder / FACTS
+    if not file.exists():
+        # What an encoder left that was killed in its first moment is no file yet.
+        if folder.exists() and (
+            not folder.is_dir() or not all(file.match(TEMPORARY) for file in folder.iterdir())
+        ):
+            remedy = "pass another --out: a name ending in .parquet for one file, or a new folder"
+            raise CodewordError.of("a folder that is new or empty, or of this encoding", f"{folder}", remedy)
+        make_folder(folder.parent)
+        write_whole(file, (json.dumps(facts, indent=2) + "\n").encode())
+        return
+    try:
+        found = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        found = None
+    differing = [key for key in facts if not isinstance(found, dict) or found.get(key) != facts[key]]
+    if differing:
+        raise CodewordError.of(
+            f"the encoding that {folder} was begun with, to go on with it",
+            f"other {', '.join(differing)}",
+            "repeat its words, or pass another --out",
+        )
+
+
+def _clear(shards: list[Shard]) -> None:
+    folder = shards[0].path.parent
+    for path in (*(shard.path for shard in shards), folder / FACTS):
+        path.unlink(missing_ok=True)
+    folder.rmdir()

@@ -1,0 +1,152 @@
+"""Token files as what other programs read: .npy arrays and JSON lines, plain or with the delay pattern."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import repeat
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from codeword.errors import CodewordError
+from codeword.files import replacing, write_whole, writing
+from codeword.tokens import FORMAT_VERSION, Header, TokenFile, TokenFolder, delay_pattern
+
+__all__ = ["Track", "pack_json_lines", "pack_npy"]
+
+Batch = tuple[list[str], np.ndarray]
+Track = Callable[[Iterable[Batch], str], Iterable[Batch]]
+"""Hands batches through, to show how far they are; with a word for what is being done."""
+
+
+def pack_npy(tokens: TokenFile | TokenFolder, folder: Path, track: Track, *, delay: bool = False) -> None:
+    """Write token files as arrays into a folder that is there.
+
+    `tokens.npy` is of the narrowest unsigned type. If all grids are equal, its shape is (items, *grid,
+    *trailing_shape), and `tokens[i]` is an item. Else it is (positions of all, *trailing_shape), item i is
+    `tokens[offsets[i] : offsets[i + 1]]` with `offsets.npy`, and `grids.npy` (items, axes) has the sides. With the
+    delay pattern the steps of an item are steps + stages - 1. `names.json` has the names, and `about.json` what
+    the tokens are; `sizes.npy` (items, axes) has the true sizes, if the files have them.
+
+    Args:
+        tokens: the files.
+        folder: an empty one.
+        track: shows how far it is; goes through the batches twice.
+        delay: with the delay pattern.
+
+    Raises:
+        CodewordError: a delay of what is no audio of several stages; the disk is full.
+    """
+    header = tokens.header
+    pad = _pad(header) if delay else None
+    with _file(folder / "names.json") as stream:
+        grids = _write_names(stream, track(tokens.batches(), "measuring"), header)
+    if pad is not None:
+        grids[:, 0] += header.tokens_per_position - 1
+    positions = grids.prod(axis=1)
+    equal = not len(grids) or bool((grids == grids[0]).all())
+    front = (len(grids), *(grids[0] if len(grids) else [0] * grids.shape[1])) if equal else (positions.sum(),)
+    shape = (*map(int, front), *header.trailing_shape)
+    with _file(folder / "tokens.npy") as stream:
+        kind = np.dtype(_token_type(header, pad))
+        facts = {"descr": kind.newbyteorder("<").str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, facts)
+        for _, array in track(tokens.batches(), "packing"):
+            stream.write(_delayed_steps(array, header, pad).astype(kind.newbyteorder("<")).tobytes())
+    if not equal:
+        _save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(positions)]))
+        _save(folder / "grids.npy", grids.astype(np.int32))
+    if header.sized:
+        sizes = np.array(list(tokens.sizes()), np.int64).reshape(len(grids), len(header.size_names))
+        _save(folder / "sizes.npy", sizes)
+    about = {
+        "version": FORMAT_VERSION,
+        **asdict(header),
+        "axes": header.grid,
+        "size_axes": header.size_names,
+        "delay": delay,
+        "pad": pad,
+    }
+    write_whole(folder / "about.json", (json.dumps(about, indent=2) + "\n").encode())
+
+
+def pack_json_lines(
+    tokens: TokenFile | TokenFolder, path: Path, track: Track, *, delay: bool = False
+) -> None:
+    """Write token files as one JSON object a line, with the keys and lists of a row.
+
+    With the delay pattern `tokens` has the pads and `steps` is still how many steps there are.
+
+    Args:
+        tokens: the files.
+        path: the file to write.
+        track: shows how far it is.
+        delay: with the delay pattern.
+
+    Raises:
+        CodewordError: as `pack_npy`.
+    """
+    header = tokens.header
+    pad = _pad(header) if delay else None
+    nested = bool(header.grid and header.trailing_shape)
+    sizes = tokens.sizes() if header.sized else repeat(())
+    with replacing(path) as stream, writing(path):
+        for names, array in track(tokens.batches(), "packing"):
+            grid = dict(zip(header.grid, array.shape[1:], strict=False))
+            rows = _delayed_steps(array, header, pad).reshape(len(names), -1, header.tokens_per_position)
+            lists = rows.transpose(0, 2, 1) if nested else rows.reshape(len(names), -1)
+            for name, item, size in zip(names, lists.tolist(), sizes, strict=False):
+                facts = {"name": name, **grid, **dict(zip(header.size_names, size, strict=True))}
+                line = json.dumps({**facts, "tokens": item}, ensure_ascii=False)
+                stream.write(line.encode() + b"\n")
+
+
+def _pad(header: Header) -> int:
+    """What fills the corners of the delay pattern: one number that no codebook has."""
+    if header.kind != "audio" or not header.trailing_shape:
+        count = "several tokens" if header.trailing_shape else "one token"
+        got = f"{header.kind} with {count} at a position"
+        raise CodewordError.of(
+            "audio tokens of several stages for the delay pattern", got, "leave out --delay"
+        )
+    return max(header.codebook_sizes)
+
+
+def _token_type(header: Header, pad: int | None) -> str:
+    return header.token_type if pad is None else np.min_scalar_type(pad).name
+
+
+def _delayed_steps(array: np.ndarray, header: Header, pad: int | None) -> np.ndarray:
+    """(items, steps + stages - 1, *trailing_shape) of (items, steps, *trailing_shape); without a pad as it is."""
+    if pad is None:
+        return array
+    rows = array.reshape(*array.shape[:2], -1)
+    delayed: np.ndarray = delay_pattern(rows.transpose(0, 2, 1), pad).transpose(0, 2, 1)
+    return delayed.reshape(len(array), -1, *header.trailing_shape)
+
+
+def _write_names(stream: BinaryIO, batches: Iterable[Batch], header: Header) -> np.ndarray:
+    """A JSON list of the names, written as they come; gives the sides of the grids (items, axes)."""
+    grids, comma = [np.zeros((0, len(header.grid)), np.int64)], b""
+    stream.write(b"[")
+    for names, array in batches:
+        stream.write(comma + ",\n".join(json.dumps(name, ensure_ascii=False) for name in names).encode())
+        comma = b",\n"
+        grids.append(np.tile(array.shape[1 : 1 + len(header.grid)], (len(names), 1)).astype(np.int64))
+    stream.write(b"]\n")
+    return np.concatenate(grids)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with _file(path) as stream:
+        np.save(stream, array)
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[BinaryIO]:
+    with writing(path), open(path, "wb") as stream:
+        yield stream

@@ -1,0 +1,166 @@
+"""Items to tokens and back: one by one, so that what comes out does not depend on what is beside it, or in batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice, repeat
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from codeword.checkpoints import load
+from codeword.errors import CodewordError
+from codeword.tokenizers import Networks, Tokenizer
+from codeword.workbench.modalities import modality_of_tokenizer
+from codeword.workbench.threads import in_order
+
+__all__ = ["ItemTokenizer", "groups", "neighbours", "open_tokenizer"]
+
+Item = TypeVar("Item")
+
+
+class ItemTokenizer:
+    """A tokenizer for items as they lie in files: arrays in, arrays out.
+
+    Args:
+        tokenizer: in eval mode.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.modality = modality_of_tokenizer(tokenizer)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.tokenizer.state_dict().values())).device
+
+    def encode(self, item: Any) -> np.ndarray:
+        """The tokens of one item: int64 (*grid, *trailing_shape)."""
+        indices: np.ndarray = self._encode([item])[0]
+        return indices
+
+    def decode(self, indices: Any, size: Sequence[int] | None = None) -> Any:
+        """The item of one grid of tokens, cut to a true size if one is given."""
+        return self._decode(torch.as_tensor(indices)[None], [size])[0]
+
+    def reconstruct(self, item: Any) -> tuple[Any, np.ndarray]:
+        """An item as the tokenizer gives it back, cut to its own size, and its tokens."""
+        return self.reconstruct_many([item])[0]
+
+    @torch.no_grad()
+    def reconstruct_many(self, items: Sequence[Any]) -> list[tuple[Any, np.ndarray]]:
+        """The same of items that the modality allows to take together."""
+        out = self.tokenizer(self._batch_of(items))
+        found = zip(items, out.reconstruction.cpu().split(1), out.quantized.indices.cpu(), strict=True)
+        return [
+            (self.modality.from_batch(one, self.modality.true_size(item)), indices.numpy())
+            for item, one, indices in found
+        ]
+
+    def encode_all(
+        self, items: Iterable[tuple[str, Any]], batch: int = 1
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """The tokens of named items in a stream.
+
+        Args:
+            items: names and arrays.
+            batch: how many neighbours of one size are encoded at once. With 1 the tokens of an item do not depend on
+                what is beside it; with more a sum may be rounded otherwise, and now and then a token with it.
+
+        Yields:
+            Names, and what `encode` gives for each: int64 (items, *grid, *trailing_shape).
+        """
+        for names, indices, _ in self.encode_sized(items, batch):
+            yield names, indices
+
+    def encode_sized(
+        self, items: Iterable[tuple[str, Any]], batch: int = 1
+    ) -> Iterator[tuple[list[str], np.ndarray, list[tuple[int, ...]]]]:
+        """The same as `encode_all`, and the true sizes of the items."""
+
+        def work(some: list[tuple[str, Any]]) -> tuple[list[str], np.ndarray, list[tuple[int, ...]]]:
+            found = [item for _, item in some]
+            return [name for name, _ in some], self._encode(found), [*map(self.modality.true_size, found)]
+
+        size = max(batch, self.modality.together)
+        same = groups(items, size) if batch == 1 else neighbours(items, size)
+        return in_order(work, same)
+
+    def decode_all(
+        self, batches: Iterable[Any], sizes: Iterable[Sequence[int] | None] | None = None
+    ) -> Iterator[Any]:
+        """The items of tokens (items, *grid, *trailing_shape) in a stream, each as `decode` gives it.
+
+        Args:
+            batches: the tokens.
+            sizes: the true size of each item, in the same order; None: nothing is cut.
+        """
+        size, rest = self.modality.together, repeat(None) if sizes is None else iter(sizes)
+        parts = (tokens[n : n + size] for tokens in batches for n in range(0, len(tokens), size))
+        sized = ((part, list(islice(rest, len(part)))) for part in parts)
+        for items in in_order(lambda part: self._decode(torch.as_tensor(part[0]), part[1]), sized):
+            yield from items
+
+    def bits_of(self, indices: np.ndarray) -> float:
+        """The size of the tokens of one item in bits: log2(codes) for each."""
+        positions = math.prod(indices.shape[: len(self.tokenizer.grid)])
+        return positions * self.tokenizer.bits_per_position
+
+    @torch.no_grad()
+    def _encode(self, items: Sequence[Any]) -> np.ndarray:
+        indices: np.ndarray = self.tokenizer.encode(self._batch_of(items)).cpu().numpy()
+        return indices
+
+    @torch.no_grad()
+    def _decode(self, indices: torch.Tensor, sizes: Sequence[Sequence[int] | None]) -> list[Any]:
+        batch = self.tokenizer.decode(indices.to(self.device)).cpu()
+        return [self.modality.from_batch(*one) for one in zip(batch.split(1), sizes, strict=True)]
+
+    def _batch_of(self, items: Sequence[Any]) -> torch.Tensor:
+        return torch.cat([self.modality.to_batch(item) for item in items]).to(self.device)
+
+
+def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`, the last of which may be shorter.
+
+    Examples:
+        >>> list(groups("abcde", 2))
+        [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def neighbours(items: Iterable[tuple[str, Any]], size: int) -> Iterator[list[tuple[str, Any]]]:
+    """The items in lists of at most `size`, each of neighbours with one shape.
+
+    Examples:
+        >>> items = [("a", np.zeros(2)), ("b", np.zeros(2)), ("c", np.zeros(3)), ("d", np.zeros(2))]
+        >>> [[name for name, _ in some] for some in neighbours(items, 8)]
+        [['a', 'b'], ['c'], ['d']]
+    """
+    for _, same in groupby(items, lambda item: np.shape(item[1])):
+        yield from groups(same, size)
+
+
+def open_tokenizer(folder: Path, device: str = "cpu", networks: Networks | None = None) -> ItemTokenizer:
+    """The tokenizer of a run folder.
+
+    Args:
+        folder: of the run.
+        device: where to compute.
+        networks: the maker of its encoder and decoder, if they are the user's own.
+
+    Raises:
+        CodewordError: as `codeword.checkpoints.load`; or the folder holds no tokenizer.
+    """
+    model = load(folder, networks)
+    if not isinstance(model, Tokenizer):
+        remedy = "pass the folder that `codeword train` or `codeword demo` wrote"
+        raise CodewordError.of("a tokenizer", f"{folder}, which holds a {type(model).__name__}", remedy)
+    return ItemTokenizer(model.to(device))
