@@ -74,7 +74,7 @@ def compiled(
 
     Args:
         kernel: a function under `triton.jit`.
-        pointers: the type of each pointer ("*fp32"), all of them aligned to 16 bytes.
+        pointers: the type of each pointer ("*fp32"), all of them aligned to 16 bytes, and of other numbers ("fp32").
         numbers: the arguments that are 32-bit whole numbers, not specialised.
         constants: the `tl.constexpr` arguments.
         capability: 80, 90 or 100.
@@ -83,7 +83,8 @@ def compiled(
     """
     given = pointers | dict.fromkeys(numbers, "i32") | dict.fromkeys(constants, "constexpr")
     signature = {name: given[name] for name in kernel.arg_names}
-    places = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in pointers}
+    aligned = [name for name, kind in pointers.items() if kind.startswith("*")]
+    places = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in aligned}
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=places)
     options = {"num_warps": warps, "num_stages": stages}
     with warnings.catch_warnings():

@@ -20,9 +20,17 @@ from typing import Any
 from benchmarks.chips import CHIPS
 from benchmarks.compiled import Compiled, compiled
 from benchmarks.model import Work, float_product_ms, floor_ms, half_product_ms, predicted_ms
-from codeword.kernels.nearest.triton import parts
+from codeword.kernels.draws import GOLDEN
+from codeword.kernels.draws import triton as draws
+from codeword.kernels.draws.triton_code import strata
+from codeword.kernels.moving_average import LEAST
+from codeword.kernels.moving_average import triton as average
+from codeword.kernels.moving_average.triton_code import moving_average
+from codeword.kernels.nearest.prepare import SAMPLE
+from codeword.kernels.nearest.triton import parts, prepared
 from codeword.kernels.nearest.triton.again_code import search_again
 from codeword.kernels.nearest.triton.modes import CHUNK, Mode, mode_of
+from codeword.kernels.nearest.triton.prepare_code import centre, centred
 from codeword.kernels.nearest.triton.search_code import search as search_kept
 from codeword.kernels.nearest.triton.search_code import search_chunked
 from codeword.kernels.nearest.triton.split_code import split
@@ -41,6 +49,7 @@ HALF_SHAPES = tuple((2**20, k, 128) for k in (1024, 4096, 16384))
 STACK_SHAPE = (2**17, 1024, 128)
 STAGES = 8
 SEGMENTS = {"sort_keys": sort_keys, "sum_pieces": sum_pieces, "sum_segments": sum_segments}
+AROUND = {"centre": centre, "centred": centred, "strata": strata, "moving_average": moving_average}
 SHARE_AGAIN = 100  # one in so many rows is looked at again, in the model
 FEATURES = {("packed", 16): 5, ("packed", 32): 10, ("packed", 64): 20, ("packed", 128): 40}
 
@@ -66,6 +75,8 @@ class Case:
             return Tile(AGAIN_STACK.rows, AGAIN_STACK.codes, AGAIN_STACK.warps, AGAIN_STACK.stages)
         if self.kernel in SEGMENTS:
             return Tile(segments.KEYS if self.kernel == "sort_keys" else segments.ROWS, 0, 4, 3)
+        if self.kernel in AROUND:
+            return Tile({"strata": draws.DRAWS}.get(self.kernel, 0), prepared.CODES, 4, 3)
         if self.kernel == "split":
             return Tile(0, parts.SPLIT_CODES, 4, 3)
         table = STACKS if self.kernel == "stack" else TILES
@@ -111,7 +122,7 @@ def cases() -> Iterator[Case]:
             yield Case("split", capability, (2**20, 8192, features))
             yield Case("search_again", capability, (2**20, 8192, features))
         yield Case("stack_again", capability, STACK_SHAPE)
-        yield from (Case(kernel, capability, (2**20, 8192, 64)) for kernel in SEGMENTS)
+        yield from (Case(kernel, capability, (2**20, 8192, 64)) for kernel in (*SEGMENTS, *AROUND))
 
 
 def line(case: Case) -> Line:
@@ -184,6 +195,8 @@ def _code_of(case: Case) -> Compiled:
         constants |= {"RAW": case.raw, "EUCLIDEAN": True, "CHUNK": min(mode.width, CHUNK)}
     elif case.kernel in SEGMENTS:
         kernel, pointers, numbers, constants = segment_parts(case)
+    elif case.kernel in AROUND:
+        kernel, pointers, numbers, constants = around_parts(case)
     elif case.kernel == "search_again":
         kernel, numbers = search_again, ("count", "size")
         pointers = {"rows": rows, "shift": FLOATS, "codes": FLOATS, "offsets": FLOATS, **LISTS}
@@ -227,6 +240,25 @@ def segment_parts(case: Case) -> tuple[Any, dict[str, str], tuple[str, ...], dic
     return kernel, pointers | {"counts": "*i64", "sums": "*fp64"}, ("total", "size"), constants
 
 
+def around_parts(case: Case) -> tuple[Any, dict[str, str], tuple[str, ...], dict[str, Any]]:
+    """The same of what a training step does around its searches."""
+    kernel, d = AROUND[case.kernel], case.shape[2]
+    if case.kernel == "centre":
+        pointers = dict.fromkeys(("codes", "middle", "shift"), FLOATS)
+        own = {"D": d, "EUCLIDEAN": True, "SAMPLE": SAMPLE, "CHUNK": prepared.FEATURES}
+        return kernel, pointers, ("size", "step", "sampled"), own
+    if case.kernel == "centred":
+        pointers = dict.fromkeys(("codes", "middle", "less", "offsets"), FLOATS)
+        return kernel, pointers, ("size",), {"D": d, "EUCLIDEAN": True, "CODES": prepared.CODES, "CHUNK": 64}
+    if case.kernel == "strata":
+        pointers = {"state": "*i64", "total": "*i64", "positions": "*i64", "fresh": "*i1", "salt": "i64"}
+        return kernel, pointers, ("count", "sets"), {"GOLDEN": GOLDEN, "DRAWS": draws.DRAWS}
+    pointers = dict.fromkeys(("codes", "before", "counts", "sums", "moved", "after"), FLOATS)
+    pointers |= {"total": "*i64", "share": "fp32"}
+    own = {"D": d, "BY_LOAD": True, "LEAST": LEAST, "CODES": average.CODES, "CHUNK": average.FEATURES}
+    return kernel, pointers, ("size", "codes_in_all"), own
+
+
 def work_of(case: Case) -> Work:
     """What a case does at its shape."""
     (n, k, d), mode, tile = case.shape, case.mode, case.tile
@@ -238,6 +270,11 @@ def work_of(case: Case) -> Work:
             case.kernel, 12 * n / 1024
         )
         return Work(1, 4, 0, 0.0, 0.0, 0.0, memory, tensor_core=False)
+    if case.kernel in AROUND:
+        floats = {"centre": SAMPLE * d, "centred": 2 * k * d, "strata": 2 * k, "moving_average": 3 * k * d}[
+            case.kernel
+        ]
+        return Work(1, 4, 0, 0.0, 0.0, 0.0, 4 * floats, tensor_core=False)
     if case.kernel == "split":
         memory = k * d * size + k * mode.width * 2 * (2 if mode.products == 3 else 1)
         return Work(1, 4, 0, 0.0, 0.0, 0.0, memory, tensor_core=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import codeword
 
-__all__ = ["public_names"]
+__all__ = ["names_of", "public_names"]
 
 
 def public_names() -> dict[str, Any]:
@@ -16,6 +16,13 @@ def public_names() -> dict[str, Any]:
     modules = {name: value for name, value in found.items() if isinstance(value, ModuleType)}
     found |= {f"{name}.{key}": getattr(value, key) for name, value in modules.items() for key in _all(value)}
     return found
+
+
+def names_of(home: Any) -> dict[str, Any]:
+    """What code of a page about a library may name: all that is in it, or for `codeword` all parts as well."""
+    if home is not codeword:
+        return dict(vars(home))
+    return {path.rpartition(".")[2]: value for path, value in public_names().items()}
 
 
 def _all(module: ModuleType) -> list[str]:

@@ -18,6 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SHORT: dict[str, tuple[list[str], str]] = {
     "audio_codec.py": (["20"], "at 2800 bits a second"),
     "custom_part.py": ([], "NextToTheBusiest(share=0.05, spread=0.01)           codes used 256 of 256"),
+    "generative_recommender.py": (["20"], "IDs that there are 100.0%"),
     "llm_tokens.py": (["60", "20"], "new pictures: 6 of 6"),
     "minimal_vqvae.py": (["100"], "codes used 64 of 64"),
     "semantic_ids.py": ([], "1797 of 1797 IDs differ"),

@@ -1,15 +1,18 @@
-"""A program of a guide that needs what commands wrote before."""
+"""Guides whose commands and programs build on each other, run from end to end."""
 
 from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from codeword.cli import main
 from codeword.tokens import Header, read_tokens, write_tokens
 
 GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "language_model.md"
@@ -30,3 +33,35 @@ def test_the_language_model_writes_tokens_of_the_same_tokenizer(
     assert invented.header == header
     assert [name for name, _ in invented] == [f"{n % 10}-{n // 10}.png" for n in range(40)]
     assert {grid.shape for _, grid in invented} == {(4, 4)}
+
+
+IDS = GUIDE.with_name("semantic_ids.md")
+LONG = ("train ",)  # commands that are tested elsewhere
+
+
+@pytest.mark.filterwarnings("ignore:.*vectors of the column:codeword.errors.CodewordWarning")
+def test_two_years_of_a_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command says what the guide shows, but for figures, which are those of one processor."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    text = IDS.read_text()
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], {})
+    commands = 0
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for command, shown in re.findall(r"^\$ codeword (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE):
+            if command.startswith(LONG):
+                continue
+            commands += 1
+            assert main(shlex.split(command)) == 0, command
+            said = {_words(line) for line in capsys.readouterr().out.splitlines()}
+            assert {_words(line) for line in shown.splitlines() if line != "..."} <= said, command
+    assert commands == 8
+    (program,) = re.findall(r"```py\n(.*?)```", text, re.DOTALL)
+    exec(program, {})
+    assert capsys.readouterr().out in ("an ID that there is\n", "the end\n")
+
+
+def _words(line: str) -> str:
+    return re.sub(r"[0-9.,%\s]+", " ", line)

@@ -36,6 +36,7 @@ def one_thread() -> None:
         ("fsq8-5-5-5", (), 16, math.log2(1000)),
         ("lfq40", (), 64, 40.0),
         ("lfq63", (), 64, 63.0),
+        ("multiscale2x16,sizes=((1,1),(2,2))", (5,), 8, 20.0),
     ],
 )
 def test_round_trip(
@@ -60,14 +61,17 @@ def test_round_trip(
     for name, grid in file:
         with Image.open(images / name) as image, torch.no_grad():
             forward = model(to_tensor(np.array(image))[None])
-            true = np.array(image).shape[:2]
         with Image.open(out / name) as image:
             decoded = np.array(image)
         assert np.array_equal(grid, forward.quantized.indices[0].numpy())
-        assert np.array_equal(decoded, to_image(forward.reconstruction[0])[: true[0], : true[1]])
+        with Image.open(images / name) as image:
+            columns, rows = image.size
+        assert decoded.shape == (rows, columns, 3)
+        assert np.array_equal(decoded, to_image(forward.reconstruction[0])[:rows, :columns])
     capsys.readouterr()
     assert main(["evaluate", str(run), str(images)]) == 0
     said = capsys.readouterr().out
     row = next(line.split() for line in said.splitlines() if line.startswith("deep/b.png"))
-    assert row[2] == f"{bits * 11 * 16 / (41 * 63):.3f}"
+    positions = 6 * 8 if spec.startswith("multiscale") else 11 * 16
+    assert row[2] == f"{bits * positions / (41 * 63):.3f}"
     assert re.search(r"pictures of \S+, .*codes", said)

@@ -37,7 +37,7 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-MAPS = "multiscale3x64,shared=true,sizes=((1,1),(2,2),(4,4))"
+MAPS = "multiscale3x64,shared=true,sizes=(1,2,4)"
 CASES = [
     (["encode", "nowhere", "images", "--out", "new"], ["run folder", "nowhere", "codeword train"]),
     (["encode", "images", "images", "--out", "new"], ["run folder", "no config.json"]),
@@ -95,6 +95,10 @@ CASES = [
     (["train", "images", "--out", "new", "--codes", "0"], ["at least 1"]),
     (["train", "images", "--out", "new", "--quantizer", "vqx"], ["vq"]),
     (["train", "images", "--out", "new", "--quantizer", MAPS], ["single positions", "multiscale3x64"]),
+    (
+        ["train", "images", "--out", "new", "--quantizer", "multiscale2x9,sizes=((1,1),(5,5))"],
+        ["a size divisible by", "pixels of a tile"],
+    ),
     (["train", "images", "--out", "new", "--quantizer", f"rvq2x({MAPS})"], ["one by one", "multiscale3x64"]),
     (["train", "images", "--out", "new", "--codes", "8", "--quantizer", "vq16"], ["--codes or --quantizer"]),
     (["train", "images", "--out", "new", "--device", "cuda:77"], ["cuda:77", "--device cpu"]),

@@ -293,8 +293,8 @@ def test_other_pictures_are_refused(images: Path, tmp_path: Path, capsys: pytest
 
 
 def test_all_fail(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A learning rate that ends in NaN, a name that is no quantizer, and one of whole maps."""
-    maps = "multiscale2x16,sizes=((1,1),(2,2))"
+    """A learning rate that ends in NaN, a name that is no quantizer, and one of sequences."""
+    maps = "multiscale2x16,sizes=(1,2)"
     words = ["--quantizers", "vq16", "nothing7", maps, "--out", str(tmp_path / "out"), *WORDS]
     words += ["--learning-rate", "1e25", "--clip", "0"]
     assert main(["compare", str(images), *words]) == 2

@@ -67,6 +67,7 @@ def test_info(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> 
         "kind": kind,
         "version": 1,
         "tokenizer": "c0de",
+        "name": "",
         "items": 3,
         "tokens": sum(item.size for item in items.values()),
         "codebook_sizes": list(SIZES),

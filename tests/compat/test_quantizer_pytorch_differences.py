@@ -21,7 +21,7 @@ from codeword.compat.quantizer_pytorch import (
 )
 from codeword.functional import to_bits, to_indices
 from compat.exact import distances
-from public import public_names
+from public import names_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "moving" / "quantizer_pytorch.md"
 
@@ -324,7 +324,7 @@ def table() -> list[list[str]]:
 
 @pytest.mark.parametrize(("old", "new", "indices"), table(), ids=[row[0] for row in table()])
 def test_old_and_new_calls_give_the_same(old, new, indices):
-    names = {path.rpartition(".")[2]: value for path, value in public_names().items()}
+    names = names_of(codeword)
     facades = (MQ1d, QBit1d, Quantizer1d, QuantizerBlock1d, QuantizerChannelwise1d)
     names |= {facade.__name__: facade for facade in facades} | {"to_indices": to_indices}
     exec(PAGE.read_text().split("```python\n")[2].split("```")[0], names)

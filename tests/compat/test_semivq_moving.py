@@ -16,7 +16,7 @@ from codeword.checkpoints.importers import read_into
 from codeword.checkpoints.importers.semivq import SemiVQ
 from codeword.compat import export_state_dict, install, uninstall
 from codeword.compat.semivq.nn import vq as facade
-from compat.parts import names
+from public import names_of
 from ranks import RANKS
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ CALLS = re.findall(r"^\| `(\w+\(.*?\))` \| `(.*?)` \|( .+ \|)?$", PAGE, re.MULTI
 
 
 def run(call: str, home: Any) -> Any:
-    return eval(call, names(home))
+    return eval(call, names_of(home))
 
 
 @pytest.mark.parametrize(("old", "new", "differs"), CALLS, ids=[call[0] for call in CALLS])

@@ -15,7 +15,7 @@ import codeword
 import codeword.compat.bitcodes_pytorch as bitcodes_pytorch
 import codeword.compat.torchtools.nn as torchtools
 from codeword.functional import to_bits
-from compat.parts import names
+from public import names_of
 
 HERE = Path(__file__).parent
 PAGES = HERE.parents[1] / "docs" / "moving"
@@ -29,7 +29,7 @@ CALLS = [
 
 
 def run(call: str, home: ModuleType, **others: Any) -> Any:
-    return eval(call, {**names(home), **others})
+    return eval(call, {**names_of(home), **others})
 
 
 def test_both_tables_are_read() -> None:

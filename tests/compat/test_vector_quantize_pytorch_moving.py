@@ -16,7 +16,7 @@ from codeword.checkpoints import convert, convert_back
 from codeword.checkpoints.importers import read_into
 from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
 from codeword.compat import export_state_dict
-from compat.parts import names
+from public import names_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "moving" / "vector_quantize_pytorch.md").read_text()
@@ -25,7 +25,7 @@ LIBRARY = "vector-quantize-pytorch"
 
 
 def run(call: str, home: Any) -> Any:
-    return eval(call, {**names(home), "range": range})
+    return eval(call, {**names_of(home), "range": range})
 
 
 UNTABLED = {

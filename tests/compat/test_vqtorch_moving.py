@@ -17,7 +17,7 @@ from codeword.checkpoints.importers.vqtorch import VQTorch
 from codeword.compat import export_state_dict, vqtorch
 from codeword.compat.vqtorch.norms import max_norm
 from codeword.functional import nearest
-from compat.parts import names
+from public import names_of
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parents[1] / "docs" / "moving" / "vqtorch.md").read_text()
@@ -25,7 +25,7 @@ CALLS = re.findall(r"^\| `(\w+\(.*?\))` \| `(.*?)` \|( .+ \|)?$", PAGE, re.MULTI
 
 
 def run(call: str, home: Any) -> Any:
-    return eval(call, {**names(home), "range": range, "torch": torch})
+    return eval(call, {**names_of(home), "range": range, "torch": torch})
 
 
 def table_for(old: str, layer: Any) -> Any:

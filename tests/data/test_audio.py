@@ -103,7 +103,8 @@ def test_only_bad_sounds_are_an_error(folder):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_all_formats_of_the_list_are_read(tmp_path, suffix):
     """MP3 and the others that lose something add silence at an end, or a shift, too."""
-    kind = {".aif": "AIFF", ".oga": "OGG", ".opus": "OGG"}.get(suffix, suffix[1:].upper())
+    others = {".aif": "AIFF", ".aifc": "AIFF", ".oga": "OGG", ".opus": "OGG", ".snd": "AU"}
+    kind = others.get(suffix, suffix[1:].upper())
     subtype = "OPUS" if suffix == ".opus" else None
     soundfile.write(tmp_path / f"a{suffix}", sine(16000, 16000), 16000, format=kind, subtype=subtype)
     sound = read_sound(tmp_path / f"a{suffix}", 8000)
@@ -276,3 +277,12 @@ def test_seeds_and_steps_differ():
 def test_wrong_arguments_are_named(sounds, numbers, words):
     with pytest.raises(CodewordError, match=words):
         Excerpts(sounds, *numbers)
+
+
+@pytest.mark.parametrize("kind", ["AU", "CAF", "W64"])
+def test_other_containers_that_are_cut_off_are_not_read_as_whole(tmp_path, kind):
+    path = tmp_path / f"a.{kind.lower()}"
+    soundfile.write(path, sine(8000, 8000), 8000, format=kind, subtype="PCM_16")
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(CodewordError, match="a whole sound"):
+        read_sound(path, 8000)

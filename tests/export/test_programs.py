@@ -72,6 +72,22 @@ def test_maps_are_of_the_last_scale(sizes, dim, shape):
         export.program(quantizer, "encode", torch.zeros(2, *[6] * (len(shape) - 1)))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["decode", "encode"])
+def test_tiles_of_maps_are_free_in_number(part):
+    """A tokenizer around a multiscale quantizer: other batches and sizes than it was traced with."""
+    torch.manual_seed(0)
+    quantizer = codeword.from_spec("multiscale2x9,shared=true,sizes=((1,1),(2,2))", features=4, dim=1)
+    model = ImageTokenizer(quantizer, width=4, stride=2, blocks=0)
+    model(torch.randn(4, 3, 16, 16).clamp(-1, 1))
+    model.eval()
+    run = export.program(model, part).module()
+    for shape in ((1, 3, 9, 20), (3, 3, 16, 7)):
+        images = torch.rand(shape) * 2 - 1
+        x = images if part == "encode" else model.encode(images)
+        torch.testing.assert_close(run(x), getattr(model, part)(x))
+
+
 def test_pictures_of_any_size(tokenizer):
     encode, decode = (export.program(tokenizer, part).module() for part in ("encode", "decode"))
     for shape in ((1, 3, 32, 32), (3, 3, 17, 44), (2, 3, 5, 8), (1, 3, 4, 40)):

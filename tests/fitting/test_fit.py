@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 import codeword
 from codeword import CodewordError, fit
 from codeword.fitting import collisions, rate_distortion
-from codeword.fitting.refine import _look, _solve, refine
+from codeword.fitting.refine import _look, refine, solve
 from codeword.functional import nearest, progressive_kmeans
 from codeword.quantizers.composite.beam import beam_search
 
@@ -102,7 +102,7 @@ def test_one_prefix_is_solved_for_by_least_squares():
     seen = seen._replace(errors=torch.tensor([1e30, 1e30, 1.0], dtype=torch.float64))
     solved = books
     for _ in range(60):
-        solved = _solve(solved, seen)
+        solved = solve(solved, seen)
     indices = beam_search(x, [c.float() for c in books], 1).numpy()
     chosen = np.concatenate([np.eye(4)[indices[:, m]] for m in range(3)], 1)
     expected = chosen @ np.linalg.lstsq(chosen, x.double().numpy(), rcond=None)[0]

@@ -227,3 +227,14 @@ def test_the_operator_of_stacks_passes_torch_s_own_checks() -> None:
     torch.library.opcheck(search_stack, (rows, codes, *prepare(codes, "euclidean"), True, False))
     with pytest.raises(CodewordError, match="as the codes are"):
         search_stack(rows.double(), codes, *prepare(codes, "euclidean"), True, False)
+
+
+@pytest.mark.parametrize("kernel", ["", "reference", "blocked", "llvm"])
+def test_halves_are_searched_as_the_float32_numbers_that_they_are(
+    monkeypatch: pytest.MonkeyPatch, kernel: str
+) -> None:
+    monkeypatch.setenv("CODEWORD_KERNEL", kernel)
+    for dtype in (torch.float16, torch.bfloat16):
+        rows, codes = (torch.randn(1, n, 6).to(dtype) for n in (40, 30))
+        expected = squared_distances(rows.double(), codes.double()).argmin(-1)
+        assert torch.equal(operators.nearest(rows, codes, "euclidean", 1), expected)

@@ -27,13 +27,13 @@ def measure(spec: str) -> list[int]:
     out = quantizer(x)
     (out.quantized.sum() + out.loss).backward()
     os.environ["CODEWORD_KERNEL"] = "triton"
-    kept = []
-    forward = count(lambda: kept.append(quantizer(x)))
-    backward = count(lambda: (kept[0].quantized.sum() + kept[0].loss).backward())
+    kept, many = [], "aten::_foreach_"  # a GPU does in one launch what is a loop on a CPU
+    forward = count(lambda: kept.append(quantizer(x)), many)
+    backward = count(lambda: (kept[0].quantized.sum() + kept[0].loss).backward(), many)
     quantizer.eval()
     with torch.no_grad():
         quantizer(x)
-        return [forward, backward, count(lambda: quantizer(x))]
+        return [forward, backward, count(lambda: quantizer(x), many)]
 
 
 def main() -> None:

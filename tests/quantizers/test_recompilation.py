@@ -12,6 +12,8 @@ from torch._dynamo.testing import CompileCounter
 
 from codeword import VectorQuantizer
 
+LIMIT = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
+
 
 class Model(nn.Module):
     """Quantizers of different sizes, one after the other."""
@@ -51,12 +53,12 @@ def used(module: nn.Module) -> int:
 
 
 def test_quantizers_compiled_one_by_one_share_a_limit() -> None:
-    with torch._dynamo.config.patch(recompile_limit=3):
+    with torch._dynamo.config.patch({LIMIT: 3}):
         assert used(VectorQuantizer(4, 8)) == 3
         with pytest.raises(FailOnRecompileLimitHit):
             used(VectorQuantizer(4, 9))
 
 
 def test_a_model_compiled_whole_has_its_own() -> None:
-    with torch._dynamo.config.patch(recompile_limit=4):
+    with torch._dynamo.config.patch({LIMIT: 4}):
         assert used(Model(2)) == 3

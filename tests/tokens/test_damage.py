@@ -225,7 +225,7 @@ def fields(**changes):
         (fields(facts={"stride": 1.5}), "at most 16 facts"),
         (fields(facts={"Stride": 1}), "at most 16 facts"),
         (fields(version=True), "no version"),
-        (fields(new_field=[1]), "the fields codebook_sizes, facts, kind, new_field"),
+        (fields(new_field=[1]), "the fields codebook_sizes, facts, kind, name, new_field"),
         (fields(codebook_sizes=16), "codebook_sizes as a tuple"),
         (fields(codebook_sizes=[16.0]), "codebook_sizes as a tuple"),
         (fields(kind=["image"]), "a kind among"),

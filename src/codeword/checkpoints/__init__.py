@@ -9,11 +9,12 @@ from codeword.checkpoints.config import TYPES
 from codeword.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
 
 if TYPE_CHECKING:
-    from codeword.checkpoints.importers import LIBRARIES, convert, convert_back
+    from codeword.checkpoints.importers import LIBRARIES, Replaced, convert, convert_back, replace_quantizers
 
 __all__ = [
     "LIBRARIES",
     "TYPES",
+    "Replaced",
     "TrainingState",
     "convert",
     "convert_back",
@@ -22,6 +23,7 @@ __all__ = [
     "load",
     "load_training",
     "push_to_hub",
+    "replace_quantizers",
     "save",
     "save_pretrained",
     "stored_digest",

@@ -25,7 +25,7 @@ class Decode:
     """
 
     run_folder: Positional[Path]
-    """The run folder whose tokenizer made the tokens."""
+    """The run folder whose tokenizer made the tokens; or the codec: hf:FOLDER, or hf:OWNER/NAME of the Hub."""
     tokens: Positional[Path]
     """The token file that `codeword encode` wrote."""
     out: Path
@@ -39,7 +39,6 @@ class Decode:
 
     def run(self) -> int:
         """Decode, and give the exit code."""
-        from codeword.checkpoints import stored_digest
         from codeword.tokens import read_tokens
         from codeword.workbench.devices import pick_device
         from codeword.workbench.networks import find_networks
@@ -50,7 +49,7 @@ class Decode:
         tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
         modality = tokenizer.modality
         file = read_tokens(self.tokens)
-        name = stored_digest(self.run_folder)
+        name = tokenizer.digest
         if file.header.tokenizer != name:
             raise CodewordError.of(
                 f"tokens of the tokenizer in {self.run_folder} ({name[:12]})",

@@ -34,7 +34,8 @@ class Encode:
     """
 
     run_folder: Positional[Path]
-    """The run folder that `codeword train` or `codeword demo` wrote."""
+    """The run folder that `codeword train` or `codeword demo` wrote; or a codec of transformers or diffusers (extra
+    `codecs`): hf:FOLDER, or hf:OWNER/NAME of the Hugging Face Hub."""
     data: Positional[str]
     """A folder (with its subfolders), one file, or `photos`: the built-in photographs for training."""
     out: Path
@@ -53,6 +54,10 @@ class Encode:
     """The Ray cluster, such as auto or ray://host:10001; if nothing is said this machine alone."""
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
+    codebooks: int | None = None
+    """Of a codec of several: how many to use, the first ones; if nothing is said as many as its own encode uses."""
+    bandwidth: float | None = None
+    """Of EnCodec and X-Codec: kilobits a second, one of those that the codec was trained for."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False
@@ -61,6 +66,7 @@ class Encode:
     def run(self) -> int:
         """Encode, and give the exit code."""
         from codeword.workbench.devices import pick_device
+        from codeword.workbench.pretrained import CodecOptions
         from codeword.workbench.processes import launched
         from codeword.workbench.tokenizing.bulk import Encoder, Job
 
@@ -68,7 +74,8 @@ class Encode:
         self._check(place.count)
         # The machines of a cluster have devices of their own; here their shards are only planned.
         device = "cpu" if self.engine == "ray" else pick_device(self.device, place.local_rank)
-        encoder = Encoder(Job(str(self.run_folder), self.data, device, self.model, self.batch))
+        options = CodecOptions(self.codebooks, self.bandwidth)
+        encoder = Encoder(Job(str(self.run_folder), self.data, device, self.model, self.batch, options))
         if self.out.suffix == ".parquet":
             total = encoder.encode_file(self.out, lambda items: console.track(items, "encoding"))
             self._report(console, total, encoder.items, str(self.out))

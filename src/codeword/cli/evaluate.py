@@ -18,11 +18,16 @@ class Evaluate:
     """Measure how well a tokenizer keeps data, and at what cost; pictures beside JPEGs of the same size."""
 
     run_folder: Positional[Path]
-    """The run folder that `codeword train` or `codeword demo` wrote."""
+    """The run folder that `codeword train` or `codeword demo` wrote; or a codec of transformers or diffusers (extra
+    `codecs`): hf:FOLDER, or hf:OWNER/NAME of the Hugging Face Hub."""
     data: Positional[str]
     """A folder (with its subfolders), one file, or `photos`: the built-in photographs held out."""
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
+    codebooks: int | None = None
+    """Of a codec of several: how many to use, the first ones; if nothing is said as many as its own encode uses."""
+    bandwidth: float | None = None
+    """Of EnCodec and X-Codec: kilobits a second, one of those that the codec was trained for."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False
@@ -34,17 +39,20 @@ class Evaluate:
         from codeword.workbench.devices import pick_device
         from codeword.workbench.evaluate import evaluate
         from codeword.workbench.networks import find_networks
+        from codeword.workbench.pretrained import CodecOptions
         from codeword.workbench.tokenizing.tokenize import open_tokenizer
 
         console = Console(quiet=self.json)
-        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
+        options = CodecOptions(self.codebooks, self.bandwidth)
+        where = pick_device(self.device)
+        tokenizer = open_tokenizer(self.run_folder, where, find_networks(self.model), options)
         modality = tokenizer.modality
         if self.data == PHOTOS and modality.kind == "image":
             photographs = console.track(held_out(), "evaluating")
             evaluation, kind, skipped = evaluate(tokenizer, photographs), "held-out photographs", []
         else:
             items, kind = (
-                modality.stream(self.data, tokenizer.tokenizer.stride),
+                modality.stream(self.data, tokenizer.tokenizer.least),
                 f"{modality.items} of {self.data}",
             )
             evaluation = evaluate(tokenizer, console.track(items, "evaluating"))

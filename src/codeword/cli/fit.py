@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.errors import CodewordWarning
 from codeword.workbench.semantic_ids.manifest import IDS
 from codeword.workbench.semantic_ids.semantic_ids import FitConfig
 
 if TYPE_CHECKING:
-    from codeword.workbench.data.vectors import Block, VectorStream
+    from codeword.workbench.data.vectors import VectorStream
+    from codeword.workbench.semantic_ids.crew import Crew
+    from codeword.workbench.semantic_ids.tracked import Track
+    from codeword.workbench.training.run import Run
 
 __all__ = ["Fit"]
 
@@ -29,9 +35,12 @@ class Fit:
     The run folder gets the tokenizer (for `codeword encode` and `decode`), ids.parquet: the tokens of these vectors by
     name, and fit.json: the distortion after each stage and the collisions, which are printed too.
 
+    `torchrun --nproc-per-node 4 -m codeword fit ...` shares all passes over the vectors among processes, which come to
+    the same bits as one; --passes makes the codes better in passes over all of them, and goes on where it was stopped.
+
     Vectors with the same tokens are told apart by --dedupe, or made fewer by --balance. Both are about all vectors of
-    a catalogue together, so they change ids.parquet and not what `codeword encode` gives. An item that comes later
-    gets its tokens by `codeword encode`, and as its last one how many items have the same tokens already.
+    a catalogue together, so they change ids.parquet and not what `codeword encode` gives. `codeword ids` keeps the
+    catalogue from then on: new items, retired ones, new embeddings.
     """
 
     data: Positional[str]
@@ -53,28 +62,44 @@ class Fit:
     def run(self) -> int:
         """Fit, and give the exit code."""
         from codeword.workbench.data.vectors import VectorStream, with_columns
-        from codeword.workbench.semantic_ids.semantic_ids import fit_vectors, write_fit
+        from codeword.workbench.semantic_ids.crew import start_crew
         from codeword.workbench.training.run import Run
 
-        console, run = Console(quiet=self.json), Run(self.out)
-        run.check_free()
-        vectors = VectorStream(
-            with_columns(self.data, self.columns), strict=self.strict, name_column=self.names
-        )
+        crew = start_crew()
+        console, run = Console(quiet=self.json or not crew.first), Run(self.out)
+        if crew.first:
+            run.check_free()
+        with warnings.catch_warnings():
+            if not crew.first:  # the first has said it
+                warnings.simplefilter("ignore", CodewordWarning)
+            data = with_columns(self.data, self.columns)
+            vectors = VectorStream(data, strict=self.strict, name_column=self.names)
         console.say(f"{len(vectors)} vectors of {vectors.features} numbers: {self.settings.quantizer}")
 
-        def track(blocks: Iterable[Block], what: str) -> Iterator[Block]:
-            return console.track(blocks, what, total=vectors.block_count)
+        def track(blocks: Iterable[Any], what: str) -> Iterator[Any]:
+            return console.track(blocks, what, total=-(-vectors.block_count // crew.count))
 
-        with run.claimed():
-            run.check_free()  # another may have ended since
-            fitted = fit_vectors(vectors, self.settings, track)
-            report = write_fit(run.folder, vectors, self.settings, fitted, track)
-        if self.json:
+        with run.claimed() if crew.first else nullcontext():
+            report = self._fit(run, vectors, track, crew)
+        crew.part()
+        if report is not None and self.json:
             sys.stdout.write(json.dumps({"path": str(self.out), **report}) + "\n")
-        else:
+        elif report is not None:
             self._say(console, vectors, report)
         return 0
+
+    def _fit(self, run: Run, vectors: VectorStream, track: Track, crew: Crew) -> dict[str, Any] | None:
+        from codeword.workbench.semantic_ids.full_passes import STATE
+        from codeword.workbench.semantic_ids.semantic_ids import fit_vectors, write_fit
+
+        if crew.first:
+            run.check_free()  # another may have ended since
+        fitted = fit_vectors(vectors, self.settings, track, crew, run.folder)
+        if fitted is None:
+            return None
+        report = write_fit(run.folder, vectors, self.settings, fitted, track)
+        (run.folder / STATE).unlink(missing_ok=True)
+        return report
 
     def _say(self, console: Console, vectors: VectorStream, report: dict[str, Any]) -> None:
         rows = [

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitSubcommandPrefixes, Positional, subcommand
 
 from codeword.cli.console import Console
+from codeword.cli.tokens_files import opened, put_result
+from codeword.cli.tokens_pack import Pack, Unpack
 
 if TYPE_CHECKING:
-    from codeword.tokens import TokenFile, TokenFolder
     from codeword.workbench.tokenizing.token_stats import TokenInspection, TokenStats
 
 __all__ = ["Tokens"]
@@ -42,10 +41,10 @@ class Info:
         """Look, and give the exit code."""
         from codeword.workbench.tokenizing.token_stats import inspect_tokens
 
-        console, tokens = _opened(self.tokens, quiet=self.json, verify="full")
+        console, tokens = opened(self.tokens, quiet=self.json, verify="full")
         inside = inspect_tokens(tokens, console.track(tokens.batches(), "reading"))
         if self.json:
-            return _put({"path": str(self.tokens), **inside.to_json()})
+            return put_result({"path": str(self.tokens), **inside.to_json()})
         console.say(*_said(_facts(str(self.tokens), inside)))
         return 0
 
@@ -67,81 +66,33 @@ class Stats:
         """Measure, and give the exit code."""
         from codeword.workbench.tokenizing.token_stats import measure
 
-        console, tokens = _opened(self.tokens, quiet=self.json)
+        console, tokens = opened(self.tokens, quiet=self.json)
         stats = measure(
             tokens.header,
             console.track(tokens.batches(), "measuring"),
             tokens.sizes() if tokens.header.sized else None,
         )
         if self.json:
-            return _put({"path": str(self.tokens), **stats.to_json()})
+            return put_result({"path": str(self.tokens), **stats.to_json()})
         _show_codebooks(console, stats)
         _show_sizes(console, stats)
         return 0
 
 
 @dataclass(frozen=True)
-class Pack:
-    """Write token files in a format that other programs read: .npy arrays, or JSON lines."""
-
-    tokens: Positional[Path]
-    """A token file, or a folder of them."""
-    out: Path
-    """What to write: a folder, new or empty, of .npy files; or one file of JSON lines."""
-    format: Literal["npy", "jsonl"] = "npy"
-    """npy: tokens.npy of the narrowest unsigned type, offsets.npy if the items differ in size, names.json,
-    about.json. jsonl: an object for each item."""
-    delay: bool = False
-    """Delay stage q of audio by q steps and fill the corners with a pad: what audio language models learn from."""
-    json: bool = False
-    """Write one JSON object about what was done, and nothing else."""
-
-    def run(self) -> int:
-        """Write, and give the exit code."""
-        from codeword.workbench.folders import whole_folder
-        from codeword.workbench.tokenizing.token_exports import pack_json_lines, pack_npy
-
-        console, tokens = _opened(self.tokens, quiet=self.json)
-        if self.format == "jsonl":
-            pack_json_lines(tokens, self.out, console.track, delay=self.delay)
-        else:
-            with whole_folder(self.out) as folder:
-                pack_npy(tokens, folder, console.track, delay=self.delay)
-        if self.json:
-            return _put(
-                {"path": str(self.out), "format": self.format, "items": len(tokens), "delay": self.delay}
-            )
-        console.say(f"{len(tokens)} items: {self.out}")
-        return 0
-
-
-@dataclass(frozen=True)
 class Tokens:
-    """Look into token files, measure them, or write them in other formats."""
+    """Look into token files, measure them, or write them in other formats, and back."""
 
     what: OmitSubcommandPrefixes[
         Annotated[Info, subcommand("info")]
         | Annotated[Stats, subcommand("stats")]
         | Annotated[Pack, subcommand("pack")]
+        | Annotated[Unpack, subcommand("unpack")]
     ]
 
     def run(self) -> int:
         """Do what was asked for, and give the exit code."""
         return self.what.run()
-
-
-def _opened(
-    path: Path, *, quiet: bool, verify: Literal["full", "seal"] = "seal"
-) -> tuple[Console, TokenFile | TokenFolder]:
-    from codeword.tokens import read_tokens
-
-    console = Console(quiet=quiet)
-    return console, read_tokens(path, lambda names: console.track(names, "opening"), verify=verify)
-
-
-def _put(result: dict[str, Any]) -> int:
-    sys.stdout.write(json.dumps(result) + "\n")
-    return 0
 
 
 def _said(facts: Sequence[tuple[str, str]]) -> list[str]:
@@ -157,6 +108,7 @@ def _facts(path: str, inside: TokenInspection) -> list[tuple[str, str]]:
         ("tokens", path),
         ("kind", inside.kind),
         ("tokenizer", inside.tokenizer),
+        *([("name", inside.name)] if inside.name else []),
         ("items", f"{inside.items}"),
         *((axis, _range(*sides)) for axis, sides in inside.grid.items()),
         ("tokens in all", f"{inside.tokens}"),

@@ -63,10 +63,12 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
             modality.objective(tokenizer.train()), modality.batches(source.training, config).batch(0)
         )
         config = dataclasses.replace(config, threads=threads)
+    axes, tile = len(tokenizer.grid), tokenizer.tile
+    tiles = f", in tiles of {' x '.join([str(tile)] * axes)}" if tile > 1 else ""
     several = f"{processes.count} processes on " if processes.count > 1 else ""
     console.say(
         f"{len(source.training)} {modality.items} to train on, {len(source.held_out)} held out, on {several}{place}: "
-        f"{config.quantizer}, {modality.position(config)}"
+        f"{config.quantizer}, {modality.position(config)}{tiles}"
     )
     note = modality.note(source, config)
     if note:

@@ -16,6 +16,7 @@ from codeword.codebooks.prepared import PreparedCodes
 from codeword.errors import CodewordError
 from codeword.functional import Key, Purpose, Usage, Valid, clone_for_backward, segment_sum, usage_of_counts
 from codeword.metrics import Euclidean
+from codeword.torch_versions import copy_each_
 
 __all__ = ["Codebook"]
 
@@ -264,8 +265,7 @@ class Codebook(Learner):
     def learn_(books: Sequence[Codebook], statistics: Statistics) -> None:  # type: ignore[override]
         total, counts, sums, candidates, moments = statistics
         first, revival = books[0], books[0].update.revival
-        for book, own in zip(books, counts, strict=True):
-            book.usage_count.add_(own)
+        torch._foreach_add_([book.usage_count for book in books], list(counts.unbind(0)))
         if first.frozen or sums is None:
             return
         old = stacked([book.codes for book in books])
@@ -344,7 +344,7 @@ def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
     if len(tensors) == 1:
         tensors[0].copy_(values[0])
     else:
-        torch._foreach_copy_(tensors, list(values.unbind(0)))
+        copy_each_(tensors, list(values.unbind(0)))
 
 
 def _replace_(books: Sequence[Codebook], state: State, codes: Tensor, dead: Tensor, places: Tensor) -> None:
@@ -368,5 +368,4 @@ def _replace_(books: Sequence[Codebook], state: State, codes: Tensor, dead: Tens
     _write_(books, "codes", clone_for_backward(codes))
     if first.update.by_gradient:
         _write_(books, "moved", moved)
-    for book, count in zip(books, moved.sum(-1), strict=True):
-        book.revived.add_(count)
+    torch._foreach_add_([book.revived for book in books], list(moved.sum(-1).unbind(0)))

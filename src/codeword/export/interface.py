@@ -82,7 +82,7 @@ def check_part(model: Model, part: str) -> None:
 def _tokenizer(model: Tokenizer, example: Tensor | None) -> Interface:
     if example is None:
         example = model.example().to(next(iter(model.state_dict().values())).device)
-    axes = {0: ("batch", 1)} | {axis: (name, model.stride) for axis, name in enumerate(model.grid, start=2)}
+    axes = {0: ("batch", 1)} | {axis: (name, model.least) for axis, name in enumerate(model.grid, start=2)}
     return Interface(model.unit, "tokens", example, axes)
 
 

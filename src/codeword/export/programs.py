@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 
 from codeword.errors import CodewordError
 from codeword.export.interface import Interface, Model, Part, check_model, check_part, interface_of
 from codeword.tokenizers import Tokenizer
+from codeword.torch_versions import check_exports, free_sizes, no_size_is_special
 
 __all__ = ["program", "trace"]
 
@@ -32,7 +33,7 @@ def program(model: Model, part: Part = "encode", example: Tensor | None = None) 
 
     Raises:
         CodewordError: a model of another kind, a part that it does not have, or one that cannot be traced (a part of
-            your own that looks at values, for instance); the message has the reason.
+            your own that looks at values, for instance); the message has the reason. Torch before 2.11.
 
     Examples:
         >>> import codeword
@@ -47,16 +48,14 @@ def program(model: Model, part: Part = "encode", example: Tensor | None = None) 
 
 def trace(model: Model, part: Part, example: Tensor | None = None) -> tuple[ExportedProgram, Interface]:
     """As `program`, with the interface that it was traced for."""
+    check_exports()
     check_model(model)
     check_part(model, part)
     frozen = copy.deepcopy(model).eval()
     interface = interface_of(frozen, part, example)
     _forget_other_half(frozen, part)
-    sizes = {axis: Dim.DYNAMIC(min=least) for axis, (_, least) in interface.axes.items()}
-    # Sizes 0 and 1 are no cases of their own: without this a program traced with two images would refuse one.
-    tracing: Any = torch.fx.experimental._config
-    oblivious = tracing.patch(backed_size_oblivious=part != "decode")
-    with torch.no_grad(), oblivious, warnings.catch_warnings():
+    sizes = free_sizes({axis: least for axis, (_, least) in interface.axes.items()})
+    with torch.no_grad(), no_size_is_special(part != "decode"), warnings.catch_warnings():
         warnings.simplefilter("ignore", (DeprecationWarning, FutureWarning))  # torch's about torch
         try:
             traced = torch.export.export(

@@ -20,7 +20,7 @@ from codeword.quantizers.composite.grouped import Grouped
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = ["fit"]
+__all__ = ["fit", "plain_stages"]
 
 
 class _Plan(NamedTuple):
@@ -142,6 +142,15 @@ def _is_plain(quantizer: Quantizer) -> TypeGuard[VectorQuantizer]:
         and isinstance(quantizer.metric, Euclidean)
         and quantizer.codebook.transform is None
     )
+
+
+def plain_stages(quantizer: Quantizer) -> list[VectorQuantizer] | None:
+    """The codebooks of a vector quantizer or of the stages of a residual one, if k-means fits them all."""
+    if quantizer.project_in is not None or (isinstance(quantizer, Residual) and quantizer.shared):
+        return None
+    parts = list(quantizer.components) if isinstance(quantizer, Residual) else [quantizer]
+    plain = [part for part in parts if _is_plain(part)]
+    return plain if len(plain) == len(parts) else None
 
 
 def _left_by(stage: Quantizer) -> Callable[[Tensor], Tensor]:

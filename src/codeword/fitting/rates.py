@@ -14,7 +14,7 @@ from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite.grouped import Grouped
 from codeword.quantizers.composite.residual import Residual
 
-__all__ = ["Collisions", "RatePoint", "collisions", "rate_distortion"]
+__all__ = ["Collisions", "Distortion", "RatePoint", "collisions", "rate_distortion"]
 
 
 class RatePoint(NamedTuple):
@@ -61,33 +61,62 @@ def rate_distortion(quantizer: Quantizer, vectors: Any, *, beam: int = 1) -> lis
     Raises:
         CodewordError: no finite vectors, or a quantizer whose indices do not decode.
     """
-    stages = _stages(quantizer)
-    errors = torch.zeros(stages, dtype=torch.float64, device="cpu")
-    count, squares = 0, 0.0
-    sums = torch.zeros(quantizer.features, dtype=torch.float64, device="cpu")
+    found = Distortion(quantizer, beam)
     for rows in Batches(vectors):
-        rows = rows[rows.isfinite().all(-1)].to(quantizer.device)
-        indices = quantizer.encode(rows, beam=beam) if beam > 1 else quantizer.encode(rows)
-        for n in range(stages):
-            staged = "stages" in quantizer.call_options
-            decoded = quantizer.decode(indices, stages=n + 1) if staged else quantizer.decode(indices)
-            difference = decoded - rows
-            errors[n] += difference.double().square().sum().cpu()
-        count += len(rows)
-        sums += rows.double().sum(0).cpu()
-        squares += float(rows.double().square().sum())
-    if not count:
-        raise CodewordError.of("finite vectors", "none", "pass at least one")
-    variance = squares - float(sums.square().sum()) / count
-    return [
-        RatePoint(
-            n + 1,
-            _bits(quantizer, n + 1),
-            float(errors[n]) / count / quantizer.features,
-            float(errors[n]) / max(variance, 1e-300),
-        )
-        for n in range(stages)
-    ]
+        found.add(rows)
+    return found.points()
+
+
+class Distortion:
+    """Errors after each stage, summed over vectors that come in parts.
+
+    Args:
+        quantizer: with features on the last axis.
+        beam: of the search through the stages.
+    """
+
+    def __init__(self, quantizer: Quantizer, beam: int = 1) -> None:
+        self.quantizer, self.beam, self.stages = quantizer, beam, _stages(quantizer)
+        size = self.stages + 2 + quantizer.features
+        self.sums = torch.zeros(size, dtype=torch.float64, device="cpu")
+        """The errors of each stage, the number of vectors, the sum of their squares, the sums of each feature."""
+
+    @torch.no_grad()
+    def add(self, rows: Tensor, indices: Tensor | None = None) -> None:
+        """Add vectors (N, features), with their indices if they are known."""
+        rows = rows[rows.isfinite().all(-1)].to(self.quantizer.device)
+        if indices is None:
+            encode = self.quantizer.encode
+            indices = encode(rows, beam=self.beam) if self.beam > 1 else encode(rows)
+        staged = "stages" in self.quantizer.call_options
+        for n in range(self.stages):
+            decoded = (
+                self.quantizer.decode(indices, stages=n + 1) if staged else self.quantizer.decode(indices)
+            )
+            self.sums[n] += (decoded - rows).double().square().sum().cpu()
+        self.sums[self.stages] += len(rows)
+        self.sums[self.stages + 1] += rows.double().square().sum().cpu()
+        self.sums[self.stages + 2 :] += rows.double().sum(0).cpu()
+
+    def points(self) -> list[RatePoint]:
+        """Bits and errors.
+
+        Raises:
+            CodewordError: no finite vectors.
+        """
+        errors, (count, squares) = self.sums[: self.stages], self.sums[self.stages : self.stages + 2].tolist()
+        if not count:
+            raise CodewordError.of("finite vectors", "none", "pass at least one")
+        variance = squares - float(self.sums[self.stages + 2 :].square().sum()) / count
+        return [
+            RatePoint(
+                n + 1,
+                _bits(self.quantizer, n + 1),
+                float(errors[n]) / count / self.quantizer.features,
+                float(errors[n]) / max(variance, 1e-300),
+            )
+            for n in range(self.stages)
+        ]
 
 
 def collisions(indices: Tensor, trailing: int = 1) -> Collisions:

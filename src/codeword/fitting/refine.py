@@ -12,16 +12,16 @@ from torch import Tensor
 
 from codeword.quantizers.composite.beam import beam_search
 
-__all__ = ["refine"]
+__all__ = ["MOST_PAIRS", "Seen", "refine", "solve"]
 
 _ROUNDS = 10
 _SWEEPS = 3
 _PATIENCE = 2  # rounds without a gain
 _GAIN = 1e-3  # the least that counts, of the error
-_PAIRS = 2**28  # of codes of two stages that are counted: 1 GiB
+MOST_PAIRS = 2**28  # of codes of two stages that are counted: 1 GiB
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """What a round knows of the vectors: of their size nothing."""
 
     pairs: dict[
@@ -53,7 +53,7 @@ def refine(books: Sequence[Tensor], batches: Iterable[Tensor], beam: int) -> lis
     pairs = sum(len(one) * len(other) for one, other in combinations(books, 2))
     books = best = [codes.double() for codes in books]
     lowest, idle = math.inf, 0
-    for _ in range(_ROUNDS + 1 if 0 < pairs <= _PAIRS else 0):
+    for _ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
         seen = _look(books, batches, beam)
         score = float(seen.errors.log().mean())
         idle = 0 if score < lowest - _GAIN else idle + 1
@@ -61,11 +61,11 @@ def refine(books: Sequence[Tensor], batches: Iterable[Tensor], beam: int) -> lis
             lowest, best = score, books
         if idle > _PATIENCE or not math.isfinite(score):
             break
-        books = _solve(books, seen)
+        books = solve(books, seen)
     return best
 
 
-def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int) -> _Seen:
+def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int) -> Seen:
     sizes = [len(codes) for codes in books]
     searched = [codes.float() for codes in books]
     pairs = {
@@ -88,10 +88,10 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int) -> _Seen:
             together = indices[m] * sizes[n] + indices[n]
             count.index_add_(0, together, torch.ones_like(together, dtype=torch.int32))
     counted = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
-    return _Seen(counted, counts, sums, errors)
+    return Seen(counted, counts, sums, errors)
 
 
-def _solve(books: list[Tensor], seen: _Seen) -> list[Tensor]:
+def solve(books: list[Tensor], seen: Seen) -> list[Tensor]:
     """Some sweeps over the stages, each code at the minimum of the weighted error while the others stay."""
     later = (1 / seen.errors).flip(0).cumsum(0).flip(0)  # the weight of the prefixes that a stage is part of
     books = list(books)

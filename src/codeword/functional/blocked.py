@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from codeword.torch_versions import is_exporting
+
 __all__ = ["over_blocks"]
 
 PAIRS = 2**22  # of a row and a code at once: 16 MiB in float32 for each tensor of that size
@@ -32,7 +34,7 @@ def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others:
         >>> torch.cat(over_blocks(lambda block: 2 * block, rows, 7)).shape
         torch.Size([5, 2])
     """
-    if torch.compiler.is_exporting():  # a program for any number of rows has one block; it takes no gradients
+    if is_exporting():  # a program for any number of rows has one block; it takes no gradients
         return [function(rows, *others)]
     size = max(1, _pairs(rows) // width)
     if len(rows) <= size:  # one block is little enough to keep

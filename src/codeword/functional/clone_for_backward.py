@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
+from codeword.torch_versions import is_exporting
+
 __all__ = ["clone_for_backward"]
 
 _LIBRARY = Library("codeword", "FRAGMENT")
@@ -27,7 +29,7 @@ def clone_for_backward(value: Tensor) -> Tensor:
         >>> clone_for_backward(step) is step, int(torch.ops.codeword.clone_for_backward(step))
         (True, 3)
     """
-    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+    if not torch.compiler.is_compiling() or is_exporting():
         return value
     cloned: Tensor = torch.ops.codeword.clone_for_backward.default(value)
     return cloned

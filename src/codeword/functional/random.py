@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from codeword.kernels import draws
+
 __all__ = ["Key", "Purpose"]
 
 _MASK = 0xFFFFFFFF
@@ -117,12 +119,8 @@ class Key(NamedTuple):
         Returns:
             positions (sets, count) int64, and (count,) bool: False where a draw repeats, or there is nothing to draw.
         """
-        stretches = total.clamp(1, count)
-        edges = torch.arange(count + 1, dtype=torch.int64, device=total.device) * total // stretches
-        numbers = torch.arange(sets * count, dtype=torch.int64, device=total.device).view(sets, count)
-        fractions = (numbers * _GOLDEN + self._word(purpose)) & _MASK
-        positions = edges[:-1] + (fractions * edges.diff() >> 32)
-        return positions % total.clamp_min(1), numbers[0] < total
+        draw = draws.strata if draws.serves(self.state) else draws.plain
+        return draw(self.state, total, self._salt(purpose), count, sets)
 
     def _bits(self, purpose: Purpose, numbers: Tensor) -> Tensor:
         """The hashed integer of each number, 0 <= number < 2^32: uniform over 0 <= h < 2^32."""
@@ -130,7 +128,10 @@ class Key(NamedTuple):
 
     def _word(self, purpose: Purpose) -> Tensor:
         """The upper bits of the state, which are the random ones, with tag and purpose: 0 <= word < 2^32."""
-        return (self.state >> 30) ^ _mix_number((self.tag ^ (purpose * _GOLDEN)) & _MASK)
+        return (self.state >> 30) ^ self._salt(purpose)
+
+    def _salt(self, purpose: Purpose) -> int:
+        return _mix_number((self.tag ^ (purpose * _GOLDEN)) & _MASK)
 
 
 def _as_uniform(bits: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from codeword.torch_versions import inside_transform
 
 __all__ = ["replace_gradient", "wants_gradient"]
 
@@ -46,7 +47,7 @@ def wants_gradient(*tensors: Tensor) -> bool:
         return True
     if torch.compiler.is_compiling():
         return False
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return inside_transform()
 
 
 class _ReplaceGradient(torch.autograd.Function):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from codeword import torch_versions
 from codeword.codebooks.learner import Learner
 from codeword.errors import CodewordError
 
@@ -172,7 +173,7 @@ def check_indices(indices: Tensor, codebook_size: int) -> None:
 
 def inside_backward() -> bool:
     """Whether autograd runs a backward pass, which recomputes what activation checkpointing did not keep."""
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+    return not torch.compiler.is_compiling() and torch_versions.inside_backward()
 
 
 def check_repeatable(quantizer: Hooks) -> None:

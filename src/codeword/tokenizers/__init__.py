@@ -4,6 +4,7 @@ from codeword.tokenizers.audio import AudioTokenizer
 from codeword.tokenizers.base import Tokenizer, TokenizerOutput
 from codeword.tokenizers.custom import Networks
 from codeword.tokenizers.image import ImageTokenizer
+from codeword.tokenizers.interface import TokenizerInterface
 from codeword.tokenizers.vectors import VectorTokenizer
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ImageTokenizer",
     "Networks",
     "Tokenizer",
+    "TokenizerInterface",
     "TokenizerOutput",
     "VectorTokenizer",
 ]

@@ -15,6 +15,7 @@ from codeword.quantizers import Quantizer
 from codeword.tokenizers.audio_blocks import AudioDecoder, AudioEncoder
 from codeword.tokenizers.inputs import check_range, to_float
 from codeword.tokenizers.sized import SizedTokenizer, beyond
+from codeword.torch_versions import is_exporting
 
 __all__ = ["AudioTokenizer"]
 
@@ -41,8 +42,9 @@ class AudioTokenizer(SizedTokenizer):
     tokens are those that it has alone, and -1 behind its end.
 
     Args:
-        quantizer: any quantizer of single vectors whose indices decode, with `dim=1`; its `features` is the number
-            of channels that it sees.
+        quantizer: any quantizer whose indices decode, with `dim=1`; its `features` is the number of channels that it
+            sees. With one of whole sequences, such as a multiscale one of a last scale of 4, a step is as many of the
+            encoder's.
         sample_rate: samples per second of the sounds; it changes nothing here, but belongs to what is decoded.
         width: channels after the first stride; they double at each stride.
         strides: how much shorter each convolution makes a sound, each from 2 up.
@@ -84,7 +86,7 @@ class AudioTokenizer(SizedTokenizer):
         encoder, decoder = (part(width, channels, strides, blocks) for part in (AudioEncoder, AudioDecoder))
         super().__init__(quantizer, encoder, decoder)
         self.sample_rate, self.width, self.strides, self.blocks = sample_rate, width, tuple(strides), blocks
-        self.stride = math.prod(self.strides)
+        self.stride = math.prod(self.strides) * self.tile
 
     @property
     def bits_per_second(self) -> float:
@@ -104,11 +106,11 @@ class AudioTokenizer(SizedTokenizer):
             expected, got = "sounds of shape (batch, 1, samples)", f"{tuple(sounds.shape)}"
             raise CodewordError.of(expected, got, "mix the channels down to one, on axis 1")
         samples = sounds.shape[-1]
-        if samples < self.stride:
-            expected = f"a sound of at least {self.stride} samples (one step covers so many)"
+        if samples < self.least:
+            expected = f"a sound of at least {self.least} samples (one step covers so many)"
             raise CodewordError.of(expected, f"{samples}", "leave it out or make it longer")
         missing = -samples % self.stride
-        if not (torch.compiler.is_exporting() or missing):  # a program for all lengths pads always
+        if not (is_exporting() or missing):  # a program for all lengths pads always
             return sounds
         return F.pad(sounds, (0, missing))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,8 @@ from codeword.quantizers import Quantized, Quantizer, from_spec
 from codeword.quantizers.layouts import Layout
 from codeword.quantizers.spec.in_full import spec_in_full
 from codeword.tokenizers.custom import Networks, restore
+from codeword.tokenizers.interface import TokenizerInterface
+from codeword.tokenizers.tiles import joined_tiles, tiles_of
 
 __all__ = ["Tokenizer", "TokenizerOutput"]
 
@@ -29,14 +30,15 @@ class TokenizerOutput(NamedTuple):
     """The quantizer's own result; `quantized.loss` is the term to add to your loss."""
 
 
-class Tokenizer(Freezable):
+class Tokenizer(Freezable, TokenizerInterface):
     """Batches of one kind of data to grids of indices and back.
 
     Nothing in it may look across the batch (no batch norm), so that an item is encoded the same whatever is beside
     it. A class of its own gives `pad`, `example` and `options`. `codeword.freeze` freezes all of it.
 
     Args:
-        quantizer: any quantizer of single vectors whose indices decode, with `dim=1`.
+        quantizer: any quantizer whose indices decode, with `dim=1`. With one of whole maps, such as a multiscale one,
+            a position is a tile of as many features as a map has, so that inputs may have any size.
         encoder: inputs (batch, ...) to features (batch, quantizer.features, *grid).
         decoder: features to reconstructions.
 
@@ -44,43 +46,24 @@ class Tokenizer(Freezable):
         CodewordError: a quantizer that cannot serve.
     """
 
-    kind: ClassVar[str]
-    """Of data, as token files call it."""
-    unit: ClassVar[str]
-    """What the input is made of, in one word of several: pixels, samples, vectors."""
-    grid: ClassVar[tuple[str, ...]]
-    """The names of the axes of the grid of positions, which follow the channels of the input: () for vectors."""
-    stride: int = 1
-    """How many of the input's numbers along each of these axes are one position."""
     networks: Mapping[str, Any] | None = None
     """What is written of an encoder and a decoder that are not the class's own; see `install`."""
 
     def __init__(self, quantizer: Quantizer, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
-        _check_quantizer(quantizer)
+        _check_quantizer(quantizer, len(self.grid))
+        self.tile = quantizer.map_size[0] if quantizer.map_size else 1
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
-        """How many codes there are for each index of a position: one, or one for each stage, group or bit."""
         return self.quantizer.codebook_sizes
 
     @property
     def trailing_shape(self) -> tuple[int, ...]:
-        """The axes of the indices behind those of the grid: () for one index a position."""
         return self.quantizer.index_shape
-
-    @property
-    def bits_per_position(self) -> float:
-        """The bits that the indices of one position can tell: the sum of log2(codes)."""
-        return sum(math.log2(size) for size in self.codebook_sizes)
-
-    @property
-    def facts(self) -> dict[str, int]:
-        """What token files tell people about their grids."""
-        return {"stride": self.stride} if self.grid else {}
 
     @property
     def channels(self) -> int:
@@ -101,18 +84,29 @@ class Tokenizer(Freezable):
     def forward(self, x: Tensor) -> TokenizerOutput:
         """Encode, quantize and decode, with gradients through the quantizer's estimator."""
         self.check_rest()
-        quantized = self.quantizer(self.encoder(self.pad(x)))
+        features = self.encoder(self.pad(x))
+        quantized = self._whole(self.quantizer(self._tiles(features)), features)
         return TokenizerOutput(self.decoder(quantized.quantized), quantized)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Indices (batch, *grid, *trailing_shape), int64. Changes no state."""
-        return self.quantizer.encode(self.encoder(self.pad(x)))
+        features = self.encoder(self.pad(x))
+        indices = self.quantizer.encode(self._tiles(features))
+        return self._laid_out(indices, features)
+
+    def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        out = self(x)
+        return out.reconstruction, out.quantized.indices
 
     def decode(self, indices: Tensor) -> Tensor:
-        """Reconstructions (batch, ...) of indices (batch, *grid, *trailing_shape)."""
         self.check_rest()
         self._check_axes(indices)
-        reconstruction: Tensor = self.decoder(self.quantizer.decode(indices, self.dtype))
+        if self.tile > 1:
+            grid = indices.shape[1 : 1 + len(self.grid)]
+            tiles = self.quantizer.decode(indices.flatten(0, len(self.grid)), self.dtype)
+            features = joined_tiles(tiles, indices.shape[0], grid)
+        else:
+            features = self.quantizer.decode(indices, self.dtype)
+        reconstruction: Tensor = self.decoder(features)
         return reconstruction
 
     @abstractmethod
@@ -152,6 +146,29 @@ class Tokenizer(Freezable):
         restore(tokenizer, own, networks)
         return tokenizer
 
+    @property
+    def least(self) -> int:
+        return self.stride // self.tile
+
+    def _tiles(self, features: Tensor) -> Tensor:
+        return features if self.tile == 1 else tiles_of(features, self.tile)
+
+    def _laid_out(self, indices: Tensor, features: Tensor) -> Tensor:
+        """Indices of tiles on the grid of tiles."""
+        if self.tile == 1:
+            return indices
+        grid = [side // self.tile for side in features.shape[2:]]
+        return indices.view(features.shape[0], *grid, *indices.shape[1:])
+
+    def _whole(self, quantized: Quantized, features: Tensor) -> Quantized:
+        """What a quantizer made of tiles, as of the features that they were cut from."""
+        if self.tile == 1:
+            return quantized
+        indices = self._laid_out(quantized.indices, features)
+        grid = indices.shape[1 : 1 + len(self.grid)]
+        whole = joined_tiles(quantized.quantized, features.shape[0], grid)
+        return Quantized(whole, indices, quantized.loss, quantized.losses)
+
     def _check_axes(self, indices: Tensor) -> None:
         names = ("batch", *self.grid, *map(str, self.trailing_shape))
         if not isinstance(indices, Tensor) or indices.dim() != len(names):
@@ -159,7 +176,7 @@ class Tokenizer(Freezable):
             raise CodewordError.of(f"indices ({', '.join(names)})", got, "pass what encode returned")
 
 
-def _check_quantizer(quantizer: Quantizer) -> None:
+def _check_quantizer(quantizer: Quantizer, axes: int) -> None:
     """Raise unless each position of a grid gets indices of its own, from which it can be decoded."""
     if isinstance(quantizer, Layout):
         remedy = "pass a quantizer of single vectors such as vq1024, and another stride for larger pieces"
@@ -167,10 +184,12 @@ def _check_quantizer(quantizer: Quantizer) -> None:
             "a quantizer of single positions", f"{type(quantizer).__name__}, of pieces", remedy
         )
     for part in quantizer.modules():
-        if isinstance(part, Quantizer) and part.map_size:
-            got = f"{part.spec}, of whole maps of size {part.map_size}"
+        size = part.map_size if isinstance(part, Quantizer) else ()
+        if size and (part is not quantizer or len(size) != axes or len(set(size)) != 1):
+            got = f"{part.spec}, of whole maps of size {size}"
             remedy = "pass for example rvq4x256; as a layer it serves in models of your own"
-            raise CodewordError.of("a quantizer of single positions", got, remedy)
+            sides = f" or of maps with {axes} equal side{'s' * (axes > 1)}" if axes else ""
+            raise CodewordError.of(f"a quantizer of single positions{sides}", got, remedy)
     if not quantizer.decodes:
         raise CodewordError.of(
             "a quantizer that decodes", f"{quantizer.spec}: {quantizer.no_decode}", "pass for example vq1024"

@@ -81,7 +81,7 @@ def restore(tokenizer: Tokenizer, said: Mapping[str, Any] | None, networks: Netw
 def _check(tokenizer: Tokenizer, name: str, encoder: nn.Module, decoder: nn.Module) -> None:
     batch = tokenizer.pad(tokenizer.example())
     lengths = batch.shape[batch.ndim - len(tokenizer.grid) :]
-    grid = [length // tokenizer.stride for length in lengths]
+    grid = [length // tokenizer.least for length in lengths]
     shapes = tuple(batch.shape), (len(batch), tokenizer.channels, *grid)
     features = _tried(f"the encoder of {name}", encoder, batch, shapes[1])
     _tried(f"the decoder of {name}", decoder, features, shapes[0])

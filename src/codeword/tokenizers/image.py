@@ -13,6 +13,7 @@ from codeword.quantizers import Quantizer
 from codeword.tokenizers.blocks import Decoder, Encoder
 from codeword.tokenizers.inputs import check_range, to_float
 from codeword.tokenizers.sized import SizedTokenizer
+from codeword.torch_versions import is_exporting
 
 __all__ = ["ImageTokenizer", "check_stride"]
 
@@ -36,8 +37,9 @@ class ImageTokenizer(SizedTokenizer):
     how high and wide each is; its tokens are those that it has alone, and -1 beyond its last position.
 
     Args:
-        quantizer: any quantizer of single vectors whose indices decode, with `dim=1`; its `features` is the number
-            of channels that it sees.
+        quantizer: any quantizer whose indices decode, with `dim=1`; its `features` is the number of channels that it
+            sees. With one of whole maps, such as a multiscale one of a last scale of 4 x 4, a position is a tile of 4 x
+            4 features, and `stride`, as an attribute, 4 times as long.
         width: channels of the encoder and the decoder.
         stride: pixels per code along each side, a power of two from 2.
         blocks: residual blocks on each side.
@@ -73,7 +75,7 @@ class ImageTokenizer(SizedTokenizer):
         channels = quantizer.features
         encoder, decoder = (part(width, channels, stride, blocks) for part in (Encoder, Decoder))
         super().__init__(quantizer, encoder, decoder)
-        self.width, self.stride, self.blocks = width, stride, blocks
+        self.width, self.stride, self.blocks = width, stride * self.tile, blocks
 
     def pad(self, images: Tensor) -> Tensor:
         """Images checked, as floats of -1 to 1, and extended to a multiple of the stride at the bottom and right."""
@@ -85,14 +87,14 @@ class ImageTokenizer(SizedTokenizer):
                 "move the channels to axis 1",
             )
         height, width = images.shape[-2:]
-        if min(height, width) < self.stride:
+        if min(height, width) < self.least:
             raise CodewordError.of(
-                f"an image of at least {self.stride} x {self.stride} pixels (one code covers so many)",
+                f"an image of at least {self.least} x {self.least} pixels (one code covers so many)",
                 f"{height} x {width}",
                 "leave it out or enlarge it",
             )
         bottom, right = -height % self.stride, -width % self.stride
-        if not (torch.compiler.is_exporting() or bottom or right):  # a program for all sizes pads always
+        if not (is_exporting() or bottom or right):  # a program for all sizes pads always
             return images
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
@@ -107,7 +109,7 @@ class ImageTokenizer(SizedTokenizer):
         return torch.zeros(2, 3, 2 * self.stride + 1, 3 * self.stride + 1, dtype=self.dtype, device="cpu")
 
     def options(self) -> dict[str, Any]:
-        return {"width": self.width, "stride": self.stride, "blocks": self.blocks}
+        return {"width": self.width, "stride": self.least, "blocks": self.blocks}
 
     def _to_range(self, images: Tensor) -> Tensor:
         remedy = "pass uint8 of 0 to 255 as they are, floats of 0 to 255 as x / 127.5 - 1"

@@ -84,6 +84,9 @@ class SizedTokenizer(Tokenizer):
         if self.networks is not None:
             got = f"those of {self.networks['name']!r}"
             raise CodewordError.of("networks of codeword for sizes", got, "pass items one by one")
+        if self.tile > 1:
+            got = f"{self.quantizer.spec}, of whole maps"
+            raise CodewordError.of("a quantizer of single positions for sizes", got, "pass items one by one")
         true = torch.as_tensor(sizes)
         if true.dim() == 1 and len(sides) == 1:
             true = true[:, None]

@@ -13,6 +13,7 @@ from codeword.tokens.names import check_name
 from codeword.tokens.reader import TokenFile, Verify
 from codeword.tokens.trie import PrefixTrie
 from codeword.tokens.vocabulary import IdVocabulary
+from codeword.tokens.words import Order, Vocabulary
 from codeword.tokens.writer import TokenWriter, write_tokens
 
 __all__ = [
@@ -21,12 +22,14 @@ __all__ = [
     "SIZES",
     "Header",
     "IdVocabulary",
+    "Order",
     "PrefixTrie",
     "TokenFile",
     "TokenFolder",
     "TokenWriter",
     "ValidIds",
     "Verify",
+    "Vocabulary",
     "check_name",
     "delay_pattern",
     "read_tokens",

@@ -26,6 +26,7 @@ LARGEST_CODEBOOK = 2**63  # the largest token, one less, is the largest int64
 MOST_CODEBOOKS = 1024
 LONGEST_HEADER = 65536  # bytes of JSON: far above what the limits here allow, far below what could hurt
 MOST_FACTS = 16
+LONGEST_NAME = 200
 DIGEST = re.compile(r"[0-9a-f]{1,128}")
 FACT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -46,6 +47,7 @@ class Header:
             pixels (of a side) or samples that a position stands for; `sample_rate`: samples a second.
         sized: whether each row has the true size of its item as well, which may end within its last position: height
             and width in pixels, or samples. Vectors have none.
+        name: what people call the tokenizer, such as `hf:facebook/encodec_24khz`; no reader needs it.
 
     Raises:
         CodewordError: a field has the wrong type, or lies outside of the limits of the format.
@@ -63,6 +65,7 @@ class Header:
     trailing_shape: tuple[int, ...] = ()
     facts: dict[str, int] = field(default_factory=dict, hash=False)
     sized: bool = False
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.tokenizer, str) or not DIGEST.fullmatch(self.tokenizer):
@@ -80,6 +83,10 @@ class Header:
         if type(self.sized) is not bool or (self.sized and not SIZES[self.kind]):
             expected = f"sized=False for {self.kind}" if not SIZES[self.kind] else "sized as True or False"
             raise CodewordError.of(expected, f"{self.sized!r:.80}", "leave it out")
+
+        if not isinstance(self.name, str) or len(self.name) > LONGEST_NAME or not self.name.isprintable():
+            expected = f"a name of at most {LONGEST_NAME} printable characters"
+            raise CodewordError.of(expected, f"{self.name!r:.80}", "shorten it")
 
     @property
     def size_names(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from codeword.axes import Init, Revival, State, Transform, Update, require
 from codeword.checks import between
+from codeword.kernels import moving_average as kernel
 
 __all__ = ["check_rule", "rate_of", "running"]
 
@@ -30,12 +31,9 @@ def rate_of(decay: float | None, total: Tensor, codebook_size: int, dtype: torch
     Without a decay: load / 25 clamped to 0.02 ... 0.2, with load = total / K: an average over about 25 rows a code, and
     at most 50 steps. Where codes are more than rows it matters more that dead ones are found soon.
     """
-    rows = total.to(dtype)
-    if decay is None:
-        return torch.minimum((rows / (25 * codebook_size)).clamp(0.02, 0.2), rows)
-    return rows.clamp_max(1) * (1 - decay)
+    return kernel.rate_of(decay, total, codebook_size, dtype)
 
 
 def running(state: State, counts: Tensor, rate: Tensor) -> Tensor:
     """The running cluster sizes (..., K) after a step with counts (..., K)."""
-    return state["cluster_size"].lerp(counts, rate).clamp_min(1e-20)
+    return state["cluster_size"].lerp(counts, rate).clamp_min(kernel.LEAST)

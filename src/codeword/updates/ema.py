@@ -10,6 +10,7 @@ from torch import Tensor
 from codeword.axes import Init, Revival, State, Update
 from codeword.checks import at_least
 from codeword.inits import KMeans
+from codeword.kernels import moving_average as kernel
 from codeword.revivals import BelowShare
 from codeword.updates.counting import check_rule, rate_of, running
 
@@ -58,14 +59,15 @@ class EMA(Update):
     def update(
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
     ) -> tuple[Tensor, State]:
+        if not self.smoothing:
+            step = kernel.moving_average if kernel.serves(codes) else kernel.plain
+            codes, size = step(codes, state["cluster_size"], counts, sums, total, self.decay)
+            return codes, {"cluster_size": size}
         rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
         size = running(state, counts, rate)
-        if self.smoothing:
-            before, after = self._smoothed(state["cluster_size"])[..., None], self._smoothed(size)[..., None]
-            moved = ((1 - rate) * before * codes + rate * sums) / after
-            return torch.where(counts[..., None] > 0, moved, codes), {"cluster_size": size}
-        off = torch.addcmul(sums, counts[..., None], codes, value=-1)
-        return torch.addcmul(codes, (rate / size)[..., None], off), {"cluster_size": size}
+        before, after = self._smoothed(state["cluster_size"])[..., None], self._smoothed(size)[..., None]
+        moved = ((1 - rate) * before * codes + rate * sums) / after
+        return torch.where(counts[..., None] > 0, moved, codes), {"cluster_size": size}
 
     def _smoothed(self, size: Tensor) -> Tensor:
         total = size.sum(-1, keepdim=True)

@@ -2,12 +2,14 @@
 
 from codeword.checkpoints.importers.convert import LIBRARIES, convert, convert_back, read_into
 from codeword.checkpoints.importers.library import Library
+from codeword.checkpoints.importers.replace import Replaced, replace_quantizers
 from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined, kept, made, renamed
 
 __all__ = [
     "LIBRARIES",
     "KeyTable",
     "Library",
+    "Replaced",
     "Row",
     "convert",
     "convert_back",
@@ -17,4 +19,5 @@ __all__ = [
     "made",
     "read_into",
     "renamed",
+    "replace_quantizers",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from codeword.checkpoints.importers.bitcodes_pytorch import BitcodesPyTorch
 from codeword.checkpoints.importers.dac import DAC, DACTransformers
-from codeword.checkpoints.importers.encodec import EnCodec, EnCodecTransformers
+from codeword.checkpoints.importers.encodec import EnCodec, EnCodecTransformers, XCodecTransformers
 from codeword.checkpoints.importers.files import read_file
 from codeword.checkpoints.importers.library import Library
 from codeword.checkpoints.importers.llamagen import LlamaGen
@@ -45,6 +45,7 @@ LIBRARIES = Registry(
         "semivq": SemiVQ,
         "vector-quantize-pytorch": VectorQuantizePytorch,
         "vqtorch": VQTorch,
+        "xcodec-transformers": XCodecTransformers,
     },
 )
 """The foreign libraries whose state dictionaries can be read."""

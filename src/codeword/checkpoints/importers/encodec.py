@@ -21,7 +21,7 @@ from codeword.checkpoints.importers.table import KeyTable, State, joined, rename
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 from codeword.updates import EMA
 
-__all__ = ["EnCodec", "EnCodecTransformers"]
+__all__ = ["EnCodec", "EnCodecTransformers", "XCodecTransformers"]
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,21 @@ class EnCodec(Library):
     places: ClassVar[tuple[str, ...]] = ("quantizer.vq.", "vq.", "")
     mark: ClassVar[str] = "layers.0."
     codebook: ClassVar[str] = "_codebook."
+    layer: ClassVar[str] = "layers.{}."
 
     def build(self, state: State) -> Quantizer:
         stages = [self._stage(state, stage) for stage in range(count_of(state, self._embed("{}")))]
         return Residual(stages, dim=self.dim)
 
     def table(self, quantizer: Quantizer) -> KeyTable:
-        return residual_table(quantizer, "layers.{}.", self._stage_table)
+        return residual_table(quantizer, self.layer, self._stage_table)
 
     def _embed(self, stage: int | str) -> str:
-        return f"layers.{stage}.{self.codebook}embed"
+        return f"{self.layer.format(stage)}{self.codebook}embed"
 
     def _stage(self, state: State, stage: int) -> VectorQuantizer:
         size, width = state[self._embed(stage)].shape
-        wide = state.get(f"layers.{stage}.project_in.weight")
+        wide = state.get(f"{self.layer.format(stage)}project_in.weight")
         features = width if wide is None else wide.shape[1]
         narrow = None if wide is None else width
         return VectorQuantizer(
@@ -87,6 +88,17 @@ class EnCodecTransformers(EnCodec):
 
     places: ClassVar[tuple[str, ...]] = ("quantizer.", "")
     codebook: ClassVar[str] = "codebook."
+
+
+@dataclass(frozen=True)
+class XCodecTransformers(EnCodecTransformers):
+    """The quantizer of X-Codec in transformers: `quantizer.quantizers.0.codebook.embed` and so on. See `EnCodec`.
+
+    Source: Ye et al. 2024 (arXiv:2408.17175).
+    """
+
+    mark: ClassVar[str] = "quantizers.0."
+    layer: ClassVar[str] = "quantizers.{}."
 
 
 def _numbered(initialized: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch.library import Library
 from codeword.errors import CodewordError
 from codeword.kernels.groups import mapped
 from codeword.kernels.nearest import blocked, dispatch
-from codeword.kernels.nearest.prepare import Prepared, prepare
+from codeword.kernels.nearest.prepare import Prepared
+from codeword.kernels.nearest.preparing import prepare
 from codeword.kernels.nearest.reach import in_reach
 
 __all__ = ["Prepared", "nearest", "prepare", "search"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.kernels.nearest.prepare import Prepared
+from codeword.torch_versions import rounds_products
 
 __all__ = ["search", "widened"]
 
@@ -45,12 +44,8 @@ def widened(prepared: Prepared) -> Prepared:
 
     That switch is one for all threads, so it cannot be turned for a moment.
     """
-    backends: Any = torch.backends  # these switches are missing from torch's type stubs
-    product = backends.cuda.matmul if prepared.codes.is_cuda else backends.mkldnn.matmul
-    precision = product.fp32_precision
-    if precision == "none":
-        precision = backends.fp32_precision
-    return prepared if precision in ("none", "ieee") else Prepared(*(part.double() for part in prepared))
+    rounded = rounds_products(prepared.codes.device)
+    return Prepared(*(part.double() for part in prepared)) if rounded else prepared
 
 
 def _search_block(rows: Tensor, prepared: Prepared, k: int, at_once: int) -> Tensor:

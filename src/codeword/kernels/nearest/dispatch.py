@@ -54,7 +54,9 @@ def backend_for(rows: Tensor, k: int) -> str:
 
 def takes_halves(rows: Tensor, k: int) -> bool:
     """Whether halves are searched as they are. Where not, they are searched as the float32 numbers that they are."""
-    return rows.dtype in HALVES and backend_for(rows, k) == "triton"
+    if rows.dtype not in HALVES or host.obstacle() or not host.serves(rows):
+        return False
+    return not _triton_obstacle(rows, k)
 
 
 def takes_stacks(rows: Tensor) -> bool:

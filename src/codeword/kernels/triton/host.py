@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -69,7 +70,11 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
 
 def start(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """What `launch` calls: tests put another in its place."""
-    kernel[grid](*arguments, **constants)
+    device = next(one.device for one in arguments if isinstance(one, Tensor))
+    with (
+        torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+    ):  # triton takes the current one
+        kernel[grid](*arguments, **constants)
 
 
 def multiprocessors(tensor: Tensor) -> int:

@@ -14,6 +14,7 @@ from codeword.metrics import Cosine, Dot, Euclidean
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
+from codeword.torch_versions import is_exporting
 
 __all__ = ["assign_stack"]
 
@@ -52,7 +53,7 @@ def _is_plain(child: VectorQuantizer, step: Step) -> bool:
 
 
 def _serves(rows: Tensor) -> bool:
-    if torch.compiler.is_exporting():  # a program is for all machines
+    if is_exporting():  # a program is for all machines
         return False
     if torch.compiler.is_compiling():  # the operator chooses when it runs
         return rows.is_cuda and rows.dtype == torch.float32

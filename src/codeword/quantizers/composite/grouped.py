@@ -15,6 +15,7 @@ from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import are_alike, check_alike, check_components, mean_losses
 from codeword.quantizers.composite.parallel import Parallel
 from codeword.quantizers.vector import VectorQuantizer
+from codeword.torch_versions import is_exporting
 
 __all__ = ["Grouped"]
 
@@ -122,7 +123,7 @@ class Grouped(Parallel):
         if self.shared:
             return [(self.distinct[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
         groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
-        if torch.compiler.is_exporting():  # a program for any number of rows cannot ask whether it is 1
+        if is_exporting():  # a program for any number of rows cannot ask whether it is 1
             groups = groups.clone(memory_format=torch.contiguous_format)
         return list(zip(self.components, groups.contiguous().unbind(0), strict=True))
 

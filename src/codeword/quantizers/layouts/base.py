@@ -21,6 +21,7 @@ from codeword.quantizers.composite.base import check_components
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.spec.describe import differing
 from codeword.quantizers.spec.grammar import Call, parse, write
+from codeword.torch_versions import is_exporting
 
 __all__ = ["Layout", "all_in"]
 
@@ -185,9 +186,7 @@ class Layout(Quantizer):
                 f"a tensor of {2 + len(self.size)} axes", f"shape {tuple(x.shape)}", "keep the batch axis"
             )
         missing = [-length % step for length, step in zip(x.shape[2:], self.size, strict=True)]
-        if (self.pad and torch.compiler.is_exporting()) or any(
-            missing
-        ):  # a program for all sizes pads always
+        if (self.pad and is_exporting()) or any(missing):  # a program for all sizes pads always
             if not self.pad:
                 raise CodewordError.of(
                     f"lengths that pieces of {self.size} divide",

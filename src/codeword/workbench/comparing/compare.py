@@ -161,7 +161,7 @@ def _rows_to_fit(training: Any) -> np.ndarray:
 
 def _measure(task: Task, tokenizer: ItemTokenizer) -> dict[str, Any]:
     """Figures on held-out items; use of the codes on training batches, of which there are more."""
-    model, device = tokenizer.tokenizer, str(tokenizer.device)
+    model, device = tokenizer.trained, str(tokenizer.device)
     batches = task.modality.batches(task.source.training, task.config)
     brief = task.modality.kind == "image"  # the other metrics of pictures are those of JPEG
     use, positions = use_of_batches(model, batches, device)

@@ -76,7 +76,7 @@ def metrics_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]
         tokenizer: in eval mode.
         items: what to measure on.
     """
-    quantizer = tokenizer.tokenizer.quantizer
+    quantizer = tokenizer.trained.quantizer
     if not isinstance(quantizer, Residual) or quantizer.count < 2:
         return []
     encoded = [(item, tokenizer.encode(item)) for _, item in items]
@@ -94,7 +94,7 @@ def metrics_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]
 def _measured(
     tokenizer: ItemTokenizer, item: object, indices: np.ndarray, stages: int, bits: float
 ) -> dict[str, float]:
-    model, modality = tokenizer.tokenizer, tokenizer.modality
+    model, modality = tokenizer.trained, tokenizer.modality
     axes = len(model.grid)
     grid = torch.as_tensor(indices, device=tokenizer.device)[None]
     first = grid.narrow(1 + axes, 0, stages)

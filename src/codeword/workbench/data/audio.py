@@ -18,7 +18,10 @@ from codeword.workbench.data.wav_header import whole_sound
 
 __all__ = ["SUFFIXES", "SoundFiles", "find_sounds", "is_silent", "read_sound", "save_wav"]
 
-SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+SUFFIXES = (
+    *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64"),
+    *(".snd", ".w64", ".wav"),
+)
 BLOCK = 1 << 20  # samples read at once: what a broken header says about the length is not believed
 PACKED = 1000  # times smaller than its samples is a file at most; the thriftiest speech (Opus, 6 kbit/s): 256
 LOUDEST = 4.0
@@ -112,7 +115,7 @@ def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
     scaled so that full scale is 1; those that the recording cut off at full scale stay as they are.
 
     Args:
-        path: a file of a format that libsndfile reads: WAV, FLAC, OGG, MP3, AIFF and others.
+        path: a file of a format that libsndfile reads: WAV, FLAC, OGG, MP3, AIFF, AU, CAF, W64 and others.
         sample_rate: samples per second of the result.
 
     Returns:

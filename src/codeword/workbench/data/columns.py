@@ -57,11 +57,24 @@ def named_columns(wanted: str, columns: Mapping[str, str | None], path: Path) ->
 
 def unnamed(columns: Sequence[str], path: Path) -> CodewordError:
     """What to raise for a table whose numbers have columns of their own, of which none was named."""
+    families: dict[str, list[str]] = {}
+    for name in columns:
+        found = NUMBERED.fullmatch(name)
+        families.setdefault(f"{found[1]}*" if found and found[1] else name, []).append(name)
+    largest = max(families, key=lambda family: len(families[family]))
+    words = [largest] if len(families[largest]) > 1 else list(columns[:2])
     expected = f"a column of lists of numbers in {path}, or the names of the columns that make a vector"
-    first = NUMBERED.fullmatch(columns[0])
-    words = f"'{first[1]}*'" if first and first[1] else " ".join(columns[:2])
-    remedy = f"name them: --columns {words}, or {path}::{words.strip(chr(39)).replace(' ', ',')}"
-    return CodewordError.of(expected, f"columns of one number each: {_listed(columns)}", remedy)
+    got = (
+        f"columns of one number each: {_listed([_named(family, some) for family, some in families.items()])}"
+    )
+    remedy = (
+        f"name them: {path}::{','.join(words)}, or, of fit and ids, --columns {' '.join(map(repr, words))}"
+    )
+    return CodewordError.of(expected, got, remedy)
+
+
+def _named(family: str, members: Sequence[str]) -> str:
+    return family if len(members) == 1 and "*" not in family else _listed(members)
 
 
 def name_column(schema: Any, wanted: str | None, path: Path) -> str | None:

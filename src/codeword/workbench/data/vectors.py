@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import NamedTuple
 from warnings import warn
@@ -22,6 +22,7 @@ __all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "VectorStream", "place_of", "wi
 COLUMN = "::"  # between a path and the name of the array, tensor or column
 NUMBERS = 2**22  # of one block: 16 MiB
 ROWS = 2**16
+SEGMENT = 8  # blocks of a segment, about
 
 
 class Block(NamedTuple):
@@ -151,6 +152,20 @@ class VectorStream:
                 yield block
         if not usable and self._part is None:
             raise none_usable(self.skipped, self.data, "vectors")
+
+    @property
+    def segments(self) -> list[tuple[int, int]]:
+        """Begin and end of pieces of half a million rows at most, each of one file: what processes share out."""
+        size = SEGMENT * self._size
+        files = pairwise(self._starts)
+        return [(begin, min(end, begin + size)) for first, end in files for begin in range(first, end, size)]
+
+    def pieces(self, segments: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Block]]:
+        """The blocks of some segments with the number of their segment; nothing depends on which others there are."""
+        self.skipped = list(self._closed)
+        for number, (begin, end) in enumerate(segments):
+            for part in self._parts(begin, end, self._size):
+                yield number, self._usable(*part)
 
     def raw(self, begin: int = 0, end: int | None = None) -> Iterator[np.ndarray]:
         """The rows from one number to another as they are, bad ones too, in blocks."""

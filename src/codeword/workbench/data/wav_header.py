@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from codeword.errors import CodewordError
+from codeword.workbench.data.other_headers import find_samples
 
 __all__ = ["whole_sound"]
 
@@ -21,21 +22,28 @@ def whole_sound(path: Path) -> Path | BinaryIO:
     """The file for libsndfile to read, or its content with another header where it would take samples for none.
 
     Raises:
-        CodewordError: a WAV that is shorter than it says, which libsndfile reads as far as it goes.
+        CodewordError: a WAV, AU or W64 that is shorter than it says, which libsndfile reads as far as it goes.
     """
     with open(path, "rb") as file:
         begin, length = _find_samples(file)
+        other = None if begin is not None else find_samples(file)
         size = file.seek(0, os.SEEK_END)
+        if other is not None and sum(other) > size:
+            raise _cut(size - other[0], other[1])
         if begin is None or (length and begin + length <= size):
             return path
         if not _is_unknown(length):
-            got = f"one that ends after {size - begin} of {length} bytes"
-            raise CodewordError.of("a whole sound", got, "get it again: it was cut off")
+            raise _cut(size - begin, length)
         if _only_chunks(file, begin):
             return path
         file.seek(0)
         content = file.read()
     return io.BytesIO(b"RIFF" + content[4 : begin - 4] + ALL + content[begin:])
+
+
+def _cut(found: int, length: int) -> CodewordError:
+    got = f"one that ends after {max(0, found)} of {length} bytes"
+    return CodewordError.of("a whole sound", got, "get it again: it was cut off")
 
 
 def _find_samples(file: BinaryIO) -> tuple[int | None, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from codeword.errors import CodewordError
-from codeword.tokenizers import Networks, Tokenizer
+from codeword.tokenizers import Networks, Tokenizer, TokenizerInterface
 from codeword.tokenizers.custom import restore
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.modalities.audio import Sounds
@@ -58,7 +58,7 @@ def kind_of_data(data: str) -> type[Modality]:
     return found[0] if found else Images
 
 
-def modality_of_tokenizer(tokenizer: Tokenizer) -> Modality:
+def modality_of_tokenizer(tokenizer: TokenizerInterface) -> Modality:
     """What the workbench has to know about the data of a tokenizer."""
     return MODALITIES[tokenizer.kind].of_tokenizer(tokenizer)
 

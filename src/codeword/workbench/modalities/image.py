@@ -82,7 +82,11 @@ class Images(Modality):
 
     def build(self, config: TrainConfig) -> ImageTokenizer:
         quantizer = from_spec(config.quantizer, features=config.features, dim=1)
-        return ImageTokenizer(quantizer, width=config.width, stride=config.stride, blocks=config.blocks)
+        tokenizer = ImageTokenizer(quantizer, width=config.width, stride=config.stride, blocks=config.blocks)
+        if config.size % tokenizer.stride:
+            expected = f"a size divisible by the {tokenizer.stride} pixels of a tile of {config.quantizer}"
+            raise CodewordError.of(expected, f"{config.size}", "pass another --size")
+        return tokenizer
 
     def objective(self, tokenizer: Tokenizer) -> nn.Module:
         return _Objective(tokenizer)

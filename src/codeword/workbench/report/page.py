@@ -52,12 +52,12 @@ def write_report(
     Raises:
         CodewordError: no data, or data of another kind, a package that is not installed, a full disk.
     """
-    facts = run_info(Run(folder), tokenizer.tokenizer)
+    facts = run_info(Run(folder), tokenizer.trained)
     where, items, kind = _items(tokenizer, facts, data)
     evaluation = evaluate(tokenizer, track(items, "measuring"))
-    stream = tokenizer.modality.stream(where, tokenizer.tokenizer.stride)
+    stream = tokenizer.modality.stream(where, tokenizer.tokenizer.least)
     encoded, use, positions = _encode(tokenizer, track(stream, "counting codes"))
-    shown, count = codebooks(tokenizer.tokenizer.quantizer, use)
+    shown, count = codebooks(tokenizer.trained.quantizer, use)
     stages = metrics_by_stage(tokenizer, items)
     content = render(
         "page.html",
@@ -98,7 +98,7 @@ def _items(tokenizer: ItemTokenizer, facts: RunInfo, data: str | None) -> tuple[
     if data is None:
         got, remedy = "a tokenizer that does not say what it was trained on", "pass --data"
         raise CodewordError.of("data to report on", got, remedy)
-    items = list(islice(modality.stream(data, tokenizer.tokenizer.stride), MEASURED))
+    items = list(islice(modality.stream(data, tokenizer.tokenizer.least), MEASURED))
     known = facts.data in (None, data)
     return data, items, f"{modality.items} of {data}{', which it may have learned from' if known else ''}"
 
@@ -139,7 +139,7 @@ def _rows(evaluation: Evaluation, modality: Modality) -> list[tuple[str, ...]]:
 
 def _summary(tokenizer: ItemTokenizer, evaluation: Evaluation, use: CodeUse) -> list[tuple[str, str]]:
     """The numbers at the top: what they are called, and what they are."""
-    model, modality = tokenizer.tokenizer, tokenizer.modality
+    model, modality = tokenizer.trained, tokenizer.modality
     total, entropy = evaluation.total.metrics, sum(used.entropy for used in use.of_codebooks)
     return [
         *((f.heading, f"{total[f.key]:.{f.decimals}f}") for f in modality.metrics[:2]),

@@ -66,6 +66,7 @@ def refresh(
         CodewordError: no item in common, other codebook sizes than before, what `fit_vectors` says.
     """
     fitted = fit_vectors(vectors, config, track)
+    assert fitted is not None  # one process alone
     manifest, sizes = catalogue.manifest, fitted.tokenizer.codebook_sizes
     codebooks_of(fitted.tokenizer.quantizer)
     if sizes != manifest.codebook_sizes:

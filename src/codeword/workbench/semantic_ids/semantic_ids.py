@@ -4,36 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from codeword.checkpoints import digest, save
 from codeword.errors import CodewordError
 from codeword.files import write_whole
-from codeword.fitting import Collisions, RatePoint, fit, rate_distortion
+from codeword.fitting import Collisions, RatePoint, fit
+from codeword.fitting.passes import stages_to_pass
 from codeword.quantizers import from_spec
 from codeword.quantizers.composite import Residual
 from codeword.quantizers.composite.beam import codes_of
 from codeword.tokenizers import VectorTokenizer
 from codeword.tokens import Header, TokenFile, TokenWriter
-from codeword.workbench.data.names_once import NamesOnce
-from codeword.workbench.data.vector_batches import VectorSummary, summarize
 from codeword.workbench.data.vectors import Block, VectorStream
 from codeword.workbench.semantic_ids.catalogue_ids import balance_
+from codeword.workbench.semantic_ids.crew import Crew
+from codeword.workbench.semantic_ids.encoding import encode_all
+from codeword.workbench.semantic_ids.full_passes import Passes
 from codeword.workbench.semantic_ids.manifest import IDS, Generation, Manifest, room_for, write_manifest
-from codeword.workbench.semantic_ids.partitions import count_equals, number_equals, scratch
+from codeword.workbench.semantic_ids.partitions import count_equals, number_equals
+from codeword.workbench.semantic_ids.survey import Survey, survey
+from codeword.workbench.semantic_ids.tracked import Track, Tracked
 
-__all__ = ["IDS", "REPORT", "FitConfig", "Fitted", "Start", "fit_vectors", "write_fit", "write_generation"]
+__all__ = [
+    "IDS",
+    "REPORT",
+    "FitConfig",
+    "Fitted",
+    "Start",
+    "Track",
+    "fit_vectors",
+    "write_fit",
+    "write_generation",
+]
 
 REPORT = "fit.json"
+ALONE = Crew()
 LEAST_ROWS, ROWS_A_CODE = 2**16, 64  # to fit to, if nothing is said
-Track = Callable[[Iterable[Block], str], Iterable[Block]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class FitConfig:
     beam: int = 1
     """Partial sums that the search keeps at each stage of a residual quantizer, in fitting and in `encode`."""
     rows: int | None = None
-    """Fit to so many vectors, drawn at random; if nothing is said 64 for each code, and at least 65,536."""
+    """Fit to so many vectors, drawn by a hash of their names; 64 for each code, and at least 65,536, by default."""
     tries: int = 3
     """k-means for each codebook, of which the best is taken."""
     steps: int = 100
@@ -59,6 +72,9 @@ class FitConfig:
     dedupe: bool = False
     """Append one more token to each ID in ids.parquet: 0, 1, 2, ... among vectors with the same tokens, in their
     order, 0 where there is no other. All IDs differ then."""
+    passes: int = 0
+    """Make the codes of all stages better in so many passes over all vectors, of `vq` and `rvq`; kept after each
+    pass, so that the same words go on where a run was stopped."""
 
 
 class Fitted(NamedTuple):
@@ -77,31 +93,49 @@ class Fitted(NamedTuple):
     """How many vectors."""
 
 
-def fit_vectors(vectors: VectorStream, config: FitConfig, track: Track) -> Fitted:
+def fit_vectors(
+    vectors: VectorStream, config: FitConfig, track: Track, crew: Crew = ALONE, kept: Path | None = None
+) -> Fitted | None:
     """Fit codebooks to some vectors and find the indices of all, in blocks.
+
+    Several processes share all passes over the vectors, and come to the same bits as one.
 
     Args:
         vectors: where they are.
         config: how.
         track: what to hand blocks of vectors through on their way, with what is done: to show how far it is.
+        crew: the processes.
+        kept: where the codes are kept after each pass over all vectors, to go on from there.
+
+    Returns:
+        what came of it, in the first process.
 
     Raises:
         CodewordError: a spec that cannot be fitted or does not fit the vectors, fewer vectors than codes, two
             vectors of one name.
     """
     rows = _check(config, vectors.features)
-    facts = summarize(_Tracked(vectors, track, "reading", once=True), rows, config.seed)
-    tokenizer = _fit(facts, config)
-    mine = _Tracked(vectors, track, "measuring")
-    points = rate_distortion(tokenizer.quantizer, _Standard(mine, tokenizer), beam=config.beam)
+    once = Tracked(vectors, track, "reading", once=crew.count == 1)  # of several, the one that writes looks
+    facts = survey(vectors, rows, config.seed, crew, once)
+    tokenizer = _fit(facts, config, crew)
+    if config.passes:
+        passes = Passes(config.passes, config.beam, kept, name_of(vectors, config))
+        passes.run_(tokenizer, Tracked(vectors, track, "passing"), crew)
+    found = encode_all(tokenizer, Tracked(vectors, track, "finding IDs"), crew, facts.counts)
+    if found is None:
+        return None
+    indices, points = found
     in_units = [point._replace(error=point.error * facts.scale**2) for point in points]
-    mine = _Tracked(vectors, track, "finding IDs")
-    indices = _encode(mine, tokenizer, int(facts.usable.sum()))
     before, after = count_equals(indices), None
     if config.balance:
-        balance_(indices, _Tracked(vectors, track, "balancing").blocks, tokenizer)
+        balance_(indices, Tracked(vectors, track, "balancing").blocks, tokenizer)
         after = count_equals(indices)
-    return Fitted(tokenizer, indices, in_units, before, after, len(facts.sample))
+    return Fitted(tokenizer, indices, in_units, before, after, facts.fitted_to)
+
+
+def name_of(vectors: VectorStream, config: FitConfig) -> str:
+    """What a fit is told apart from others by."""
+    return json.dumps({"data": vectors.data, "vectors": len(vectors), **dataclasses.asdict(config)})
 
 
 def write_fit(
@@ -141,9 +175,12 @@ def write_generation(
     if digits is not None:
         sizes, facts = (*sizes, int(digits.max()) + 1), facts | {"deduped": 1}
     trailing = tokenizer.trailing_shape if digits is None else (len(sizes),)
-    header = Header(name, sizes, tokenizer.kind, trailing, facts)
-    with TokenWriter(folder / IDS, header, names_differ=True) as writer:  # `fit_vectors` has looked
-        for names, ids in _ids(track(vectors.blocks(), "writing IDs"), fitted.indices, digits):
+    header, blocks = (
+        Header(name, sizes, tokenizer.kind, trailing, facts),
+        Tracked(vectors, track, "writing IDs", once=True),
+    )
+    with TokenWriter(folder / IDS, header, names_differ=True) as writer:
+        for names, ids in _ids(blocks.blocks(), fitted.indices, digits):
             writer.write_many(names, ids.reshape(len(ids), *trailing))
     report = _report(vectors, config, fitted, list(sizes))
     write_whole(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
@@ -167,46 +204,16 @@ def _ids(
         first = end
 
 
-class _Tracked:
-    """Vectors, with each iteration over blocks of them shown; `once`: none of their names may come twice."""
-
-    def __init__(self, vectors: VectorStream, track: Track, what: str, once: bool = False) -> None:
-        self.vectors, self.track, self.what = vectors, track, what
-        self.once = once and vectors.named
-        self.features = vectors.features
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def blocks(self) -> Iterator[Block]:
-        if not self.once:
-            yield from self.track(self.vectors.blocks(), self.what)
-            return
-        with NamesOnce(self.vectors.data) as names:
-            for block in self.track(self.vectors.blocks(), self.what):
-                names.add(block.names)
-                yield block
-            names.check()
-
-
-class _Standard:
-    """Batches of vectors as a tokenizer's quantizer sees them, as often as they are asked for."""
-
-    def __init__(self, vectors: _Tracked, tokenizer: VectorTokenizer) -> None:
-        self.vectors, self.tokenizer = vectors, tokenizer
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for block in self.vectors.blocks():
-            if len(block.rows):
-                yield self.tokenizer.standard(torch.from_numpy(block.rows))
-
-
 def _check(config: FitConfig, features: int) -> int:
     """How many rows to fit to."""
     for name in ("beam", "tries", "steps"):
         if getattr(config, name) < 1:
             raise CodewordError.of(f"{name} of at least 1", f"{getattr(config, name)}", f"raise {name}")
+    if config.passes < 0:
+        raise CodewordError.of("passes of at least 0", f"{config.passes}", "leave out --passes")
     quantizer = from_spec(config.quantizer, features=features)
+    if config.passes:
+        stages_to_pass(quantizer)
     if config.balance:
         if not isinstance(quantizer, Residual) or quantizer.count < 2:
             expected = "a residual quantizer of two stages or more for --balance"
@@ -222,24 +229,20 @@ def _check(config: FitConfig, features: int) -> int:
     return config.rows
 
 
-def _fit(facts: VectorSummary, config: FitConfig) -> VectorTokenizer:
-    sample = (torch.from_numpy(facts.sample) - facts.mean) / facts.scale
+def _fit(facts: Survey, config: FitConfig, crew: Crew) -> VectorTokenizer:
+    """The tokenizer that the first process fits to the sample, in all processes."""
     how = {"steps": config.steps, "tries": config.tries, "beam": config.beam, "seed": config.seed}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # a quantizer draws its first key
-        tokenizer = VectorTokenizer.around(fit(sample, config.quantizer, **how), beam=config.beam)
+        if crew.first:
+            sample = (torch.from_numpy(facts.sample) - facts.mean) / facts.scale
+            quantizer = fit(sample, config.quantizer, **how)
+        else:
+            quantizer = from_spec(config.quantizer, features=len(facts.mean)).eval()
+    quantizer.load_state_dict(crew.from_first(quantizer.state_dict()))
+    tokenizer = VectorTokenizer.around(quantizer, beam=config.beam)
     tokenizer.standardize_(facts.mean, facts.scale)
     return tokenizer
-
-
-def _encode(vectors: _Tracked, tokenizer: VectorTokenizer, count: int) -> np.ndarray:
-    largest, first = max(tokenizer.codebook_sizes), 0
-    indices = scratch((count, len(tokenizer.codebook_sizes)), np.min_scalar_type(largest - 1))
-    for block in vectors.blocks():
-        found = tokenizer.encode(torch.from_numpy(block.rows))
-        indices[first : first + len(found)] = found.reshape(len(found), indices.shape[1]).numpy()
-        first += len(found)
-    return indices
 
 
 def _report(vectors: VectorStream, config: FitConfig, fitted: Fitted, sizes: list[int]) -> dict[str, Any]:

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from codeword.checkpoints import stored_digest
 from codeword.errors import CodewordError
 from codeword.files import TEMPORARY, make_folder, write_whole
-from codeword.tokenizers import Tokenizer
 from codeword.tokens import SIZES, Header, TokenWriter, shard_name
 from codeword.workbench.data import PHOTOS, Skipped, none_usable
 from codeword.workbench.modalities import Stream
 from codeword.workbench.networks import find_networks
-from codeword.workbench.tokenizing.tokenize import open_tokenizer
+from codeword.workbench.pretrained import CodecOptions, anywhere
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer, open_tokenizer
 
 __all__ = ["Encoder", "Job", "Shard", "ShardResult", "Total"]
 
@@ -56,11 +55,12 @@ class Job:
     """What everybody who encodes has to know; plain values, so that it can be sent to other processes.
 
     Args:
-        run_folder: of the tokenizer.
+        run_folder: of the tokenizer; or hf: and the folder or id of a codec of another library.
         data: a folder, a file, or `photos`.
         device: where to compute.
         model: the function behind the encoder and the decoder, as the user has named it; see `find_networks`.
         batch: how many neighbours of one size are encoded at once; see `ItemTokenizer.encode_all`.
+        options: of a codec of another library.
     """
 
     run_folder: str
@@ -68,11 +68,12 @@ class Job:
     device: str
     model: str | None = None
     batch: int = 1
+    options: CodecOptions = CodecOptions()  # noqa: RUF009  frozen
 
     def anywhere(self) -> Job:
         """The same job for processes that work in other folders."""
         data = self.data if self.data == PHOTOS else str(Path(self.data).absolute())
-        return replace(self, run_folder=str(Path(self.run_folder).absolute()), data=data)
+        return replace(self, run_folder=anywhere(self.run_folder), data=data)
 
 
 class Encoder:
@@ -84,8 +85,8 @@ class Encoder:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.tokenizer = open_tokenizer(Path(job.run_folder), job.device, find_networks(job.model))
-        self.header = header_of(self.tokenizer.tokenizer, job.run_folder)
+        self.tokenizer = open_tokenizer(job.run_folder, job.device, find_networks(job.model), job.options)
+        self.header = header_of(self.tokenizer)
 
     @property
     def items(self) -> str:
@@ -94,7 +95,7 @@ class Encoder:
 
     def stream(self, names: Sequence[str] | None = None) -> Stream:
         """The items of the job, or some of them."""
-        return self.tokenizer.modality.stream(self.job.data, self.tokenizer.tokenizer.stride, names)
+        return self.tokenizer.modality.stream(self.job.data, self.tokenizer.tokenizer.least, names)
 
     def write(self, items: Iterable[tuple[str, Any]], path: Path) -> tuple[int, int]:
         """Write the token file of some items: its rows and tokens."""
@@ -168,11 +169,11 @@ class Encoder:
         return Total(files, rows, tokens, size, skipped)
 
 
-def header_of(tokenizer: Tokenizer, run_folder: str) -> Header:
-    """What the token files of a run's tokenizer say about themselves."""
-    sizes, trailing = tokenizer.codebook_sizes, tokenizer.trailing_shape
-    digest, sized = stored_digest(run_folder), bool(SIZES[tokenizer.kind])
-    return Header(digest, sizes, tokenizer.kind, trailing, tokenizer.facts, sized)
+def header_of(tokenizer: ItemTokenizer) -> Header:
+    """What the token files of a tokenizer say about themselves."""
+    model = tokenizer.tokenizer
+    kept = model.kind, model.trailing_shape, model.facts, bool(SIZES[model.kind])
+    return Header(tokenizer.digest, model.codebook_sizes, *kept, name=tokenizer.name)
 
 
 def _note(folder: Path, names: Sequence[str], tokenizer: str, settings: Mapping[str, int]) -> None:

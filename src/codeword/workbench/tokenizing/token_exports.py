@@ -16,7 +16,7 @@ from codeword.errors import CodewordError
 from codeword.files import replacing, write_whole, writing
 from codeword.tokens import FORMAT_VERSION, Header, TokenFile, TokenFolder, delay_pattern
 
-__all__ = ["Track", "pack_json_lines", "pack_npy"]
+__all__ = ["Track", "open_file", "pack_json_lines", "pack_npy", "save_array", "write_names"]
 
 Batch = tuple[list[str], np.ndarray]
 Track = Callable[[Iterable[Batch], str], Iterable[Batch]]
@@ -43,26 +43,26 @@ def pack_npy(tokens: TokenFile | TokenFolder, folder: Path, track: Track, *, del
     """
     header = tokens.header
     pad = _pad(header) if delay else None
-    with _file(folder / "names.json") as stream:
-        grids = _write_names(stream, track(tokens.batches(), "measuring"), header)
+    with open_file(folder / "names.json") as stream:
+        grids = write_names(stream, track(tokens.batches(), "measuring"), header)
     if pad is not None:
         grids[:, 0] += header.tokens_per_position - 1
     positions = grids.prod(axis=1)
     equal = not len(grids) or bool((grids == grids[0]).all())
     front = (len(grids), *(grids[0] if len(grids) else [0] * grids.shape[1])) if equal else (positions.sum(),)
     shape = (*map(int, front), *header.trailing_shape)
-    with _file(folder / "tokens.npy") as stream:
+    with open_file(folder / "tokens.npy") as stream:
         kind = np.dtype(_token_type(header, pad))
         facts = {"descr": kind.newbyteorder("<").str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, facts)
         for _, array in track(tokens.batches(), "packing"):
             stream.write(_delayed_steps(array, header, pad).astype(kind.newbyteorder("<")).tobytes())
     if not equal:
-        _save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(positions)]))
-        _save(folder / "grids.npy", grids.astype(np.int32))
+        save_array(folder / "offsets.npy", np.concatenate([[0], np.cumsum(positions)]))
+        save_array(folder / "grids.npy", grids.astype(np.int32))
     if header.sized:
         sizes = np.array(list(tokens.sizes()), np.int64).reshape(len(grids), len(header.size_names))
-        _save(folder / "sizes.npy", sizes)
+        save_array(folder / "sizes.npy", sizes)
     about = {
         "version": FORMAT_VERSION,
         **asdict(header),
@@ -129,7 +129,7 @@ def _delayed_steps(array: np.ndarray, header: Header, pad: int | None) -> np.nda
     return delayed.reshape(len(array), -1, *header.trailing_shape)
 
 
-def _write_names(stream: BinaryIO, batches: Iterable[Batch], header: Header) -> np.ndarray:
+def write_names(stream: BinaryIO, batches: Iterable[Batch], header: Header) -> np.ndarray:
     """A JSON list of the names, written as they come; gives the sides of the grids (items, axes)."""
     grids, comma = [np.zeros((0, len(header.grid)), np.int64)], b""
     stream.write(b"[")
@@ -141,12 +141,14 @@ def _write_names(stream: BinaryIO, batches: Iterable[Batch], header: Header) -> 
     return np.concatenate(grids)
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    with _file(path) as stream:
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy."""
+    with open_file(path) as stream:
         np.save(stream, array)
 
 
 @contextmanager
-def _file(path: Path) -> Iterator[BinaryIO]:
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, whose faults name it."""
     with writing(path), open(path, "wb") as stream:
         yield stream

@@ -29,6 +29,8 @@ class TokenInspection:
     kind: str
     version: int
     tokenizer: str
+    name: str
+    """What people call the tokenizer; empty: it has no name."""
     items: int
     tokens: int
     codebook_sizes: tuple[int, ...]
@@ -97,6 +99,7 @@ def inspect_tokens(tokens: TokenFile | TokenFolder, batches: Batches) -> TokenIn
         kind=header.kind,
         version=FORMAT_VERSION,
         tokenizer=header.tokenizer,
+        name=header.name,
         items=len(tokens),
         tokens=count,
         codebook_sizes=header.codebook_sizes,

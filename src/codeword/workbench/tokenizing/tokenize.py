@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from codeword.checkpoints import load
+from codeword.checkpoints import load, stored_digest
 from codeword.errors import CodewordError
-from codeword.tokenizers import Networks, Tokenizer
+from codeword.tokenizers import Networks, Tokenizer, TokenizerInterface
 from codeword.workbench.modalities import modality_of_tokenizer
+from codeword.workbench.pretrained import CodecOptions, is_codec, open_codec
 from codeword.workbench.threads import in_order
 
 __all__ = ["ItemTokenizer", "groups", "neighbours", "open_tokenizer"]
@@ -27,11 +28,25 @@ class ItemTokenizer:
 
     Args:
         tokenizer: in eval mode.
+        digest: of its weights and configuration, as it is stored.
+        name: what people call it, if it has a name.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: TokenizerInterface, digest: str = "", name: str = "") -> None:
+        self.tokenizer, self.digest, self.name = tokenizer, digest, name
         self.modality = modality_of_tokenizer(tokenizer)
+
+    @property
+    def trained(self) -> Tokenizer:
+        """The tokenizer, if it was trained here and has a quantizer to look into.
+
+        Raises:
+            CodewordError: it is a codec of another library.
+        """
+        if not isinstance(self.tokenizer, Tokenizer):
+            expected, remedy = "a tokenizer that was trained here", "pass a run folder"
+            raise CodewordError.of(expected, self.name or type(self.tokenizer).__name__, remedy)
+        return self.tokenizer
 
     @property
     def device(self) -> torch.device:
@@ -54,8 +69,8 @@ class ItemTokenizer:
     @torch.no_grad()
     def reconstruct_many(self, items: Sequence[Any]) -> list[tuple[Any, np.ndarray]]:
         """The same of items that the modality allows to take together."""
-        out = self.tokenizer(self._batch_of(items))
-        found = zip(items, out.reconstruction.cpu().split(1), out.quantized.indices.cpu(), strict=True)
+        reconstructions, tokens = self.tokenizer.reconstruct(self._batch_of(items))
+        found = zip(items, reconstructions.cpu().split(1), tokens.cpu(), strict=True)
         return [
             (self.modality.from_batch(one, self.modality.true_size(item)), indices.numpy())
             for item, one, indices in found
@@ -148,19 +163,34 @@ def neighbours(items: Iterable[tuple[str, Any]], size: int) -> Iterator[list[tup
         yield from groups(same, size)
 
 
-def open_tokenizer(folder: Path, device: str = "cpu", networks: Networks | None = None) -> ItemTokenizer:
-    """The tokenizer of a run folder.
+def open_tokenizer(
+    place: str | Path,
+    device: str = "cpu",
+    networks: Networks | None = None,
+    options: CodecOptions = CodecOptions(),  # noqa: B008  frozen
+) -> ItemTokenizer:
+    """The tokenizer of a run folder, or a codec of another library.
 
     Args:
-        folder: of the run.
+        place: the folder of the run; or hf: and the folder or the id of a model.
         device: where to compute.
         networks: the maker of its encoder and decoder, if they are the user's own.
+        options: of a codec of another library.
 
     Raises:
-        CodewordError: as `codeword.checkpoints.load`; or the folder holds no tokenizer.
+        CodewordError: as `codeword.checkpoints.load`; the folder holds no tokenizer; as `open_codec`.
     """
+    if is_codec(place):
+        if networks is not None:
+            raise CodewordError.of("no --model", f"{networks.name} for {place}", "leave out --model")
+        codec = open_codec(str(place), options).to(device)
+        return ItemTokenizer(codec, codec.digest, codec.name)
+    if options != CodecOptions():
+        expected = "--codebooks and --bandwidth for a codec of another library"
+        raise CodewordError.of(expected, f"the run folder {place}", "leave them out")
+    folder = Path(place)
     model = load(folder, networks)
     if not isinstance(model, Tokenizer):
         remedy = "pass the folder that `codeword train` or `codeword demo` wrote"
         raise CodewordError.of("a tokenizer", f"{folder}, which holds a {type(model).__name__}", remedy)
-    return ItemTokenizer(model.to(device))
+    return ItemTokenizer(model.to(device), stored_digest(folder))

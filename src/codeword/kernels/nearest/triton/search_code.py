@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["across", "is_sure", "keep", "note", "product", "search", "search_chunked", "two_parts"]
+__all__ = ["append", "in_order", "is_sure", "scan", "search", "search_chunked", "two_parts"]
 
 
 @triton.jit
@@ -88,12 +88,99 @@ def is_sure(top, rival, squares, largest, slack, ERROR: tl.constexpr, OFFSET: tl
 
 
 @triton.jit
-def write(found, todo, waiting, n, count, chosen, sure, spoilt):  # type: ignore[no-untyped-def]
-    """The indices, and the list of the rows that are not sure. Its order may differ, what is made of it does not."""
-    tl.store(found + n, tl.where(spoilt == 0, chosen, 0).to(tl.int64), n < count)
-    again = ((spoilt == 0) & (sure == 0) & (n < count)).to(tl.int32)
+def scan(  # type: ignore[no-untyped-def]
+    xh,
+    xl,
+    high,
+    low,
+    offsets,
+    norms,
+    first,  # where the codes begin
+    padded,
+    p,
+    DIM: tl.constexpr,
+    PRODUCTS: tl.constexpr,
+    WIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    CODES: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    """Best score, second best and code of rows that are kept; and what the bound has to know of the codes."""
+    lane = tl.arange(0, CODES)
+    best = tl.full((ROWS, CODES), float("-inf"), tl.float32)
+    second = tl.full((ROWS, CODES), float("-inf"), tl.float32)
+    win = tl.zeros((ROWS, CODES), tl.int32)
+    largest = tl.zeros((CODES,), tl.float32)
+    slack = tl.full((CODES,), float("-inf"), tl.float32)
+    for start in tl.range(0, padded, CODES, num_stages=STAGES):
+        code = first + start + lane
+        score = product(xh, xl, high, low, code[None, :] * DIM + p[:, None], PRODUCTS, WIDE)
+        offset = tl.load(offsets + code)
+        largest, slack = note(offset, tl.load(norms + code), largest, slack)
+        best, second, win = keep(score + offset[None, :], start, best, second, win)
+    top, rival, chosen = across(best, second, win, CODES)
+    return top, rival, chosen, largest, slack
+
+
+@triton.jit
+def in_order(wide, p, D: tl.constexpr, PACKED: tl.constexpr, HALF: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The two parts of rows as they are multiplied, and |x|^2. Packed, three products are one: [low, high, high]."""
+    xh, xl = two_parts(wide, HALF, WIDE)
+    if PACKED:
+        xh = tl.where((p < D)[None, :], xl, xh)
+        wide = tl.where((p < D)[None, :], wide, 0.0)
+    return xh, xl, tl.sum(wide * wide, 1)
+
+
+@triton.jit
+def measured(  # type: ignore[no-untyped-def]
+    rows,
+    shift,
+    n,
+    count,
+    D: tl.constexpr,
+    DIM: tl.constexpr,
+    RAW: tl.constexpr,
+    ROWS: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
+    """|x|^2 of rows that come in chunks, and 0 where they are finite."""
+    spoilt = tl.zeros((ROWS,), tl.float32)
+    squares = tl.zeros((ROWS,), tl.float32)
+    for first in range(0, DIM, CHUNK):
+        d = first + tl.arange(0, CHUNK)
+        x = tl.load(rows + n[:, None] * D + d[None, :], (n < count)[:, None] & (d < D)[None, :], other=0.0)
+        wide = x.to(tl.float32)
+        spoilt += tl.sum(wide - wide, 1)
+        if not RAW:
+            wide -= tl.load(shift + d, d < D, other=0.0)[None, :]
+        squares += tl.sum(wide * wide, 1)
+    return squares, spoilt
+
+
+@triton.jit
+def keep_best_lane(score, start, best, second, win, CODES: tl.constexpr):  # type: ignore[no-untyped-def]
+    """As `keep`, where only the best of all lanes is kept."""
+    top, place = tl.max(score, 1, return_indices=True, return_indices_tie_break_left=True)
+    others = tl.where(tl.arange(0, CODES)[None, :] == place[:, None], float("-inf"), score)
+    second = tl.maximum(tl.maximum(second, tl.max(others, 1)), tl.minimum(best, top))
+    win = tl.where(top > best, start + place, win)
+    return tl.maximum(best, top), second, win
+
+
+@triton.jit
+def append(todo, waiting, n, wanted):  # type: ignore[no-untyped-def]
+    """List the rows that are wanted. The order of the list may differ, what is made of it does not."""
+    again = wanted.to(tl.int32)
     place = tl.atomic_add(waiting, tl.sum(again, 0)) + tl.cumsum(again, 0) - 1
     tl.store(todo + place, n.to(tl.int32), again == 1)
+
+
+@triton.jit
+def write(found, todo, waiting, n, count, chosen, sure, spoilt):  # type: ignore[no-untyped-def]
+    """The indices, and the list of the rows that are not sure."""
+    tl.store(found + n, tl.where(spoilt == 0, chosen, 0).to(tl.int64), n < count)
+    append(todo, waiting, n, (spoilt == 0) & (sure == 0) & (n < count))
 
 
 @triton.jit(do_not_specialize=["count", "padded"])
@@ -122,48 +209,29 @@ def search(  # type: ignore[no-untyped-def]
     STAGES: tl.constexpr,
 ):
     group = tl.program_id(1).to(tl.int64)
-    rows += group * count * D
-    high += group * padded * DIM
-    low += group * padded * DIM
-    offsets += group * padded
-    norms += group * padded
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     p = tl.arange(0, DIM)
-    HALF: tl.constexpr = high.dtype.element_ty
-    if PACKED:  # three products as one: [low, high, high] with [high, low, high]
+    if PACKED:
         d = p % D
         inside = p < 3 * D
     else:
         d = p
         inside = p < D
-    x = tl.load(rows + n[:, None] * D + d[None, :], (n < count)[:, None] & inside[None, :], other=0.0)
+    here = (n < count)[:, None] & inside[None, :]
+    x = tl.load(rows + group * count * D + n[:, None] * D + d[None, :], here, other=0.0)
     if RAW:
         wide = x.to(tl.float32)
         spoilt = tl.sum(wide - wide, 1)  # 0, or NaN where x is not finite
-        if WIDE:
-            x = wide
-        xh, xl = x, x
+        squares = tl.sum(wide * wide, 1)
+        xh = wide if WIDE else x
+        xl = xh
     else:
         spoilt = tl.sum(x - x, 1)
-        wide = x - tl.load(shift + group * D + d, inside, other=0.0)[None, :]
-        xh, xl = two_parts(wide, HALF, WIDE)
-        if PACKED:
-            xh = tl.where((p < D)[None, :], xl, xh)
-            wide = tl.where((p < D)[None, :], wide, 0.0)
-    squares = tl.sum(wide * wide, 1)
-    lane = tl.arange(0, CODES)
-    best = tl.full((ROWS, CODES), float("-inf"), tl.float32)
-    second = tl.full((ROWS, CODES), float("-inf"), tl.float32)
-    win = tl.zeros((ROWS, CODES), tl.int32)
-    largest = tl.zeros((CODES,), tl.float32)
-    slack = tl.full((CODES,), float("-inf"), tl.float32)
-    for start in tl.range(0, padded, CODES, num_stages=STAGES):
-        at = (start + lane).to(tl.int64)[None, :] * DIM + p[:, None]
-        score = product(xh, xl, high, low, at, PRODUCTS, WIDE)
-        offset = tl.load(offsets + start + lane)
-        largest, slack = note(offset, tl.load(norms + start + lane), largest, slack)
-        best, second, win = keep(score + offset[None, :], start, best, second, win)
-    top, rival, chosen = across(best, second, win, CODES)
+        x = x - tl.load(shift + group * D + d, inside, other=0.0)[None, :]
+        xh, xl, squares = in_order(x, p, D, PACKED, high.dtype.element_ty, WIDE)
+    top, rival, chosen, largest, slack = scan(
+        xh, xl, high, low, offsets, norms, group * padded, padded, p, DIM, PRODUCTS, WIDE, ROWS, CODES, STAGES
+    )
     sure = is_sure(top, rival, squares, largest, slack, ERROR, OFFSET)
     write(found + group * count, todo + group * count, waiting + group, n, count, chosen, sure, spoilt)
 
@@ -207,16 +275,7 @@ def search_chunked(  # type: ignore[no-untyped-def]
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     p = tl.arange(0, CHUNK)
     HALF: tl.constexpr = high.dtype.element_ty
-    spoilt = tl.zeros((ROWS,), tl.float32)
-    squares = tl.zeros((ROWS,), tl.float32)
-    for first in range(0, DIM, CHUNK):
-        d = first + p
-        x = tl.load(rows + n[:, None] * D + d[None, :], (n < count)[:, None] & (d < D)[None, :], other=0.0)
-        wide = x.to(tl.float32)
-        spoilt += tl.sum(wide - wide, 1)
-        if not RAW:
-            wide -= tl.load(shift + d, d < D, other=0.0)[None, :]
-        squares += tl.sum(wide * wide, 1)
+    squares, spoilt = measured(rows, shift, n, count, D, DIM, RAW, ROWS, CHUNK)
     wanted = (n < count) & (spoilt == 0)
     lane = tl.arange(0, CODES)
     best = tl.full((ROWS,), float("-inf"), tl.float32)
@@ -239,11 +298,6 @@ def search_chunked(  # type: ignore[no-untyped-def]
             score += product(xh, xl, high, low, at, PRODUCTS, WIDE)
         offset = tl.load(offsets + start + lane)
         largest, slack = note(offset, tl.load(norms + start + lane), largest, slack)
-        score += offset[None, :]
-        top, place = tl.max(score, 1, return_indices=True, return_indices_tie_break_left=True)
-        rival = tl.max(tl.where(lane[None, :] == place[:, None], float("-inf"), score), 1)
-        second = tl.maximum(tl.maximum(second, rival), tl.minimum(best, top))
-        win = tl.where(top > best, start + place, win)
-        best = tl.maximum(best, top)
+        best, second, win = keep_best_lane(score + offset[None, :], start, best, second, win, CODES)
     sure = is_sure(best, second, squares, largest, slack, ERROR, OFFSET)
     write(found + group * count, todo + group * count, waiting + group, n, count, win, sure, spoilt)

@@ -32,7 +32,6 @@ def split(  # type: ignore[no-untyped-def]
 ):
     group = tl.program_id(1).to(tl.int64)
     j = tl.program_id(0).to(tl.int64) * CODES + tl.arange(0, CODES)
-    HALF: tl.constexpr = high.dtype.element_ty
     squares = tl.zeros((CODES,), tl.float64)
     spoilt = tl.zeros((CODES,), tl.float32)
     for first in range(0, DIM, CHUNK):
@@ -43,8 +42,8 @@ def split(  # type: ignore[no-untyped-def]
         else:
             d = p
             inside = p < D
-        mask = (j < size)[:, None] & inside[None, :]
-        c = tl.load(codes + (group * size + j)[:, None] * D + d[None, :], mask, other=0.0)
+        here = (j < size)[:, None] & inside[None, :]
+        c = tl.load(codes + (group * size + j)[:, None] * D + d[None, :], here, other=0.0)
         at = (group * padded + j)[:, None] * DIM + p[None, :]
         there = (j < padded)[:, None] & (p < DIM)[None, :]
         wide = c.to(tl.float32)
@@ -54,7 +53,7 @@ def split(  # type: ignore[no-untyped-def]
         if RAW:
             tl.store(high + at, tl.where(finite, c, 0.0), there)
         else:
-            ch, cl = two_parts(wide, HALF, WIDE)
+            ch, cl = two_parts(wide, high.dtype.element_ty, WIDE)
             if PACKED:
                 middle = (p >= D) & (p < 2 * D)
                 tl.store(high + at, tl.where(middle[None, :], cl, ch), there)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 from torch import Tensor
 
 from codeword.kernels.nearest.prepare import Prepared
-from codeword.kernels.nearest.triton.modes import mode_of
+from codeword.kernels.nearest.triton.modes import Mode, mode_of
 from codeword.kernels.nearest.triton.parts import split_codes
 from codeword.kernels.nearest.triton.stack_code import stack, stack_again
 from codeword.kernels.nearest.triton.tiles import AGAIN_STACK, Tile, stack_tile_for
@@ -40,7 +42,9 @@ def search_stack(
     if not count:
         return found, left, picked
     parts = split_codes(rows.expand(stages, *rows.shape), prepared.codes, prepared, mode, tile.codes)
-    asked = {"SEEN": seen, "EMBEDDED": embedded}
+    asked = {"D": features, "SEEN": seen, "EMBEDDED": embedded}
+    sizes = count, codes.shape[1]
+    out = found, left, picked
     launch(
         stack,
         (triton.cdiv(count, tile.rows),),
@@ -48,48 +52,40 @@ def search_stack(
         prepared.shift,
         codes,
         *parts[:4],
-        found,
-        left,
-        picked,
+        *out,
         *parts[4:],
-        count,
-        codes.shape[1],
+        *sizes,
         parts.high.shape[1],
         stages,
-        D=features,
-        DIM=mode.width,
-        PRODUCTS=mode.products,
-        PACKED=mode.packed,
-        ERROR=2.02 * mode.error,
-        WIDE=interpreted(),
-        ROWS=tile.rows,
-        CODES=tile.codes,
-        STAGES=tile.stages,
-        num_warps=tile.warps,
-        num_stages=tile.stages,
         **asked,
+        **_constants(mode, tile),
     )
-    launch(
-        stack_again,
-        (min(triton.cdiv(count, AGAIN_STACK.rows), multiprocessors(rows)), stages),
-        rows,
-        prepared.shift,
-        codes,
-        prepared.codes,
-        prepared.offsets,
-        found,
-        left,
-        picked,
-        *parts[4:],
-        count,
-        codes.shape[1],
-        stages,
-        D=features,
-        DIM=max(16, triton.next_power_of_2(features)),
-        ROWS=AGAIN_STACK.rows,
-        CODES=AGAIN_STACK.codes,
-        num_warps=AGAIN_STACK.warps,
-        num_stages=AGAIN_STACK.stages,
-        **asked,
-    )
-    return found, left, picked
+    grid = min(triton.cdiv(count, AGAIN_STACK.rows), multiprocessors(rows)), stages
+    given = rows, prepared.shift, codes, prepared.codes, prepared.offsets
+    launch(stack_again, grid, *given, *out, *parts[4:], *sizes, stages, **asked, **_again_constants(features))
+    return out
+
+
+def _constants(mode: Mode, tile: Tile) -> dict[str, Any]:
+    return {
+        "DIM": mode.width,
+        "PRODUCTS": mode.products,
+        "PACKED": mode.packed,
+        "ERROR": 2.02 * mode.error,
+        "WIDE": interpreted(),
+        "ROWS": tile.rows,
+        "CODES": tile.codes,
+        "STAGES": tile.stages,
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
+    }
+
+
+def _again_constants(features: int) -> dict[str, Any]:
+    return {
+        "DIM": max(16, triton.next_power_of_2(features)),
+        "ROWS": AGAIN_STACK.rows,
+        "CODES": AGAIN_STACK.codes,
+        "num_warps": AGAIN_STACK.warps,
+        "num_stages": AGAIN_STACK.stages,
+    }

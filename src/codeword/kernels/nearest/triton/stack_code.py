@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from codeword.kernels.nearest.triton.search_code import across, is_sure, keep, note, product, two_parts
+from codeword.kernels.nearest.triton.search_code import append, in_order, is_sure, scan
 
 __all__ = ["stack", "stack_again"]
 
@@ -42,48 +42,27 @@ def stack(  # type: ignore[no-untyped-def]
 ):
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     p = tl.arange(0, DIM)
-    HALF: tl.constexpr = high.dtype.element_ty
-    if PACKED:
-        d = p % D
-        inside = p < 3 * D
-    else:
-        d = p
-        inside = p < D
+    d = p % D if PACKED else p
+    inside = p < (3 * D if PACKED else D)
     own = (n < count)[:, None] & (p < D)[None, :]
     cell = n[:, None] * D + d[None, :]
     left = tl.load(rows + cell, (n < count)[:, None] & inside[None, :], other=0.0)
     spoilt = tl.sum(left - left, 1)
     open_rows = (n < count) & (spoilt == 0)  # that have been sure so far
-    lane = tl.arange(0, CODES)
     for m in range(stages):
         stage = tl.zeros((1,), tl.int64) + m
         if SEEN:
             tl.store(seen + stage[:, None] * count * D + cell, left, own)
         wide = left - tl.load(shift + stage * D + d, inside, other=0.0)[None, :]
-        xh, xl = two_parts(wide, HALF, WIDE)
-        if PACKED:
-            xh = tl.where((p < D)[None, :], xl, xh)
-            wide = tl.where((p < D)[None, :], wide, 0.0)
-        squares = tl.sum(wide * wide, 1)
-        best = tl.full((ROWS, CODES), float("-inf"), tl.float32)
-        second = tl.full((ROWS, CODES), float("-inf"), tl.float32)
-        win = tl.zeros((ROWS, CODES), tl.int32)
-        largest = tl.zeros((CODES,), tl.float32)
-        slack = tl.full((CODES,), float("-inf"), tl.float32)
-        for start in tl.range(0, padded, CODES, num_stages=STAGES):
-            code = stage * padded + start + lane
-            at = code[None, :] * DIM + p[:, None]
-            score = product(xh, xl, high, low, at, PRODUCTS, WIDE)
-            offset = tl.load(offsets + code)
-            largest, slack = note(offset, tl.load(norms + code), largest, slack)
-            best, second, win = keep(score + offset[None, :], start, best, second, win)
-        top, rival, chosen = across(best, second, win, CODES)
+        xh, xl, squares = in_order(wide, p, D, PACKED, high.dtype.element_ty, WIDE)
+        first = stage * padded
+        top, rival, chosen, largest, slack = scan(
+            xh, xl, high, low, offsets, norms, first, padded, p, DIM, PRODUCTS, WIDE, ROWS, CODES, STAGES
+        )
         chosen = tl.where(spoilt == 0, chosen, 0)
         sure = is_sure(top, rival, squares, largest, slack, ERROR, 0.0)
         tl.store(found + n * stages + m, chosen.to(tl.int64), n < count)
-        again = (open_rows & (sure == 0)).to(tl.int32)
-        place = tl.atomic_add(waiting + m, tl.sum(again, 0)) + tl.cumsum(again, 0) - 1
-        tl.store(todo + stage * count + place, n.to(tl.int32), again == 1)
+        append(todo + stage * count, waiting + m, n, open_rows & (sure == 0))
         open_rows = open_rows & sure
         picked = (stage * size + chosen)[:, None] * D + d[None, :]
         c = tl.load(codes + picked, (n < count)[:, None] & inside[None, :], other=0.0)

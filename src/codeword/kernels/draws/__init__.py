@@ -1,0 +1,56 @@
+"""Stratified draws as one operator, `torch.ops.codeword.strata`; the formulas are in `functional/random.py`.
+
+`strata(state int64 scalar, total int64 scalar, salt, count, sets)` gives positions (sets, count) and which of them are
+fresh (count,); `salt` is the hash of tag and purpose. Whole numbers, so every way gives the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.library import Library
+
+from codeword.kernels.triton import host
+
+__all__ = ["serves", "strata"]
+
+MASK = 0xFFFFFFFF
+GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio
+
+
+def serves(state: Tensor) -> bool:
+    """Whether there is a kernel for it, in a program that is not traced."""
+    return not torch.compiler.is_compiling() and not host.obstacle() and host.serves(state)
+
+
+def _strata(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:
+    if not host.obstacle() and host.serves(state):
+        from codeword.kernels.draws import triton
+
+        return triton.strata(state, total, salt, count, sets)
+    return plain(state, total, salt, count, sets)
+
+
+def plain(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:
+    """In plain torch."""
+    stretches = total.clamp(1, count)
+    edges = torch.arange(count + 1, dtype=torch.int64, device=total.device) * total // stretches
+    numbers = torch.arange(sets * count, dtype=torch.int64, device=total.device).view(sets, count)
+    fractions = (numbers * GOLDEN + ((state >> 30) ^ salt)) & MASK
+    positions = edges[:-1] + (fractions * edges.diff() >> 32)
+    return positions % total.clamp_min(1), numbers[0] < total
+
+
+def _shapes(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:
+    fresh = total.new_empty(count, dtype=torch.bool)
+    return total.new_empty((sets, count), dtype=torch.int64), fresh
+
+
+_LIBRARY = Library("codeword", "FRAGMENT")
+_LIBRARY.define(
+    "strata(Tensor state, Tensor total, int salt, int count, int sets) -> (Tensor positions, Tensor fresh)"
+)
+_LIBRARY.impl("strata", _strata, "CompositeExplicitAutograd")
+torch.library.register_fake("codeword::strata", _shapes, lib=_LIBRARY)
+
+strata = torch.ops.codeword.strata.default

@@ -1,0 +1,76 @@
+"""The step of a moving average as one operator, `torch.ops.codeword.moving_average`.
+
+`moving_average(codes (G, K, D), size (G, K), counts (G, K), sums (G, K, D), total int64 scalar, decay or None)` gives
+new codes and sizes:
+
+    N <- N + r (n - N), at least 1e-20        c <- c + r (s - n c) / N
+
+with r = 1 - decay, or min(max(total / (25 K), 0.02), 0.2) without one, and 0 for a step without rows. All tensors but
+`total` are float32 or float64 alike.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.library import Library
+
+from codeword.kernels.triton import host
+
+__all__ = ["LEAST", "moving_average", "plain", "rate_of", "serves"]
+
+LEAST = 1e-20  # of a running size, which codes are divided by
+
+
+def serves(codes: Tensor) -> bool:
+    """Whether there is a kernel for it, in a program that is not traced."""
+    return not torch.compiler.is_compiling() and _has_kernel(codes)
+
+
+def rate_of(decay: float | None, total: Tensor, codebook_size: int, dtype: torch.dtype) -> Tensor:
+    """The rate r of a step of `total` rows."""
+    rows = total.to(dtype)
+    if decay is None:
+        return torch.minimum((rows / (25 * codebook_size)).clamp(0.02, 0.2), rows)
+    return rows.clamp_max(1) * (1 - decay)
+
+
+def plain(
+    codes: Tensor, size: Tensor, counts: Tensor, sums: Tensor, total: Tensor, decay: float | None
+) -> tuple[Tensor, Tensor]:
+    """In plain torch."""
+    rate = rate_of(decay, total, codes.shape[-2], codes.dtype)
+    size = size.lerp(counts, rate).clamp_min(LEAST)
+    off = torch.addcmul(sums, counts[..., None], codes, value=-1)
+    return torch.addcmul(codes, (rate / size)[..., None], off), size
+
+
+def _has_kernel(codes: Tensor) -> bool:
+    return codes.dtype == torch.float32 and not host.obstacle() and host.serves(codes)
+
+
+def _moving_average(
+    codes: Tensor, size: Tensor, counts: Tensor, sums: Tensor, total: Tensor, decay: float | None
+) -> tuple[Tensor, Tensor]:
+    if _has_kernel(codes):
+        from codeword.kernels.moving_average import triton
+
+        return triton.moving_average(codes, size, counts, sums, total, decay)
+    return plain(codes, size, counts, sums, total, decay)
+
+
+def _shapes(
+    codes: Tensor, size: Tensor, counts: Tensor, sums: Tensor, total: Tensor, decay: float | None
+) -> tuple[Tensor, Tensor]:
+    return codes.new_empty(codes.shape), size.new_empty(size.shape)
+
+
+_LIBRARY = Library("codeword", "FRAGMENT")
+_LIBRARY.define(
+    "moving_average(Tensor codes, Tensor size, Tensor counts, Tensor sums, Tensor total, float? decay)"
+    " -> (Tensor codes, Tensor size)"
+)
+_LIBRARY.impl("moving_average", _moving_average, "CompositeExplicitAutograd")
+torch.library.register_fake("codeword::moving_average", _shapes, lib=_LIBRARY)
+
+moving_average = torch.ops.codeword.moving_average.default

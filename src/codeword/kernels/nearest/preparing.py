@@ -1,0 +1,50 @@
+"""Preparing codes as an operator, `torch.ops.codeword.prepare`, where Triton serves; elsewhere in plain torch.
+
+`prepare(codes (G, K, D), metric)` gives what `kernels/nearest/prepare.py` says: codes, offsets and shift.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.library import Library
+
+from codeword.kernels.groups import mapped
+from codeword.kernels.nearest.prepare import Prepared
+from codeword.kernels.nearest.prepare import prepare as plain
+from codeword.kernels.triton import host
+
+__all__ = ["prepare"]
+
+
+def prepare(codes: Tensor, metric: str) -> Prepared:
+    """Centre the codes (..., K, D), float32 or float64. A traced program has the plain way, which it fuses."""
+    if codes.dtype != torch.float32 or metric == "cosine" or torch.compiler.is_compiling():
+        return plain(codes, metric)
+    if host.obstacle() or not host.serves(codes):
+        return plain(codes, metric)
+    lead = codes.shape[:-2]
+    parts = _operator(codes.reshape(lead.numel(), *codes.shape[-2:]), metric)
+    return Prepared(*(part.reshape(*lead, *part.shape[1:]) for part in parts))
+
+
+def _prepare(codes: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor]:
+    if codes.dtype == torch.float32 and metric != "cosine" and not host.obstacle() and host.serves(codes):
+        from codeword.kernels.nearest.triton import prepared
+
+        return prepared.prepare(codes, metric)
+    return plain(codes, metric)
+
+
+def _shapes(codes: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor]:
+    shift = codes.new_empty((codes.shape[0], codes.shape[2]))
+    return torch.empty_like(codes), codes.new_empty(codes.shape[:2]), shift
+
+
+_LIBRARY = Library("codeword", "FRAGMENT")
+_LIBRARY.define("prepare(Tensor codes, str metric) -> (Tensor codes, Tensor offsets, Tensor shift)")
+_LIBRARY.impl("prepare", _prepare, "CompositeExplicitAutograd")
+torch.library.register_fake("codeword::prepare", _shapes, lib=_LIBRARY)
+
+_operator = torch.ops.codeword.prepare.default
+torch.library.register_vmap("codeword::prepare", mapped(_operator), lib=_LIBRARY)

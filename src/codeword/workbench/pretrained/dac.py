@@ -1,0 +1,32 @@
+"""The Descript audio codec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from codeword.workbench.pretrained.base import CodecOptions, SoundCodec
+
+__all__ = ["DAC"]
+
+
+class DAC(SoundCodec):
+    """DAC, such as descript/dac_16khz; sounds are filled up to whole steps, as its processor does."""
+
+    model_class = "DacModel"
+    whole_steps = True
+
+    def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
+        super().__init__(model, name, options)
+        options.refuse(self.model_class, "bandwidth")
+        self.sample_rate, self.stride = int(model.config.sampling_rate), int(model.config.hop_length)
+        self.codebooks = self._count(model.config.n_codebooks, model.config.n_codebooks)
+
+    def _encode(self, sounds: Tensor) -> Tensor:
+        codes: Tensor = self.model.encode(sounds, n_quantizers=self.codebooks).audio_codes
+        return codes
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        sounds: Tensor = self.model.decode(audio_codes=codes).audio_values
+        return sounds[:, None]

@@ -1,0 +1,83 @@
+"""EnCodec and X-Codec: residual stacks whose length a bandwidth decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from codeword.errors import CodewordError
+from codeword.workbench.pretrained.base import CodecOptions, SoundCodec
+
+__all__ = ["EnCodec", "XCodec"]
+
+
+class _WithBandwidth(SoundCodec):
+    usual: int
+    """Which of the bandwidths its own encode takes when none is said."""
+
+    def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
+        super().__init__(model, name, options)
+        options.refuse(self.model_class)
+        self.stride = int(model.config.hop_length)
+        counts = {float(width): self._stages(width) for width in model.config.target_bandwidths}
+        if options.bandwidth is not None and options.bandwidth not in counts:
+            expected = f"a bandwidth of {name} among {', '.join(f'{width:g}' for width in counts)}"
+            raise CodewordError.of(expected, f"{options.bandwidth:g}", "pass one of these")
+        usual = (
+            float(model.config.target_bandwidths[self.usual])
+            if options.bandwidth is None
+            else options.bandwidth
+        )
+        self.codebooks = self._count(max(counts.values()), counts[usual])
+        # A stack is searched stage by stage, so that the first codes of a higher bandwidth are those of a lower one.
+        fitting = [width for width, count in sorted(counts.items()) if count >= self.codebooks]
+        self.bandwidth = usual if options.codebooks is None else fitting[0]
+
+    def _stages(self, bandwidth: float) -> int:
+        wanted: int = self.model.quantizer.get_num_quantizers_for_bandwidth(bandwidth)
+        return min(wanted, self.model.config.num_quantizers)
+
+
+class EnCodec(_WithBandwidth):
+    """EnCodec of one channel that is encoded as a whole, such as facebook/encodec_24khz."""
+
+    model_class = "EncodecModel"
+    usual = 0
+
+    def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
+        config = model.config
+        if config.audio_channels != 1 or config.normalize or config.chunk_length_s is not None:
+            got = f"{name}: {config.audio_channels} channels, in chunks or with a scale of each"
+            remedy = "use a model of 24 kHz"
+            raise CodewordError.of("an EnCodec of one channel without chunks and scales", got, remedy)
+        super().__init__(model, name, options)
+        self.sample_rate = int(config.sampling_rate)
+
+    def _encode(self, sounds: Tensor) -> Tensor:
+        codes: Tensor = self.model.encode(sounds, bandwidth=self.bandwidth).audio_codes[0]
+        return codes
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        sounds: Tensor = self.model.decode(codes[None], [None]).audio_values
+        return sounds
+
+
+class XCodec(_WithBandwidth):
+    """X-Codec, such as hf-audio/xcodec-hubert-librispeech; sounds are filled up to whole steps, as by its processor."""
+
+    model_class = "XcodecModel"
+    usual = -1
+    whole_steps = True
+
+    def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
+        super().__init__(model, name, options)
+        self.sample_rate = int(model.config.sample_rate)
+
+    def _encode(self, sounds: Tensor) -> Tensor:
+        codes: Tensor = self.model.encode(sounds, bandwidth=self.bandwidth).audio_codes
+        return codes
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        sounds: Tensor = self.model.decode(codes).audio_values
+        return sounds

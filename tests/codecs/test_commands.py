@@ -1,0 +1,105 @@
+"""encode, decode, evaluate and tokens with hf:FOLDER, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from codeword.cli import main
+from codeword.tokens import read_tokens
+from codeword.workbench.pretrained import open_codec
+
+from .conftest import RATE, SOUNDS
+
+LENGTHS = {"a.wav": 1600, "deep/b.flac": 1233, "c.wav": 801}
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, draws = tmp_path_factory.mktemp("sounds"), np.random.default_rng(0)
+    (folder / "deep").mkdir()
+    for name, length in LENGTHS.items():
+        soundfile.write(folder / name, draws.uniform(-0.5, 0.5, length), RATE)
+    soundfile.write(folder / "tiny.wav", [0.1, -0.1], RATE)
+    return folder
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_sounds_go_there_and_back(
+    name: str, sounds: Path, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codec, place = open_codec(f"hf:{folders[name]}"), f"hf:{folders[name]}"
+    assert main(["encode", place, str(sounds), "--out", str(tmp_path / "tokens")]) == 0
+    assert "tiny.wav: 2 samples" in capsys.readouterr().out
+    tokens = read_tokens(tmp_path / "tokens", verify="full")
+    assert (tokens.header.tokenizer, tokens.header.name) == (codec.digest, f"hf:{name}")
+    for found, indices in tokens:
+        sound = torch.from_numpy(soundfile.read(sounds / found, dtype="float32")[0])[None, None]
+        assert np.array_equal(indices, codec.encode(sound)[0].numpy())
+    assert main(["decode", place, str(tmp_path / "tokens"), "--out", str(tmp_path / "back")]) == 0
+    for found, length in LENGTHS.items():
+        back = tmp_path / "back" / Path(found).with_suffix(".wav")
+        assert (soundfile.info(back).frames, soundfile.info(back).samplerate) == (length, RATE)
+
+
+def test_fewer_codebooks_are_encoded_decoded_and_measured(
+    sounds: Path, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, out = f"hf:{folders['dac']}", tmp_path / "tokens.parquet"
+    assert main(["encode", place, str(sounds), "--out", str(out), "--codebooks", "2"]) == 0
+    assert main(["decode", place, str(out), "--out", str(tmp_path / "back")]) == 0
+    capsys.readouterr()
+    assert main(["tokens", "info", str(out), "--json"]) == 0
+    found: Any = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["trailing_shape"], found["codebook_sizes"]) == ("hf:dac", [2], [16, 16])
+    assert main(["evaluate", place, str(sounds), "--codebooks", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["codebook_sizes"] == [16, 16]
+    assert found["each"][0]["metrics"]["bits_per_second"] == pytest.approx(2 * 4 * RATE / 10)
+
+
+def test_pictures_go_there_and_back(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (20 + number, 33, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "in" / f"{number}.png")
+    place = f"hf:{folders['vqmodel']}"
+    assert main(["encode", place, str(tmp_path / "in"), "--out", str(tmp_path / "tokens.parquet")]) == 0
+    assert main(["decode", place, str(tmp_path / "tokens.parquet"), "--out", str(tmp_path / "back")]) == 0
+    for number in range(2):
+        with Image.open(tmp_path / "back" / f"{number}.png") as back:
+            assert back.size == (33, 20 + number)
+
+
+def test_wrong_words_are_one_line(
+    sounds: Path, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dac, mimi, out = f"hf:{folders['dac']}", f"hf:{folders['mimi']}", str(tmp_path / "tokens.parquet")
+    assert main(["encode", dac, str(sounds), "--out", out]) == 0
+    capsys.readouterr()
+    for words, said in {
+        ("decode", mimi, out, "--out", str(tmp_path / "back")): "expected tokens of the tokenizer in hf:",
+        ("encode", dac, str(sounds), "--out", out, "--bandwidth", "3"): "no bandwidth for DacModel",
+        (
+            "encode",
+            str(tmp_path),
+            str(sounds),
+            "--out",
+            out,
+            "--codebooks",
+            "2",
+        ): "--codebooks and --bandwidth",
+        ("encode", dac, str(sounds), "--out", out, "--model", "json:loads"): "expected no --model",
+        ("report", dac): "a tokenizer that was trained here, but got hf:dac",
+    }.items():
+        assert main(list(words)) == 2
+        found = capsys.readouterr()
+        assert said in found.err
+        assert found.err.count("\n") == 1
