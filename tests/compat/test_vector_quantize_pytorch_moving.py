@@ -12,11 +12,11 @@ from torch import Tensor
 
 import codeword
 import codeword.compat.vector_quantize_pytorch as facade
-from codeword import bounds, estimators, inits, metrics, penalties, quantizers, revivals, transforms, updates
 from codeword.checkpoints import convert, convert_back
 from codeword.checkpoints.importers import read_into
 from codeword.checkpoints.importers.vector_quantize_pytorch_keys import table_of
 from codeword.compat import export_state_dict
+from public import names_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "moving" / "vector_quantize_pytorch.md").read_text()
@@ -24,12 +24,8 @@ CALLS = re.findall(r"^\| `(\w+\(.*?\))` \| `(.*)` \|$", PAGE, re.MULTILINE)
 LIBRARY = "vector-quantize-pytorch"
 
 
-ROOMS = (bounds, estimators, inits, metrics, penalties, revivals, transforms, updates, quantizers)
-
-
 def run(call: str, home: Any) -> Any:
-    parts = {name: value for room in ROOMS for name, value in vars(room).items()}
-    return eval(call, {**(parts if home is codeword else {}), **vars(home), "range": range})
+    return eval(call, {**names_of(home), "range": range})
 
 
 UNTABLED = {
