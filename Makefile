@@ -5,12 +5,19 @@ STAMP := .venv/installed
 BENCH := .venv-bench/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint slow soak bench figures docs clean
+PARALLEL := -n 2 --dist loadfile
+UNITS := tests/kernels tests/functional tests/parts tests/quantizers tests/promises
 
-$(STAMP): pyproject.toml constraints.txt
+.PHONY: demo test tests check unit lint slow processors torches soak bench figures docs clean
+
+.venv/demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	touch $@
+
+$(STAMP): .venv/demo
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
@@ -26,11 +33,20 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
-demo: $(STAMP)  ## train a tokenizer on the built-in photographs and show what it learned
+demo: .venv/demo  ## train a tokenizer on the built-in photographs and show what it learned
 	$(BIN)/codeword demo
 
-test: lint  ## lint, types, import contract and all tests but the slow ones
-	$(PYTEST) -n 2 --dist loadfile
+test: lint tests  ## lint, types, import contract and all tests but the slow ones
+
+tests: $(STAMP)  ## all tests but the slow ones
+	$(PYTEST) $(PARALLEL)
+
+unit: $(STAMP)  ## the tests of the layer: kernels, functions, parts, quantizers and their promises
+	$(PYTEST) $(PARALLEL) $(UNITS)
+
+check: $(STAMP)  ## every law and test of one part, the slow ones too: make check K=rotation
+	@test -n '$(K)' || { echo 'which part? make check K=rotation'; exit 2; }
+	$(PYTEST) $(PARALLEL) -m 'not gpu and not soak' -k '$(K)' $(UNITS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -40,6 +56,18 @@ lint: $(STAMP)
 
 slow: $(STAMP)  ## the tests that take minutes
 	$(PYTEST) -m slow
+
+# Other code on the same machine: torch's plain and AVX2 loops, the search in plain torch, no llvmlite, two threads.
+processors: $(STAMP)  ## the tests of the layer as other processors run them: five times `make unit`
+	mkdir -p .venv/absent && echo 'import sys; sys.modules["llvmlite"] = None' > .venv/absent/sitecustomize.py
+	ATEN_CPU_CAPABILITY=default $(PYTEST) $(PARALLEL) $(UNITS)
+	ATEN_CPU_CAPABILITY=avx2 $(PYTEST) $(PARALLEL) $(UNITS)
+	CODEWORD_KERNEL=blocked $(PYTEST) $(PARALLEL) $(UNITS)
+	PYTHONPATH=.venv/absent $(PYTEST) $(PARALLEL) $(UNITS)
+	CODEWORD_TEST_THREADS=2 $(PYTEST) $(PARALLEL) $(UNITS)
+
+torches: $(STAMP)  ## under older and newer versions of torch: gigabytes for each, one after the other
+	$(BIN)/python tests/torches.py
 
 soak: $(STAMP)  ## faults by the thousand, killed commands, long runs: hours
 	$(PYTEST) tests/faults -m soak

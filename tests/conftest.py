@@ -1,10 +1,11 @@
-"""One thread for all tests, which are small, and one pool of processes for those that need ranks.
+"""One thread for tests, which are small, and one pool of processes for those that need ranks.
 
 Threads that wait for each other wait for other programs too.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 
 from ranks import Ranks
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("CODEWORD_TEST_THREADS", "1")))  # as `make processors` says
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -89,3 +89,7 @@ def test_specs_of_the_methods_pages_build(spec):
 @pytest.mark.parametrize("part", [span for span in SPANS if re.match(rf"({'|'.join(PARTS)})\(", span)])
 def test_parts_of_the_methods_pages_build(part):
     build_value(parse(f"vq,part={part}").settings[0][1])
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {codeword.__version__}\n" in (ROOT / "CITATION.cff").read_text()

@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 VERSION = tuple(int(number) for number in torch.__version__.split(".")[:2])
+COMPILES = (2, 11)  # from here on a step is one graph: tests/promises/test_p6_compile.py
 EXPORTS = (2, 11)  # from here on a program is one for all sizes
 copy_each_ = torch._foreach_copy_
 

@@ -10,36 +10,42 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.kernels import nearest as operators
-from codeword.kernels.nearest import Prepared, blocked, dispatch, llvm, prepare, reference
-from codeword.kernels.nearest.llvm import float32
-from codeword.kernels.nearest.llvm.float32_code import Tile
+from codeword.kernels.nearest import Prepared, blocked, dispatch, prepare, reference
 from codeword.kernels.nearest.stack import search_stack
 from distances import squared_distances
 
+try:
+    from codeword.kernels.nearest import llvm
+    from codeword.kernels.nearest.llvm import float32
+    from codeword.kernels.nearest.llvm.float32_code import Tile
+except ImportError:
+    llvm = None  # type: ignore[assignment]
+
 Search = Callable[[Tensor, Tensor, str, int], Tensor]
+needs_llvm = pytest.mark.skipif(llvm is None, reason="needs llvmlite")
 
 
 def _prepared(run: Callable[[Tensor, Prepared, int], Tensor]) -> Search:
     return lambda rows, codes, metric, k: run(rows, prepare(codes, metric), k)
 
 
-def _tiled(tile: Tile) -> Search:
-    return _prepared(lambda rows, prepared, k: float32.search(rows, prepared, k, tile=tile))
+def _tiled(*tile: int) -> Search:
+    return _prepared(lambda rows, prepared, k: llvm.search(rows, prepared, k, tile=Tile(*tile)))
 
 
 BACKENDS: dict[str, Search] = {
     "reference": _prepared(reference.search),
     "blocked": _prepared(blocked.search),
-    "llvm": _prepared(llvm.search),
-    "llvm 8 lanes": _tiled(Tile(8, 6, 2)),
-    "llvm 4 lanes": _tiled(Tile(4, 3, 1)),
+    "llvm": _prepared(lambda rows, prepared, k: llvm.search(rows, prepared, k)),
+    "llvm 8 lanes": _tiled(8, 6, 2),
+    "llvm 4 lanes": _tiled(4, 3, 1),
 }
 
 
 SIZES = [(1, 1, 1, 1), (2, 5, 1, 3), (1, 13, 33, 7), (3, 37, 131, 2), (1, 3, 8200, 5), (1, 29, 97, 130)]
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=[pytest.param(name, marks=needs_llvm if "llvm" in name else ()) for name in BACKENDS])
 def search(request: pytest.FixtureRequest) -> Search:
     return BACKENDS[request.param]
 
@@ -150,6 +156,7 @@ def test_float32_products_stay_exact_when_the_process_rounds_them(judge: Callabl
     assert prepared.codes.dtype == torch.float64
 
 
+@needs_llvm
 def test_threads_do_not_change_the_answer() -> None:
     rows, codes = torch.randn(2, 3001, 5), torch.randn(2, 65, 5)
     threads = torch.get_num_threads()
@@ -163,6 +170,7 @@ def test_threads_do_not_change_the_answer() -> None:
     assert torch.equal(alone, together)
 
 
+@needs_llvm
 def test_dispatch_takes_the_fastest_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CODEWORD_KERNEL", raising=False)
     rows = torch.randn(1, 4, 2)
@@ -173,7 +181,7 @@ def test_dispatch_takes_the_fastest_that_can(monkeypatch: pytest.MonkeyPatch) ->
     assert dispatch.backend_for(rows, 1) == "blocked"
 
 
-@pytest.mark.parametrize("name", ["reference", "blocked", "llvm"])
+@pytest.mark.parametrize("name", ["reference", "blocked", pytest.param("llvm", marks=needs_llvm)])
 def test_the_variable_decides(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("CODEWORD_KERNEL", name)
     rows, codes = torch.randn(1, 9, 3), torch.randn(1, 5, 3)
@@ -184,6 +192,7 @@ def test_the_variable_decides(monkeypatch: pytest.MonkeyPatch, name: str) -> Non
     assert torch.equal(operators.search(rows, *prepared, 1), expected)
 
 
+@needs_llvm
 def test_a_backend_that_cannot_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = torch.randn(1, 4, 2)
     monkeypatch.setenv("CODEWORD_KERNEL", "llvm")

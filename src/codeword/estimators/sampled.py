@@ -14,7 +14,7 @@ from codeword.functional import Key, Purpose, Valid, over_blocks
 __all__ = ["Logits", "Sampled", "draw"]
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: torch 2.11 does not trace a frozen one that is made and called within a step
 class Logits:
     """a_k = scale score_k of each row and code; with `relative`, over the squared distance of the nearest code.
 
