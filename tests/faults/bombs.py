@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import sys
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 import codeword
 from codeword import CodewordError, checkpoints
 from codeword.checkpoints.config import config_of
+from codeword.errors import CodewordWarning
 from codeword.workbench.data import read_image
 from codeword.workbench.data.audio import read_sound
 from codeword.workbench.data.vectors import VectorStream
@@ -154,7 +156,9 @@ def as_sound(path: Path) -> None:
 
 
 def as_vectors(path: Path) -> None:
-    list(VectorStream(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CodewordWarning)  # what is read of a table
+        list(VectorStream(path))
 
 
 OPENERS = {

@@ -17,7 +17,7 @@ __all__ = ["Append", "Refresh", "Retire"]
 
 @dataclass(frozen=True)
 class Append:
-    """Give new items IDs. No ID that was given before moves, and no two are the same.
+    """Give new items IDs that nobody has. No ID that was given before moves.
 
     An item gets the tokens of its vector and, in a catalogue with --dedupe, the lowest last token that nobody has.
     Where all are taken it gets the next-nearest tokens that share the longest beginning with its own.
