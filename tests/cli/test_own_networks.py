@@ -85,7 +85,9 @@ def test_train_to_export(images: Path, tmp_path: Path, capsys: pytest.CaptureFix
         original = np.array(image)
     with Image.open(tmp_path / "decoded/a.png") as image:
         decoded = np.array(image)
-    expected = Images().from_batch(model(Images().to_batch(original)).reconstruction.detach())
+    expected = Images().from_batch(
+        model(Images().to_batch(original)).reconstruction.detach(), original.shape[:2]
+    )
     assert np.array_equal(decoded, expected)
 
 

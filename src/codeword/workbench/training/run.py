@@ -101,7 +101,7 @@ class Run:
         """
         values = self._read()
         values.pop("processes")
-        values.pop("start")
+        values.pop("start", None)
         return values.pop("data"), TrainConfig.from_values(values)
 
     def processes(self) -> int:
@@ -118,7 +118,7 @@ class Run:
         Raises:
             CodewordError: there is no run in the folder.
         """
-        start = self._read()["start"]
+        start = self._read().get("start")
         return None if start is None else Path(start)
 
     def _read(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Run:
             if (
                 not isinstance(values["data"], str)
                 or type(values["processes"]) is not int
-                or not isinstance(values["start"], str | None)
+                or not isinstance(values.get("start"), str | None)
             ):
                 raise TypeError("other types than those that are written")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
