@@ -222,7 +222,7 @@ def tokens(draw: Random, folder: Path) -> None:
 def settings(draw: Random, folder: Path) -> None:
     """The settings of a run, which resuming reads."""
     folder.mkdir(exist_ok=True)
-    values = {"data": "photos", "processes": 1, **TrainConfig().to_values()}
+    values = {"data": "photos", "processes": 1, "start": None, **TrainConfig().to_values()}
     (folder / "train.json").write_bytes(json_changed(values, draw).encode(errors="surrogatepass"))
     run = Run(folder)
     run.processes()

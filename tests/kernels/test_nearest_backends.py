@@ -16,7 +16,6 @@ from distances import squared_distances
 
 try:
     from codeword.kernels.nearest import llvm
-    from codeword.kernels.nearest.llvm import float32
     from codeword.kernels.nearest.llvm.float32_code import Tile
 except ImportError:
     llvm = None  # type: ignore[assignment]

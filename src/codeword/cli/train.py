@@ -6,8 +6,9 @@ import dataclasses
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
@@ -35,6 +36,9 @@ class Train:
     """The run folder to write: weights, settings, metrics and a picture."""
     resume: bool = False
     """Go on with the run in --out, with the settings it was started with."""
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Start from the weights of another run, on other data perhaps: its settings hold where nothing else is said, and
+    those of the networks and of the quantizer have to."""
     recipe: str | None = None
     """The settings to start from, by name: image_small for pictures, audio_8khz or audio_24khz for sounds, rqvae for
     vectors. The first for a kind is its default; what is said beside it stands over it."""
@@ -65,8 +69,13 @@ class Train:
         stored = Run(self.out).settings()[1] if self.resume else None
         if stored is not None:  # what a file names is not imported: the words have to say it
             stored = dataclasses.replace(stored, model=None)
+        if self.start is not None and not self.resume:
+            if self.recipe is not None:
+                raise CodewordError.of("--from or --recipe", "both", "leave out one of them")
+            stored = dataclasses.replace(Run(self.start).settings()[1], model=None)
         settings = stored or recipe_settings(self.recipe, kind_of_data(self.data))
-        return dataclasses.replace(self, resume=False, json=False, codes=None, recipe=None, settings=settings)
+        plain = dataclasses.replace(self, resume=False, json=False, codes=None, recipe=None, start=None)
+        return dataclasses.replace(plain, settings=settings)
 
     def run(self) -> int:
         """Train, and give the exit code."""
@@ -78,21 +87,27 @@ class Train:
         first = place.rank == 0
         console = Console(quiet=self.json or not first)
         self._check_keeping()
+        start = run.start() if self.resume else self.start
+        if self.resume and self.start is not None and self.start != start:
+            got, remedy = f"--from {self.start}", "leave out --from: the run goes on from its own weights"
+            raise CodewordError.of(f"--resume of {self.out} as it was started", got, remedy)
         if self.resume:
             self._check_unchanged(*run.settings(), config)
             self._check_processes(run.processes(), place.count)
         elif first:
             run.check_free()
-        prepared = prepare(console, self.data, config, self.device)
+        start = None if self.resume and run.has_checkpoint else start
+        prepared = prepare(console, self.data, config, self.device, start)
         with run.claimed() if first else nullcontext():  # the first process alone writes
             if first and not self.resume:
-                run.create(self.data, prepared.config, place.count)
+                run.create(self.data, prepared.config, place.count, start)
             tracker = self.tracker if first else None
             return train_to_the_end(
                 console,
                 run,
                 prepared,
                 resume=self.resume,
+                start=start,
                 save_minutes=self.save_minutes,
                 workers=self.workers,
                 tracker=tracker,
@@ -102,7 +117,7 @@ class Train:
     def _config(self) -> TrainConfig:
         if self.codes is None:
             return self.settings
-        if not self.resume and self.settings.quantizer != TrainConfig.quantizer:
+        if not (self.resume or self.start) and self.settings.quantizer != TrainConfig.quantizer:
             raise CodewordError.of("--codes or --quantizer", "both", "leave out --codes")
         return dataclasses.replace(self.settings, quantizer=f"vq{self.codes}")
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from codeword.checkpoints import stored_digest
@@ -16,16 +17,18 @@ from codeword.cli.console import Console
 from codeword.cli.json_output import of_evaluation, put_json
 from codeword.errors import printable
 from codeword.tokenizers import Networks
+from codeword.workbench import processes as several_processes
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.devices import pick_device
 from codeword.workbench.drawing import draw_run
 from codeword.workbench.evaluate import Evaluation, evaluate
 from codeword.workbench.modalities import Modality, Source, build, kind_of_data
 from codeword.workbench.networks import find_networks
-from codeword.workbench.processes import SingleProcess, start
+from codeword.workbench.processes import SingleProcess
 from codeword.workbench.threads import fastest_threads
 from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 from codeword.workbench.training.run import Run
+from codeword.workbench.training.starting import start_from
 from codeword.workbench.training.train import Progress, Trainer
 
 __all__ = ["Prepared", "prepare", "stop_signals", "train_to_the_end"]
@@ -44,7 +47,9 @@ class Prepared(NamedTuple):
     networks: Networks | None
 
 
-def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Prepared:
+def prepare(
+    console: Console, data: str, config: TrainConfig, device: str, start: Path | None = None
+) -> Prepared:
     """Open the data, check that the settings can be trained with, and meet the other processes.
 
     Raises:
@@ -56,8 +61,10 @@ def prepare(console: Console, data: str, config: TrainConfig, device: str) -> Pr
     tokenizer = build(
         config, modality, networks
     )  # settings that cannot be are named before anything is written
+    if start is not None:
+        start_from(tokenizer, start, networks)
     source = modality.source(data, config)
-    processes = start(place, config.precision)
+    processes = several_processes.start(place, config.precision)
     if place == "cpu" and not config.threads and processes.count == 1:
         threads = fastest_threads(
             modality.objective(tokenizer.train()), modality.batches(source.training, config).batch(0)
@@ -82,6 +89,7 @@ def train_to_the_end(
     prepared: Prepared,
     *,
     resume: bool,
+    start: Path | None = None,
     save_minutes: float = 0.5,
     workers: int = 0,
     tracker: str | None = None,
@@ -90,6 +98,7 @@ def train_to_the_end(
     """Train, evaluate, draw, and say where everything is; the exit code.
 
     Args:
+        start: the run whose weights a new one begins with.
         save_minutes: between checkpoints.
         workers: processes that make batches ahead.
         json: put one JSON object at the end.
@@ -103,6 +112,7 @@ def train_to_the_end(
         processes=prepared.processes,
         networks=prepared.networks,
         resume=resume and run.has_checkpoint,
+        start=start,
     )
     if resume:
         console.say(f"going on with {run.folder} from step {trainer.step} of {prepared.config.steps}")

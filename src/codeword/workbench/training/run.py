@@ -82,14 +82,15 @@ class Run:
             return False  # of another program
         return True
 
-    def create(self, data: str, config: TrainConfig, processes: int = 1) -> None:
-        """Write down what a new run is made of, and how many processes make it.
+    def create(self, data: str, config: TrainConfig, processes: int = 1, start: Path | None = None) -> None:
+        """Write down what a new run is made of, how many processes make it, and from whose weights it starts.
 
         Raises:
             CodewordError: as `check_free`.
         """
         self.check_free()
-        values = {"data": data, "processes": processes, **config.to_values()}
+        first = None if start is None else str(start.absolute())
+        values = {"data": data, "processes": processes, "start": first, **config.to_values()}
         write_whole(self.folder / SETTINGS, (json.dumps(values, indent=2) + "\n").encode())
 
     def settings(self) -> tuple[str, TrainConfig]:
@@ -100,6 +101,7 @@ class Run:
         """
         values = self._read()
         values.pop("processes")
+        values.pop("start", None)
         return values.pop("data"), TrainConfig.from_values(values)
 
     def processes(self) -> int:
@@ -110,10 +112,23 @@ class Run:
         """
         return int(self._read()["processes"])
 
+    def start(self) -> Path | None:
+        """The run from whose weights this one was started; None: from drawn ones.
+
+        Raises:
+            CodewordError: there is no run in the folder.
+        """
+        start = self._read().get("start")
+        return None if start is None else Path(start)
+
     def _read(self) -> dict[str, Any]:
         try:
             values: dict[str, Any] = json.loads((self.folder / SETTINGS).read_bytes())
-            if not isinstance(values["data"], str) or type(values["processes"]) is not int:
+            if (
+                not isinstance(values["data"], str)
+                or type(values["processes"]) is not int
+                or not isinstance(values.get("start"), str | None)
+            ):
                 raise TypeError("other types than those that are written")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CodewordError.of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from codeword.workbench.training.optimizer import pack, unpack
 from codeword.workbench.training.progress import Progress, Window
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.schedule import learning_rate
+from codeword.workbench.training.starting import start_from
 
 __all__ = ["Progress", "Trainer"]
 
@@ -66,6 +68,7 @@ class Trainer:
         processes: SingleProcess | None = None,
         networks: Networks | None = None,
         resume: bool = False,
+        start: Path | None = None,
     ) -> None:
         self.run, self.config, self.modality, self.source = run, config, modality, source
         self.processes = processes or SingleProcess()
@@ -79,6 +82,8 @@ class Trainer:
         self.tokenizer: Tokenizer = (
             load_tokenizer(run.folder, networks) if resume else build(config, modality, networks)
         )
+        if start is not None and not resume:
+            start_from(self.tokenizer, start, networks)
         self.tokenizer.to(self.processes.device).train()
         self.average = None if config.average is None else Average(self.tokenizer, config.average)
         self.optimizer = torch.optim.AdamW(
