@@ -42,6 +42,7 @@ def test_its_tokens_are_still_its_own() -> None:
     assert tokens.header.tokenizer == checkpoints.stored_digest(TOKENIZER)
     expected = json.loads((TOKENIZER / "expected.json").read_text())
     assert [(one, grid.tolist()) for one, grid in tokens] == [("ramp.png", expected["indices"])]
+    assert list(tokens.sizes()) == [(6, 8)]
 
 
 def test_a_bare_quantizer() -> None:

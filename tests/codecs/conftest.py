@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # theirs, of what they import
-    import diffusers
-    import transformers
 
 RATE = 16000
 HUBERT = {
@@ -31,40 +27,51 @@ HUBERT = {
 }
 
 
+def library(name: str) -> Any:
+    """transformers or diffusers, imported when a test wants it: that takes seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # theirs, of what they import
+        return importlib.import_module(name)
+
+
 def encodec(**options: Any) -> Any:
+    tf = library("transformers")
     small = {"num_filters": 4, "upsampling_ratios": [4, 2], "hidden_size": 8, "num_lstm_layers": 1}
     codes = {"codebook_dim": 8, "codebook_size": 16, "target_bandwidths": [16.0, 32.0]}
-    config = transformers.EncodecConfig(sampling_rate=RATE, **(small | codes | options))
-    return transformers.EncodecModel(config)
+    config = tf.EncodecConfig(sampling_rate=RATE, **(small | codes | options))
+    return tf.EncodecModel(config)
 
 
 def dac() -> Any:
+    tf = library("transformers")
     small = {"encoder_hidden_size": 4, "downsampling_ratios": [2, 5], "decoder_hidden_size": 16}
     codes = {"n_codebooks": 3, "codebook_size": 16, "codebook_dim": 4}
-    return transformers.DacModel(transformers.DacConfig(sampling_rate=RATE, **small, **codes))
+    return tf.DacModel(tf.DacConfig(sampling_rate=RATE, **small, **codes))
 
 
 def mimi() -> Any:
+    tf = library("transformers")
     small = {"num_filters": 4, "upsampling_ratios": [4, 2], "hidden_size": 16, "intermediate_size": 16}
     heads = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
     rates = {"sampling_rate": RATE, "frame_rate": 1000, "upsample_groups": 16, "sliding_window": 20}
     codes = {"codebook_size": 16, "codebook_dim": 8, "vector_quantization_hidden_dimension": 8}
     count = {"num_quantizers": 4, "num_semantic_quantizers": 1}
-    return transformers.MimiModel(transformers.MimiConfig(**small, **heads, **rates, **codes, **count))
+    return tf.MimiModel(tf.MimiConfig(**small, **heads, **rates, **codes, **count))
 
 
 def xcodec() -> Any:
+    tf = library("transformers")
     small = {"model_type": "dac", "encoder_hidden_size": 4, "decoder_hidden_size": 16, "hidden_size": 16}
     acoustic = small | {"downsampling_ratios": [5, 2], "upsampling_ratios": [5, 2]}
     parts = {"acoustic_model_config": acoustic, "semantic_model_config": HUBERT}
     codes = {"codebook_size": 16, "target_bandwidths": [6.4, 12.8]}
-    return transformers.XcodecModel(transformers.XcodecConfig(sample_rate=RATE, **codes, **parts))
+    return tf.XcodecModel(tf.XcodecConfig(sample_rate=RATE, **codes, **parts))
 
 
 def vqmodel() -> Any:
     blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
     small = {"block_out_channels": (8, 8), "norm_num_groups": 4, "latent_channels": 4}
-    return diffusers.VQModel(**blocks, **small, num_vq_embeddings=16, vq_embed_dim=4)
+    return library("diffusers").VQModel(**blocks, **small, num_vq_embeddings=16, vq_embed_dim=4)
 
 
 MAKERS: dict[str, Callable[[], Any]] = {

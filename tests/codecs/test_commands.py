@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from PIL import Image
 
 from codeword.cli import main
 from codeword.tokens import read_tokens
-from codeword.workbench.pretrained import open_codec
+from codeword.workbench.pretrained import CodecOptions, open_codec
+from codeword.workbench.tokenizing.bulk import Job
 
 from .conftest import RATE, SOUNDS
 
@@ -65,6 +67,20 @@ def test_fewer_codebooks_are_encoded_decoded_and_measured(
     assert found["each"][0]["metrics"]["bits_per_second"] == pytest.approx(2 * 4 * RATE / 10)
 
 
+def test_a_folder_is_gone_on_with_by_as_many_codebooks(
+    sounds: Path, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["encode", f"hf:{folders['dac']}", str(sounds), "--out", str(tmp_path / "tokens")]
+    assert main([*words, "--shard-rows", "2"]) == 0
+    first = sorted((tmp_path / "tokens").glob("*.parquet"))
+    before = first[0].read_bytes()
+    first[0].unlink()
+    assert main([*words, "--shard-rows", "2", "--codebooks", "2"]) == 2
+    assert "but got other codebooks" in capsys.readouterr().err
+    assert main([*words, "--shard-rows", "2"]) == 0
+    assert first[0].read_bytes() == before
+
+
 def test_pictures_go_there_and_back(folders: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number in range(2):
@@ -103,3 +119,13 @@ def test_wrong_words_are_one_line(
         found = capsys.readouterr()
         assert said in found.err
         assert found.err.count("\n") == 1
+
+
+def test_a_job_reaches_other_processes_as_it_is(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job("hf:dac", "photos", "cpu", None, 4, CodecOptions(codebooks=2))
+    assert Job.from_values(json.loads(json.dumps(dataclasses.asdict(job)))) == job
+    assert job.anywhere().run_folder == "hf:dac"  # no folder of this name: of the Hub
+    monkeypatch.chdir(folders["dac"].parent)
+    assert job.anywhere().run_folder == f"hf:{folders['dac']}"

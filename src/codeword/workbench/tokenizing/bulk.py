@@ -75,6 +75,11 @@ class Job:
         data = self.data if self.data == PHOTOS else str(Path(self.data).absolute())
         return replace(self, run_folder=anywhere(self.run_folder), data=data)
 
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Job:
+        """The job of which these are the plain values, as `dataclasses.asdict` gives them."""
+        return cls(**{**values, "options": CodecOptions(**values["options"])})
+
 
 class Encoder:
     """The tokenizer of a job, loaded once, and everything that it writes.
@@ -141,7 +146,10 @@ class Encoder:
                 "shard-rows of at least 1", f"{shard_rows}", "pass how many rows a file gets"
             )
         names = self.stream().names
-        _note(folder, names, self.header.tokenizer, {"shard_rows": shard_rows, "batch": self.job.batch})
+        settings = {"shard_rows": shard_rows, "batch": self.job.batch}
+        if self.tokenizer.name:  # a codec, of which more or fewer codebooks can be used
+            settings["codebooks"] = len(self.header.codebook_sizes)
+        _note(folder, names, self.header.tokenizer, settings)
         parts = [tuple(names[begin : begin + shard_rows]) for begin in range(0, len(names), shard_rows)]
         paths = [folder / shard_name(number, len(parts)) for number in range(len(parts))]
         return [Shard(number, *found) for number, found in enumerate(zip(parts, paths, strict=True))]

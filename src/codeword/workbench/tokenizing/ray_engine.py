@@ -44,7 +44,7 @@ class Worker:
 
     def _encode(self, task: str) -> str:
         values = json.loads(task)
-        job = Job(**values["job"])
+        job = Job.from_values(values["job"])
         if job.run_folder not in self.encoders:
             self.encoders[job.run_folder] = Encoder(job)
         shard = Shard(values["number"], tuple(values["names"]), Path(values["path"]))
