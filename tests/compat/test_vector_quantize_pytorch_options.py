@@ -62,7 +62,9 @@ def defaults(name: str) -> Iterator[tuple[str, Any]]:
 DEFAULTS = [(name, option, value) for name in SIZES for option, value in defaults(name)]
 
 
-@pytest.mark.parametrize(("name", "option", "value"), DEFAULTS, ids=lambda part: str(part)[:40])
+@pytest.mark.parametrize(
+    ("name", "option", "value"), DEFAULTS, ids=lambda part: getattr(part, "__name__", str(part))[:40]
+)
 def test_an_option_at_its_default_is_accepted(name: str, option: str, value: Any) -> None:
     if option in SIZES[name]:
         return
