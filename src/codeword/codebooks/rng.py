@@ -58,4 +58,4 @@ class Rng(nn.Module):
         """Take the key of rank 0, once."""
         if not self.agreed:
             distributed.broadcast_(self.key)
-        self.agreed = True
+            self.agreed = True

@@ -223,7 +223,8 @@ class Quantizer(Hooks):
         first = shared and not self._agreed
         number = signature(self) if first and not torch.compiler.is_compiling() else 0
         valid = Valid.of(mask, sync=shared, before=self._rows_before, signature=number)
-        self._agreed |= first
+        if first:  # an attribute that is written each time would be compiled anew
+            self._agreed = True
         if shared and self.rng is not None:
             self.rng.agree_()
         key = None if self.rng is None else self.rng.next_key()
