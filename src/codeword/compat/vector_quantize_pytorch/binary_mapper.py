@@ -49,8 +49,8 @@ class BinaryMapper(Facade):
         self.num_codes = 2**bits
         self.kl_loss_threshold = kl_loss_threshold
         self.deterministic_on_eval = deterministic_on_eval
-        places = torch.arange(bits, dtype=torch.int64)
-        codes = (torch.arange(2**bits, dtype=torch.int64)[:, None] >> places) & 1
+        places = torch.arange(bits, dtype=torch.int64, device="cpu")
+        codes = (torch.arange(2**bits, dtype=torch.int64, device="cpu")[:, None] >> places) & 1
         self.register_buffer("codes", codes.bool(), persistent=False)
         self.register_buffer("power_two", 2**places, persistent=False)
 

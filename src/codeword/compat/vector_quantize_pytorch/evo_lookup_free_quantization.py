@@ -109,7 +109,8 @@ class EvoLFQ(nn.Module):
         """Genes (population, *shape) drawn at random."""
         if shape is None:
             raise CodewordError.of("the shape of a gene", "None", "pass it, the bits last")
-        bits = torch.randint(0, 2, (pop_size or self.pop_size, *shape), device=device or self.device).float()
+        size, place = (pop_size or self.pop_size, *shape), device or self.device
+        bits = torch.randint(0, 2, size, dtype=torch.int64, device=place).float()
         return 2 * bits - 1 if is_sign else bits
 
     def init_population_from_data(
@@ -121,7 +122,12 @@ class EvoLFQ(nn.Module):
     ) -> Tensor:
         """Mutated genes of data (items, ...): each item as often as it takes, drawn where there are too many."""
         genes, count = self.encode(x, return_signs=is_sign), pop_size or self.pop_size
-        drawn = torch.cat([torch.randperm(len(genes)) for _ in range(-(-count // len(genes)))])[:count]
+        drawn = torch.cat(
+            [
+                torch.randperm(len(genes), dtype=torch.int64, device="cpu")
+                for _ in range(-(-count // len(genes)))
+            ]
+        )[:count]
         return self.mutate(genes[drawn.to(genes.device)], mutation_rate, is_sign)
 
     def uniform_crossover(self, parent1: Tensor, parent2: Tensor) -> Tensor:
@@ -139,7 +145,7 @@ class EvoLFQ(nn.Module):
     ) -> Tensor:
         """As many parents as there are genes, each the best of a few that are drawn."""
         shape = len(population), tournament_size or self.tournament_size
-        drawn = torch.randint(len(population), shape, device=population.device)
+        drawn = torch.randint(len(population), shape, dtype=torch.int64, device=population.device)
         best = fitnesses[drawn].argmax(1, keepdim=True)
         return population[drawn.gather(1, best)[:, 0]]
 

@@ -103,7 +103,7 @@ class FSP(Layer):
 
     @property
     def _basis(self) -> Tensor:
-        return torch.tensor(self.quantizer.grid.worth)
+        return torch.tensor(self.quantizer.grid.worth, dtype=torch.int64, device="cpu")
 
     def forward(self, z: Tensor, eps: float | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
         """See the class."""

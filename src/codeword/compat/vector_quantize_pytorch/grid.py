@@ -79,4 +79,8 @@ class GridLayer(Layer):
 def rotate(part: Implicit) -> None:
     """Give a quantizer that looks for one a random rotation of its numbers: `orthogonal_rot`."""
     width = part.code_features
-    part.register_buffer("orthogonal_rot", torch.linalg.qr(torch.randn(width, width)).Q.to(part.device))
+    part.register_buffer("orthogonal_rot", _rotation(width).to(part.device))
+
+
+def _rotation(width: int) -> Tensor:
+    return torch.linalg.qr(torch.randn(width, width, dtype=torch.float32, device="cpu")).Q

@@ -162,10 +162,10 @@ class HierarchicalVQ(Facade):
         """The last scale that this training step keeps; None in eval, and without nested dropout."""
         if not self.training or not self.nested_dropout:
             return None
-        if float(torch.rand((), device="cpu")) >= self.nested_dropout:
+        if float(torch.rand((), dtype=torch.float32, device="cpu")) >= self.nested_dropout:
             return self.num_levels - 1
         lowest = self.nested_dropout_min_levels - 1
-        return int(torch.randint(lowest, self.num_levels, (), device="cpu"))
+        return int(torch.randint(lowest, self.num_levels, (), dtype=torch.int64, device="cpu"))
 
     def pool_residual(self, t: Tensor, level_shape: Sequence[int], mask: Tensor | None = None) -> Tensor:
         """Means over the areas of a scale, of what is valid."""

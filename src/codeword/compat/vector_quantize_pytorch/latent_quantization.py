@@ -81,7 +81,7 @@ class LatentQuantize(Layer):
         self.keep_num_codebooks_dim = (
             num_codebooks > 1 if keep_num_codebooks_dim is None else keep_num_codebooks_dim
         )
-        worth = torch.tensor([1, *levels[:-1]]).cumprod(0)
+        worth = torch.tensor([1, *levels[:-1]], dtype=torch.int64, device="cpu").cumprod(0)
         self.register_buffer("_basis", worth, persistent=False)
         self.codebook_size = int(worth[-1]) * levels[-1]
 
@@ -102,7 +102,7 @@ class LatentQuantize(Layer):
 
     @property
     def _levels(self) -> Tensor:
-        return torch.tensor(self.levels, device=self._basis.device)
+        return torch.tensor(self.levels, dtype=torch.int64, device=self._basis.device)
 
     def key_table(self) -> KeyTable:
         """The original's keys for this module's."""
@@ -160,5 +160,7 @@ def _scalar(levels: int, commitment: float, pull: float, learns: bool) -> Vector
         penalties=(Commitment(commitment), CodebookLoss(pull)) if learns else (Commitment(commitment),),
     )
     steps = levels - levels % 2
-    part.codebook.init_from_(torch.arange(levels, dtype=part.dtype)[:, None] / steps - 0.5)
+    part.codebook.init_from_(
+        torch.arange(levels, dtype=part.dtype, device=part.device)[:, None] / steps - 0.5
+    )
     return part

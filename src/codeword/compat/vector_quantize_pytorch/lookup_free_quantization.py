@@ -83,7 +83,7 @@ class Bits(NormedEntry, quantizers.LFQ):
         """The weights of the rows that the entropies are of."""
         valid = step.valid.mask
         if self.share < 1:
-            draws = torch.rand(len(rows), device=rows.device).masked_fill(~valid, -1.0)
+            draws = torch.rand(len(rows), dtype=torch.float32, device=rows.device).masked_fill(~valid, -1.0)
             kept = draws.argsort(descending=True)[: int(len(rows) * self.share)]
             valid = valid & torch.zeros_like(valid).index_fill(0, kept, True)
         return valid.to(rows.dtype) / valid.sum().clamp_min(1)
@@ -173,8 +173,8 @@ class LFQ(GridLayer):
             )
         if has and quantizer.project_in is None:
             quantizer.project_in, quantizer.project_out = (
-                nn.Linear(self.dim, inner),
-                nn.Linear(inner, self.dim),
+                nn.Linear(self.dim, inner, dtype=torch.float32),
+                nn.Linear(inner, self.dim, dtype=torch.float32),
             )
         if cosine and quantizer.project_in is not None:
             quantizer.project_in.bias.data.zero_()
@@ -189,7 +189,7 @@ class LFQ(GridLayer):
     @property
     def mask(self) -> Tensor:
         """What each bit is worth in an index."""
-        return torch.tensor(self._parts()[0].grid.worth)
+        return torch.tensor(self._parts()[0].grid.worth, dtype=torch.int64, device="cpu")
 
     @property
     def dtype(self) -> torch.dtype:

@@ -96,7 +96,7 @@ def build(owner: str, dim: int, size: int, axis: int, options: dict[str, Any]) -
     init_fn = options.pop("init_fn", None)
     refuse(owner, options)
     if module is None and width != dim:
-        module = nn.Linear(width, dim, bias=False)
+        module = nn.Linear(width, dim, bias=False, dtype=torch.float32)
     vq = VectorQuantizer(
         dim,
         size,

@@ -194,7 +194,7 @@ class VectorQuantize(Layer):
     def _error_before_steps(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """What an optimiser of the codes is about to lower: 0 where there is none, and in eval."""
         if not self.training or all(getattr(vq, "steps_itself", None) is None for vq in self._books()):
-            return torch.zeros((), device=self.quantizer.device)
+            return torch.zeros((), dtype=torch.float32, device=self.quantizer.device)
         return squared_distance(self.quantizer, x, mask)
 
     def _books(self) -> list[VectorQuantizer]:

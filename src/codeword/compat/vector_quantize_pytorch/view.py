@@ -48,7 +48,9 @@ class CodebookView:
     @property
     def initted(self) -> Tensor:
         """Whether codes have begun."""
-        return torch.tensor([vq.codebook.ready for vq in self._layer._books()]).all()
+        return torch.tensor(
+            [vq.codebook.ready for vq in self._layer._books()], dtype=torch.bool, device="cpu"
+        ).all()
 
     @property
     def codebook_size(self) -> int:

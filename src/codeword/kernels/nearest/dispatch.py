@@ -78,6 +78,8 @@ def _obstacle(name: str, rows: Tensor, k: int) -> str:
         if rows.dtype != torch.float32 or k != 1:
             return "float32 rows and k = 1"
         return "" if rows.device.type == "cpu" else "rows on the CPU"
+    if not (rows.is_cuda or host.interpreted()):
+        return "rows on a CUDA device"
     return host.obstacle() or _triton_obstacle(rows, k)
 
 
