@@ -73,6 +73,20 @@ class Search(torch.nn.Module):
         return nearest(x, self.codes, metric=self.metric, k=self.k)
 
 
+def distances_of(x, codes, indices, metric) -> np.ndarray:
+    """Of rows that are finite and the codes found for them, in float64."""
+    rows, books = x.double().numpy(), codes.double().numpy()
+    if metric == "cosine":
+        rows, books = (each / np.linalg.norm(each, axis=-1, keepdims=True) for each in (rows, books))
+    groups = np.arange(len(books))[:, None, None]
+    chosen = books[groups, indices.reshape(*rows.shape[:2], -1)]
+    if metric == "euclidean":
+        found = np.square(rows[:, :, None] - chosen).sum(-1)
+    else:
+        found = -(rows[:, :, None] * chosen).sum(-1)
+    return found[np.isfinite(rows).all(-1)]
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's own
 @pytest.mark.parametrize(("metric", "k", "groups"), [("euclidean", 1, 2), ("dot", 3, 1), ("cosine", 1, 1)])
 def test_the_search_in_a_model_of_ones_own(metric, k, groups):
@@ -90,7 +104,13 @@ def test_the_search_in_a_model_of_ones_own(metric, k, groups):
     graph = torch.onnx.export(program, dynamo=True, verbose=False, custom_translation_table=table).model_proto
     assert "Scan" in {node.op_type for node in graph.graph.node}
     (found,) = session_of(graph).run(None, {"x": x.numpy()})
-    assert np.array_equal(found, model(x).numpy())
+    wanted = model(x).numpy()
+    distances = distances_of(x, codes, found, metric), distances_of(x, codes, wanted, metric)
+    # Of two codes at one distance the runtime may take either: it adds up their entries in an order of its own.
+    np.testing.assert_allclose(*distances, rtol=1e-5, atol=1e-5)
+    assert (found == wanted).mean() > 0.99
+    assert not (found[0] == 9).any()
+    assert k > 1 or not (wanted == 7).any()
     assert found[0, 3].reshape(-1).tolist() == list(range(k))
 
 

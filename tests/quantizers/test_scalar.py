@@ -94,8 +94,11 @@ def test_the_gradient_is_that_of_the_bound(bound):
     def soft(z: torch.Tensor) -> torch.Tensor:
         return part.value(part.place(z.double(), fsq.levels), fsq.levels)
 
-    slope = (soft(x.detach() + step) - soft(x.detach() - step)) / (2 * step)
-    torch.testing.assert_close(gradient.double(), slope, atol=1e-3, rtol=1e-3)
+    ahead, here, behind = (soft(x.detach() + moved) for moved in (step, 0, -step))
+    smooth = (ahead - 2 * here + behind).abs() < 2e-3 * step  # a clamp has no slope at its corners
+    assert smooth.double().mean() > 0.9
+    slope = (ahead - behind) / (2 * step)
+    torch.testing.assert_close(gradient.double()[smooth], slope[smooth], atol=1e-3, rtol=1e-3)
 
 
 def test_noise_moves_a_share_of_the_vectors_within_a_level():
