@@ -14,7 +14,7 @@ from codeword.functional.bits import (
 )
 from codeword.functional.blocked import over_blocks
 from codeword.functional.clone_for_backward import clone_for_backward
-from codeword.functional.constant import bit_table, constant, where_else
+from codeword.functional.constant import bit_table, constant
 from codeword.functional.gradients import (
     directional,
     directional_surrogate,
@@ -79,6 +79,5 @@ __all__ = [
     "usage_of_counts",
     "vector_quantize",
     "wants_gradient",
-    "where_else",
     "with_ridge",
 ]

@@ -102,8 +102,7 @@ class ItemTokenizer:
             return [name for name, _ in some], self._encode(found), [*map(self.modality.true_size, found)]
 
         size = max(batch, self.modality.together)
-        same = groups(items, size) if batch == 1 else neighbours(items, size)
-        return in_order(work, same)
+        return in_order(work, neighbours(items, size))
 
     def decode_all(
         self, batches: Iterable[Any], sizes: Iterable[Sequence[int] | None] | None = None
