@@ -10,9 +10,10 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
+from codeword.fitting.entropy_constrained import entropy_constrained
 from codeword.fitting.refine import refine
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
-from codeword.metrics import Euclidean
+from codeword.metrics import EntropyConstrained, Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite.base import Composite
@@ -47,14 +48,17 @@ def fit(
     another to what the stages before leave over, in growing numbers of components, and then all together: up to ten
     times the vectors are searched and the codes of all stages solved for, by least squares.
 
+    With `EntropyConstrained` the k-means is where a descent of error and entropy together begins, of each codebook by
+    itself: `vq256,entropy_constrained(0.5)`.
+
     Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
     each codebook; of a tensor, what the stages leave over is in memory too.
 
     Args:
         vectors: (N, features), a tensor, an array or a memory-mapped array; or something that yields such tensors
             whenever it is iterated (a list, a loader; not a generator). The codes are on the device of the first.
-        spec: of vector quantizers and residual and grouped ones of them, with the Euclidean metric and without
-            projections: `vq1024`, `rvq4x256`, `gvq8x256`, `gvq2x(rvq4x256)`.
+        spec: of vector quantizers and residual and grouped ones of them, with the Euclidean or entropy-constrained
+            metric and without projections: `vq1024`, `rvq4x256`, `gvq8x256`, `gvq2x(rvq4x256)`.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
         beam: that `encode` will be called with: the stages are fitted for it.
@@ -91,6 +95,10 @@ def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
         _fit_stages_(quantizer, batches, plan)
     elif _is_plain(quantizer):
         quantizer.codebook.init_from_(_best(batches, quantizer.codebook_size, plan, alone=True))
+    elif _is_book(quantizer) and isinstance(quantizer.metric, EntropyConstrained):
+        codes = _best(batches, quantizer.codebook_size, plan, alone=True)
+        found = entropy_constrained(codes, batches.read(), quantizer.metric, plan.steps)
+        quantizer.codebook.init_from_(*found)
     else:
         raise _unfit(quantizer)
 
@@ -136,10 +144,13 @@ def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
 
 def _is_plain(quantizer: Quantizer) -> TypeGuard[VectorQuantizer]:
     """Whether it is a codebook that k-means fits."""
+    return _is_book(quantizer) and isinstance(quantizer.metric, Euclidean)
+
+
+def _is_book(quantizer: Quantizer) -> TypeGuard[VectorQuantizer]:
     return (
         isinstance(quantizer, VectorQuantizer)
         and quantizer.project_in is None
-        and isinstance(quantizer.metric, Euclidean)
         and quantizer.codebook.transform is None
     )
 
@@ -163,7 +174,7 @@ def _columns(columns: slice) -> Callable[[Tensor], Tensor]:
 
 def _unfit(quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
-        "vector quantizers with the Euclidean metric, and residual or grouped ones of them",
+        "vector quantizers with the Euclidean or entropy-constrained metric, and residual or grouped ones of them",
         quantizer.spec,
         "k-means fits codebooks alone: leave out projections, transforms and shared codebooks, or train it",
     )
