@@ -80,14 +80,15 @@ class Implicit(Quantizer):
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         digits = self._digits(rows)
-        return Assignment(self.grid.join(digits), rows, step, self._vectors(digits))
+        moves = step.training and self.grid.writes  # what digits stand for, before they are embedded
+        return Assignment(self.grid.join(digits), rows, step, None if moves else self._vectors(digits))
 
     def _embed(self, indices: Tensor) -> Tensor:
         return self._vectors(self.grid.split(indices))
 
     def _seen(self, assignment: Assignment) -> list[Seen]:
-        step = assignment.step
-        return [Seen(self.grid, None, assignment.indices, step.valid, step.repeats)]
+        step, rows = assignment.step, assignment.rows if self.grid.writes else None
+        return [Seen(self.grid, rows, assignment.indices, step.valid, step.repeats)]
 
     def _check_indices(self, indices: Tensor) -> None:
         if self.grid.joined:
