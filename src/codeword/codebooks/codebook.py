@@ -187,10 +187,14 @@ class Codebook(Learner):
         self._begin_((valid.total.to(self.codes.dtype) / len(self.codes)).expand(len(self.codes)))
 
     @torch.no_grad()
-    def init_from_(self, codes: Tensor) -> None:
-        """Take codes (K, D) from elsewhere as the first ones; what was remembered of the old ones is forgotten."""
+    def init_from_(self, codes: Tensor, counts: Tensor | None = None) -> None:
+        """Take codes (K, D) from elsewhere as the first ones; what was remembered of the old ones is forgotten.
+
+        `counts` (K,): how often each is chosen, as far as that is known; None: all alike.
+        """
         self.codes.copy_(codes)
-        self._begin_(torch.ones_like(self.codes[:, 0]))
+        alike = torch.ones_like(self.codes[:, 0])
+        self._begin_(alike if counts is None else counts.to(alike) * (len(alike) / counts.sum()))
 
     @torch.no_grad()
     def replace_(self, dead: Tensor, places: Tensor, count: Tensor) -> None:

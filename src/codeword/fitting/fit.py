@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -11,10 +11,11 @@ from torch import Tensor
 from codeword.axes import Metric
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
+from codeword.fitting.entropy_constrained import entropy_constrained
 from codeword.fitting.refine import refine
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
 from codeword.functional.weights import check_clustering, weighted
-from codeword.metrics import Cosine, Euclidean
+from codeword.metrics import Cosine, EntropyConstrained, Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite.base import Composite
@@ -57,6 +58,9 @@ def fit(
     another to what the stages before leave over, in growing numbers of components, and then all together: up to ten
     times the vectors are searched and the codes of all stages solved for, by least squares.
 
+    With `EntropyConstrained` the k-means is where a descent of error and entropy together begins, of each codebook by
+    itself: `vq256,entropy_constrained(0.5)`.
+
     Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
     each codebook; of a tensor, what the stages leave over is in memory too.
 
@@ -66,7 +70,8 @@ def fit(
         spec: of vector quantizers and residual and grouped ones of them, without projections: `vq1024`, `rvq4x256`,
             stages of several sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`. `vq1024,cosine` is
             fitted by spherical k-means: a code has the direction of the normalised mean of its vectors, and the
-            length that is nearest to theirs, or 1 with `cosine(unit=true)`.
+            length that is nearest to theirs, or 1 with `cosine(unit=true)`. A codebook with the metric
+            `entropy_constrained` is fitted for error and rate together.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
         beam: that `encode` will be called with: the stages are fitted for it.
@@ -108,6 +113,11 @@ def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
         quantizer.codebook.init_from_(_best(batches, quantizer.codebook_size, plan, alone=True))
     elif _is_plain(quantizer, Cosine):
         quantizer.codebook.init_from_(_spherical(batches, quantizer, plan))
+    elif _is_plain(quantizer, EntropyConstrained):
+        codes = _best(batches, quantizer.codebook_size, plan, alone=True)
+        metric = cast(EntropyConstrained, quantizer.metric)
+        found = entropy_constrained(codes, batches.read(), metric, plan.steps, plan.weights)
+        quantizer.codebook.init_from_(*found)
     else:
         raise _unfit(quantizer)
 
@@ -211,7 +221,7 @@ def _columns(columns: slice) -> Callable[[Tensor], Tensor]:
 
 def _unfit(quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
-        "vector quantizers with the Euclidean or the cosine metric, and residual or grouped ones of them",
+        "vector quantizers with the Euclidean metric (or cosine, or entropy_constrained), and residual or grouped ones",
         quantizer.spec,
         "k-means fits codebooks alone: leave out projections, transforms and shared codebooks, or train it",
     )

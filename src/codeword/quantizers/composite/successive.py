@@ -13,7 +13,7 @@ from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "broadcast_to"]
+__all__ = ["Successive", "broadcast_to", "filled"]
 
 
 class Successive(Composite):
@@ -69,7 +69,7 @@ class Successive(Composite):
     def _embed(self, indices: Tensor) -> Tensor:
         outputs = []
         for number, (child, index) in enumerate(self._each(indices)):
-            index, stays = _filled(index)
+            index, stays = filled(index)
             outputs.append(self._output_of(number, child._embed(index), stays))
         return _running_sums(outputs)[-1]
 
@@ -84,7 +84,7 @@ class Successive(Composite):
             left = rows if total is None else rows - total.detach()
             stays = None
             if self.drops and step.training:
-                index, stays = _filled(own.indices)
+                index, stays = filled(own.indices)
                 own = own._replace(indices=index, step=own.step._replace(valid=own.step.valid.among(stays)))
             seen = self._downsample(left, number)
             narrow = child._project(child.project_in, seen)
@@ -147,7 +147,7 @@ def _running_sums(terms: Sequence[Tensor]) -> list[Tensor]:
     return sums
 
 
-def _filled(index: Tensor) -> tuple[Tensor, Tensor]:
+def filled(index: Tensor) -> tuple[Tensor, Tensor]:
     """Index 0 for rows whose component was left out, and which rows (N,) have it."""
     stays = (index >= 0).flatten(1).any(1) if index.ndim > 1 else index >= 0
     return torch.where(broadcast_to(stays, index), index, 0), stays
