@@ -24,6 +24,7 @@ from codeword.workbench.semantic_ids.semantic_ids import FitConfig
 if TYPE_CHECKING:
     from codeword.workbench.data.vectors import VectorStream
     from codeword.workbench.semantic_ids.crew import Crew
+    from codeword.workbench.semantic_ids.semantic_ids import Fitted
     from codeword.workbench.semantic_ids.tracked import Track
     from codeword.workbench.training.run import Run
 
@@ -95,18 +96,22 @@ class Fit:
 
         if crew.first:
             run.check_free()  # another may have ended since
-        if self.by.is_ray:
-            from codeword.workbench.semantic_ids.ray_fit import fit_with_ray
-
-            where = {"address": self.by.address, "workers": self.by.workers}
-            fitted = fit_with_ray(vectors, self.settings, run.folder, **where)
-        else:
-            fitted = fit_vectors(vectors, self.settings, track, crew, run.folder)
+        fitted = (
+            self._fit_with_ray(run, vectors)
+            if self.by.is_ray
+            else fit_vectors(vectors, self.settings, track, crew, run.folder)
+        )
         if fitted is None:
             return None
         report = write_fit(run.folder, vectors, self.settings, fitted, track)
         (run.folder / STATE).unlink(missing_ok=True)
         return report
+
+    def _fit_with_ray(self, run: Run, vectors: VectorStream) -> Fitted:
+        from codeword.workbench.semantic_ids.ray_fit import fit_with_ray
+
+        by = self.by
+        return fit_with_ray(vectors, self.settings, run.folder, address=by.address, workers=by.workers)
 
     def _say(self, console: Console, vectors: VectorStream, report: dict[str, Any]) -> None:
         rows = [
