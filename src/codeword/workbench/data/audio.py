@@ -13,6 +13,7 @@ from codeword.errors import CodewordError, printable
 from codeword.files import write_whole
 from codeword.packages import load
 from codeword.tokens import check_name
+from codeword.workbench.data.ahead import read_ahead
 from codeword.workbench.data.files import Skipped, check_unpacked, fault_of, find_files, none_usable
 from codeword.workbench.data.wav_header import whole_sound
 
@@ -30,7 +31,7 @@ UNKNOWN = 2**63 - 1  # frames, says libsndfile, of a FLAC from a stream
 
 
 class SoundFiles:
-    """Sounds read one at a time, each when its turn comes: `PictureStream` for sounds.
+    """Sounds in their order, a few read ahead by threads: `PictureStream` for sounds.
 
     Iterating gives pairs of name and float32 array (samples,). The name is the path from the folder with its suffix.
     A file that cannot be used, a sound shorter than a step, and one with nothing but silence go to `skipped`. `len`
@@ -69,18 +70,19 @@ class SoundFiles:
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         self.skipped = []
-        for name in self.names:
-            path = self._root / name
-            try:
-                check_name(name)
-                sound = read_sound(path, self.sample_rate)
-                self._check(sound)
-            except CodewordError as error:
-                self.skipped.append(Skipped.of(path, error))
+        for name, sound in read_ahead(self._read, self.names):
+            if isinstance(sound, CodewordError):
+                self.skipped.append(Skipped.of(self._root / name, sound))
             else:
                 yield name, sound
         if len(self.skipped) == len(self) and not self._part:
             raise none_usable(self.skipped, self.data, "sounds")
+
+    def _read(self, name: str) -> np.ndarray:
+        check_name(name)
+        sound = read_sound(self._root / name, self.sample_rate)
+        self._check(sound)
+        return sound
 
     def _check(self, sound: np.ndarray) -> None:
         if len(sound) < self.stride:

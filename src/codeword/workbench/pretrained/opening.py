@@ -15,11 +15,23 @@ from codeword.workbench.pretrained.base import Codec, CodecOptions
 from codeword.workbench.pretrained.dac import DAC
 from codeword.workbench.pretrained.encodec import EnCodec, XCodec
 from codeword.workbench.pretrained.mimi import Mimi
-from codeword.workbench.pretrained.vqmodel import VQModel
+from codeword.workbench.pretrained.pictures import Chameleon, Emu3, Janus, VQModel
+from codeword.workbench.pretrained.xcodec2 import NeuCodec, XCodec2
 
 __all__ = ["CODECS", "anywhere", "is_codec", "open_codec"]
 
-CODECS: tuple[type[Codec], ...] = (EnCodec, DAC, Mimi, XCodec, VQModel)
+CODECS: tuple[type[Codec], ...] = (
+    EnCodec,
+    DAC,
+    Mimi,
+    XCodec,
+    XCodec2,
+    NeuCodec,
+    VQModel,
+    Chameleon,
+    Emu3,
+    Janus,
+)
 """All that can be opened: by the class that a model's configuration names."""
 
 PREFIX, EXTRA, LONGEST_NAME = "hf:", "codecs", 100
