@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
@@ -53,6 +53,12 @@ class Evaluate:
     """The network of LPIPS as TorchScript, such as vgg16.pt of StyleGAN."""
     fid: Path | None = None
     """The network of FID as TorchScript, such as inception-2015-12-05.pt of StyleGAN."""
+    chunk_seconds: float | None = None
+    """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
+    whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
+    channels: Literal["mix", "separate", "mid-side"] = "mix"
+    """Of sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
+    and of their difference), which are measured one by one."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False
@@ -73,7 +79,9 @@ class Evaluate:
         console = Console(quiet=self.json or not crew.first)
         codec = CodecOptions(self.codebooks, self.bandwidth)
         device = pick_device(self.device, launched().local_rank)
-        tokenizer = open_tokenizer(self.run_folder, device, find_networks(self.model), codec)
+        tokenizer = open_tokenizer(
+            self.run_folder, device, find_networks(self.model), codec, self.chunk_seconds, self.channels
+        )
         fitted = Fitted(self.resize, self.crop)
         options = MeasureOptions(self.metrics, fitted, self.lpips, self.fid)
         measures = choose(options, tokenizer.modality)
@@ -118,7 +126,9 @@ class Evaluate:
         console.skipped(skipped)
         if self.json:
             facts = {one.metric.key: one.facts for one in measures}
-            protocol = {**(fitted if modality.kind == "image" else {}), "metrics": facts}
+            heard = {"sample_rate": getattr(modality, "sample_rate", None), "channels": self.channels}
+            kept = {"image": fitted, "audio": heard}.get(modality.kind, {})
+            protocol = {**kept, "metrics": facts}
             values = {
                 "path": self.data,
                 **of_evaluation(evaluation, protocol),
