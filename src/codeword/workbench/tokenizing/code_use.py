@@ -49,6 +49,11 @@ class CodeUse:
         columns = indices.reshape(-1, len(self._counts)).T
         self._counts = [_merged(*old, column) for old, column in zip(self._counts, columns, strict=True)]
 
+    def join(self, other: CodeUse) -> None:
+        """Count what another has counted."""
+        pairs = zip(self._counts, other._counts, strict=True)
+        self._counts = [_summed(*old, *new) for old, new in pairs]
+
     @property
     def of_codebooks(self) -> list[Used]:
         """Each codebook by itself, in order."""
@@ -85,7 +90,13 @@ def say_codes(codebook_sizes: Sequence[int]) -> str:
 
 def _merged(codes: np.ndarray, counts: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Codes and their counts, after some more tokens."""
-    more, times = np.unique(tokens, return_counts=True)
+    return _summed(codes, counts, *np.unique(tokens, return_counts=True))
+
+
+def _summed(
+    codes: np.ndarray, counts: np.ndarray, more: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two codes and counts together."""
     all_codes, places = np.unique(np.concatenate([codes, more]), return_inverse=True)
     totals = np.zeros(len(all_codes), np.int64)
     np.add.at(totals, places, np.concatenate([counts, times]))
