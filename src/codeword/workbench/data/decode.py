@@ -28,7 +28,8 @@ UPRIGHT = {
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
 # Telephones put a preview or a depth map behind a still photograph, which is the first frame.
-STILL_FORMATS = ("MPO",)
+STILL_FORMATS = ("MPO", "HEIF")
+HEIF = (".heic", ".heif")  # what Pillow reads by a package of its own
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -39,7 +40,8 @@ def read_image(path: str | Path) -> np.ndarray:
     Colour profiles are not applied: samples count as sRGB.
 
     Args:
-        path: a file of a format that Pillow reads, of at most `PIL.Image.MAX_IMAGE_PIXELS` pixels.
+        path: a file of a format that Pillow reads, HEIC with the extra `containers`, of at most
+            `PIL.Image.MAX_IMAGE_PIXELS` pixels.
 
     Returns:
         numpy array of shape (height, width, 3), uint8, writable.
@@ -65,6 +67,8 @@ def read_image(path: str | Path) -> np.ndarray:
 
 def _read(path: Path) -> np.ndarray:
     pillow = load("PIL.Image", "image")
+    if path.suffix.lower() in HEIF:
+        load("pillow_heif", "containers").register_heif_opener()
     try:
         with warnings.catch_warnings():
             # Pillow warns of what it can mend, and, up to twice its limit, of a possible decompression bomb.
