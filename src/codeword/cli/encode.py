@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +12,7 @@ from tyro.conf import Positional
 
 from codeword.cli.console import Console
 from codeword.cli.json_output import of_skipped, put_json
+from codeword.cli.table import TableColumns
 from codeword.errors import CodewordError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Encode:
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False
     """Print one JSON object and nothing else: what was written now. Of several processes each prints its own."""
+    table: TableColumns = field(default_factory=TableColumns)
 
     def run(self) -> int:
         """Encode, and give the exit code."""
@@ -80,10 +82,15 @@ class Encode:
         self._check(place.count)
         # The machines of a cluster have devices of their own; here their shards are only planned.
         device = "cpu" if self.engine == "ray" else pick_device(self.device, place.local_rank)
-        options = CodecOptions(self.codebooks, self.bandwidth)
         job = Job(
-            *(str(self.run_folder), self.data, device, self.model, self.batch, options),
-            *(self.chunk_seconds, self.channels),
+            str(self.run_folder),
+            self.table.of(self.data),
+            device,
+            self.model,
+            batch=self.batch,
+            options=CodecOptions(self.codebooks, self.bandwidth),
+            chunk_seconds=self.chunk_seconds,
+            channels=self.channels,
         )
         encoder = Encoder(job)
         if self.out.suffix == ".parquet":

@@ -72,7 +72,7 @@ class Vectors(Modality):
 
     @classmethod
     def holds(cls, data: str) -> bool:
-        return any_file(place_of(data)[0], VECTOR_SUFFIXES)
+        return any_file(place_of(data).path, VECTOR_SUFFIXES)
 
     @classmethod
     def of_data(cls, data: str, config: TrainConfig) -> Vectors:
