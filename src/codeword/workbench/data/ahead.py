@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from codeword.errors import CodewordError
-
 __all__ = ["read_ahead"]
 
 Item = TypeVar("Item")
@@ -17,10 +15,8 @@ Item = TypeVar("Item")
 MOST = 8  # threads: reading and decoding files, which leaves Python free
 
 
-def read_ahead(
-    read: Callable[[str], Item], names: Sequence[str]
-) -> Iterator[tuple[str, Item | CodewordError]]:
-    """Names and read(name) of each, in their order; a CodewordError that it raises is given in its place.
+def read_ahead(read: Callable[[str], Item], names: Sequence[str]) -> Iterator[tuple[str, Item]]:
+    """Names and read(name) of each, in their order; what it raises is raised in its turn.
 
     As many threads as there are cores read, 8 at most, and twice as many items at most wait to be taken.
 
@@ -32,13 +28,13 @@ def read_ahead(
         MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     if len(names) <= threads:  # not worth a thread
-        yield from ((name, _read(read, name)) for name in names)
+        yield from ((name, read(name)) for name in names)
         return
-    waiting: deque[tuple[str, Future[Item | CodewordError]]] = deque()
+    waiting: deque[tuple[str, Future[Item]]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
         for name in names:
-            waiting.append((name, pool.submit(_read, read, name)))
+            waiting.append((name, pool.submit(read, name)))
             if len(waiting) > 2 * threads:
                 first, item = waiting.popleft()
                 yield first, item.result()
@@ -46,10 +42,3 @@ def read_ahead(
             yield first, item.result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _read(read: Callable[[str], Item], name: str) -> Item | CodewordError:
-    try:
-        return read(name)
-    except CodewordError as error:
-        return error

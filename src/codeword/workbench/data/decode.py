@@ -30,7 +30,8 @@ UPRIGHT = {
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
 # Telephones put a preview or a depth map behind a still photograph, which is the first frame.
-STILL_FORMATS = ("MPO",)
+STILL_FORMATS = ("MPO", "HEIF")
+HEIF = (".heic", ".heif")  # what Pillow reads by a package of its own
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -41,7 +42,8 @@ def read_image(path: str | Path) -> np.ndarray:
     Colour profiles are not applied: samples count as sRGB.
 
     Args:
-        path: a file of a format that Pillow reads, of at most `PIL.Image.MAX_IMAGE_PIXELS` pixels.
+        path: a file of a format that Pillow reads, HEIC with the extra `containers`, of at most
+            `PIL.Image.MAX_IMAGE_PIXELS` pixels.
 
     Returns:
         numpy array of shape (height, width, 3), uint8, writable.
@@ -94,6 +96,8 @@ _QUIET = _Quiet()
 
 def _read(path: Path) -> np.ndarray:
     pillow = load("PIL.Image", "image")
+    if path.suffix.lower() in HEIF:
+        load("pillow_heif", "containers").register_heif_opener()
     try:
         with _QUIET, pillow.open(path) as image:
             _check_pixels(image)

@@ -15,7 +15,8 @@ from codeword.workbench.data import photos
 from codeword.workbench.data.ahead import read_ahead
 from codeword.workbench.data.decode import read_image
 from codeword.workbench.data.files import Skipped, none_usable
-from codeword.workbench.data.images import find_images
+from codeword.workbench.data.images import SUFFIXES
+from codeword.workbench.data.item_files import item_files
 
 __all__ = ["PHOTOS", "PictureStream"]
 
@@ -30,7 +31,8 @@ class PictureStream:
     than a code, goes to `skipped`. `len` is the number of files, the bad ones too.
 
     Args:
-        data: a folder, a picture file, or `"photos"`: the built-in photographs for training.
+        data: a folder, a picture file, tars or a data set as `item_files` takes them, or `"photos"`: the built-in
+            photographs for training.
         stride: the least height and width: pixels per code along a side.
         names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
 
@@ -61,13 +63,11 @@ class PictureStream:
                     CodewordWarning,
                     stacklevel=3,
                 )
-            self._root, self.names = photos.folder(), list(names or photos.TRAINING)
+            self._files = item_files(photos.folder(), SUFFIXES, "pictures")
+            self.names = list(names or photos.TRAINING)
         else:
-            self._root = Path(data) if Path(data).is_dir() else Path(data).parent
-            found = (
-                path.relative_to(self._root).as_posix() for path in (() if self._part else find_images(data))
-            )
-            self.names = list(names or found)
+            self._files = item_files(data, SUFFIXES, "pictures")
+            self.names = self._files.names() if names is None else list(names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -75,17 +75,22 @@ class PictureStream:
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         self.skipped = []
         for name, image in read_ahead(self._read, self.names):
-            if isinstance(image, CodewordError):
-                self.skipped.append(Skipped.of(self._root / name, image))
+            if isinstance(image, Skipped):
+                self.skipped.append(image)
             else:
                 yield name, image
         if len(self.skipped) == len(self) and not self._part:
             raise none_usable(self.skipped, self.data, "pictures")
 
-    def _read(self, name: str) -> np.ndarray:
-        check_name(name)
-        image = read_image(self._root / name)
-        self._check_size(image)
+    def _read(self, name: str) -> np.ndarray | Skipped:
+        path = None
+        try:
+            check_name(name)
+            with self._files.opened(name) as path:
+                image = read_image(path)
+            self._check_size(image)
+        except CodewordError as error:
+            return Skipped.of(self._files.where(name), error, path)
         return image
 
     def _check_size(self, image: np.ndarray) -> None:
