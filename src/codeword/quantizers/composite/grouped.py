@@ -13,6 +13,7 @@ from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import are_alike, check_alike, check_components, mean_losses
+from codeword.quantizers.composite.fused import assign_groups
 from codeword.quantizers.composite.parallel import Parallel
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.torch_versions import is_exporting
@@ -92,6 +93,12 @@ class Grouped(Parallel):
         super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
         self.call_options = quantizers[0].call_options
 
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        if self.shared or (self.stagewise and step.training):
+            return super()._assign(rows, step)
+        found = assign_groups(self.components, self._groups(rows), step)
+        return super()._assign(rows, step) if found is None else self._joined(found, rows, step)
+
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -124,10 +131,14 @@ class Grouped(Parallel):
         """The components and their features, contiguous."""
         if self.shared:
             return [(self.distinct[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
+        return list(zip(self.components, self._groups(rows).unbind(0), strict=True))
+
+    def _groups(self, rows: Tensor) -> Tensor:
+        """(G, N, D)."""
         groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
         if is_exporting():  # a program for any number of rows cannot ask whether it is 1
-            groups = groups.clone(memory_format=torch.contiguous_format)
-        return list(zip(self.components, groups.contiguous().unbind(0), strict=True))
+            return groups.clone(memory_format=torch.contiguous_format)
+        return groups.contiguous()
 
     def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
         if not self.shared:
