@@ -28,8 +28,8 @@ def squared_error(rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     share = weights / (
         rows.numel() // max(1, rows.shape[-2])
     )  # not after the sum, where it costs backward too
-    error = torch.ops.aten.mse_loss(rows, targets, 0).sum(-1) @ share  # 0: not reduced
-    return error.sum() if error.ndim else error
+    errors = torch.ops.aten.mse_loss(rows, targets, 0)  # 0: not reduced
+    return errors.sum([axis for axis in range(rows.ndim) if axis != rows.ndim - 2]) @ share
 
 
 def sum_of(terms: Sequence[Tensor]) -> Tensor:

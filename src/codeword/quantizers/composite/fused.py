@@ -17,12 +17,12 @@ from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.torch_versions import is_exporting
 
-__all__ = ["assign_groups", "assign_stack"]
+__all__ = ["assign_groups", "assign_stack", "plain_books"]
 
 
 def assign_stack(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
     """The assignments of the stages, which equal those of one stage after another; None: they are to be searched so."""
-    books = _plain_books(children, step)
+    books = plain_books(children, step)
     if not books or not _serves(rows):
         return None
     prepared = _prepared(books)
@@ -39,11 +39,8 @@ def assign_stack(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tup
     )
 
 
-def assign_groups(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
-    """The assignments of quantizers to rows of their own (G, N, D), found at once; None: each is to be asked."""
-    books = _plain_books(children, step)
-    if not books:
-        return None
+def assign_groups(books: Sequence[Codebook], rows: Tensor, step: Step) -> tuple[Assignment, ...]:
+    """The assignments of plain codebooks to rows of their own (G, N, D), found at once."""
     indices = search(rows, _prepared(books))
     return tuple(
         Assignment(found, own, step.component(number))
@@ -51,7 +48,7 @@ def assign_groups(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tu
     )
 
 
-def _plain_books(children: Sequence[Quantizer], step: Step) -> list[Codebook]:
+def plain_books(children: Sequence[Quantizer], step: Step) -> list[Codebook]:
     """The codebooks of quantizers that are alike and take the nearest code as it is; empty where they do not."""
     books = [
         child.codebook for child in children if isinstance(child, VectorQuantizer) and _is_plain(child, step)

@@ -13,7 +13,7 @@ from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import are_alike, check_alike, check_components, mean_losses
-from codeword.quantizers.composite.fused import assign_groups
+from codeword.quantizers.composite.fused import assign_groups, plain_books
 from codeword.quantizers.composite.parallel import Parallel
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.torch_versions import is_exporting
@@ -94,10 +94,11 @@ class Grouped(Parallel):
         self.call_options = quantizers[0].call_options
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
-        if self.shared or (self.stagewise and step.training):
+        apart = self.shared or (self.stagewise and step.training)
+        books = [] if apart else plain_books(self.components, step)
+        if not books:
             return super()._assign(rows, step)
-        found = assign_groups(self.components, self._groups(rows), step)
-        return super()._assign(rows, step) if found is None else self._joined(found, rows, step)
+        return self._joined(assign_groups(books, self._groups(rows), step), rows, step)
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
