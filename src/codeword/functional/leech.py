@@ -21,8 +21,8 @@ from itertools import combinations, product
 import torch
 from torch import Tensor
 
+from codeword.constants import bit_table, kept
 from codeword.functional.blocked import over_blocks
-from codeword.functional.constant import bit_table, kept
 
 __all__ = ["LEECH_SIZE", "leech_vectors", "nearest_leech"]
 

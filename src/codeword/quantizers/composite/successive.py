@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from codeword.constants import constant
 from codeword.errors import CodewordError
 from codeword.functional import replace_gradient
 from codeword.quantizers.assignment import Assignment, Step
@@ -122,7 +123,8 @@ class Successive(Composite):
             for child, own in zip(self.components, found, strict=False)
         ]
         totals = _running_sums([q.detach() for q in embedded])
-        before = torch.stack([torch.zeros_like(totals[0]), *totals[:-1]])
+        nothing = constant((0.0,), rows.device, rows.dtype).expand_as(totals[0])
+        before = torch.stack([nothing, *totals[:-1]])
         losses = self.components[0]._losses(found[0], rows - before, torch.stack(embedded), found[0].step)
         return totals[-1], *losses
 
