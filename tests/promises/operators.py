@@ -64,8 +64,13 @@ def count(run: Callable[[], object], whole: str = LAUNCH) -> int:
 def measure(quantizer: Quantizer, x: Tensor) -> list[int]:
     """The operators of a training forward, of its backward and of a forward in eval, after a first batch."""
     x = x.requires_grad_()
-    out = quantizer(x)
-    (out.quantized.sum() + out.loss).backward()
+    for training in (
+        True,
+        False,
+        True,
+    ):  # the first batch; and what is made once for all, whichever case is first
+        out = quantizer.train(training)(x)
+        (out.quantized.sum() + out.loss).backward()
     kept = []
     forward = count(lambda: kept.append(quantizer(x)))
     (out,) = kept
