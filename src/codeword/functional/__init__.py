@@ -1,10 +1,12 @@
 """Pure functions over tensors: search, k-means, draws, losses, gradients, usage."""
 
+from codeword.constants import bit_table, constant
 from codeword.functional.bit_entropy import bit_entropy
 from codeword.functional.bits import (
     join_indices,
     pack_bits,
     regroup_bits,
+    regroup_levels,
     relayout,
     split_indices,
     to_bits,
@@ -14,7 +16,6 @@ from codeword.functional.bits import (
 )
 from codeword.functional.blocked import over_blocks
 from codeword.functional.clone_for_backward import clone_for_backward
-from codeword.functional.constant import bit_table, constant
 from codeword.functional.gradients import (
     directional,
     directional_surrogate,
@@ -60,6 +61,7 @@ __all__ = [
     "prepare",
     "progressive_kmeans",
     "regroup_bits",
+    "regroup_levels",
     "relayout",
     "replace_gradient",
     "rotate",

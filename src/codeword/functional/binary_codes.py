@@ -7,7 +7,7 @@ from math import log
 from torch import Tensor
 from torch.nn import functional
 
-from codeword.functional.constant import bit_table, constant
+from codeword.constants import bit_table, constant
 
 __all__ = ["bits_to_codes", "code_chances", "free_divergence"]
 

@@ -22,7 +22,6 @@ from codeword.workbench.data import (
     PHOTOS,
     Crops,
     PictureStream,
-    any_file,
     held_out,
     save_png,
     to_image,
@@ -30,6 +29,7 @@ from codeword.workbench.data import (
     training,
 )
 from codeword.workbench.data.item_cache import arrays_of, shapes_of
+from codeword.workbench.data.item_files import any_item
 from codeword.workbench.modalities.base import Batches, Items, Metric, Modality, Panel, Source
 from codeword.workbench.modalities.jpeg import jpeg_within, psnr
 
@@ -52,11 +52,11 @@ class Images(Modality):
     drawn = "originals above reconstructions and JPEGs of the same size"
     footnote = "no JPEG is that small: this is the smallest there is (quality 1)"
     suffix = ".png"
-    unused = {"sample_rate": None}  # noqa: RUF012  as in the base
+    unused = {"sample_rate": None, "causal": False, "channels": "mix"}  # noqa: RUF012  as in the base
 
     @classmethod
     def holds(cls, data: str) -> bool:
-        return data == PHOTOS or any_file(data, IMAGE_SUFFIXES)
+        return data == PHOTOS or any_item(data, IMAGE_SUFFIXES, cls.items)
 
     @classmethod
     def of_data(cls, data: str, config: TrainConfig) -> Images:
