@@ -95,7 +95,7 @@ def test_several_processes_come_to_the_bits_of_one(count: int, more: tuple[str, 
 @pytest.mark.slow
 def test_workers_of_ray_come_to_the_bits_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
-    monkeypatch.undo()  # its workers do not know of smaller blocks
+    monkeypatch.setattr(streams, "NUMBERS", 2**22)  # its workers do not know of smaller blocks
     assert main(["fit", "items", "--out", "alone", *WORDS, "--shared"]) == 0
     words = ["--shared", "--engine", "ray", "--workers", "2"]
     assert main(["fit", "items", "--out", "together", *WORDS, *words]) == 0
@@ -188,7 +188,7 @@ def test_the_sample_is_that_of_the_names(items: np.ndarray) -> None:
     def sample(data: str, count: int) -> tuple[set[bytes], object]:
         stream = streams.VectorStream(data)
         found = survey(stream, count, 0, Crew(), Tracked(stream, lambda blocks, what: blocks, ""))
-        return {row.tobytes() for row in found.sample}, found
+        return {row.tobytes() for row in found.sample.rows}, found
 
     some, facts = sample("items", 400)
     assert len(some) == facts.fitted_to == 400

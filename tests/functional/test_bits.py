@@ -10,11 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import codeword
 from codeword import CodewordError
 from codeword.functional import (
     join_indices,
     pack_bits,
     regroup_bits,
+    regroup_levels,
     relayout,
     split_indices,
     to_bits,
@@ -88,6 +90,49 @@ def test_the_largest_product():
         join_indices(torch.zeros(1, 4, dtype=torch.long), (2**16,) * 4)
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ([(5,) * 6] * 10, [(5,) * 3] * 20),
+        ([(8, 5), (5, 5, 3)], [(8,), (5, 5), (5, 3)]),
+        ([(2,) * 63], [(2,) * 32, (2,) * 31]),
+    ],
+)
+def test_levels_are_regrouped_as_python_does_it(source, target):
+    generator = torch.Generator().manual_seed(0)
+    sizes = [math.prod(group) for group in source]
+    indices = torch.stack(
+        [torch.randint(min(size, 2**63 - 1), (17,), generator=generator) for size in sizes], -1
+    )
+    indices[0] = torch.tensor([size - 1 for size in sizes])
+    indices[3, 0] = -1
+    found = regroup_levels(indices, source, target)
+    for row, got in zip(indices.tolist(), found.tolist(), strict=True):
+        if -1 in row:
+            assert got == [-1] * len(target)
+            continue
+        digits = []
+        for index, group in zip(row, source, strict=True):
+            for level in group:
+                digits.append(index % level)
+                index //= level
+        expected = []
+        for group in target:
+            own, digits = digits[: len(group)], digits[len(group) :]
+            expected.append(sum(d * math.prod(group[:place]) for place, d in enumerate(own)))
+        assert got == expected
+    back = regroup_levels(found, target, source)
+    assert torch.equal(back, torch.where((indices < 0).any(-1, keepdim=True), -1, indices))
+
+
+def test_regrouped_levels_decode_to_the_same_vectors():
+    few = codeword.from_spec("gvq2x(fsq8-5-4-3)", features=8)
+    many = codeword.from_spec("gvq(fsq8-5|fsq4-3|fsq8-5|fsq4-3)", features=8)
+    indices = few.encode(torch.randn(20, 8, generator=torch.Generator().manual_seed(0)))
+    regrouped = regroup_levels(indices, [(8, 5, 4, 3)] * 2, [(8, 5), (4, 3)] * 2)
+    assert torch.equal(many.decode(regrouped), few.decode(indices))
+
+
 def test_layouts():
     x = torch.arange(2 * 3 * 5 * 4).view(2, 3, 5, 4)  # batch, height, width, codebooks
     assert torch.equal(relayout(x, "bnq", "bqn"), x.permute(0, 3, 1, 2))
@@ -115,6 +160,9 @@ def test_layouts():
         (lambda: join_indices(torch.tensor([3, 0]), (3,)), r"indices \(..., 1\)"),
         (lambda: split_indices(torch.tensor([6]), (3, 2)), "from -1 to 5, but got 6"),
         (lambda: split_indices(torch.tensor([6]), ()), "sizes of at least 1"),
+        (lambda: regroup_levels(torch.tensor([0]), [(3, 2)], [(2, 3)]), "the same levels in the same order"),
+        (lambda: regroup_levels(torch.tensor([0, 0]), [(3, 2)], [(3, 2)]), r"indices \(..., 1\)"),
+        (lambda: regroup_levels(torch.tensor([6]), [(3, 2)], [(3,), (2,)]), "from -1 to 5, but got 6"),
         (lambda: relayout(torch.zeros(1, 1, 1), "bnq", "nbq"), "layout 'bnq', 'bqn' or 'qbn', but got 'nbq'"),
         (lambda: relayout(torch.zeros(1, 1), "bnq", "bqn"), "shape"),
     ],

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -48,6 +48,12 @@ class Encode:
     """Pictures or sounds of one size, beside each other in the data, to encode at once: faster. With 1 the tokens of
     each are the same whatever is beside it; with more a token may differ now and then, by rounding. Vectors are always
     encoded 4096 at once."""
+    chunk_seconds: float | None = None
+    """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
+    whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
+    channels: Literal["mix", "separate", "mid-side"] = "mix"
+    """Of sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
+    and of their difference), which decode puts together again."""
     by: Engine = field(default_factory=Engine)
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
@@ -72,10 +78,17 @@ class Encode:
         self._check(place.count)
         # The machines of a cluster have devices of their own; here their shards are only planned.
         device = "cpu" if self.by.is_ray else pick_device(self.device, place.local_rank)
-        options = CodecOptions(self.codebooks, self.bandwidth)
-        encoder = Encoder(
-            Job(str(self.run_folder), self.table.of(self.data), device, self.model, self.batch, options)
+        job = Job(
+            str(self.run_folder),
+            self.table.of(self.data),
+            device,
+            self.model,
+            batch=self.batch,
+            options=CodecOptions(self.codebooks, self.bandwidth),
+            chunk_seconds=self.chunk_seconds,
+            channels=self.channels,
         )
+        encoder = Encoder(job)
         if self.out.suffix == ".parquet":
             total = encoder.encode_file(self.out, lambda items: console.track(items, "encoding"))
             self._report(console, total, encoder.items, str(self.out))

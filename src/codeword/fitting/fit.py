@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeGuard
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
 
+from codeword.axes import Metric
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
 from codeword.fitting.refine import refine
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
-from codeword.metrics import Euclidean
+from codeword.functional.weights import check_clustering, weighted
+from codeword.metrics import Cosine, Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite.base import Composite
@@ -30,6 +32,7 @@ class Plan(NamedTuple):
     tries: int
     beam: int
     seed: int
+    weights: Tensor | None = None
 
     def after(self, number: int) -> Plan:
         """The plan for one of several codebooks: its own draws."""
@@ -38,7 +41,14 @@ class Plan(NamedTuple):
 
 @torch.no_grad()
 def fit(
-    vectors: Any, spec: str, *, steps: int = 100, tries: int = 3, beam: int = 1, seed: int = 0
+    vectors: Any,
+    spec: str,
+    *,
+    steps: int = 100,
+    tries: int = 3,
+    beam: int = 1,
+    weights: Tensor | None = None,
+    seed: int = 0,
 ) -> Quantizer:
     """A quantizer with codebooks fitted to vectors by k-means, in eval.
 
@@ -53,11 +63,15 @@ def fit(
     Args:
         vectors: (N, features), a tensor, an array or a memory-mapped array; or something that yields such tensors
             whenever it is iterated (a list, a loader; not a generator). The codes are on the device of the first.
-        spec: of vector quantizers and residual and grouped ones of them, with the Euclidean metric and without
-            projections: `vq1024`, `rvq4x256`, `gvq8x256`, `gvq2x(rvq4x256)`.
+        spec: of vector quantizers and residual and grouped ones of them, without projections: `vq1024`, `rvq4x256`,
+            stages of several sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`. `vq1024,cosine` is
+            fitted by spherical k-means: a code has the direction of the normalised mean of its vectors, and the
+            length that is nearest to theirs, or 1 with `cosine(unit=true)`.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
         beam: that `encode` will be called with: the stages are fitted for it.
+        weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one
+            of weight 0 is left out; default all ones.
         seed: decides every draw.
 
     Raises:
@@ -76,7 +90,8 @@ def fit(
     batches = Batches(vectors)
     first = batches.first()
     quantizer = from_spec(spec, features=first.shape[1]).to(first.device)
-    fit_(quantizer, batches, Plan(steps, tries, beam, seed))
+    check_clustering(weights, "euclidean")
+    fit_(quantizer, batches, Plan(steps, tries, beam, seed, weights))
     return quantizer.eval()
 
 
@@ -87,9 +102,13 @@ class Fitter:
         """The codes of the best of some k-means: of a codebook by itself (`alone`), or of a stage."""
         return _best(batches, size, plan, alone)
 
-    def refine(self, books: list[Tensor], batches: Batches, beam: int) -> list[Tensor]:
+    def spherical(self, batches: Batches, quantizer: VectorQuantizer, plan: Plan) -> Tensor:
+        """The codes of a codebook with the cosine metric."""
+        return _spherical(batches, quantizer, plan)
+
+    def refine(self, books: list[Tensor], batches: Batches, plan: Plan) -> list[Tensor]:
         """The codes of all stages, fitted together."""
-        return refine(books, batches.read(), beam)
+        return refine(books, batches.read(), plan.beam, plan.weights)
 
 
 ALONE = Fitter()
@@ -107,6 +126,8 @@ def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = AL
         _fit_stages_(quantizer, batches, plan, fitter)
     elif _is_plain(quantizer):
         quantizer.codebook.init_from_(fitter.best(batches, quantizer.codebook_size, plan, alone=True))
+    elif _is_plain(quantizer, Cosine):
+        quantizer.codebook.init_from_(fitter.spherical(batches, quantizer, plan))
     else:
         raise _unfit(quantizer)
 
@@ -122,9 +143,9 @@ def _fit_stages_(quantizer: Residual, batches: Batches, plan: Plan, fitter: Fitt
         left = left.seen(_left_by(stage))
     plain = [stage for stage in quantizer.components if _is_plain(stage)]
     if len(plain) == quantizer.count:
-        books = fitter.refine([stage.codebook.codes for stage in plain], batches, plan.beam)
-        for stage, codes in zip(plain, books, strict=True):
-            stage.codebook.init_from_(codes)
+        books = fitter.refine([stage.codebook.codes for stage in plain], batches, plan)
+        for stage, book in zip(plain, books, strict=True):
+            stage.codebook.init_from_(book)
 
 
 def _best(batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
@@ -136,26 +157,57 @@ def _best(batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
         for number in range(plan.tries):
             seed = plan.tries * plan.seed + number
             if alone and number > 0:
-                yield kmeans(rows, size, steps=plan.steps, start="k-means++", seed=seed)
+                yield kmeans(rows, size, steps=plan.steps, start="k-means++", weights=plan.weights, seed=seed)
             else:
-                yield progressive_kmeans(components, size, steps=plan.steps, seed=seed)
+                yield progressive_kmeans(components, size, steps=plan.steps, weights=plan.weights, seed=seed)
 
-    def error(codes: Tensor) -> float:
-        total = codes.new_zeros((), dtype=torch.float64)
-        for batch in rows:
-            errors = nearest(batch, codes, return_distances=True)[1]
-            total += torch.where(errors.isfinite(), errors, 0).sum(dtype=torch.float64)
-        return float(total)
-
-    return min(candidates(), key=error)
+    return min(candidates(), key=lambda codes: _error(rows, codes, plan.weights, "euclidean"))
 
 
-def _is_plain(quantizer: Quantizer) -> TypeGuard[VectorQuantizer]:
+def _spherical(batches: Batches, quantizer: VectorQuantizer, plan: Plan) -> Tensor:
+    """The codes of the best of some spherical k-means, as long as is best for what they stand for."""
+    rows, size, weights = batches.read(), quantizer.codebook_size, plan.weights
+    found = (
+        kmeans(
+            rows,
+            size,
+            steps=plan.steps,
+            start="k-means++",
+            weights=weights,
+            metric="cosine",
+            seed=plan.tries * plan.seed + number,
+        )
+        for number in range(plan.tries)
+    )
+    codes = min(found, key=lambda codes: _error(rows, codes, weights, "cosine"))
+    if isinstance(quantizer.metric, Cosine) and quantizer.metric.unit:
+        return codes
+    counts, lengths = (codes.new_zeros(size, dtype=torch.float64) for _ in range(2))
+    for batch, own in weighted(rows, weights):
+        chosen = nearest(batch, codes, metric="cosine")
+        along = torch.where(own > 0, (batch * codes[chosen]).sum(1), 0)
+        counts.index_add_(0, chosen, own)
+        lengths.index_add_(0, chosen, own * along)
+    return codes * (lengths / counts.clamp_min(torch.finfo(counts.dtype).tiny))[:, None].to(codes.dtype)
+
+
+def _error(
+    rows: Iterable[Tensor], codes: Tensor, weights: Tensor | None, metric: Literal["euclidean", "cosine"]
+) -> float:
+    """The sum over rows of the distance to the nearest code."""
+    total = codes.new_zeros((), dtype=torch.float64)
+    for batch, own in weighted(rows, weights):
+        errors = nearest(batch, codes, metric=metric, return_distances=True)[1]
+        total += torch.where(errors.isfinite(), errors * own, 0).sum(dtype=torch.float64)
+    return float(total)
+
+
+def _is_plain(quantizer: Quantizer, metric: type[Metric] = Euclidean) -> TypeGuard[VectorQuantizer]:
     """Whether it is a codebook that k-means fits."""
     return (
         isinstance(quantizer, VectorQuantizer)
         and quantizer.project_in is None
-        and isinstance(quantizer.metric, Euclidean)
+        and isinstance(quantizer.metric, metric)
         and quantizer.codebook.transform is None
     )
 
@@ -179,7 +231,7 @@ def _columns(columns: slice) -> Callable[[Tensor], Tensor]:
 
 def _unfit(quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
-        "vector quantizers with the Euclidean metric, and residual or grouped ones of them",
+        "vector quantizers with the Euclidean or the cosine metric, and residual or grouped ones of them",
         quantizer.spec,
         "k-means fits codebooks alone: leave out projections, transforms and shared codebooks, or train it",
     )

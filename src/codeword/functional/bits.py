@@ -20,6 +20,7 @@ __all__ = [
     "join_indices",
     "pack_bits",
     "regroup_bits",
+    "regroup_levels",
     "relayout",
     "split_indices",
     "to_bits",
@@ -222,6 +223,59 @@ def split_indices(index: Tensor, sizes: Sequence[int]) -> Tensor:
         parts.append(rest % size)
         rest = rest // size
     return torch.where(index[..., None] < 0, -1, torch.stack(parts[::-1], -1))
+
+
+def regroup_levels(
+    indices: Tensor, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]
+) -> Tensor:
+    """Read codes of FSQ in another grouping of their numbers; its inverse is a call with the groupings exchanged.
+
+    An index of numbers with levels L_1 ... L_d is d_1 + L_1 (d_2 + L_2 (d_3 + ...)), the first least significant, as
+    `FSQ` has it. So ten indices of six numbers with five levels each are twenty indices of three such numbers: the same
+    vectors, and a smaller vocabulary for the model that predicts them. All arithmetic is int64.
+
+    Args:
+        indices: integers (..., Q), one for each group of `source`; -1 where masked.
+        source: the levels of the numbers of each index.
+        target: the same levels in the same order, grouped otherwise.
+
+    Returns:
+        int64 (..., groups of `target`); -1 throughout where any index is.
+
+    Raises:
+        CodewordError: groupings of different levels, a group of more than 2^63 codes, or an index out of range.
+
+    Source: the regrouping of trained codecs in NeMo (its pull request 14794).
+
+    Examples:
+        >>> ten, twenty = [(5,) * 6] * 10, [(5,) * 3] * 20
+        >>> indices = torch.randint(5**6, (2, 10))
+        >>> regrouped = regroup_levels(indices, ten, twenty)
+        >>> regrouped.shape, regroup_levels(regrouped, twenty, ten).equal(indices)
+        (torch.Size([2, 20]), True)
+        >>> regroup_levels(torch.tensor([7]), [(5, 3)], [(5,), (3,)])
+        tensor([2, 1])
+    """
+    before, after = ([level for group in grouping for level in group] for grouping in (source, target))
+    if before != after:
+        raise CodewordError.of(
+            f"groupings of the same levels in the same order, those of source are {before}",
+            f"{after}",
+            "group them otherwise, but neither add, drop nor move any",
+        )
+    if indices.ndim < 1 or indices.shape[-1] != len(source):
+        raise CodewordError.of(
+            f"indices (..., {len(source)})",
+            f"shape {tuple(indices.shape)}",
+            "pass one group of levels for each index",
+        )
+    pieces = zip(indices.unbind(-1), source, strict=True)
+    # The levels of a group are joined with the last most significant: as those of a product, backwards.
+    digits = torch.cat([split_indices(index, group[::-1]).flip(-1) for index, group in pieces], -1)
+    parts = digits.split([len(group) for group in target], -1)
+    joined = [join_indices(part.flip(-1), group[::-1]) for part, group in zip(parts, target, strict=True)]
+    regrouped = torch.stack(joined, -1)
+    return torch.where((indices < 0).any(-1, keepdim=True), -1, regrouped)
 
 
 def relayout(indices: Tensor, source: IndexLayout, target: IndexLayout) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +23,7 @@ def progressive_kmeans(
     codebook_size: int,
     *,
     steps: int = 100,
+    weights: Tensor | None = None,
     seed: int = 0,
 ) -> Tensor:
     """Cluster vectors in growing numbers of their principal components: a tenth of the steps in each of ten widths.
@@ -35,6 +37,7 @@ def progressive_kmeans(
             is not finite is left out. Or `PrincipalComponents` of batches, to find them once for several clusterings.
         codebook_size: number of codes K, at most the number of rows.
         steps: Lloyd steps in all.
+        weights: of the rows, as for `kmeans`; the axes are those of the rows without them.
         seed: decides the draws of the start, which is k-means++ in the first width.
 
     Returns:
@@ -55,9 +58,8 @@ def progressive_kmeans(
     components = rows if isinstance(rows, PrincipalComponents) else _components(rows)
 
     def cluster(some: Iterable[Tensor], start: Tensor | None, steps: int) -> Tensor:
-        return kmeans(
-            some, codebook_size, steps=steps, start="k-means++" if start is None else start, seed=seed
-        )
+        first: Tensor | Literal["k-means++"] = "k-means++" if start is None else start
+        return kmeans(some, codebook_size, steps=steps, start=first, weights=weights, seed=seed)
 
     return in_growing_widths(components, cluster, steps)
 
