@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -11,10 +11,11 @@ from torch import Tensor
 from codeword.axes import Metric
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
+from codeword.fitting.entropy_constrained import entropy_constrained
 from codeword.fitting.refine import refine
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
 from codeword.functional.weights import check_clustering, weighted
-from codeword.metrics import Cosine, Euclidean
+from codeword.metrics import Cosine, EntropyConstrained, Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite.base import Composite
@@ -57,6 +58,9 @@ def fit(
     another to what the stages before leave over, in growing numbers of components, and then all together: up to ten
     times the vectors are searched and the codes of all stages solved for, by least squares.
 
+    With `EntropyConstrained` the k-means is where a descent of error and entropy together begins, of each codebook by
+    itself: `vq256,entropy_constrained(0.5)`.
+
     Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
     each codebook; of a tensor, what the stages leave over is in memory too.
 
@@ -66,7 +70,8 @@ def fit(
         spec: of vector quantizers and residual and grouped ones of them, without projections: `vq1024`, `rvq4x256`,
             stages of several sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`. `vq1024,cosine` is
             fitted by spherical k-means: a code has the direction of the normalised mean of its vectors, and the
-            length that is nearest to theirs, or 1 with `cosine(unit=true)`.
+            length that is nearest to theirs, or 1 with `cosine(unit=true)`. A codebook with the metric
+            `entropy_constrained` is fitted for error and rate together.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
         beam: that `encode` will be called with: the stages are fitted for it.
@@ -102,10 +107,6 @@ class Fitter:
         """The codes of the best of some k-means: of a codebook by itself (`alone`), or of a stage."""
         return _best(batches, size, plan, alone)
 
-    def spherical(self, batches: Batches, quantizer: VectorQuantizer, plan: Plan) -> Tensor:
-        """The codes of a codebook with the cosine metric."""
-        return _spherical(batches, quantizer, plan)
-
     def refine(self, books: list[Tensor], batches: Batches, plan: Plan) -> list[Tensor]:
         """The codes of all stages, fitted together."""
         return refine(books, batches.read(), plan.beam, plan.weights)
@@ -126,8 +127,13 @@ def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = AL
         _fit_stages_(quantizer, batches, plan, fitter)
     elif _is_plain(quantizer):
         quantizer.codebook.init_from_(fitter.best(batches, quantizer.codebook_size, plan, alone=True))
-    elif _is_plain(quantizer, Cosine):
-        quantizer.codebook.init_from_(fitter.spherical(batches, quantizer, plan))
+    elif fitter is ALONE and _is_plain(quantizer, Cosine):
+        quantizer.codebook.init_from_(_spherical(batches, quantizer, plan))
+    elif fitter is ALONE and _is_plain(quantizer, EntropyConstrained):
+        codes = _best(batches, quantizer.codebook_size, plan, alone=True)
+        metric = cast(EntropyConstrained, quantizer.metric)
+        found = entropy_constrained(codes, batches.read(), metric, plan.steps, plan.weights)
+        quantizer.codebook.init_from_(*found)
     else:
         raise _unfit(quantizer)
 
@@ -144,8 +150,8 @@ def _fit_stages_(quantizer: Residual, batches: Batches, plan: Plan, fitter: Fitt
     plain = [stage for stage in quantizer.components if _is_plain(stage)]
     if len(plain) == quantizer.count:
         books = fitter.refine([stage.codebook.codes for stage in plain], batches, plan)
-        for stage, book in zip(plain, books, strict=True):
-            stage.codebook.init_from_(book)
+        for stage, codes in zip(plain, books, strict=True):
+            stage.codebook.init_from_(codes)
 
 
 def _best(batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
@@ -231,7 +237,7 @@ def _columns(columns: slice) -> Callable[[Tensor], Tensor]:
 
 def _unfit(quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
-        "vector quantizers with the Euclidean or the cosine metric, and residual or grouped ones of them",
+        "vector quantizers with the Euclidean metric (or cosine, or entropy_constrained), and residual or grouped ones",
         quantizer.spec,
         "k-means fits codebooks alone: leave out projections, transforms and shared codebooks, or train it",
     )

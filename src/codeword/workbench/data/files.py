@@ -12,7 +12,7 @@ from warnings import warn
 from codeword.errors import CodewordError, CodewordWarning, printable
 from codeword.workbench.data.remote import RemotePath, path_of
 
-__all__ = ["Skipped", "any_file", "check_unpacked", "fault_of", "find_files", "none_usable"]
+__all__ = ["Skipped", "any_file", "check_unpacked", "fault_of", "find_files", "none_usable", "note_others"]
 
 LITTLE = 2**28  # bytes, which any file may unpack to
 NAMED = 10  # endings that are named one by one before the rest is only counted
@@ -29,10 +29,10 @@ class Skipped:
     reason: str
 
     @classmethod
-    def of(cls, path: Path, error: CodewordError) -> Skipped:
-        """A file, and the error that reading it raised."""
-        name = printable(str(path))
-        return cls(name, str(error).removeprefix(f"{name}: "))
+    def of(cls, path: Path, error: CodewordError, read: Path | None = None) -> Skipped:
+        """A file, and the error that reading it raised; `read`: as which file it was read."""
+        shown = printable(str(read or path))
+        return cls(printable(str(path)), str(error).removeprefix(f"{shown}: "))
 
 
 def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[Path]:
@@ -69,13 +69,18 @@ def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[
         expected = f"{items} in {folder}, with a suffix of {' '.join(suffixes)}"
         got = f"none but others: {_endings(others)}" if others else "none"
         raise CodewordError.of(expected, got, "name a folder that has some")
-    if others:
-        what = "file with another ending was" if len(others) == 1 else "files with other endings were"
-        warn(f"{len(others)} {what} not looked at: {_endings(others)}", CodewordWarning, stacklevel=2)
+    note_others(others)
     if links:
         what = "link to a folder was" if len(links) == 1 else "links to folders were"
         warn(f"{len(links)} {what} not followed", CodewordWarning, stacklevel=2)
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def note_others(paths: Sequence[Path]) -> None:
+    """Warn of files with other endings, if there are any."""
+    if paths:
+        what = "file with another ending was" if len(paths) == 1 else "files with other endings were"
+        warn(f"{len(paths)} {what} not looked at: {_endings(paths)}", CodewordWarning, stacklevel=3)
 
 
 def any_file(data: str | Path, suffixes: Sequence[str]) -> bool:

@@ -17,7 +17,6 @@ from codeword.fitting.refine import Seen, refine_by
 from codeword.functional import PrincipalComponents, lloyd, nearest
 from codeword.functional.principal import axes_of
 from codeword.functional.progressive import in_growing_widths
-from codeword.quantizers import VectorQuantizer
 from codeword.workbench.semantic_ids.crew import Crew
 
 __all__ = ["SharedBatches", "SharedFitter"]
@@ -80,9 +79,6 @@ class SharedFitter(Fitter):
                 codes = in_growing_widths(components, clustering.run, plan.steps)
             found.append((float(clustering.tally(batches.parts, codes).errors), codes))
         return min(found, key=lambda pair: pair[0])[1]
-
-    def spherical(self, batches: Batches, quantizer: VectorQuantizer, plan: Plan) -> Tensor:
-        raise CodewordError.of("the Euclidean metric for --shared", quantizer.spec, "leave out --shared")
 
     def refine(self, books: list[Tensor], batches: Batches, plan: Plan) -> list[Tensor]:
         def look(codes: list[Tensor]) -> Seen:
