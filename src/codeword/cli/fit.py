@@ -48,9 +48,9 @@ class Fit:
     """
 
     data: Positional[str]
-    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them; FILE::NAME names one of several
-    arrays or columns. Rows are called by their number, or as the Parquet column `item_id`, `id` or `name` or pandas'
-    index says."""
+    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them, or the URL of one (s3://bucket/items);
+    FILE::NAME names one of several arrays or columns. Rows are called by their number, or as the Parquet column
+    `item_id`, `id` or `name` or pandas' index says."""
     out: Path
     """The run folder to write."""
     table: TableColumns = field(default_factory=TableColumns)
