@@ -45,6 +45,7 @@ class Metric(ABC):
     prepares_together = (
         False  # whether `prepare` takes (G, K, D) too, and returns a tuple of tensors (G, ...)
     )
+    uses_counts = False  # whether it asks how often codes are chosen: then `weigh` is called
 
     @abstractmethod
     def assign(self, rows: Tensor, prepared: Any) -> Tensor:
@@ -62,6 +63,10 @@ class Metric(ABC):
     def prepare(self, codes: Tensor) -> Any:
         """What the search needs of codes (K, D); cached while the codes do not change."""
         return codes
+
+    def weigh(self, prepared: Any, cluster_size: Tensor) -> Any:
+        """What `prepare` made, given the running counts (..., K) of the codes, where it `uses_counts`."""
+        return prepared
 
     def compared(self, vectors: Tensor) -> Tensor:
         """Vectors (N, D) in the space where distance is measured."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from codeword.quantizers import Multiscale, Residual
-from codeword.tokenizers import Tokenizer
+from codeword.tokenizers import TokenizerInterface
 from codeword.workbench.modalities import Batches, Items
 from codeword.workbench.tokenizing.code_use import CodeUse
 from codeword.workbench.tokenizing.tokenize import ItemTokenizer
@@ -31,7 +31,9 @@ class StagePoint(NamedTuple):
 
 
 @torch.no_grad()
-def use_of_batches(tokenizer: Tokenizer, batches: Batches, device: str = "cpu") -> tuple[CodeUse, int]:
+def use_of_batches(
+    tokenizer: TokenizerInterface, batches: Batches, device: str = "cpu"
+) -> tuple[CodeUse, int]:
     """The use of the codes over batches of training, and of how many positions: 65,536 unless 256 batches have fewer.
 
     On fewer positions many codes would seem unused only because there was no room for them.
@@ -70,13 +72,13 @@ def coverage(counts: np.ndarray, size: int) -> list[float]:
 
 
 def metrics_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]:
-    """The metrics after each stage or scale; nothing for a quantizer that has none, or only one.
+    """The metrics after each stage or scale; nothing for a quantizer that has none, or only one, or for a codec.
 
     Args:
         tokenizer: in eval mode.
         items: what to measure on.
     """
-    quantizer = tokenizer.trained.quantizer
+    quantizer = getattr(tokenizer.tokenizer, "quantizer", None)
     if not isinstance(quantizer, Residual | Multiscale) or quantizer.count < 2:
         return []
     each = quantizer.tokens if isinstance(quantizer, Multiscale) else [1] * quantizer.count

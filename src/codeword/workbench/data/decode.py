@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +67,42 @@ def read_image(path: str | Path) -> np.ndarray:
         raise CodewordError(f"{printable(str(path))}: {error}") from error.__cause__
 
 
+class _Quiet:
+    """Pillow without what it warns of and can mend; a possible decompression bomb, up to twice its limit, is an error.
+
+    Filters of warnings belong to all threads: the first one to read sets them, and the last one takes them back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.readers, self.filters = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.readers += 1
+            if self.readers == 1:
+                self.filters.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                warnings.simplefilter("error", load("PIL.Image", "image").DecompressionBombWarning)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.readers -= 1
+            if not self.readers:
+                self.filters.close()
+
+
+_QUIET = _Quiet()
+
+
 def _read(path: Path) -> np.ndarray:
     pillow = load("PIL.Image", "image")
     if path.suffix.lower() in HEIF:
         load("pillow_heif", "containers").register_heif_opener()
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of what it can mend, and, up to twice its limit, of a possible decompression bomb.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", pillow.DecompressionBombWarning)
-            with pillow.open(path) as image:
-                _check_pixels(image)
-                _check_still(image)
-                return _samples(_upright(image))
+        with _QUIET, pillow.open(path) as image:
+            _check_pixels(image)
+            _check_still(image)
+            return _samples(_upright(image))
     except CodewordError:
         raise
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from warnings import warn
 
 from codeword.errors import CodewordError, CodewordWarning, printable
+from codeword.workbench.data.remote import RemotePath, path_of
 
 __all__ = ["Skipped", "any_file", "check_unpacked", "fault_of", "find_files", "none_usable", "note_others"]
 
@@ -48,7 +49,7 @@ def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[
     Raises:
         CodewordError: there is nothing at that path, it cannot be read, or it has no such file.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     try:
         if folder.is_file():
             return [folder]
@@ -84,7 +85,7 @@ def note_others(paths: Sequence[Path]) -> None:
 
 def any_file(data: str | Path, suffixes: Sequence[str]) -> bool:
     """Whether a path is a file with one of the suffixes, or a folder that has one."""
-    path = Path(data)
+    path = path_of(data)
     found = iter([path]) if path.is_file() else _walk(path, lambda error: None)
     return any(path.suffix.lower() in suffixes and not path.is_dir() for path in found)
 
@@ -133,7 +134,7 @@ def _is_tokens(path: Path) -> bool:
     if path.suffix.lower() != ".parquet":
         return path.name == ENCODING
     try:
-        with open(path, "rb") as stream:
+        with path.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - FOOTER))
             return TOKENS in stream.read()
     except OSError:
@@ -145,6 +146,9 @@ def _refuse(error: OSError) -> None:
 
 
 def _walk(folder: Path, on_error: object = _refuse) -> Iterator[Path]:
+    if isinstance(folder, RemotePath):
+        yield from folder.files()
+        return
     for place, folders, names in os.walk(folder, onerror=on_error):  # type: ignore[arg-type]
         folders[:] = [name for name in folders if not name.startswith(".")]
         if any(run <= set(names) for run in RUNS) and Path(place) != folder:  # its picture is no data

@@ -12,6 +12,7 @@ from codeword.errors import CodewordError, CodewordWarning
 from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data import photos
+from codeword.workbench.data.ahead import read_ahead
 from codeword.workbench.data.decode import read_image
 from codeword.workbench.data.files import Skipped, none_usable
 from codeword.workbench.data.images import SUFFIXES
@@ -23,7 +24,7 @@ PHOTOS = "photos"  # the name of the built-in set
 
 
 class PictureStream:
-    """Pictures read one at a time, each when its turn comes.
+    """Pictures in their order, a few read ahead by threads, so that who takes them need not wait for files.
 
     Iterating gives pairs of name and uint8 array of shape (height, width, 3). The name is the path from the
     folder with its suffix, so that `a.png` and `a.jpg` stay apart. A file that cannot be used, and a picture smaller
@@ -73,19 +74,24 @@ class PictureStream:
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         self.skipped = []
-        for name in self.names:
-            where, path = self._files.where(name), None
-            try:
-                check_name(name)
-                with self._files.opened(name) as path:
-                    image = read_image(path)
-                self._check_size(image)
-            except CodewordError as error:
-                self.skipped.append(Skipped.of(where, error, path))
+        for name, image in read_ahead(self._read, self.names):
+            if isinstance(image, Skipped):
+                self.skipped.append(image)
             else:
                 yield name, image
         if len(self.skipped) == len(self) and not self._part:
             raise none_usable(self.skipped, self.data, "pictures")
+
+    def _read(self, name: str) -> np.ndarray | Skipped:
+        path = None
+        try:
+            check_name(name)
+            with self._files.opened(name) as path:
+                image = read_image(path)
+            self._check_size(image)
+        except CodewordError as error:
+            return Skipped.of(self._files.where(name), error, path)
+        return image
 
     def _check_size(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]

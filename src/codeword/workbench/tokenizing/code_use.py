@@ -53,6 +53,11 @@ class CodeUse:
             for old, column in zip(self._counts, columns, strict=True)
         ]
 
+    def join(self, other: CodeUse) -> None:
+        """Count what another has counted."""
+        pairs = zip(self._counts, other._counts, strict=True)
+        self._counts = [_merged(*old, *new) for old, new in pairs]
+
     @property
     def of_codebooks(self) -> list[Used]:
         """Each codebook by itself, in order."""
