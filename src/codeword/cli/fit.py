@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.json_output import put_json
 from codeword.cli.table import TableColumns
 from codeword.errors import CodewordWarning
 from codeword.workbench.semantic_ids.manifest import IDS
@@ -80,7 +79,7 @@ class Fit:
             report = self._fit(run, vectors, track, crew)
         crew.part()
         if report is not None and self.json:
-            sys.stdout.write(json.dumps({"path": str(self.out), **report}) + "\n")
+            put_json({"path": str(self.out), **report})
         elif report is not None:
             self._say(console, vectors, report)
         return 0
