@@ -41,15 +41,15 @@ class Fit:
     the same bits as one, and so do workers of Ray (--engine ray), which read everything once and hold it. --passes
     makes the codes better in passes over all vectors, and goes on where it was stopped.
 
-    Vectors with the same tokens are told apart by --dedupe, or made fewer by --balance. Both are about all vectors of
-    a catalogue together, so they change ids.parquet and not what `codeword encode` gives. `codeword ids` keeps the
-    catalogue from then on: new items, retired ones, new embeddings.
+    --dedupe gives different IDs to vectors with the same tokens; --balance makes such vectors fewer. Both look at all
+    vectors of a catalogue together, so they change ids.parquet and not what `codeword encode` writes. `codeword ids`
+    keeps the catalogue from then on: new items, retired ones, new embeddings.
     """
 
     data: Positional[str]
     """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them; FILE::NAME names one of several
-    arrays or columns. Rows are called by their number, or as the Parquet column `item_id`, `id` or `name` or pandas'
-    index says."""
+    arrays or columns. The name of a row is its number, or comes from the Parquet column `item_id`, `id` or `name`,
+    or from pandas' index."""
     out: Path
     """The run folder to write."""
     table: TableColumns = field(default_factory=TableColumns)
