@@ -85,8 +85,8 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Te
     counts = [codes.new_zeros(len(codes)) for codes in books]
     sums = [torch.zeros_like(codes) for codes in books]
     errors = books[0].new_zeros(len(books))
-    for batch, counted in weighted(batches, weights):
-        rows, own = batch[counted > 0], counted[counted > 0]
+    for batch, own in weighted(batches, weights):
+        rows, own = batch[own > 0], own[own > 0]
         indices = beam_search(rows.float(), searched, beam).unbind(1)
         rows = left = rows.double()
         for m, index in enumerate(indices):
