@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 import torch
@@ -11,14 +12,19 @@ from torch import Tensor
 from codeword.axes import Metric
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
+from codeword.fitting.networks import train_networks_
 from codeword.fitting.refine import refine
+from codeword.fitting.rotation import optimal_rotation, turn
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
 from codeword.functional.weights import check_clustering, weighted
 from codeword.metrics import Cosine, Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
+from codeword.quantizers.composite.additive import Additive
 from codeword.quantizers.composite.base import Composite
+from codeword.quantizers.composite.beam import beam_search
 from codeword.quantizers.composite.grouped import Grouped
+from codeword.quantizers.composite.qinco import QINCo
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.vector import VectorQuantizer
 
@@ -31,6 +37,7 @@ class _Plan(NamedTuple):
     steps: int
     tries: int
     beam: int
+    epochs: int
     weights: Tensor | None
     seed: int
 
@@ -47,29 +54,35 @@ def fit(
     steps: int = 100,
     tries: int = 3,
     beam: int = 1,
+    epochs: int = 40,
     weights: Tensor | None = None,
     seed: int = 0,
 ) -> Quantizer:
-    """A quantizer with codebooks fitted to vectors by k-means, in eval.
+    """A quantizer fitted to vectors, in eval: codebooks by k-means and least squares, and networks where it has any.
 
     Groups are fitted each to their features; a codebook by itself is the best of some k-means, the first in growing
     numbers of principal components, the others from k-means++. Stages of a residual quantizer are fitted one after
     another to what the stages before leave over, in growing numbers of components, and then all together: up to ten
-    times the vectors are searched and the codes of all stages solved for, by least squares.
+    times the vectors are searched and the codes of all stages solved for, by least squares. For additive codes that
+    begins with the stages of a residual quantizer, and the search is their own; the networks of `qinco` are trained by
+    gradient after it.
 
     Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
-    each codebook; of a tensor, what the stages leave over is in memory too.
+    each codebook; of a tensor, what the stages leave over is in memory too, and for a rotation all
+    vectors are.
 
     Args:
         vectors: (N, features), a tensor, an array or a memory-mapped array; or something that yields such tensors
             whenever it is iterated (a list, a loader; not a generator). The codes are on the device of the first.
-        spec: of vector quantizers and residual and grouped ones of them, without projections: `vq1024`, `rvq4x256`,
-            stages of several sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`. `vq1024,cosine` is
-            fitted by spherical k-means: a code has the direction of the normalised mean of its vectors, and the
-            length that is nearest to theirs, or 1 with `cosine(unit=true)`.
+        spec: of vector quantizers and those made of them, without projections: `vq1024`, `rvq4x256`, stages of several
+            sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`; `gvq8x256,projected=true`, with a rotation
+            before it (OPQ); `avq4x256`, additive; `qinco4x256`, with networks. `vq1024,cosine` is fitted by spherical
+            k-means: a code has the direction of the normalised mean of its vectors, and the length that is nearest to
+            theirs, or 1 with `cosine(unit=true)`.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
-        beam: that `encode` will be called with: the stages are fitted for it.
+        beam: that `encode` will be called with: the stages are fitted for it. `avq` has its own, in its spec.
+        epochs: passes over the vectors that train the networks of `qinco`.
         weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one
             of weight 0 is left out; default all ones.
         seed: decides every draw.
@@ -91,18 +104,29 @@ def fit(
     first = batches.first()
     quantizer = from_spec(spec, features=first.shape[1]).to(first.device)
     check_clustering(weights, "euclidean")
-    _fit_(quantizer, batches, _Plan(steps, tries, beam, weights, seed))
+    _fit_(quantizer, batches, _Plan(steps, tries, beam, epochs, weights, seed))
     return quantizer.eval()
 
 
 def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
-    if quantizer.project_in is not None or (isinstance(quantizer, Composite) and quantizer.shared):
+    if isinstance(quantizer, Composite) and quantizer.shared:
+        raise _unfit(quantizer)
+    if (
+        isinstance(quantizer, Grouped)
+        and quantizer.projected
+        and quantizer.features == quantizer.code_features
+    ):
+        batches = batches.seen(_rotate_(quantizer, batches, plan))
+    elif quantizer.project_in is not None:
         raise _unfit(quantizer)
     if isinstance(quantizer, Grouped):
         for number, group in enumerate(quantizer.components):
             columns = slice(number * group.features, (number + 1) * group.features)
             _fit_(group, batches.seen(_columns(columns)), plan.after(number))
-    elif isinstance(quantizer, Residual):
+    elif isinstance(quantizer, QINCo):
+        _fit_stages_(quantizer, batches, plan)
+        train_networks_(quantizer, batches.read(), plan.epochs, plan.beam, plan.weights, plan.seed)
+    elif isinstance(quantizer, Residual | Additive):
         _fit_stages_(quantizer, batches, plan)
     elif _is_plain(quantizer):
         quantizer.codebook.init_from_(_best(batches, quantizer.codebook_size, plan, alone=True))
@@ -112,7 +136,7 @@ def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
         raise _unfit(quantizer)
 
 
-def _fit_stages_(quantizer: Residual, batches: Batches, plan: _Plan) -> None:
+def _fit_stages_(quantizer: Residual | Additive, batches: Batches, plan: _Plan) -> None:
     left = batches
     for number, stage in enumerate(quantizer.components):
         if _is_plain(stage):
@@ -121,11 +145,29 @@ def _fit_stages_(quantizer: Residual, batches: Batches, plan: _Plan) -> None:
             _fit_(stage, left, plan.after(number))
         left = left.seen(_left_by(stage))
     plain = [stage for stage in quantizer.components if _is_plain(stage)]
-    if len(plain) == quantizer.count:
-        codes = [stage.codebook.codes for stage in plain]
-        books = refine(codes, batches.read(), plan.beam, plan.weights)
-        for stage, book in zip(plain, books, strict=True):
-            stage.codebook.init_from_(book)
+    if len(plain) < quantizer.count:
+        return
+    additive = isinstance(quantizer, Additive)
+    find = quantizer.search if isinstance(quantizer, Additive) else partial(beam_search, beam=plan.beam)
+    codes = [stage.codebook.codes for stage in plain]
+    books = refine(codes, batches.read(), find, plan.weights, prefixes=not additive)
+    for stage, book in zip(plain, books, strict=True):
+        stage.codebook.init_from_(book)
+
+
+def _rotate_(quantizer: Grouped, batches: Batches, plan: _Plan) -> Callable[[Tensor], Tensor]:
+    """Make the projections a rotation there and back, and give it."""
+    groups = quantizer.components
+    if not all(_is_plain(group) for group in groups):
+        raise _unfit(quantizer)
+    sizes = [group.codebook_sizes[0] for group in groups]
+    rotation = optimal_rotation(batches.read(), sizes, plan.weights, plan.seed)
+    assert quantizer.project_in is not None
+    assert quantizer.project_out is not None
+    for layer, matrix in ((quantizer.project_in, rotation), (quantizer.project_out, rotation.T)):
+        layer.weight.copy_(matrix)
+        layer.bias.zero_()
+    return lambda rows: turn(rows, rotation)
 
 
 def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from codeword.functional.weights import weighted
-from codeword.quantizers.composite.beam import beam_search
 
 __all__ = ["MOST_PAIRS", "Seen", "refine", "solve"]
+
+Find = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
 _ROUNDS = 10
 _SWEEPS = 3
@@ -34,9 +35,14 @@ class Seen(NamedTuple):
 
 
 def refine(
-    books: Sequence[Tensor], batches: Iterable[Tensor], beam: int, weights: Tensor | None = None
+    books: Sequence[Tensor],
+    batches: Iterable[Tensor],
+    find: Find,
+    weights: Tensor | None = None,
+    *,
+    prefixes: bool = True,
 ) -> list[Tensor]:
-    """Codes with which a search with `beam` leaves less over, after each of the stages.
+    """Codes with which a search leaves less over, after each of the stages or after all.
 
     A round searches all vectors and then, with the choices held, minimises the sum over m of E_m / e_m, where E_m is
     the squared error after m stages and e_m is what it was: one step on the product of the errors, so that the first
@@ -46,8 +52,9 @@ def refine(
     Args:
         books: the codes (K, D) of each stage.
         batches: vectors (N, D), read once a round.
-        beam: as for `beam_search`.
+        find: the search: indices (N, stages) of vectors (N, D) and the codes of each stage, float32.
         weights: (N,) of all vectors, or None: all ones.
+        prefixes: whether the error after each stage counts; if not, E_M alone is minimised.
 
     Returns:
         the codes; those given, where there is one stage, or more than 2^28 pairs of codes of two stages.
@@ -58,8 +65,10 @@ def refine(
     books = best = [codes.double() for codes in books]
     lowest, idle = math.inf, 0
     for _ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
-        seen = _look(books, batches, beam, weights)
-        score = float(seen.errors.log().mean())
+        seen = _look(books, batches, find, weights)
+        if not prefixes:
+            seen.errors[:-1] = math.inf  # they have no weight
+        score = float(seen.errors[seen.errors.isfinite()].log().mean())
         idle = 0 if score < lowest - _GAIN else idle + 1
         if score < lowest:
             lowest, best = score, books
@@ -69,7 +78,7 @@ def refine(
     return best
 
 
-def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Tensor | None = None) -> Seen:
+def _look(books: list[Tensor], batches: Iterable[Tensor], find: Find, weights: Tensor | None = None) -> Seen:
     sizes = [len(codes) for codes in books]
     searched = [codes.float() for codes in books]
     kind = torch.int32 if weights is None else torch.float32
@@ -80,9 +89,9 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Te
     counts = [codes.new_zeros(len(codes)) for codes in books]
     sums = [torch.zeros_like(codes) for codes in books]
     errors = books[0].new_zeros(len(books))
-    for batch, counted in weighted(batches, weights):
-        rows, own = batch[counted > 0], counted[counted > 0]
-        indices = beam_search(rows.float(), searched, beam).unbind(1)
+    for batch, weight in weighted(batches, weights):
+        rows, own = batch[weight > 0], weight[weight > 0]
+        indices = find(rows.float(), searched).unbind(1)
         rows = left = rows.double()
         for m, index in enumerate(indices):
             left = left - books[m][index]

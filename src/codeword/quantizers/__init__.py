@@ -2,7 +2,16 @@
 
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
-from codeword.quantizers.composite import Grouped, Multiscale, Overlapped, Residual, ResidualFSQ, ResidualLFQ
+from codeword.quantizers.composite import (
+    Additive,
+    Grouped,
+    Multiscale,
+    Overlapped,
+    QINCo,
+    Residual,
+    ResidualFSQ,
+    ResidualLFQ,
+)
 from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers
 from codeword.quantizers.index_loss import index_loss
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
@@ -16,6 +25,7 @@ __all__ = [
     "BSQ",
     "FSQ",
     "LFQ",
+    "Additive",
     "Binarize",
     "BitLayers",
     "Bitcodes",
@@ -27,6 +37,7 @@ __all__ = [
     "NearestCodes",
     "Overlapped",
     "Patches",
+    "QINCo",
     "Quantized",
     "Quantizer",
     "RandomProjection",

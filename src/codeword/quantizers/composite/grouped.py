@@ -12,7 +12,13 @@ from codeword.errors import CodewordError
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
-from codeword.quantizers.composite.base import are_alike, check_alike, check_components, mean_losses
+from codeword.quantizers.composite.base import (
+    Composite,
+    are_alike,
+    check_alike,
+    check_components,
+    mean_losses,
+)
 from codeword.quantizers.composite.parallel import Parallel
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.torch_versions import is_exporting
@@ -30,6 +36,8 @@ class Grouped(Parallel):
         quantizers: one for each group, all different; or the same object for all groups, which then share its codes.
         features: size of a vector, where it is not the sum of the groups': learned projections lead in and out.
         dim: the axis of the features.
+        projected: projections though the widths are equal. `codeword.fit` makes them a rotation (OPQ); in a model they
+            learn with it.
         device: of the projections.
         dtype: of the projections.
 
@@ -49,6 +57,7 @@ class Grouped(Parallel):
     """
 
     spec_name = "gvq"
+    own_options = (*Composite.own_options, "projected")
 
     @classmethod
     def of(cls, groups: int, features: int, codebook_size: int, *, dim: int = -1, **options: Any) -> Grouped:
@@ -83,14 +92,21 @@ class Grouped(Parallel):
         *,
         features: int | None = None,
         dim: int = -1,
+        projected: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         check_components(quantizers)
         check_alike(quantizers)
         inner = sum(child.features for child in quantizers)
-        super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
+        super().__init__(
+            quantizers, inner, features=features, dim=dim, projected=projected, device=device, dtype=dtype
+        )
+        self.projected = projected
         self.call_options = quantizers[0].call_options
+
+    def options(self) -> dict[str, Any]:
+        return {"projected": self.projected}
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step

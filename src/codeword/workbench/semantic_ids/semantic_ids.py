@@ -231,7 +231,12 @@ def _check(config: FitConfig, features: int) -> int:
 
 def _fit(facts: Survey, config: FitConfig, crew: Crew) -> VectorTokenizer:
     """The tokenizer that the first process fits to the sample, in all processes."""
-    how = {"steps": config.steps, "tries": config.tries, "beam": config.beam, "seed": config.seed}
+    how: dict[str, Any] = {
+        "steps": config.steps,
+        "tries": config.tries,
+        "beam": config.beam,
+        "seed": config.seed,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # a quantizer draws its first key
         if crew.first:
