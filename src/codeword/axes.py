@@ -6,6 +6,7 @@ A frozen dataclass is hashable and comparable, and its repr is its config.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from codeword.checks import at_least, check_whole
 from codeword.errors import CodewordError
-from codeword.functional import Key, Valid
+from codeword.functional import Key, Valid, clone_for_backward
+from codeword.functional.stacked import stacked, write_each_
 
 if TYPE_CHECKING:
     from codeword.codebooks.codebook import Codebook
@@ -43,6 +45,7 @@ class Metric(ABC):
     prepares_together = (
         False  # whether `prepare` takes (G, K, D) too, and returns a tuple of tensors (G, ...)
     )
+    uses_counts = False  # whether it asks how often codes are chosen: then `weigh` is called
 
     @abstractmethod
     def assign(self, rows: Tensor, prepared: Any) -> Tensor:
@@ -60,6 +63,10 @@ class Metric(ABC):
     def prepare(self, codes: Tensor) -> Any:
         """What the search needs of codes (K, D); cached while the codes do not change."""
         return codes
+
+    def weigh(self, prepared: Any, cluster_size: Tensor) -> Any:
+        """What `prepare` made, given the running counts (..., K) of the codes, where it `uses_counts`."""
+        return prepared
 
     def compared(self, vectors: Tensor) -> Tensor:
         """Vectors (N, D) in the space where distance is measured."""
@@ -276,6 +283,20 @@ class Update(ABC):
             sums: (..., K, D), the sums of these rows.
             total: int64 scalar, the rows of this step.
         """
+
+    def update_(
+        self, codes: Sequence[Tensor], state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> State:
+        """As `update`, written into G codebooks (K, D); the sums may be overwritten.
+
+        Returns:
+            the new state (G, K, ...).
+        """
+        old = stacked(codes)
+        new, state = self.update(old, state, counts, sums, total)
+        if new is not old:  # a parameter written in vain would invalidate backward passes
+            write_each_(codes, clone_for_backward(new))
+        return state
 
 
 def require(argument: str, value: object, axis: type[Any]) -> None:

@@ -25,7 +25,11 @@ SPECS = {
     "additive-projected": "avq2x(vq7,gradient,commitment,codebook),code_features=3,beam=2",
     "qinco": "qinco3x7,hidden=8,candidates=3",
     "qinco-gradient": "qinco2x(vq5,gradient,commitment,codebook),hidden=8,blocks=1",
+    "residual-entropy-constrained": "rvq3x7,metric=entropy_constrained(0.2)",
     "grouped": "gvq2x7",
+    "grouped-dropout": "gvq3x5,dropout=0.7",
+    "grouped-shared-dropout": "gvq3x5,shared=true,dropout=0.7",
+    "grouped-residual-dropout": "gvq2x(rvq3x5),dropout=0.5",
     "grouped-shared": "gvq3x7,shared=true",
     "grouped-projected": "gvq3x7,projected=true",
     "grouped-residual": "gvq2x(rvq3x5)",
@@ -39,6 +43,9 @@ SPECS = {
     "fsq-clamp-digits": "fsq5-4-3-2-2-2,clamp,joined=false",
     "fsq-gaussian": "fsq5-4-3-2-12-2,gaussian",
     "fsq-laplacian-inverse": "fsq5-4-3-2-12-2,laplacian(scale=0.5,inverse=true)",
+    "fsq-normalized": "fsq5-4-3-2-2-2,normalize=true",
+    "fsq-normalized-noise": "fsq5-4-3-2-2-2,gaussian(inverse=true),noise=0.5,normalize=true",
+    "residual-normalized-fsq": "rvq3x(fsq5-4-3,normalize=true)",
     "fsq-large": "fsq16-16-16-16-16-17",
     "fsq-cell": "fsq5-4-3-2-2-2,cell(1)",
     "residual-rescaled-fsq": "rfsq5-4-3-2-2-2,stages=3,dropout=0.5",
@@ -47,6 +54,8 @@ SPECS = {
     "halved-lfq-projected": "rlfq4,stages=2,commitment=0.0",
     "lfq": "lfq6",
     "lfq-large": "lfq21",
+    "leech": "leech",
+    "residual-leech-projected": "rvq2x(leech)",
     "bsq": "bsq6,group=4,commitment=0.1",
     "binarize": "binarize,threshold=0.1",
     "bits": "bits5,temperature=2.0",
@@ -112,6 +121,10 @@ RELAXED_BITS = (
 EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
     (
         "fsq-symmetric-noise",
+        "P3",
+    ): "in training a share of the vectors is moved by noise instead of being rounded",
+    (
+        "fsq-normalized-noise",
         "P3",
     ): "in training a share of the vectors is moved by noise instead of being rounded",
     **{

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from codeword import EMA, Quantizer, VectorQuantizer
 from codeword.estimators import Directional, Gumbel, ReinMax, Rotation, Sampled, StraightThrough
 from codeword.inits import Normal, Uniform
-from codeword.metrics import Cosine, Dot
+from codeword.metrics import Cosine, Dot, EntropyConstrained
 from codeword.penalties import (
     CodebookLoss,
     Commitment,
@@ -48,6 +48,10 @@ PARTS_CASES: dict[str, Callable[[], Quantizer]] = {
     "cosine-unit": vq(metric=Cosine(unit=True)),
     "cosine-norm": vq(metric=Cosine(unit=True, keep_norm=True)),
     "dot": vq(metric=Dot()),
+    "entropy-constrained": vq(metric=EntropyConstrained(0.3)),
+    "entropy-constrained-gradient": vq(
+        metric=EntropyConstrained(), update=Gradient(), penalties=(Commitment(), CodebookLoss())
+    ),
     "smoothed": vq(update=EMA(smoothing=1e-3)),
     "smoothed-ema": vq(update=SmoothedEMA(patience=1)),
     "mean-ema": vq(31, update=MeanEMA(decay=0.8, revival=BelowBudget(0.5, at_most=4))),

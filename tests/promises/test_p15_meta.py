@@ -32,6 +32,7 @@ from codeword.quantizers import (
     Patches,
     QINCo,
     ResidualLFQ,
+    SphericalLeech,
 )
 from codeword.quantizers.catalogue import QUANTIZERS
 from promises.cases import every_case
@@ -127,6 +128,7 @@ CLASSES = {
     "lfq": lambda **k: LFQ(6, 4, **k),
     "rlfq": lambda **k: ResidualLFQ(6, 4, 2, **k),
     "bsq": lambda **k: BSQ(6, 4, **k),
+    "leech": lambda **k: SphericalLeech(6, **k),
     "binarize": lambda **k: Binarize(6, **k),
     "bits": lambda **k: Bitcodes(6, 4, **k),
     "bitlayers": lambda **k: BitLayers(6, 4, **k),

@@ -142,3 +142,60 @@ def test_groups_that_are_alike_learn_as_one_problem(options, monkeypatch):
 )
 def test_only_equal_codebooks_learn_as_one_problem(spec, sizes, monkeypatch):
     assert problems(codeword.from_spec(spec, features=6), monkeypatch) == sizes
+
+
+def test_dropout_keeps_the_first_groups_alone():
+    grouped = codeword.from_spec(f"gvq3x({UNDRAWN}),dropout=1.0", features=6)
+    whole = codeword.from_spec(f"gvq3x({UNDRAWN})", features=6)
+    x = torch.randn(300, 6, generator=torch.Generator().manual_seed(0))
+    grouped(x)
+    whole.load_state_dict(grouped.state_dict())
+    x = x.flip(0).requires_grad_()
+    out, plain = grouped(x), whole(x)
+    stays = out.indices >= 0
+    assert (stays.int().diff(dim=1) <= 0).all()  # nested: once left out, all that follow are
+    assert torch.equal(out.indices[stays], plain.indices[stays])
+    counts = torch.bincount(stays.sum(1), minlength=4)
+    assert counts[0] == 0
+    assert (counts[1:] > 60).all()
+    features = stays.repeat_interleave(2, 1)
+    assert torch.equal(out.quantized, torch.where(features, plain.quantized, 0.0))
+    (gradient,) = torch.autograd.grad(out.quantized.sum(), x, retain_graph=True)
+    assert torch.equal(gradient, features.float())
+    errors = (plain.quantized - x).detach().double().square().unflatten(1, (3, 2)).mean(2)
+    expected = ((errors * stays).sum(0) / stays.sum(0)).mean()
+    assert float(out.losses["commitment"].detach()) == pytest.approx(float(expected), rel=1e-5)
+    for name, value in whole.state_dict().items():  # all codes learn from all rows
+        if "codebook" in name:
+            assert torch.equal(grouped.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    "spec", ["gvq3x5,dropout=0.5", "gvq3x5,dropout=0.5,shared=true", "gvq2x(rvq3x5),dropout=0.5"]
+)
+def test_the_first_groups_decode_by_themselves(spec):
+    grouped = codeword.from_spec(spec, features=6)
+    grouped(rows(0))
+    grouped.eval()
+    indices = grouped.encode(rows(1))
+    whole = grouped.decode(indices)
+    for count in range(1, grouped.count):
+        some = grouped.decode(indices[:, :, :count])
+        features = count * 6 // grouped.count
+        assert torch.equal(some[..., :features], whole[..., :features])
+        assert not some[..., features:].any()
+        marked = indices.clone()
+        marked[:, :, count:] = -1
+        assert torch.equal(grouped.decode(marked), some)
+
+
+def test_bad_dropout_and_masks_are_refused():
+    with pytest.raises(CodewordError, match="dropout from 0 to 1, but got 1.5"):
+        Grouped.of(2, 6, 5, dropout=1.5)
+    grouped = Grouped.of(2, 6, 5, dropout=0.5)
+    with pytest.raises(CodewordError, match="-1 for the last groups of a vector"):
+        grouped.decode(torch.tensor([[-1, 3]]))
+    with pytest.raises(CodewordError, match=r"indices \(..., 2\)"):
+        grouped.decode(torch.zeros(4, 3, dtype=torch.long))
+    with pytest.raises(CodewordError, match="for none, but got -1 for some"):
+        Grouped.of(2, 6, 5).decode(torch.tensor([[3, -1]]))

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from codeword.kernels.nearest.dispatch import packs
+
 if TYPE_CHECKING:
     from codeword.codebooks.codebook import Codebook
 
 __all__ = ["PreparedCodes"]
 
 
+LARGE = 1 << 18  # numbers, of which a copy costs a CPU more than a call for each codebook
+
+
 class PreparedCodes:
     """What `Metric.prepare` made of the codes of one codebook, and of which ones.
 
-    It is made anew when codes were written to (their version counts that), replaced, moved or cast. It is not kept
+    It is made anew when codes, or the counts that the metric asks for, were written to (their versions count that),
+    replaced, moved or cast. It is not kept
     while a program is traced, nor for codes that are a parameter, which optimisers may write past the count.
     """
 
@@ -34,9 +40,9 @@ class PreparedCodes:
         """The prepared codes of the codebook that this belongs to."""
         codes = book.codes
         if not _may_keep(book):
-            return book.metric.prepare(book.searched().detach())
+            return _prepared([book], book.searched().detach())
         if not self._fits(book):
-            self._keep(codes, book.metric.prepare(codes.detach()))
+            self._keep(book, _prepared([book], codes.detach()))
         return self._value
 
     @staticmethod
@@ -45,24 +51,40 @@ class PreparedCodes:
         metric = books[0].metric
         if len(books) == 1 or not metric.prepares_together or not all(map(_may_keep, books)):
             return
+        if packs(books[0].codes) and len(books) * books[0].codes.numel() > LARGE:
+            return  # each by itself, when it is searched: without a copy of all
         if all(book._prepared._fits(book) for book in books):
             return
-        prepared = metric.prepare(torch.stack([book.codes.detach() for book in books]))
+        prepared = _prepared(books, torch.stack([book.codes.detach() for book in books]))
         for number, book in enumerate(books):
             own = type(prepared)(*(part[number] for part in prepared))
-            book._prepared._keep(book.codes, own)
+            book._prepared._keep(book, own)
 
     def _fits(self, book: Codebook) -> bool:
-        return self._codes is book.codes and self._version == book.codes._version
+        return self._codes is book.codes and self._version == _version(book)
 
-    def _keep(self, codes: Tensor, value: Any) -> None:
-        self._codes, self._version, self._value = codes, codes._version, value
+    def _keep(self, book: Codebook, value: Any) -> None:
+        self._codes, self._version, self._value = book.codes, _version(book), value
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PreparedCodes:
         return PreparedCodes()
 
     def __reduce__(self) -> tuple[type[PreparedCodes], tuple[()]]:
         return PreparedCodes, ()
+
+
+def _prepared(books: Sequence[Codebook], codes: Tensor) -> Any:
+    metric = books[0].metric
+    prepared = metric.prepare(codes)
+    if not metric.uses_counts:
+        return prepared
+    sizes = [book.cluster_size for book in books]
+    return metric.weigh(prepared, sizes[0] if codes.ndim == 2 else torch.stack(sizes))
+
+
+def _version(book: Codebook) -> int:
+    """How often what the search depends on was written to."""
+    return book.codes._version + (book.cluster_size._version if book.metric.uses_counts else 0)
 
 
 def _may_keep(book: Codebook) -> bool:

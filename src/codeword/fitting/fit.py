@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -12,12 +12,13 @@ from torch import Tensor
 from codeword.axes import Metric
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
+from codeword.fitting.entropy_constrained import entropy_constrained
 from codeword.fitting.networks import train_networks_
 from codeword.fitting.refine import refine
 from codeword.fitting.rotation import optimal_rotation, turn
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
 from codeword.functional.weights import check_clustering, weighted
-from codeword.metrics import Cosine, Euclidean
+from codeword.metrics import Cosine, EntropyConstrained, Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite.additive import Additive
@@ -28,20 +29,20 @@ from codeword.quantizers.composite.qinco import QINCo
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = ["fit", "plain_stages"]
+__all__ = ["Fitter", "Plan", "fit", "fit_", "plain_stages"]
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """How to go about it."""
 
     steps: int
     tries: int
     beam: int
-    epochs: int
-    weights: Tensor | None
     seed: int
+    weights: Tensor | None = None
+    epochs: int = 40
 
-    def after(self, number: int) -> _Plan:
+    def after(self, number: int) -> Plan:
         """The plan for one of several codebooks: its own draws."""
         return self._replace(seed=self.seed + number)
 
@@ -67,6 +68,9 @@ def fit(
     begins with the stages of a residual quantizer, and the search is their own; the networks of `qinco` are trained by
     gradient after it.
 
+    With `EntropyConstrained` the k-means is where a descent of error and entropy together begins, of each codebook by
+    itself: `vq256,entropy_constrained(0.5)`.
+
     Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
     each codebook; of a tensor, what the stages leave over is in memory too, and for a rotation all
     vectors are.
@@ -78,7 +82,8 @@ def fit(
             sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`; `gvq8x256,projected=true`, with a rotation
             before it (OPQ); `avq4x256`, additive; `qinco4x256`, with networks. `vq1024,cosine` is fitted by spherical
             k-means: a code has the direction of the normalised mean of its vectors, and the length that is nearest to
-            theirs, or 1 with `cosine(unit=true)`.
+            theirs, or 1 with `cosine(unit=true)`. A codebook with the metric `entropy_constrained` is fitted for error
+            and rate together.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
         beam: that `encode` will be called with: the stages are fitted for it. `avq` has its own, in its spec.
@@ -104,63 +109,87 @@ def fit(
     first = batches.first()
     quantizer = from_spec(spec, features=first.shape[1]).to(first.device)
     check_clustering(weights, "euclidean")
-    _fit_(quantizer, batches, _Plan(steps, tries, beam, epochs, weights, seed))
+    fit_(quantizer, batches, Plan(steps, tries, beam, seed, weights, epochs))
     return quantizer.eval()
 
 
-def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
+class Fitter:
+    """Who clusters: this process alone."""
+
+    def best(self, batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
+        """The codes of the best of some k-means: of a codebook by itself (`alone`), or of a stage."""
+        return _best(batches, size, plan, alone)
+
+    def refine(self, books: list[Tensor], batches: Batches, plan: Plan) -> list[Tensor]:
+        """The codes of all stages, fitted together."""
+        return refine(books, batches.read(), partial(beam_search, beam=plan.beam), plan.weights)
+
+
+ALONE = Fitter()
+
+
+def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = ALONE) -> None:
+    """Fit the codebooks of a quantizer in place; see `fit`."""
     if isinstance(quantizer, Composite) and quantizer.shared:
         raise _unfit(quantizer)
-    if (
-        isinstance(quantizer, Grouped)
-        and quantizer.projected
-        and quantizer.features == quantizer.code_features
-    ):
+    if isinstance(quantizer, QINCo | Additive) and fitter is not ALONE:
+        raise _unfit(quantizer)
+    if fitter is ALONE and _is_rotated(quantizer):
         batches = batches.seen(_rotate_(quantizer, batches, plan))
     elif quantizer.project_in is not None:
         raise _unfit(quantizer)
     if isinstance(quantizer, Grouped):
         for number, group in enumerate(quantizer.components):
             columns = slice(number * group.features, (number + 1) * group.features)
-            _fit_(group, batches.seen(_columns(columns)), plan.after(number))
-    elif isinstance(quantizer, QINCo):
-        _fit_stages_(quantizer, batches, plan)
-        train_networks_(quantizer, batches.read(), plan.epochs, plan.beam, plan.weights, plan.seed)
+            fit_(group, batches.seen(_columns(columns)), plan.after(number), fitter)
     elif isinstance(quantizer, Residual | Additive):
-        _fit_stages_(quantizer, batches, plan)
+        _fit_stages_(quantizer, batches, plan, fitter)
+        if isinstance(quantizer, QINCo):
+            train_networks_(quantizer, batches.read(), plan.epochs, plan.beam, plan.weights, plan.seed)
     elif _is_plain(quantizer):
-        quantizer.codebook.init_from_(_best(batches, quantizer.codebook_size, plan, alone=True))
-    elif _is_plain(quantizer, Cosine):
+        quantizer.codebook.init_from_(fitter.best(batches, quantizer.codebook_size, plan, alone=True))
+    elif fitter is ALONE and _is_plain(quantizer, Cosine):
         quantizer.codebook.init_from_(_spherical(batches, quantizer, plan))
+    elif fitter is ALONE and _is_plain(quantizer, EntropyConstrained):
+        codes = _best(batches, quantizer.codebook_size, plan, alone=True)
+        metric = cast(EntropyConstrained, quantizer.metric)
+        found = entropy_constrained(codes, batches.read(), metric, plan.steps, plan.weights)
+        quantizer.codebook.init_from_(*found)
     else:
         raise _unfit(quantizer)
 
 
-def _fit_stages_(quantizer: Residual | Additive, batches: Batches, plan: _Plan) -> None:
+def _fit_stages_(quantizer: Residual | Additive, batches: Batches, plan: Plan, fitter: Fitter) -> None:
     left = batches
     for number, stage in enumerate(quantizer.components):
         if _is_plain(stage):
-            stage.codebook.init_from_(_best(left, stage.codebook_size, plan.after(number), alone=False))
+            codes = fitter.best(left, stage.codebook_size, plan.after(number), alone=False)
+            stage.codebook.init_from_(codes)
         else:
-            _fit_(stage, left, plan.after(number))
+            fit_(stage, left, plan.after(number), fitter)
         left = left.seen(_left_by(stage))
     plain = [stage for stage in quantizer.components if _is_plain(stage)]
     if len(plain) < quantizer.count:
         return
-    additive = isinstance(quantizer, Additive)
-    find = quantizer.search if isinstance(quantizer, Additive) else partial(beam_search, beam=plan.beam)
-    codes = [stage.codebook.codes for stage in plain]
-    books = refine(codes, batches.read(), find, plan.weights, prefixes=not additive)
+    books = [stage.codebook.codes for stage in plain]
+    if isinstance(quantizer, Additive):
+        books = refine(books, batches.read(), quantizer.search, plan.weights, prefixes=False)
+    else:
+        books = fitter.refine(books, batches, plan)
     for stage, book in zip(plain, books, strict=True):
         stage.codebook.init_from_(book)
 
 
-def _rotate_(quantizer: Grouped, batches: Batches, plan: _Plan) -> Callable[[Tensor], Tensor]:
+def _is_rotated(quantizer: Quantizer) -> TypeGuard[Grouped]:
+    """Whether a rotation comes before its groups, each with a codebook."""
+    if not isinstance(quantizer, Grouped) or not quantizer.projected:
+        return False
+    return quantizer.features == quantizer.code_features and all(map(_is_plain, quantizer.components))
+
+
+def _rotate_(quantizer: Grouped, batches: Batches, plan: Plan) -> Callable[[Tensor], Tensor]:
     """Make the projections a rotation there and back, and give it."""
-    groups = quantizer.components
-    if not all(_is_plain(group) for group in groups):
-        raise _unfit(quantizer)
-    sizes = [group.codebook_sizes[0] for group in groups]
+    sizes = [group.codebook_sizes[0] for group in quantizer.components]
     rotation = optimal_rotation(batches.read(), sizes, plan.weights, plan.seed)
     assert quantizer.project_in is not None
     assert quantizer.project_out is not None
@@ -170,7 +199,7 @@ def _rotate_(quantizer: Grouped, batches: Batches, plan: _Plan) -> Callable[[Ten
     return lambda rows: turn(rows, rotation)
 
 
-def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
+def _best(batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
     """The codes of the best of some k-means: all progressive for a stage, by turns from k-means++ for one alone."""
     rows = batches.read()
     components = PrincipalComponents(rows)
@@ -186,7 +215,7 @@ def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
     return min(candidates(), key=lambda codes: _error(rows, codes, plan.weights, "euclidean"))
 
 
-def _spherical(batches: Batches, quantizer: VectorQuantizer, plan: _Plan) -> Tensor:
+def _spherical(batches: Batches, quantizer: VectorQuantizer, plan: Plan) -> Tensor:
     """The codes of the best of some spherical k-means, as long as is best for what they stand for."""
     rows, size, weights = batches.read(), quantizer.codebook_size, plan.weights
     found = (
@@ -253,7 +282,7 @@ def _columns(columns: slice) -> Callable[[Tensor], Tensor]:
 
 def _unfit(quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
-        "vector quantizers with the Euclidean or the cosine metric, and residual or grouped ones of them",
+        "vector quantizers with the Euclidean metric (or cosine, or entropy_constrained), and residual or grouped ones",
         quantizer.spec,
         "k-means fits codebooks alone: leave out projections, transforms and shared codebooks, or train it",
     )

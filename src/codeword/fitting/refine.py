@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codeword.functional.weights import weighted
 
-__all__ = ["MOST_PAIRS", "Seen", "refine", "solve"]
+__all__ = ["MOST_PAIRS", "Seen", "refine", "refine_by", "solve"]
 
 Find = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
@@ -61,13 +61,23 @@ def refine(
 
     Source: the joint least squares of Babenko and Lempitsky 2014, "Additive quantization", over all prefixes.
     """
+
+    def look(codes: list[Tensor]) -> Seen:
+        seen = _look(codes, batches, find, weights)
+        if not prefixes:
+            seen.errors[:-1] = math.inf  # they have no weight
+        return seen
+
+    return refine_by(books, look)
+
+
+def refine_by(books: Sequence[Tensor], look: Callable[[list[Tensor]], Seen]) -> list[Tensor]:
+    """The same with a search of one's own: `look` tells of codes what a round has to know."""
     pairs = sum(len(one) * len(other) for one, other in combinations(books, 2))
     books = best = [codes.double() for codes in books]
     lowest, idle = math.inf, 0
     for _ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
-        seen = _look(books, batches, find, weights)
-        if not prefixes:
-            seen.errors[:-1] = math.inf  # they have no weight
+        seen = look(books)
         score = float(seen.errors[seen.errors.isfinite()].log().mean())
         idle = 0 if score < lowest - _GAIN else idle + 1
         if score < lowest:

@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from codeword.codebooks.normalized_grid import NormalizedGrid
 from codeword.errors import CodewordError
 from codeword.models.find import find_codebooks, quantizers_of
 from codeword.quantizers import MemoryCodes
@@ -109,5 +110,7 @@ def freeze(model: nn.Module, frozen: bool = True) -> None:
     for codebook in codebooks.values():
         codebook.frozen = frozen
     for module in model.modules():
+        if isinstance(module, NormalizedGrid):
+            module.frozen = frozen
         if isinstance(module, Freezable):
             module.rest_(frozen)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from codeword.axes import Lookup, Metric, Penalty
 from codeword.functional import over_blocks
-from codeword.metrics import Euclidean
+from codeword.metrics import EntropyConstrained, Euclidean
 
 __all__ = ["CrossEntropy", "cross_entropy", "distance_logits"]
 
@@ -59,7 +59,7 @@ def cross_entropy(rows: Tensor, codes: Tensor, metric: Metric, indices: Tensor, 
 def distance_logits(rows: Tensor, codes: Tensor, metric: Metric) -> Tensor:
     """(N, K): -|x - c|, or the cosine or product."""
     scores = metric.scores(rows, codes)
-    if not isinstance(metric, Euclidean):
+    if not isinstance(metric, Euclidean | EntropyConstrained):
         return scores
     off = rows - codes.detach().mean(0)  # scores leave out what a row has in common with all codes
     squared = off.square().sum(-1, keepdim=True) - scores

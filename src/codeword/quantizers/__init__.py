@@ -12,7 +12,7 @@ from codeword.quantizers.composite import (
     ResidualFSQ,
     ResidualLFQ,
 )
-from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers
+from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers, SphericalLeech
 from codeword.quantizers.index_loss import index_loss
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
 from codeword.quantizers.memory import MemoryCodes
@@ -44,6 +44,7 @@ __all__ = [
     "Residual",
     "ResidualFSQ",
     "ResidualLFQ",
+    "SphericalLeech",
     "VectorQuantizer",
     "from_spec",
     "index_loss",

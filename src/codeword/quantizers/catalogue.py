@@ -17,7 +17,7 @@ from codeword.quantizers.composite import (
     ResidualFSQ,
     ResidualLFQ,
 )
-from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers
+from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers, SphericalLeech
 from codeword.quantizers.layouts import Blockwise, Channelwise, Layout, Patches
 from codeword.quantizers.memory import MemoryCodes
 from codeword.quantizers.random_projection import RandomProjection
@@ -40,6 +40,7 @@ _CLASSES = (
     ResidualLFQ,
     LFQ,
     BSQ,
+    SphericalLeech,
     Binarize,
     Bitcodes,
     BitLayers,
@@ -64,7 +65,7 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
             `avq4x256` and `qinco4x256,hidden=64` (codebooks or stages x codes);
             `fsq8-5-5-5` and `rfsq8-5-5-5,stages=4` (levels), `lfq18`, `rlfq8,stages=4`, `bsq18`, `bits16` and
             `bitlayers8` (bits),
-            `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (parts);
+            `leech`, `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (parts);
             `multiscale3x1024,shared=true,sizes=((1,1),(2,2),(4,4))` (scales x codes);
             `channelwise(vq1024),split=4`, `blockwise(vq1024),split=4`, `patches(vq1024),size=(2,2)`.
         features: size of a vector; the number of channels for the last three.

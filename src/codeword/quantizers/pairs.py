@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from codeword.axes import Estimator, Penalty, Update
+from codeword.axes import Estimator, Metric, Penalty, Update
 from codeword.errors import CodewordError
 
 __all__ = ["check_pairs", "check_stages"]
 
 
-def check_pairs(rule: Update, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
+def check_pairs(rule: Update, metric: Metric, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
     """Raise for parts that would leave the codes untrained, or that would do nothing."""
     name = type(rule).__name__
     learned = rule.transform is not None and rule.transform.learns
@@ -21,6 +21,7 @@ def check_pairs(rule: Update, estimator: Estimator, penalties: Sequence[Penalty]
     else:
         _check_that_gradients_arrive(name, estimator, penalties)
     _check_revival(rule, name)
+    _check_counts(rule, metric, estimator)
     _check_penalties(rule, name, penalties)
 
 
@@ -69,6 +70,23 @@ def _check_revival(rule: Update, name: str) -> None:
             f"no revival with {rule.transform}",
             f"{name} with {rule.revival}, which moves codes to given places",
             "pass revival=None: these codes are moved by the transform",
+        )
+
+
+def _check_counts(rule: Update, metric: Metric, estimator: Estimator) -> None:
+    if not metric.uses_counts:
+        return
+    if not rule.learns:
+        raise CodewordError.of(
+            f"a rule that counts how often codes are chosen with {metric}",
+            f"{rule}, which keeps nothing",
+            "pass update=EMA(), or metric=Euclidean()",
+        )
+    if estimator.draws:
+        raise CodewordError.of(
+            f"an estimator that takes the best code with {metric}",
+            f"{estimator}, which draws by distance alone",
+            "pass estimator=StraightThrough(), or metric=Euclidean()",
         )
 
 

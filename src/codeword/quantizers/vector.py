@@ -81,7 +81,7 @@ class VectorQuantizer(OfCodebook):
         require("estimator", estimator, Estimator)
         for penalty in _sequence(penalties):
             require("penalties", penalty, Penalty)
-        check_pairs(update, estimator, penalties)
+        check_pairs(update, metric, estimator, penalties)
         self.codebook_size = codebook_size
         self.rng = Rng(device)
         self.codebook = Codebook(

@@ -34,6 +34,9 @@ MODELS: dict[str, tuple[Place, ...]] = {
     ),
     "XcodecModel": (Place("quantizer", "xcodec-transformers", {}),),
     "VQModel": (Place("quantize", "taming", {}),),
+    "ChameleonVQVAE": (Place("quantize", "taming", {}),),
+    "Emu3VQVAE": (Place("quantize", "taming", {"dim": 2}),),
+    "JanusVQVAE": (Place("quantize", "taming", {}),),
 }
 """The classes of transformers and diffusers whose quantizers can be replaced."""
 

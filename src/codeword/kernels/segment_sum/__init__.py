@@ -1,8 +1,8 @@
 """Sums and counts of rows by segment as one operator, `torch.ops.codeword.segment_sum`.
 
 `segment_sum(rows (G, N, D), indices (G, N), size, weights (G, N) or None, wide)` gives counts (G, size) and sums
-(G, size, D), in float64 if `wide` and in the dtype of the rows if not. Weights are bool, which leave rows out, or of the
-type of the rows: then counts are float64, and int64 otherwise. Shapes are the caller's to check.
+(G, size, D), in float64 if `wide` and in the dtype of the rows if not. Weights are bool, which leave rows out, or of
+the type of the rows: then counts are float64, and int64 otherwise. Shapes are the caller's to check.
 
 The plain implementations get the rows (N, D) of all groups, each group with segments of its own. No sum is a long
 chain of float32, in which one more changes nothing from 2^24 on, and equal numbers all round the same way long before.
@@ -15,13 +15,11 @@ from torch import Tensor
 from torch.library import Library
 
 from codeword.kernels.groups import mapped
+from codeword.kernels.nearest import dispatch
 from codeword.kernels.segment_sum import scattered, sorted_segments
 from codeword.kernels.triton import host
 
 __all__ = ["segment_sum"]
-
-
-NUMBERS_AT_ONCE = 1 << 17  # sums of groups that a CPU holds in float64 at once: 1 MiB
 
 
 def _segment_sum(
@@ -32,6 +30,11 @@ def _segment_sum(
         from codeword.kernels.segment_sum import triton
 
         return triton.segment_sum(rows, indices, sums, weights), sums
+    masked = weights is None or weights.dtype == torch.bool
+    if masked and not wide and dispatch.packs(rows):
+        from codeword.kernels.segment_sum import llvm
+
+        return llvm.segment_sum(rows, indices, sums, weights), sums
     return _plain(rows, indices, sums, weights), sums
 
 
@@ -43,22 +46,13 @@ def _plain(rows: Tensor, indices: Tensor, sums: Tensor, weights: Tensor | None) 
         # Rows of weight 0 go to a segment more, which is dropped: they cannot be multiplied away, 0 times NaN is NaN.
         indices = torch.where(weights.bool(), indices, size)
         slots = size + 1
-    at_once = groups
-    if rows.device.type == "cpu":
-        at_once = min(groups, max(1, NUMBERS_AT_ONCE // max(1, slots * features)))
-    if at_once > 1:
-        indices = indices + torch.arange(groups, device=rows.device)[:, None] % at_once * slots
+    if groups > 1:
+        indices = indices + torch.arange(groups, device=rows.device)[:, None] * slots
+    numbers = None if weights is None or weights.dtype == torch.bool else weights.flatten()
     run = scattered.segment_sum if rows.device.type == "cpu" else sorted_segments.segment_sum
-    numbers = weights if weights is not None and weights.dtype != torch.bool else None
-    counts = []
-    for start in range(0, max(1, groups), max(1, at_once)):
-        own = slice(start, start + at_once)
-        own_numbers = None if numbers is None else numbers[own].flatten()
-        own_rows, own_sums = rows[own].flatten(0, 1), sums[own]
-        found, total = run(own_rows, indices[own].flatten(), len(own_sums) * slots, own_numbers)
-        own_sums.copy_(total.view(len(own_sums), slots, features)[:, :size])
-        counts.append(found.view(len(own_sums), slots)[:, :size])
-    return counts[0].contiguous() if len(counts) == 1 else torch.cat(counts)
+    counts, total = run(rows.flatten(0, 1), indices.flatten(), groups * slots, numbers)
+    sums.copy_(total.view(groups, slots, features)[:, :size])
+    return counts.view(groups, slots)[:, :size].contiguous()
 
 
 def _shape(

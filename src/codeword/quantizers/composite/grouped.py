@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
+from codeword.functional import Purpose
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
@@ -19,7 +21,9 @@ from codeword.quantizers.composite.base import (
     check_components,
     mean_losses,
 )
+from codeword.quantizers.composite.fused import assign_groups, plain_books
 from codeword.quantizers.composite.parallel import Parallel
+from codeword.quantizers.composite.successive import broadcast_to, filled
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.torch_versions import is_exporting
 
@@ -38,6 +42,10 @@ class Grouped(Parallel):
         dim: the axis of the features.
         projected: projections though the widths are equal. `codeword.fit` makes them a rotation (OPQ); in a model they
             learn with it.
+        dropout: the share of items (of the first axis) for which training keeps only the first n groups, n uniform from
+            one to all: nested masks, so that the first groups learn to be a coarser quantizer. The others are zeros in
+            the output, get no gradient, and have index -1. The codes of all groups learn from all rows all the same.
+            Then indices of the first groups alone decode: `decode(indices[..., :n])`.
         device: of the projections.
         dtype: of the projections.
 
@@ -47,7 +55,7 @@ class Grouped(Parallel):
         CodewordError: no quantizers, or ones that do not fit together.
 
     Source: Jegou et al. 2011, "Product quantization for nearest neighbor search"; in codecs HiFi-Codec
-    (arXiv:2305.02765).
+    (arXiv:2305.02765); the nested masks of MGVQ, Jia et al. 2025 (arXiv:2507.07997).
 
     Examples:
         >>> grouped = Grouped.of(2, features=8, codebook_size=16)
@@ -57,7 +65,7 @@ class Grouped(Parallel):
     """
 
     spec_name = "gvq"
-    own_options = (*Composite.own_options, "projected")
+    own_options = (*Composite.own_options, "dropout", "projected")
 
     @classmethod
     def of(cls, groups: int, features: int, codebook_size: int, *, dim: int = -1, **options: Any) -> Grouped:
@@ -68,15 +76,16 @@ class Grouped(Parallel):
             features: size of a vector.
             codebook_size: how many codes a group has.
             dim: the axis of the features.
-            options: as for `VectorQuantizer`.
+            options: `dropout` as for the groups; all others as for `VectorQuantizer`.
 
         Examples:
             >>> Grouped.of(4, 64, 1024).spec
             'gvq4x1024'
         """
         check_size("groups", groups)
-        width = cls.component_features(features, groups)
-        return cls([VectorQuantizer(width, codebook_size, **options) for _ in range(groups)], dim=dim)
+        width, dropout = cls.component_features(features, groups), options.pop("dropout", 0.0)
+        parts = [VectorQuantizer(width, codebook_size, **options) for _ in range(groups)]
+        return cls(parts, dim=dim, dropout=dropout)
 
     @classmethod
     def component_features(cls, features: int, count: int) -> int:
@@ -92,25 +101,47 @@ class Grouped(Parallel):
         *,
         features: int | None = None,
         dim: int = -1,
+        dropout: float = 0.0,
         projected: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         check_components(quantizers)
         check_alike(quantizers)
+        if not 0 <= dropout <= 1:
+            raise CodewordError.of("dropout from 0 to 1", repr(dropout), "pass the share of items")
         inner = sum(child.features for child in quantizers)
         super().__init__(
             quantizers, inner, features=features, dim=dim, projected=projected, device=device, dtype=dtype
         )
         self.projected = projected
         self.call_options = quantizers[0].call_options
+        self.dropout = dropout
+        self.drops = self.drops or dropout > 0
+        if dropout and self.rng is None:
+            self.rng = Rng(device)
 
     def options(self) -> dict[str, Any]:
-        return {"projected": self.projected}
+        return {"dropout": self.dropout, "projected": self.projected}
+
+    @property
+    def random(self) -> bool:
+        return self.dropout > 0 or super().random
+
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        apart = self.shared or (self.stagewise and step.training)
+        books = [] if apart else plain_books(self.components, step)
+        if not books:
+            return super()._assign(rows, step)
+        return self._joined(assign_groups(books, self._groups(rows), step), rows, step)
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        if self.dropout and step.training:
+            stays = _staying(assignment.indices)
+            q, loss, losses = super()._evaluate(self._filled(assignment, stays), rows, step)
+            return torch.where(self._features_of(stays), q, 0.0), loss, losses
         if not self._together or self._owns_output(self.distinct[0]):
             return super()._evaluate(assignment, rows, step)
         found = assignment.components  # all losses at once
@@ -118,8 +149,8 @@ class Grouped(Parallel):
         groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
         if torch.compiler.is_compiling():  # else the gradient of the loss has other strides than were traced
             groups = groups.contiguous()
-        losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
-        return self._unite(outputs), *losses
+        loss, losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
+        return self._unite(outputs), loss, losses
 
     @property
     def _together(self) -> bool:
@@ -127,6 +158,10 @@ class Grouped(Parallel):
         return not self.shared and self.pool is mean_losses and are_alike(self.distinct)
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        if self.dropout and step.training:
+            stays = _staying(assignment.indices)
+            surrogate = super()._surrogate(self._filled(assignment, stays), rows, q, step)
+            return torch.where(self._features_of(stays), surrogate, 0.0)
         first = self.distinct[0]
         if not self._together or first.trained_by_output or first.random:
             return super()._surrogate(assignment, rows, q, step)
@@ -134,16 +169,74 @@ class Grouped(Parallel):
         surrogate = first._surrogate(assignment.components[0], groups, codes, step)
         return surrogate.transpose(0, 1).reshape(rows.shape)
 
+    # Groups that are left out -----------------------------------------------------------------------------------
+
+    def _drop(self, assignment: Assignment) -> Assignment:
+        assignment, step = super()._drop(assignment), assignment.step
+        if not self.dropout:
+            return assignment
+        assert step.items is not None
+        which, how_many = step.key.uniform_at(Purpose.DROPOUT, step.items, 2).unbind(1)
+        groups = torch.where(which < self.dropout, 1 + (how_many * self.count).long(), self.count)
+        number = torch.arange(self.count, dtype=torch.int64, device=groups.device)
+        stays = broadcast_to(number < groups[:, None], assignment.indices)
+        indices = torch.where(stays, assignment.indices, -1)
+        parts = zip(assignment.components, self._split(indices), strict=True)
+        return self._joined(tuple(own._replace(indices=index) for own, index in parts), assignment.rows, step)
+
+    def _filled(self, assignment: Assignment, stays: Tensor) -> Assignment:
+        """With index 0, in rows that do not count, for groups that were left out."""
+        kept = [stays.flatten()] if self.shared else stays.unbind(1)
+        components = tuple(
+            own._replace(
+                indices=filled(own.indices)[0], step=own.step._replace(valid=own.step.valid.among(stay))
+            )
+            for own, stay in zip(assignment.components, kept, strict=True)
+        )
+        return assignment._replace(components=components)
+
+    def _features_of(self, stays: Tensor) -> Tensor:
+        """Which features (N, D) are of groups (N, groups) that stay."""
+        columns = zip(stays.unbind(1), self.components, strict=True)
+        return torch.cat([column[:, None].expand(-1, child.features) for column, child in columns], 1)
+
+    def _embed(self, indices: Tensor) -> Tensor:
+        if not self.dropout:
+            return super()._embed(indices)
+        whole = super()._embed(torch.where(broadcast_to(_staying(indices), indices), indices, 0))
+        return torch.where(self._features_of(_staying(indices)), whole, 0.0)
+
+    def _truncate(self, indices: Tensor, step: Step) -> Tensor:
+        missing = self.count - indices.shape[1]
+        rest = indices.new_full((len(indices), missing, *indices.shape[2:]), -1)
+        return super()._truncate(torch.cat([indices, rest], 1) if missing else indices, step)
+
+    @property
+    def _index_counts(self) -> Collection[int]:
+        return range(1, self.count + 1) if self.dropout else super()._index_counts
+
+    def _check_masked(self, masked: Tensor) -> None:
+        if not self.dropout:
+            super()._check_masked(masked)
+        elif not torch.compiler.is_compiling() and bool((masked[..., :-1] & ~masked[..., 1:]).any()):
+            raise CodewordError.of(
+                "-1 for the last groups of a vector", "-1 for one before others", "mask the last ones"
+            )
+
     # A shared component sees the groups as more rows, all of them at once --------------------------------------
 
     def _shares(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:
         """The components and their features, contiguous."""
         if self.shared:
             return [(self.distinct[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
+        return list(zip(self.components, self._groups(rows).unbind(0), strict=True))
+
+    def _groups(self, rows: Tensor) -> Tensor:
+        """(G, N, D)."""
         groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
         if is_exporting():  # a program for any number of rows cannot ask whether it is 1
-            groups = groups.clone(memory_format=torch.contiguous_format)
-        return list(zip(self.components, groups.contiguous().unbind(0), strict=True))
+            return groups.clone(memory_format=torch.contiguous_format)
+        return groups.contiguous()
 
     def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
         if not self.shared:
@@ -162,3 +255,8 @@ class Grouped(Parallel):
 
     def _repeats(self) -> int:
         return self.count if self.shared else 1
+
+
+def _staying(indices: Tensor) -> Tensor:
+    """Which groups (N, groups) have an index."""
+    return (indices >= 0).flatten(2).any(2) if indices.ndim > 2 else indices >= 0

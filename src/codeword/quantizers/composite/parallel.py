@@ -87,7 +87,12 @@ class Parallel(Composite):
     def _check_indices(self, indices: Tensor) -> None:
         super()._check_indices(indices)
         axis = indices.ndim - len(self.index_shape)
-        masked = (indices.flatten(axis + 1) < 0).all(-1) if len(self.index_shape) > 1 else indices < 0
+        self._check_masked(
+            (indices.flatten(axis + 1) < 0).all(-1) if len(self.index_shape) > 1 else indices < 0
+        )
+
+    def _check_masked(self, masked: Tensor) -> None:
+        """Raise unless components (..., components) may be masked like this."""
         if not torch.compiler.is_compiling() and bool((masked.any(-1) != masked.all(-1)).any()):
             raise CodewordError.of(
                 "-1 for all components of a vector or for none", "-1 for some", "mask whole vectors"

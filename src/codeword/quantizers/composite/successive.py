@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from codeword.constants import constant
 from codeword.errors import CodewordError
 from codeword.functional import replace_gradient
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "broadcast_to"]
+__all__ = ["Successive", "broadcast_to", "filled"]
 
 
 class Successive(Composite):
@@ -69,7 +70,7 @@ class Successive(Composite):
     def _embed(self, indices: Tensor) -> Tensor:
         outputs = []
         for number, (child, index) in enumerate(self._each(indices)):
-            index, stays = _filled(index)
+            index, stays = filled(index)
             outputs.append(self._output_of(number, child._embed(index), stays))
         return _running_sums(outputs)[-1]
 
@@ -84,7 +85,7 @@ class Successive(Composite):
             left = rows if total is None else rows - total.detach()
             stays = None
             if self.drops and step.training:
-                index, stays = _filled(own.indices)
+                index, stays = filled(own.indices)
                 own = own._replace(indices=index, step=own.step._replace(valid=own.step.valid.among(stays)))
             seen = self._downsample(left, number)
             narrow = child._project(child.project_in, seen)
@@ -122,7 +123,8 @@ class Successive(Composite):
             for child, own in zip(self.components, found, strict=False)
         ]
         totals = _running_sums([q.detach() for q in embedded])
-        before = torch.stack([torch.zeros_like(totals[0]), *totals[:-1]])
+        nothing = constant((0.0,), rows.device, rows.dtype).expand_as(totals[0])
+        before = torch.stack([nothing, *totals[:-1]])
         losses = self.components[0]._losses(found[0], rows - before, torch.stack(embedded), found[0].step)
         return totals[-1], *losses
 
@@ -147,7 +149,7 @@ def _running_sums(terms: Sequence[Tensor]) -> list[Tensor]:
     return sums
 
 
-def _filled(index: Tensor) -> tuple[Tensor, Tensor]:
+def filled(index: Tensor) -> tuple[Tensor, Tensor]:
     """Index 0 for rows whose component was left out, and which rows (N,) have it."""
     stays = (index >= 0).flatten(1).any(1) if index.ndim > 1 else index >= 0
     return torch.where(broadcast_to(stays, index), index, 0), stays

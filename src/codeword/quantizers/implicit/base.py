@@ -19,7 +19,18 @@ __all__ = ["Implicit", "check_digits"]
 
 
 class Implicit(Quantizer):
-    """The codes are the points of a grid: computed, never kept; what is kept is how they were used."""
+    """The codes are the points of a grid: computed, never kept; what is kept is how they were used.
+
+    Args:
+        features: size of a vector; where it is not `width`, learned projections lead in and out.
+        levels: how many digits each place has.
+        dim: the axis of the features.
+        width: size of a code; None: as many numbers as there are places.
+        joined: whether the digits of a code are one index.
+        ascending: whether the first place is the least significant one.
+        device: of parameters and buffers.
+        dtype: of the projections.
+    """
 
     def __init__(
         self,
@@ -27,12 +38,13 @@ class Implicit(Quantizer):
         levels: Sequence[int],
         *,
         dim: int,
+        width: int | None = None,
         joined: bool = True,
         ascending: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        width = len(levels)
+        width = len(levels) if width is None else width
         code_features = None if width == features else width
         super().__init__(features, dim=dim, code_features=code_features, device=device, dtype=dtype)
         self.grid = Grid(levels, joined=joined, ascending=ascending, device=device)
@@ -68,14 +80,15 @@ class Implicit(Quantizer):
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         digits = self._digits(rows)
-        return Assignment(self.grid.join(digits), rows, step, self._vectors(digits))
+        moves = step.training and self.grid.writes  # what digits stand for, before they are embedded
+        return Assignment(self.grid.join(digits), rows, step, None if moves else self._vectors(digits))
 
     def _embed(self, indices: Tensor) -> Tensor:
         return self._vectors(self.grid.split(indices))
 
     def _seen(self, assignment: Assignment) -> list[Seen]:
-        step = assignment.step
-        return [Seen(self.grid, None, assignment.indices, step.valid, step.repeats)]
+        step, rows = assignment.step, assignment.rows if self.grid.writes else None
+        return [Seen(self.grid, rows, assignment.indices, step.valid, step.repeats)]
 
     def _check_indices(self, indices: Tensor) -> None:
         if self.grid.joined:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from codeword.axes import require
 from codeword.bounds import Bound, Tanh
+from codeword.codebooks.normalized_grid import NormalizedGrid
 from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, replace_gradient
@@ -33,6 +34,10 @@ class FSQ(Implicit):
         bound: how numbers are brought within the levels: Tanh(), Sigmoid(), Symmetric(), Logit() or Clamp().
         noise: the share of vectors that in training are moved by uniform noise of one level's width instead of
             being rounded; their indices are those of the rounded vectors.
+        normalize: whether numbers are brought to mean 0 and variance 1 before they are bounded, and back after:
+            n = (x - m) / s, q = m + s FSQ(n), with the running mean and deviation of each number, which are constants
+            of the model. Stages of it, `rvq4x(fsq8-5-5-5,normalize=true)`, are residual FSQ with an invertible
+            normalisation of what each stage leaves over.
         joined: whether the levels of a vector make one index. False: an index each, `indices` (..., numbers), for
             more codes than 2^63, of which none are counted by themselves.
         device: of parameters and buffers.
@@ -43,7 +48,7 @@ class FSQ(Implicit):
     Raises:
         CodewordError: a level below 2, or more than 2^63 codes in one index.
 
-    Source: Mentzer et al. 2023 (arXiv:2309.15505).
+    Source: Mentzer et al. 2023 (arXiv:2309.15505); `normalize` Zhu et al. 2025, RFSQ (arXiv:2508.15860).
 
     Examples:
         >>> fsq = FSQ(4, (8, 5, 5, 5))
@@ -66,6 +71,7 @@ class FSQ(Implicit):
         dim: int = -1,
         bound: Bound = Tanh(),
         noise: float = 0.0,
+        normalize: bool = False,
         joined: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -79,6 +85,9 @@ class FSQ(Implicit):
         self.levels = tuple(levels)
         self.bound = bound
         self.noise = noise
+        self.normalize = normalize
+        if normalize:
+            self.grid = NormalizedGrid(levels, joined=joined, ascending=True, device=device)
         self.rng = Rng(device) if noise else None
 
     def options(self) -> dict[str, Any]:
@@ -86,6 +95,7 @@ class FSQ(Implicit):
             "levels": self.levels,
             "bound": self.bound,
             "noise": self.noise,
+            "normalize": self.normalize,
             "joined": self.grid.joined,
         }
 
@@ -93,11 +103,29 @@ class FSQ(Implicit):
     def random(self) -> bool:
         return self.noise > 0
 
+    @property
+    def ready(self) -> bool:
+        return self.grid.ready if isinstance(self.grid, NormalizedGrid) else True
+
+    def _init(self, rows: Tensor, step: Step) -> None:
+        if isinstance(self.grid, NormalizedGrid):
+            self.grid.init_(rows, step.valid)
+
+    def _place(self, rows: Tensor) -> Tensor:
+        return self.bound.place(self._normalized(rows), self.levels)
+
+    def _value(self, place: Tensor) -> Tensor:
+        value = self.bound.value(place, self.levels)
+        return self.grid.restore(value) if isinstance(self.grid, NormalizedGrid) else value
+
+    def _normalized(self, rows: Tensor) -> Tensor:
+        return self.grid.normalize(rows) if isinstance(self.grid, NormalizedGrid) else rows
+
     def _digits(self, rows: Tensor) -> Tensor:
-        return self.bound.digits(rows, self.levels)
+        return self.bound.digits(self._normalized(rows), self.levels)
 
     def _vectors(self, digits: Tensor) -> Tensor:
-        return self.bound.value(digits.to(self.dtype), self.levels)
+        return self._value(digits.to(self.dtype))
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
@@ -106,8 +134,7 @@ class FSQ(Implicit):
         if not (self.noise and step.training):
             return q, loss, losses
         draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), 1 + len(self.levels))
-        place = self.bound.place(rows, self.levels) + draws[:, 1:] - 0.5
-        moved = self.bound.value(place, self.levels)
+        moved = self._value(self._place(rows) + draws[:, 1:] - 0.5)
         rounded = replace_gradient(q, self._rounded(assignment, rows))
         return torch.where(draws[:, :1] < self.noise, moved, rounded), loss, losses
 
@@ -116,7 +143,7 @@ class FSQ(Implicit):
 
     def _rounded(self, assignment: Assignment, rows: Tensor) -> Tensor:
         """A function of the rows with the gradient of the levels: that of the bound."""
-        place = self.bound.place(rows, self.levels)
+        place = self._place(rows)
         if not self.bound.linear:  # its slope is that at the level
             place = replace_gradient(self.grid.split(assignment.indices).to(place.dtype), place)
-        return self.bound.value(place, self.levels)
+        return self._value(place)

@@ -27,6 +27,7 @@ PARTS = Registry(
         "euclidean": metrics.Euclidean,
         "cosine": metrics.Cosine,
         "dot": metrics.Dot,
+        "entropy_constrained": metrics.EntropyConstrained,
         "straight_through": estimators.StraightThrough,
         "rotation": estimators.Rotation,
         "directional": estimators.Directional,

@@ -9,7 +9,7 @@ from typing import Any
 
 from codeword.files import write_whole
 from codeword.packages import load
-from codeword.workbench.comparing.comparison import Comparison, Outcome
+from codeword.workbench.comparing.comparison import Comparison, Outcome, frontier
 from codeword.workbench.comparing.measures import PLACES
 from codeword.workbench.training.run import Run
 
@@ -58,7 +58,7 @@ def _look(place: int) -> dict[str, Any]:
 def _draw_rates(axes: Any, comparison: Comparison, done: list[Outcome], looks: dict[str, Any]) -> None:
     quality, cost = comparison.quality, comparison.cost
     best = comparison.on_frontier()
-    points = []
+    points, coded = [], {}
     for outcome in done:
         metrics, look = outcome.measured["metrics"], looks[outcome.quantizer]
         x, y = metrics[cost.key], metrics[quality.key]
@@ -74,6 +74,10 @@ def _draw_rates(axes: Any, comparison: Comparison, done: list[Outcome], looks: d
             alpha=0.6,
         )
         axes.plot(x, y, color=look["color"], marker=look["marker"], markersize=8, zorder=3)
+        share = outcome.measured["entropy_bits_per_position"] / outcome.measured["bits_per_position"]
+        coded[outcome.quantizer] = (x * share, y)
+        hollow = {"markerfacecolor": "none", "markersize": 8, "linestyle": ""}
+        axes.plot(x * share, y, color=look["color"], marker=look["marker"], **hollow)
         weight = "bold" if outcome.quantizer in best else "normal"
         axes.annotate(
             outcome.quantizer,
@@ -86,8 +90,14 @@ def _draw_rates(axes: Any, comparison: Comparison, done: list[Outcome], looks: d
         if outcome.quantizer in best:
             points.append((x, y))
     axes.plot(*zip(*sorted(points), strict=True), color="gray", linewidth=3, alpha=0.3, zorder=1)
+    sign = 1 if quality.higher_is_better else -1
+    coded_best = frontier({spec: (x, sign * y) for spec, (x, y) in coded.items()})
+    curve = sorted(coded[spec] for spec in coded_best)
+    axes.plot(*zip(*curve, strict=True), color="gray", linestyle=":", zorder=1)
     axes.margins(0.18)
-    axes.set_xlabel(f"{cost.heading}; small dots: the first stages alone")
+    axes.set_xlabel(
+        f"{cost.heading}; hollow, dotted: at the entropy of the codes; small dots: first stages alone"
+    )
     axes.set_ylabel(quality.heading)
     axes.set_title("rate and distortion; on the frontier in bold", fontsize=10)
     axes.grid(alpha=0.3)

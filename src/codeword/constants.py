@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["bit_table", "constant", "where_else"]
+__all__ = ["bit_table", "constant", "kept", "numbers", "where_else"]
 
 _MADE: dict[tuple[Any, torch.device, torch.dtype], Tensor] = {}
 
@@ -22,7 +22,7 @@ def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype
         >>> constant((8, 5, 5), torch.device("cpu"))
         tensor([8, 5, 5])
     """
-    return _kept(values, lambda: torch.tensor(values, device=device, dtype=dtype), device, dtype)
+    return kept(values, lambda: torch.tensor(values, device=device, dtype=dtype), device, dtype)
 
 
 def where_else(keep: Tensor, values: Tensor, other: float) -> Tensor:
@@ -35,6 +35,18 @@ def where_else(keep: Tensor, values: Tensor, other: float) -> Tensor:
     if torch.compiler.is_compiling():  # there a number costs nothing
         return torch.where(keep, values, other)
     return torch.where(keep, values, constant((other,), values.device, values.dtype))
+
+
+def numbers(count: int, device: torch.device) -> Tensor:
+    """0, 1, ... count - 1, int64; it must not be written to.
+
+    Examples:
+        >>> numbers(3, torch.device("cpu"))
+        tensor([0, 1, 2])
+    """
+    return kept(
+        ("numbers", count), lambda: torch.arange(count, dtype=torch.int64, device=device), device, torch.int64
+    )
 
 
 def bit_table(bits: int, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -53,10 +65,11 @@ def bit_table(bits: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         places = torch.arange(bits - 1, -1, -1, dtype=torch.int64, device=device)
         return ((numbers[:, None] >> places) & 1).to(dtype)
 
-    return _kept(bits, make, device, dtype)
+    return kept(bits, make, device, dtype)
 
 
-def _kept(key: Any, make: Callable[[], Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
+def kept(key: Any, make: Callable[[], Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What `make` makes, once for each key, device and dtype; it must not be written to."""
     if torch.compiler.is_compiling():
         return make()
     found = _MADE.get((key, device, dtype))

@@ -1,0 +1,129 @@
+"""A grid over numbers that are brought to mean 0 and variance 1, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codeword.codebooks.grid import Grid
+from codeword.codebooks.learner import Seen, Statistics
+from codeword.functional import Key, Valid
+from codeword.transforms.moments import RunningMoments
+
+__all__ = ["NormalizedGrid"]
+
+_RATE = 0.05  # with which a batch enters the averages
+_LEAST = 1e-20  # of a variance that is divided by
+
+
+class NormalizedGrid(Grid):
+    """A grid with the running mean and variance of each number that comes to it.
+
+    They are those of the first batch, and then moving averages with a rate of 0.05. In eval, and while `frozen`, they
+    stay as they are.
+
+    Args:
+        levels: how many levels each number has.
+        device: of the counts and averages.
+        options: as for `Grid`.
+    """
+
+    groups = False
+    initialized: Tensor
+    is_frozen: Tensor
+
+    def __init__(
+        self, levels: Sequence[int], *, device: torch.device | str | None = None, **options: Any
+    ) -> None:
+        super().__init__(levels, device=device, **options)
+        self.moments = RunningMoments(len(self.sizes), _RATE).to(self.usage_count.device)
+        self.register_buffer("initialized", torch.empty((), dtype=torch.bool, device=device))
+        self.register_buffer("is_frozen", torch.empty((), dtype=torch.bool, device=device))
+        self._begin_anew_()
+
+    def reset_parameters(self) -> None:
+        """Start anew: forget all numbers."""
+        super().reset_parameters()
+        if hasattr(self, "moments"):
+            self._begin_anew_()
+
+    def _begin_anew_(self) -> None:
+        self.moments.reset_parameters()
+        self.initialized.fill_(False)
+        self.ready = False  # mirrors `initialized`, so that a step need not ask the device
+        self.frozen = False
+
+    @torch.no_grad()
+    def init_(self, rows: Tensor, valid: Valid) -> None:
+        """Take the mean and variance of a batch that has a valid row; without one it stays as it is."""
+        if self.frozen or not valid.bound():
+            return
+        if not torch.compiler.is_compiling() and not valid.total:  # a compiled first batch must hold a row
+            return
+        self.moments.init_(rows, valid)
+        self.initialized.fill_(True)
+        self.ready = True
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing is learned, only counted; saved with the module."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = frozen
+        with torch.no_grad():
+            self.is_frozen.fill_(frozen)
+
+    @property
+    def writes(self) -> bool:
+        return not self.frozen
+
+    def normalize(self, rows: Tensor) -> Tensor:
+        """(x - mean) / deviation."""
+        return (rows - self.moments.mean.clone()) / self._deviation()
+
+    def restore(self, rows: Tensor) -> Tensor:
+        """The inverse of `normalize`."""
+        return rows * self._deviation() + self.moments.mean.clone()
+
+    def _deviation(self) -> Tensor:
+        return self.moments.variance.clamp_min(_LEAST).sqrt()
+
+    @staticmethod
+    @torch.no_grad()
+    def observe(seen: Sequence[Seen], key: Key | None) -> Statistics:
+        """The uses of the codes, and the sums of the rows and of their squares."""
+        (one,) = seen
+        assert isinstance(one.learner, NormalizedGrid)
+        statistics = Grid.observe(seen, key)
+        if one.rows is None:
+            return statistics
+        return statistics._replace(moments=one.learner.moments.statistics(one.rows, one.valid))
+
+    @staticmethod
+    @torch.no_grad()
+    def learn_(grids: Sequence[Grid], statistics: Statistics) -> None:  # type: ignore[override]
+        """Add the counts of all ranks, and move the averages."""
+        Grid.learn_(grids, statistics)
+        (grid,) = grids
+        assert isinstance(grid, NormalizedGrid)
+        if statistics.moments is not None:
+            grid.moments.update_(statistics.moments.to(grid.moments.mean.dtype))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> NormalizedGrid:
+        def keep_wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
+
+        return super()._apply(keep_wide, recurse)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        for name, mirror in (("initialized", "ready"), ("is_frozen", "_frozen")):
+            found = state_dict.get(prefix + name)
+            if found is not None and not found.is_meta:
+                setattr(self, mirror, bool(found))
