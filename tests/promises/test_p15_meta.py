@@ -23,6 +23,7 @@ from codeword import (
 )
 from codeword.quantizers import (
     Additive,
+    BinaryMapper,
     Bitcodes,
     BitLayers,
     Blockwise,
@@ -132,6 +133,7 @@ CLASSES = {
     "binarize": lambda **k: Binarize(6, **k),
     "bits": lambda **k: Bitcodes(6, 4, **k),
     "bitlayers": lambda **k: BitLayers(6, 4, **k),
+    "mapper": lambda **k: BinaryMapper(6, 3, **k),
     "memory": lambda **k: MemoryCodes(6, 7, **k),
     "ovq": lambda **k: Overlapped([MemoryCodes(3, 7, **k) for _ in range(2)], features=6, **k),
     "rpq": lambda **k: RandomProjection(6, 9, **k),

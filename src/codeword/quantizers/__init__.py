@@ -12,7 +12,16 @@ from codeword.quantizers.composite import (
     ResidualFSQ,
     ResidualLFQ,
 )
-from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers, SphericalLeech
+from codeword.quantizers.implicit import (
+    BSQ,
+    FSQ,
+    LFQ,
+    Binarize,
+    BinaryMapper,
+    Bitcodes,
+    BitLayers,
+    SphericalLeech,
+)
 from codeword.quantizers.index_loss import index_loss
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
 from codeword.quantizers.memory import MemoryCodes
@@ -27,6 +36,7 @@ __all__ = [
     "LFQ",
     "Additive",
     "Binarize",
+    "BinaryMapper",
     "BitLayers",
     "Bitcodes",
     "Blockwise",
