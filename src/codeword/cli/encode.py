@@ -45,9 +45,10 @@ class Encode:
     shard_rows: int | None = None
     """Rows in each file of a folder. Default: 1000."""
     batch: int = 1
-    """Pictures or sounds of one size, beside each other in the data, to encode at once: faster. With 1 the tokens of
-    each are the same whatever is beside it; with more a token may differ now and then, by rounding. Vectors are always
-    encoded 4096 at once."""
+    """Pictures or sounds of one size, beside each other in the data, to encode at once: on a CPU six times faster for
+    32 x 32 pixels, and no faster for 256 x 256, which fill a core one by one. With 1 the tokens of each are the same
+    whatever is beside it; with more a token may differ now and then, by rounding. Vectors are always encoded 4096 at
+    once."""
     chunk_seconds: float | None = None
     """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
     whole gives, in memory that does not grow with the length. Default: a sound is computed in one piece."""

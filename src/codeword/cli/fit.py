@@ -47,9 +47,9 @@ class Fit:
     """
 
     data: Positional[str]
-    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them; FILE::NAME names one of several
-    arrays or columns. The name of a row is its number, or comes from the Parquet column `item_id`, `id` or `name`,
-    or from pandas' index."""
+    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them, or the URL of one (s3://bucket/items);
+    FILE::NAME names one of several arrays or columns. The name of a row is its number, or comes from the Parquet column
+    `item_id`, `id` or `name`, or from pandas' index."""
     out: Path
     """The run folder to write."""
     table: TableColumns = field(default_factory=TableColumns)

@@ -97,8 +97,8 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Te
         for (m, n), count in pairs.items():
             together = indices[m] * sizes[n] + indices[n]
             count.index_add_(0, together, own.to(kind))
-    counted = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
-    return Seen(counted, counts, sums, errors)
+    tables = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
+    return Seen(tables, counts, sums, errors)
 
 
 def solve(books: list[Tensor], seen: Seen) -> list[Tensor]:
