@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import memory, search, small_batches, train_step
+from benchmarks import batches, memory, search, train_step
 
-for question in (search, train_step, small_batches, memory):
+for question in (search, train_step, batches, memory):
     question.main()

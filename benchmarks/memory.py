@@ -33,11 +33,16 @@ def _status(key: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
 
 
-def _in_own_process(name: str, n: int, k: int, d: int) -> str:
+def in_own_process(name: str, n: int, k: int, d: int) -> float:
+    """`extra`, measured in a new process."""
+    command = [sys.executable, "-m", "benchmarks.memory", name, str(n), str(k), str(d)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _cell(name: str, n: int, k: int, d: int) -> str:
     if name != "codeword" and n * k > TOO_LARGE:
         return "not tried"
-    command = [sys.executable, "-m", "benchmarks.memory", name, str(n), str(k), str(d)]
-    return f"{float(subprocess.run(command, capture_output=True, text=True, check=True).stdout):.0f} MiB"
+    return f"{in_own_process(name, n, k, d):.0f} MiB"
 
 
 def main() -> None:
@@ -48,7 +53,7 @@ def main() -> None:
     print("\nPeak extra memory of a training step\n")
     print(f"| rows, codes, features | {' | '.join(names)} |\n|{' --- |' * (len(names) + 1)}")
     for shape in SHAPES:
-        print(f"| {shape} | {' | '.join(_in_own_process(name, *shape) for name in names)} |")
+        print(f"| {shape} | {' | '.join(_cell(name, *shape) for name in names)} |")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks.figures.batches import batches
 from benchmarks.figures.demo import demo
 from benchmarks.figures.methods import methods
 from benchmarks.figures.notebooks import cells, rates
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-FIGURES = {figure.__name__: figure for figure in (cells, rates, methods, demo)}
+FIGURES = {figure.__name__: figure for figure in (cells, rates, methods, batches, demo)}
 
 
 def main() -> None:

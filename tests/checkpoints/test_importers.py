@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from codeword import EMA, CodewordError, Residual, VectorQuantizer
+from codeword import EMA, LFQ, CodewordError, Residual, VectorQuantizer
 from codeword.checkpoints import LIBRARIES, convert, convert_back
 from codeword.checkpoints.importers import KeyTable, dropped, kept, renamed
 
@@ -160,6 +160,65 @@ def mimi_formula(
     return np.stack(found, -1), total @ s[f"{place}output_proj.weight"][..., 0].T
 
 
+def snac_formula(state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The second stage by itself."""
+    s, place = _numbers(state), "quantizer.quantizers.1."
+    weights = {}
+    for name in ("in_proj", "out_proj"):
+        g, v = (s[f"{place}{name}.{half}"] for half in NEW.split())
+        weights[name] = (g * v / np.sqrt((v**2).sum((1, 2), keepdims=True)))[..., 0].T
+    narrow = rows @ weights["in_proj"] + s[f"{place}in_proj.bias"]
+    codes = s[f"{place}codebook.weight"]
+    index = _nearest(_unit(narrow), _unit(codes))
+    return index, codes[index] @ weights["out_proj"] + s[f"{place}out_proj.bias"]
+
+
+def nemo(prefix: str) -> State:
+    names = {
+        "inited": "initialized",
+        "embed": "codes",
+        "embed_avg": "codes_avg",
+        "cluster_size": "cluster_size",
+    }
+    state = {}
+    for key, tensor in encodec("", "").items():
+        place, name = key.rsplit(".", 1)
+        state[f"{prefix}{place.replace('layers', 'codebooks')}.{names[name]}"] = tensor
+    return state
+
+
+def nemo_formula(state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    s, left, total, found = _numbers(state), rows, np.zeros_like(rows), []
+    for stage in range(STAGES):
+        codes = s[f"vector_quantizer.codebooks.{stage}.codes"]
+        index = _nearest(left, codes)
+        left, total = left - codes[index], total + codes[index]
+        found.append(index)
+    return np.stack(found, -1), total
+
+
+def ibq_formula(state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    codes = state["quantize.embedding.weight"].double().numpy()
+    index = (rows @ codes.T).argmax(1)
+    return index, codes[index]
+
+
+def simvq() -> State:
+    weight, bias = torch.randn(WIDE, WIDE), torch.randn(WIDE)
+    return embedding() | {
+        "quantize.embedding_proj.weight": weight,
+        "quantize.embedding_proj.bias": bias,
+    }
+
+
+def simvq_formula(state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    s = _numbers(state)
+    codes = s["quantize.embedding.weight"] @ s["quantize.embedding_proj.weight"].T
+    codes = codes + s["quantize.embedding_proj.bias"]
+    index = _nearest(rows, codes)
+    return index, codes[index]
+
+
 def taming_formula(state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes = state["quantize.embedding.weight"].double().numpy()
     index = _nearest(rows, codes)
@@ -226,6 +285,18 @@ CASES = {
     "mimi, acoustic": _mimi(MIMI, 1),
     "moshi, semantic": _mimi(MOSHI, 0),
     "moshi, acoustic": _mimi(MOSHI, 1),
+    "snac": Case(
+        "snac", lambda: dac(NEW), snac_formula, "quantizer.quantizers.1.", (("stage", 1),), spelled_anew=True
+    ),
+    "nemo": Case("nemo", lambda: nemo("vector_quantizer."), nemo_formula, "vector_quantizer."),
+    "ibq": Case("ibq", embedding, ibq_formula, "quantize."),
+    "simvq": Case("simvq", simvq, simvq_formula, "quantize."),
+    "titok": Case(
+        "titok",
+        lambda: embedding() | {"quantize.embed_prob": torch.zeros(CODES)},
+        llamagen_formula,
+        "quantize.",
+    ),
     "taming": Case("taming", embedding, taming_formula, "quantize."),
     "llamagen": Case(
         "llamagen",
@@ -275,7 +346,7 @@ def test_the_state_goes_back(case: Case) -> None:
     own = {
         key: tensor
         for key, tensor in state.items()
-        if key.startswith(case.prefix) and "codebook_used" not in key
+        if key.startswith(case.prefix) and not key.endswith(("codebook_used", "embed_prob"))
     }
     assert len(back) == len(own)
     again = convert(back, library=case.library, prefix=case.prefix, **dict(case.options))
@@ -286,7 +357,7 @@ def test_the_state_goes_back(case: Case) -> None:
     if case.spelled_anew:
         return
     for key, tensor in own.items():
-        if key.endswith(("embed_avg", "embed_sum")):  # sums follow from codes and counts
+        if key.endswith(("embed_avg", "embed_sum", "codes_avg")):  # sums follow from codes and counts
             torch.testing.assert_close(back[key], tensor, rtol=1e-6, atol=0)
         elif not key.endswith(("weight_g", "weight_v")):  # whose product is what counts
             assert torch.equal(back[key], tensor)
@@ -305,13 +376,118 @@ def test_each_key_counts(case: Case) -> None:
     state, options = case.state(), dict(case.options)
     own = [key for key in state if key.startswith(case.prefix)]
     for key in own:
-        if "codebook_used" in key or "project" in key:  # what shows the shape of the whole
+        if (
+            key.endswith(("codebook_used", "embed_prob")) or "project" in key
+        ):  # what shows the shape of the whole
             continue
         less = {name: tensor for name, tensor in state.items() if name != key}
         with pytest.raises(CodewordError):
             convert(less, library=case.library, prefix=case.prefix, **options)
     with pytest.raises(CodewordError, match="another_one"):
         convert(state | {f"{case.prefix}another_one": torch.zeros(1)}, library=case.library, **options)
+
+
+def test_stages_of_snac_make_its_stack() -> None:
+    """Their sum, each at its own rate, decodes to what a stack at one rate does not."""
+    torch.manual_seed(0)
+    state, strides = dac(NEW), (4, 2, 1)
+    x = torch.randn(2, WIDE, 16)
+    left, found = x, []
+    for number, stride in enumerate(strides):
+        stage = convert(state, library="snac", stage=number)
+        indices = stage.encode(torch.nn.functional.avg_pool1d(left, stride, stride))
+        left = left - stage.decode(indices).repeat_interleave(stride, -1)
+        found.append(indices)
+    assert [tuple(indices.shape) for indices in found] == [(2, 4), (2, 8), (2, 16)]
+    rows = x.unflatten(-1, (4, 4)).mean(-1).movedim(1, -1).reshape(-1, WIDE).double().numpy()
+    first = {key.replace("quantizers.0.", "quantizers.1."): t for key, t in state.items() if "s.0." in key}
+    assert np.array_equal(snac_formula(first, rows)[0], found[0].flatten().numpy())
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "decoder.model.2.block.2.linear.parametrizations.weight.original0",
+        "encoder.block.5.to_qkv.weight",
+    ],
+)
+def test_a_model_of_snac_is_no_dac(key: str) -> None:
+    state = dac(NEW) | {key: torch.zeros(3)}
+    with pytest.raises(CodewordError, match=r'a key of SNAC; pass library="snac"'):
+        convert(state, library="dac")
+    assert convert(state, library="snac", stage=2).features == WIDE
+
+
+def test_wavtokenizer_has_one_codebook() -> None:
+    prefix = "feature_extractor.encodec.quantizer.vq."
+    state = encodec(prefix, "_codebook.")
+    with pytest.raises(CodewordError, match="one codebook of WavTokenizer, but got 3"):
+        convert(state, library="wavtokenizer")
+    state = {key: tensor for key, tensor in state.items() if "layers.0." in key}
+    x = torch.randn(2, WIDE, 30)
+    indices = convert(state, library="wavtokenizer").encode(x)
+    codes = state[f"{prefix}layers.0._codebook.embed"].double().numpy()
+    rows = x.movedim(1, -1).reshape(-1, WIDE).double().numpy()
+    assert np.array_equal(indices.flatten().numpy(), _nearest(rows, codes))
+
+
+@pytest.mark.parametrize("groups", [0, 2])
+def test_fsq_of_nemo_is_its_formula(groups: int) -> None:
+    levels = torch.tensor([8, 5, 4], dtype=torch.int32)
+    steps = torch.tensor([1, 8, 40], dtype=torch.int32)
+    places = [f"fsqs.{group}." for group in range(groups)] or [""]
+    state = {}
+    for place in places:
+        state[f"vector_quantizer.{place}num_levels"] = levels[None, :, None]
+        state[f"vector_quantizer.{place}dim_base_index"] = steps[None, :, None]
+    quantizer = convert(state, library="nemo-fsq")
+    x = 2 * torch.randn(2, 3 * len(places), 40)
+    z = x.double().numpy().reshape(2, len(places), 3, 40)
+    count = levels.numpy()[:, None]
+    half = (count - 1) / 2 * (1 - 1e-3)
+    offset = np.where(count % 2 == 0, 0.5, 0)
+    whole = np.round(np.tanh(z + np.tan(offset / half)) * half - offset)
+    indices = ((whole + count // 2) * steps.numpy()[:, None]).sum(2)  # (2, groups, 40)
+    out = quantizer(x)
+    assert np.array_equal(out.indices.reshape(2, 40, -1).movedim(-1, 1).numpy(), indices)
+    values = (whole / (count // 2)).reshape(x.shape)
+    np.testing.assert_allclose(out.quantized.numpy(), values, atol=1e-6)
+    back = convert_back(quantizer, library="nemo-fsq", prefix="vector_quantizer.")
+    assert {key: tensor.tolist() for key, tensor in back.items()} == {k: t.tolist() for k, t in state.items()}
+
+
+def test_var_without_phi_is_multiscale_and_with_it_is_refused() -> None:
+    torch.manual_seed(0)
+    codes = torch.randn(CODES, 4)
+    state = {"quantize.embedding.weight": codes, "quantize.ema_vocab_hit_SV": torch.zeros(3, CODES)}
+    quantizer = convert(state, library="var", sizes=(1, 2, 4))
+    x = torch.randn(2, 4, 4, 4)
+    left, found = x.double(), []
+    for side in (1, 2, 4):
+        small = torch.nn.functional.interpolate(left, size=(side, side), mode="area")
+        index = _nearest(small.movedim(1, -1).reshape(-1, 4).numpy(), codes.double().numpy())
+        index = torch.from_numpy(index).view(2, side, side)
+        grown = codes.double()[index].movedim(-1, 1)
+        if side < 4:
+            grown = torch.nn.functional.interpolate(grown, size=(4, 4), mode="bicubic")
+        left = left - grown
+        found.append(index.flatten(1))
+    assert torch.equal(quantizer.encode(x), torch.cat(found, 1))
+    back = convert_back(quantizer, library="var", prefix="quantize.")
+    assert torch.equal(back["quantize.embedding.weight"], codes)
+    phi = {"quantize.quant_resi.qresi_ls.0.weight": torch.zeros(4, 4, 3, 3)}
+    with pytest.raises(CodewordError, match=r"a VAR without phi, but got 'quant_resi\.qresi_ls\.0\.weight'"):
+        convert(state | phi, library="var", sizes=(1, 2, 4))
+
+
+def test_a_library_without_weights_says_what_to_build() -> None:
+    with pytest.raises(CodewordError, match=r"got open-magvit2; its quantizer has no weights: build LFQ"):
+        convert({}, library="open-magvit2")
+    z = torch.randn(50, 6, 3)
+    lfq = LFQ(6, 6, dim=1).eval()
+    indices = lfq.encode(z.flip(1))
+    assert torch.equal(indices, ((z > 0) * 2 ** torch.arange(6)[:, None]).sum(1))
+    assert torch.equal(lfq.decode(indices).flip(1), torch.where(z > 0, 1.0, -1.0))
 
 
 def test_a_missing_and_a_misshapen_key_are_named() -> None:

@@ -196,3 +196,53 @@ def test_clipped_sounds_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[
     words = ["train", str(tmp_path), "--out", str(tmp_path / "new"), *TINY, "--steps", "1"]
     assert main(words) == 0
     assert "note: 2 of them were cut off at full scale" in capsys.readouterr().out
+
+
+def test_chunks_give_the_files_of_the_whole(
+    tmp_path: Path, sounds: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Chunks of 0.06 seconds are 20 steps: less than the receptive field."""
+    chunks = ["--chunk-seconds", "0.06"]
+    run, data = str(run_folder), str(sounds)
+    for name, words in (("whole", []), ("parts", chunks)):
+        assert main(["encode", run, data, "--out", str(tmp_path / f"{name}.parquet"), *words]) == 0
+        assert (
+            main(["decode", run, str(tmp_path / "whole.parquet"), "--out", str(tmp_path / name), *words]) == 0
+        )
+        assert main(["evaluate", run, data, "--json", *words]) == 0
+    tables = [parquet.read_table(tmp_path / f"{name}.parquet") for name in ("whole", "parts")]
+    assert tables[0].equals(tables[1])
+    for name in LENGTHS:
+        there = [
+            soundfile.read(tmp_path / part / Path(name).with_suffix(".wav"), dtype="int16")[0].astype(int)
+            for part in ("whole", "parts")
+        ]
+        assert np.abs(there[0] - there[1]).max() <= 1
+    out = capsys.readouterr().out.splitlines()
+    scores = [json.loads(line) for line in out if line.startswith("{")]
+    totals = [score["metrics"]["si_sdr"] for score in scores]
+    assert totals[0] == pytest.approx(totals[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_chunks_have_a_length(
+    tmp_path: Path, sounds: Path, run_folder: Path, seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["encode", str(run_folder), str(sounds), "--out", str(tmp_path / "t.parquet")]
+    assert main([*words, "--chunk-seconds", seconds]) == 2
+    assert "--chunk-seconds above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("channels", ["separate", "mid-side"])
+def test_two_channels_come_back_as_one_file(
+    tmp_path: Path, sounds: Path, run_folder: Path, channels: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--channels", channels]
+    assert main(["encode", str(run_folder), str(sounds), "--out", str(tmp_path / "shards"), *words]) == 0
+    assert main(["decode", str(run_folder), str(tmp_path / "shards"), "--out", str(tmp_path / "out")]) == 0
+    assert main(["evaluate", str(run_folder), str(sounds), *words]) == 0
+    decoded, _ = soundfile.read(tmp_path / "out" / "stereo.wav")
+    assert decoded.shape == (700, 2)
+    assert soundfile.read(tmp_path / "out" / "a.wav")[0].shape == (1000,)
+    out, second = capsys.readouterr().out, "right" if channels == "separate" else "side"
+    assert f"stereo.wav/{second}" in out

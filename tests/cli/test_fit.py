@@ -157,7 +157,10 @@ def test_columns_and_names_that_are_named(digits: Path, capsys: pytest.CaptureFi
     parquet.write_table(table, "items.parquet")
     words = ["--quantizer", "vq20", *QUICK]
     assert main(["fit", "items.parquet", "--out", "a", *words]) == 2
-    assert "name them: items.parquet::d*, or, of fit and ids, --columns 'd*'" in capsys.readouterr().err
+    assert (
+        "name them: items.parquet::d*, or, of fit, train, encode and ids, --columns 'd*'"
+        in capsys.readouterr().err
+    )
     words += ["--names", "sku"]
     assert main(["fit", "items.parquet", "--out", "a", "--columns", "d*", *words]) == 0
     said = "columns d0 ... d63 (64); names of the column sku; left out: price, name"

@@ -26,10 +26,24 @@ LAUNCHERS = {
     ],
 }
 
+# The command, and then the threads that are left when the interpreter ends: one of gloo may abort the process.
+SCRIPT = """
+import sys
+from pathlib import Path
+from codeword.cli import main
 
-def launch(launcher: str, *words: str) -> subprocess.CompletedProcess[str]:
+code = main()
+threads = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+assert not [name for name in threads if "gloo" in name], threads
+sys.exit(code)
+"""
+
+
+def launch(launcher: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
     return subprocess.run(
-        [sys.executable, *LAUNCHERS[launcher], "-m", "codeword", *words],
+        [sys.executable, *LAUNCHERS[launcher], str(script), *words],
         env=environment(),
         capture_output=True,
         text=True,
@@ -46,7 +60,7 @@ def test_two_processes_train_as_one(
     torch.set_num_threads(1)
     one, two = tmp_path / "one", tmp_path / "two"
     words = ["train", str(images), *TINY, "--device", "cpu"]
-    result = launch(launcher, *words, "--out", str(two))
+    result = launch(launcher, tmp_path, *words, "--out", str(two))
     assert result.returncode == 0, result.stderr
     assert "on 2 processes on cpu" in result.stdout
     assert result.stdout.count("step 12/12") == 1, "one of them speaks"
@@ -68,14 +82,14 @@ def test_two_processes_resume_and_refuse(tmp_path: Path, images: Path) -> None:
     pytest.importorskip("accelerate")
     out = tmp_path / "run"
     words = ["train", str(images), "--out", str(out)]
-    refused = launch("torchrun", *words, *TINY, "--batch", "3")
+    refused = launch("torchrun", tmp_path, *words, *TINY, "--batch", "3")
     assert refused.returncode != 0
     assert "a batch that 2 processes divide, but got 3" in refused.stderr
     out = tmp_path / "good"
     words = ["train", str(images), "--out", str(out)]
-    assert launch("torchrun", *words, *TINY).returncode == 0
+    assert launch("torchrun", tmp_path, *words, *TINY).returncode == 0
     before = checkpoints.stored_digest(out)
-    again = launch("torchrun", *words, "--resume")
+    again = launch("torchrun", tmp_path, *words, "--resume")
     assert again.returncode == 0, again.stderr
     assert "from step 12 of 12" in again.stdout
     assert checkpoints.stored_digest(out) == before

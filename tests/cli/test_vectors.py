@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -117,6 +118,30 @@ def test_every_kind_of_file_gives_the_same_tokens(place: Path) -> None:
         "1.npy/0",
         "1.npy/1",
     ]
+
+
+def test_columns_and_names_of_a_table_are_named(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.DataFrame(DIGITS, columns=[f"d{n}" for n in range(64)]).assign(price=1.0)
+    table.set_index(pd.Index(np.arange(7000, 8797), name="sku")).to_parquet("index.parquet")
+    table.assign(name="same", sku=range(7000, 8797)).to_parquet("column.parquet", index=False)
+    words = {"index.parquet": ["--columns", "d*"], "column.parquet": ["--columns", "d*", "--names", "sku"]}
+    for (data, named), where in zip(words.items(), ("index", "column sku"), strict=True):
+        assert main(["encode", "run", data, "--out", f"{data}.t.parquet", *named]) == 0
+        assert f"names of the {where}; left out: price" in capsys.readouterr().err
+        assert np.array_equal(tokens_of(f"{data}.t.parquet"), tokens(checkpoints.load("run")))
+        assert pd.read_parquet(f"{data}.t.parquet").name.tolist() == [str(n) for n in range(7000, 8797)]
+    train = ["--steps", "2", "--batch", "8", "--quantizer", "vq4"]
+    assert main(["train", "column.parquet", "--out", "new", *words["column.parquet"], *train]) == 0
+    assert json.loads(Path("new/train.json").read_text())["data"] == "column.parquet::d*::sku"
+    assert main(["evaluate", "new", "column.parquet::d*::sku"]) == 0
+    capsys.readouterr()
+    for data, more, said in (
+        ("column.parquet::d*", ["--columns", "d*"], "the columns once"),
+        ("column.parquet::::sku", ["--names", "sku"], "the names once"),
+        ("digits.npy", ["--names", "sku"], "a table in digits.npy"),
+    ):
+        assert main(["encode", "run", data, "--out", "x.parquet", *more]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_shards_are_the_rows_in_order(place: Path) -> None:

@@ -184,6 +184,21 @@ def test_a_state_of_the_peer_is_given_back_as_it_came(name: str, steps: int) -> 
     check_given_back(train(getattr(facade, cls)(**options), (4, 40, 8)), state)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"learnable_codebook": True, "ema_update": False}], ids=["ema", "gradient"]
+)
+def test_with_fewer_rows_than_dead_codes_as_many_are_replaced(options: dict[str, bool]) -> None:
+    torch.manual_seed(0)
+    options = {"dim": 4, "codebook_size": 64, "threshold_ema_dead_code": 2, **options}
+    theirs, ours = original.VectorQuantize(**options), facade.VectorQuantize(**options)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(1, 5, 4)
+    theirs(x), ours(x)
+    replaced = theirs._codebook.cluster_size == 2  # which begin at the threshold; all others are below it
+    ours(x)  # at whose start they move
+    assert int(ours.quantizer.usage().revived) == int(replaced.sum()) == 5
+
+
 def test_loading_forgets_the_rows_that_stood_by_for_dead_codes() -> None:
     """They are rows of the batches before, and would take the places of codes of the state."""
     torch.manual_seed(0)

@@ -150,7 +150,7 @@ def test_clipped_samples_stay(tmp_path):
 
 
 def test_more_than_a_block_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("codeword.workbench.data.audio.BLOCK", 100)
+    monkeypatch.setattr("codeword.workbench.data.sound_decode.BLOCK", 100)
     soundfile.write(tmp_path / "a.wav", noise(1050), 8000, subtype="FLOAT")
     assert np.array_equal(read_sound(tmp_path / "a.wav", 8000), noise(1050))
 

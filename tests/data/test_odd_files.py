@@ -154,18 +154,18 @@ KEYS = {
 @pytest.mark.parametrize("kind", KEYS)
 def test_a_column_of_any_type_names_the_rows(tmp_path, kind):
     path = table(tmp_path / "a.parquet", {"vector": list(ROWS[:3]), "name": list("aab"), "sku": KEYS[kind]})
-    vectors = VectorStream(path, name_column="sku")
+    vectors = VectorStream(f"{path}::::sku")
     assert [name for name, _ in vectors] == list(vectors.names) == ["7", "8", "9"]
     with pytest.raises(CodewordError, match="a column 'sqv' to name the rows of .* got vector, name, sku"):
-        VectorStream(path, name_column="sqv")
+        VectorStream(f"{path}::::sqv")
     with pytest.raises(CodewordError, match="single values in the column vector"):
-        VectorStream(path, name_column="vector")
+        VectorStream(f"{path}::::vector")
 
 
 def test_names_of_a_file_without_columns_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", ROWS)
     with pytest.raises(CodewordError, match=r"a table in .*a\.npy for --names sku"):
-        VectorStream(tmp_path / "a.npy", name_column="sku")
+        VectorStream(f"{tmp_path}/a.npy::::sku")
 
 
 @pytest.mark.filterwarnings("ignore:.*vectors of the column:codeword.errors.CodewordWarning")
@@ -177,7 +177,12 @@ def test_item_id_and_the_index_of_pandas_name_the_rows(tmp_path, index):
     frame.assign(Item_ID=range(6), name="same").to_parquet(tmp_path / "b.parquet")
     assert list(VectorStream(tmp_path / "b.parquet").names) == list("012345")
     frame.reset_index(drop=True).to_parquet(tmp_path / "c.parquet")  # an index that is no column
-    assert list(VectorStream(tmp_path / "c.parquet").names) == list("012345")
+    assert not VectorStream(tmp_path / "c.parquet").named
+    span = pd.RangeIndex(9, -3, -2, name=index)  # pandas writes it without a column
+    frame.set_index(span).to_parquet(tmp_path / "d.parquet", row_group_size=4)
+    found = VectorStream(f"{tmp_path}/d.parquet" + (f"::::{index}" if index else ""))
+    assert list(found.names) == [name for name, _ in found] == [f"{n}" for n in span]
+    assert [block.names for _, block in found.pieces([(2, 5)])] == [["5", "3"], ["1"]]
 
 
 @pytest.mark.parametrize("kind", [">f2", ">f4", ">f8", ">i2", ">u2", "<f8"])

@@ -15,7 +15,7 @@ import codeword
 from codeword import CodewordError, fit
 from codeword.fitting import collisions, rate_distortion
 from codeword.fitting.refine import _look, refine, solve
-from codeword.functional import nearest, progressive_kmeans
+from codeword.functional import kmeans, nearest, progressive_kmeans
 from codeword.quantizers.composite.beam import beam_search
 
 
@@ -178,9 +178,9 @@ def test_collisions_are_those_numpy_counts():
         (
             torch.randn(10, 4),
             "vq4,code_features=2",
-            "with the Euclidean metric, .* but got vq4,code_features=2",
+            "with the Euclidean or the cosine metric, .* but got vq4,code_features=2",
         ),
-        (torch.randn(10, 4), "vq4,cosine", "but got vq4,metric=cosine"),
+        (torch.randn(10, 4), "vq4,dot", "but got vq4,metric=dot"),
         (torch.randn(10, 4), "rvq2x4,shared=true", "but got rvq2x4,shared=true"),
         (torch.randn(10, 4), "fsq5-5-5-5", "but got fsq5-5-5-5"),
         (
@@ -197,3 +197,50 @@ def test_collisions_are_those_numpy_counts():
 def test_errors(vectors, spec, message):
     with pytest.raises(CodewordError, match=message):
         fit(vectors, spec)
+
+
+def test_a_weight_of_two_is_a_vector_that_is_there_twice():
+    x, times = digits()[:150], torch.arange(150) % 3
+    twice = fit(x.repeat_interleave(times, 0), "vq8", tries=1, steps=3)
+    weighted = fit(x, "vq8", tries=1, steps=40, weights=times.double())
+    again = kmeans(x, 8, steps=40, start=weighted.codebook.codes, weights=times.double())
+    torch.testing.assert_close(weighted.codebook.codes, again)  # it has settled by weight
+    assert twice.codebook.codes.shape == again.shape
+
+
+def test_stages_are_refined_by_weight():
+    x, times = digits()[:200], torch.arange(200) % 3
+    books = [torch.randn(4, 64, generator=torch.Generator().manual_seed(n)).double() for n in range(3)]
+    weighted = refine(books, [x[:80], x[80:]], 2, times.double())
+    for codes, same in zip(weighted, refine(books, [x.repeat_interleave(times, 0)], 2), strict=True):
+        torch.testing.assert_close(codes, same)
+
+
+def test_what_has_no_weight_is_left_out():
+    x = torch.cat([digits()[:200], 1e3 * torch.randn(20, 64, generator=torch.Generator().manual_seed(0))])
+    weights = (torch.arange(220) < 200).float()
+    assert error(fit(x, "rvq2x8", tries=1, steps=10, weights=weights), x[:200]) < 20
+
+
+@pytest.mark.parametrize("spec", ["vq16,cosine", "vq16,cosine(unit=true)"])
+def test_a_cosine_codebook_is_fitted_by_spherical_kmeans(spec):
+    x = digits()[:400]
+    quantizer = fit(x, spec, tries=2, steps=20)
+    directions = torch.nn.functional.normalize(quantizer.codebook.codes, dim=1)
+    again = kmeans(x, 16, steps=20, start=directions, metric="cosine")
+    torch.testing.assert_close(again, directions, atol=1e-5, rtol=0)
+    chosen, codes = quantizer.encode(x), quantizer.codebook.codes
+    if "unit" in spec:
+        torch.testing.assert_close(codes, directions)
+        return
+    best = torch.stack([(x[chosen == k] @ directions[k]).mean() for k in range(16)])
+    torch.testing.assert_close(codes.norm(dim=1), best)
+
+
+def test_stages_of_several_sizes():
+    x = digits()[:300]
+    quantizer = fit(x, "rvq(vq32|vq16|vq4)", tries=1, steps=10)
+    assert quantizer.codebook_sizes == (32, 16, 4)
+    points = rate_distortion(quantizer, x)
+    assert [point.bits for point in points] == [5, 9, 11]
+    assert points[2].error < points[1].error < points[0].error

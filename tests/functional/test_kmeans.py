@@ -131,3 +131,61 @@ def test_codes_to_start_from_are_as_many_as_asked_for():
     with pytest.raises(CodewordError, match=r"floating codes \(\.\.\., 2, D\)"):
         kmeans(rows, 2, start=rows[:5])
     assert kmeans(rows, 5, start=rows[:5].half()).dtype == torch.float32
+
+
+def test_a_weight_of_two_is_a_row_that_is_there_twice() -> None:
+    rows, start = torch.randn(200, 4), torch.randn(9, 4)
+    times = torch.randint(0, 4, (200,))
+    expected = kmeans(rows.repeat_interleave(times, 0), 9, steps=6, start=start)
+    torch.testing.assert_close(kmeans(rows, 9, steps=6, start=start, weights=times.float()), expected)
+    batches = list(rows.split(70))
+    torch.testing.assert_close(kmeans(batches, 9, steps=6, start=start, weights=times.double()), expected)
+
+
+@pytest.mark.parametrize("start", ["sample", "k-means++"])
+def test_starts_draw_by_weight(start: str) -> None:
+    """Of 300 rows on a line the last hundred have nearly all weight, the first hundred none."""
+    rows = torch.arange(300.0)[:, None]
+    weights = torch.tensor([0.0, 1e-6, 1.0]).repeat_interleave(100)
+    drawn = torch.cat([kmeans(rows, 2, steps=0, start=start, weights=weights, seed=s) for s in range(20)])
+    assert (drawn >= 100).all()
+    assert (drawn >= 200).float().mean() > 0.9
+
+
+def test_spherical_kmeans_follows_numpy() -> None:
+    rows, start = torch.randn(300, 5), torch.randn(7, 5)
+    codes = kmeans(rows, 7, steps=4, start=start, metric="cosine")
+    x = rows.double().numpy()
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    expected = start.double().numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    for _ in range(4):
+        chosen = (x @ expected.T).argmax(1)
+        expected = np.stack([x[chosen == k].sum(0) for k in range(7)])
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(codes, expected, atol=1e-5)
+    lengths = torch.rand(300, 1) + 0.1
+    torch.testing.assert_close(kmeans(lengths * rows, 7, steps=4, start=start, metric="cosine"), codes)
+
+
+def test_rows_without_a_direction_are_left_out_of_spherical_kmeans() -> None:
+    rows = torch.cat([torch.randn(50, 3), torch.zeros(20, 3)])
+    assert kmeans(rows, 50, steps=1, metric="cosine").isfinite().all()
+    with pytest.raises(CodewordError, match="at least 51 finite rows, but got 50"):
+        kmeans(rows, 51, metric="cosine")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "dot"}, "metric 'euclidean' or 'cosine', but got 'dot'"),
+        ({"weights": torch.ones(20).long()}, r"floating tensor \(..., N\), but got torch.int64"),
+        ({"weights": [1.0] * 20}, "but got list"),
+        ({"weights": -torch.ones(20)}, "finite weights from 0 up"),
+        ({"weights": torch.ones(19)}, r"one weight for each row of all batches, but got weights \(19,\)"),
+        ({"weights": torch.ones(21)}, r"but got weights \(21,\) for 20 rows"),
+    ],
+)
+def test_options_that_do_not_fit(options: dict[str, object], message: str) -> None:
+    with pytest.raises(CodewordError, match=message):
+        kmeans(torch.randn(20, 3), 2, **options)

@@ -11,6 +11,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.kernels import nearest as operators
 from codeword.kernels.nearest import Prepared, blocked, dispatch, prepare, reference
+from codeword.kernels.nearest.prepare import prepare as plain
 from codeword.kernels.nearest.stack import search_stack
 from distances import squared_distances
 
@@ -25,11 +26,15 @@ needs_llvm = pytest.mark.skipif(llvm is None, reason="needs llvmlite")
 
 
 def _prepared(run: Callable[[Tensor, Prepared, int], Tensor]) -> Search:
-    return lambda rows, codes, metric, k: run(rows, prepare(codes, metric), k)
+    return lambda rows, codes, metric, k: run(rows, plain(codes, metric), k)
 
 
-def _tiled(*tile: int) -> Search:
-    return _prepared(lambda rows, prepared, k: llvm.search(rows, prepared, k, tile=Tile(*tile)))
+def _tiled(*sizes: int) -> Search:
+    def search(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
+        tile = Tile(*sizes)
+        return llvm.search(rows, llvm.prepare(codes, metric, tile=tile), k, tile=tile)
+
+    return search
 
 
 BACKENDS: dict[str, Search] = {
@@ -39,6 +44,22 @@ BACKENDS: dict[str, Search] = {
     "llvm 8 lanes": _tiled(8, 6, 2),
     "llvm 4 lanes": _tiled(4, 3, 1),
 }
+
+
+@needs_llvm
+@pytest.mark.parametrize("metric", ["euclidean", "dot", "cosine"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 70, 5), (1, 33, 130), (3, 200, 8)], ids=str)
+def test_vector_code_prepares_as_plain_torch_does(sizes: tuple[int, int, int], metric: str) -> None:
+    codes = torch.randn(sizes, dtype=torch.float32)
+    if sizes[1] > 64:
+        codes[0, [3, 10, 64], 2] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    size, expected = sizes[1], plain(codes, metric)
+    for tile in (Tile(16, 12, 2), Tile(8, 6, 2), Tile(4, 3, 1)):
+        found = llvm.prepare(codes, metric, tile=tile).unpacked()
+        assert torch.equal(found.codes[:, :size], expected.codes)
+        assert torch.equal(found.shift, expected.shift)
+        torch.testing.assert_close(found.offsets[:, :size], expected.offsets, rtol=1e-5, atol=1e-6)
+        assert (found.offsets[:, size:] == -torch.inf).all()
 
 
 SIZES = [(1, 1, 1, 1), (2, 5, 1, 3), (1, 13, 33, 7), (3, 37, 131, 2), (1, 3, 8200, 5), (1, 29, 97, 130)]
@@ -127,20 +148,20 @@ def test_k_nearest_in_order_across_tiles(monkeypatch: pytest.MonkeyPatch, dtype:
     monkeypatch.setattr(blocked, "CODES_AT_ONCE", 128)
     rows, codes = torch.randn(2, 19, 6, dtype=dtype), torch.randn(2, 300, 6, dtype=dtype).round(decimals=1)
     expected = squared_distances(rows, codes).sort(stable=True, dim=-1).indices[..., :k]
-    assert torch.equal(blocked.search(rows, prepare(codes, "euclidean"), k), expected)
-    assert torch.equal(reference.search(rows, prepare(codes, "euclidean"), k), expected)
+    assert torch.equal(blocked.search(rows, plain(codes, "euclidean"), k), expected)
+    assert torch.equal(reference.search(rows, plain(codes, "euclidean"), k), expected)
 
 
 def test_k_nearest_of_equal_codes_are_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocked, "CODES_AT_ONCE", 128)
     codes = torch.ones(1, 300, 4)
-    assert blocked.search(torch.zeros(1, 1, 4), prepare(codes, "euclidean"), 4).tolist() == [[[0, 1, 2, 3]]]
+    assert blocked.search(torch.zeros(1, 1, 4), plain(codes, "euclidean"), 4).tolist() == [[[0, 1, 2, 3]]]
 
 
 def test_k_nearest_with_codes_that_are_not_finite() -> None:
     codes = torch.tensor([[[float("nan")], [1.0], [float("inf")], [3.0]]])
     for search in (blocked.search, reference.search):
-        assert search(torch.tensor([[[2.9]]]), prepare(codes, "euclidean"), 4).tolist() == [[[3, 1, 0, 2]]]
+        assert search(torch.tensor([[[2.9]]]), plain(codes, "euclidean"), 4).tolist() == [[[3, 1, 0, 2]]]
 
 
 def test_float32_products_stay_exact_when_the_process_rounds_them(judge: Callable) -> None:
@@ -148,8 +169,8 @@ def test_float32_products_stay_exact_when_the_process_rounds_them(judge: Callabl
     try:
         torch.set_float32_matmul_precision("medium")
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            judge(rows, codes, blocked.search(rows, prepare(codes, "euclidean"), 1))
-            prepared = blocked.widened(prepare(codes, "euclidean"))
+            judge(rows, codes, blocked.search(rows, plain(codes, "euclidean"), 1))
+            prepared = blocked.widened(plain(codes, "euclidean"))
     finally:
         torch.set_float32_matmul_precision("highest")
     assert prepared.codes.dtype == torch.float64
@@ -186,7 +207,7 @@ def test_the_variable_decides(monkeypatch: pytest.MonkeyPatch, name: str) -> Non
     rows, codes = torch.randn(1, 9, 3), torch.randn(1, 5, 3)
     assert dispatch.backend_for(rows, 1) == name
     prepared = prepare(codes, "euclidean")
-    expected = reference.search(rows, prepared, 1)
+    expected = reference.search(rows, prepared.unpacked(), 1)
     assert torch.equal(operators.nearest(rows, codes, "euclidean", 1), expected)
     assert torch.equal(operators.search(rows, *prepared, 1), expected)
 

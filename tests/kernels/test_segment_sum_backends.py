@@ -50,4 +50,5 @@ def test_as_many_rows_as_float32_can_not_add_up(run: Callable, n: int, weighted:
 def test_the_operator_passes_torch_s_own_checks() -> None:
     rows, indices = torch.randn(2, 7, 3), torch.randint(4, (2, 7))
     for weights in (torch.rand(2, 7), torch.rand(2, 7) > 0.5):
-        torch.library.opcheck(segment_sum, (rows, indices, 4, weights))
+        for wide in (True, False):
+            torch.library.opcheck(segment_sum, (rows, indices, 4, weights, wide))

@@ -80,9 +80,21 @@ def test_a_step_of_the_fit_is_that_of_numpy():
         counts = torch.bincount(torch.from_numpy(chosen), minlength=20).float()
         means = [rows[chosen == k].double().mean(0) if counts[k] else codes[k].double() for k in range(20)]
         codes = torch.stack(means).float()
-    found, sizes = entropy_constrained(start, [rows[:200], rows[200:]], EntropyConstrained(weight), 3)
+    found, sizes = entropy_constrained(start, [rows[:200], rows[200:]], weight, 3)
     torch.testing.assert_close(found, codes)
     assert torch.equal(sizes, counts)
+
+
+def test_a_vector_of_weight_two_is_two_vectors():
+    rows = clouds(200)
+    weights = torch.ones(200)
+    weights[:50], weights[50:80] = 2, 0
+    repeated = torch.cat([rows[:50], rows[:50], rows[80:]])
+    start = kmeans(rows, 12, seed=1)
+    one = entropy_constrained(start, [rows], 0.4, 5, weights)
+    other = entropy_constrained(start, [repeated], 0.4, 5)
+    torch.testing.assert_close(one[0], other[0])
+    torch.testing.assert_close(one[1], other[1])
 
 
 def rate_and_error(quantizer: codeword.Quantizer, x: torch.Tensor) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from codeword.functional import Key, Valid
 from codeword.metrics import Cosine, Euclidean
 from codeword.penalties import (
     CodebookLoss,
+    CrossEntropy,
     Diversity,
     Entropy,
     GrowingAlpha,
@@ -68,6 +69,11 @@ def chosen(x: np.ndarray, c: np.ndarray) -> np.ndarray:
     return c[((x[:, None] - c) ** 2).sum(-1).argmin(1)]
 
 
+def cross_entropy(x: np.ndarray, c: np.ndarray) -> float:
+    distances = np.sqrt(((valid_rows(x)[:, None] - c) ** 2).sum(-1))
+    return -np.log(softmax(-distances)[np.arange(len(distances)), distances.argmin(1)]).mean()
+
+
 def orthogonality(x: np.ndarray, c: np.ndarray, active: bool) -> float:
     if active:
         c = c[np.unique(((valid_rows(x)[:, None] - c) ** 2).sum(-1).argmin(1))]
@@ -91,6 +97,7 @@ EXACT = [
         Entropy(temperature=2.0, share=0.7),
         lambda x, c: entropy_of(shares(x, c, 2.0)).mean() - 0.7 * entropy_of(shares(x, c, 2.0).mean(0)),
     ),
+    (CrossEntropy(), cross_entropy),
     (Diversity(temperature=3.0), lambda x, c: -entropy_of(shares(x, c, 3.0).mean(0))),
     (Orthogonality(), lambda x, c: orthogonality(x, c, False)),
     (Orthogonality(active=True), lambda x, c: orthogonality(x, c, True)),

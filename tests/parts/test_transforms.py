@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from codeword import EMA, Commitment, VectorQuantizer
+from codeword import EMA, CodewordError, Commitment, VectorQuantizer
 from codeword.codebooks import Codebook
 from codeword.estimators import Directional
 from codeword.functional import Key, Valid
@@ -15,6 +17,7 @@ from codeword.penalties import CodebookLoss
 from codeword.revivals import Stale
 from codeword.transforms import (
     Affine,
+    Bridge,
     CodeGamma,
     Gamma,
     LearnedSpread,
@@ -124,6 +127,58 @@ def test_linear_moves_every_code_and_no_kept_one():
     optimiser.step()
     assert torch.equal(vq.codebook.codes, kept)
     assert (vq.codebook.searched() != before).any(1).all()
+
+
+def test_bridge_is_a_transformer_over_the_codes():
+    module, codes = built(Bridge(width=6, depth=2, heads=3, patch=2))
+    layers = {name: value.detach().double().numpy() for name, value in module.named_parameters()}
+
+    def linear(name: str, x: np.ndarray) -> np.ndarray:
+        return x @ layers[f"{name}.weight"].T + layers[f"{name}.bias"]
+
+    def norm(name: str, x: np.ndarray) -> np.ndarray:
+        off = x - x.mean(-1, keepdims=True)
+        scaled = off / np.sqrt((off**2).mean(-1, keepdims=True) + 1e-5)
+        return scaled * layers[f"{name}.weight"] + layers[f"{name}.bias"]
+
+    c = codes.double().numpy()
+    tokens = linear("compress", np.concatenate([c, np.zeros((1, FEATURES))]).reshape(5, 2 * FEATURES))
+    for block in ("process.0.", "process.1."):
+        query, key, value = np.split(linear(block + "attend", norm(block + "norm", tokens)), 3, 1)
+        heads = []
+        for head in range(3):
+            own = slice(2 * head, 2 * head + 2)
+            logits = query[:, own] @ key[:, own].T / np.sqrt(2)
+            shares = np.exp(logits - logits.max(1, keepdims=True))
+            heads.append(shares / shares.sum(1, keepdims=True) @ value[:, own])
+        tokens = tokens + linear(block + "unite", np.concatenate(heads, 1))
+        hidden = linear(block + "perceptron.1", norm(block + "perceptron.0", tokens))
+        erf = np.vectorize(math.erf)
+        tokens = tokens + linear(block + "perceptron.3", hidden * (1 + erf(hidden / np.sqrt(2))) / 2)
+    expected = c + linear("recover", tokens).reshape(10, FEATURES)[:9]
+    np.testing.assert_allclose(module(codes).detach().numpy(), expected, atol=1e-5)
+
+
+def test_bridge_starts_at_the_first_codes_and_moves_all_of_them():
+    vq = VectorQuantizer(
+        FEATURES, 50, update=Gradient(revival=None, transform=Bridge(width=16)), penalties=BOTH
+    )
+    vq(data())
+    assert vq.codebook.searched().equal(vq.codebook.codes)
+    optimiser = torch.optim.SGD(vq.codebook.transform.parameters(), 0.1)
+    before = vq.codebook.searched().detach().clone()
+    for _ in range(3):
+        optimiser.zero_grad()
+        vq(data()[:30]).loss.backward()  # which chooses 30 codes at most
+        optimiser.step()
+    assert (vq.codebook.searched() - before).abs().sum(1).min() > 0
+
+
+def test_bridge_takes_numbers_that_fit():
+    with pytest.raises(CodewordError, match="4 heads divide"):
+        Bridge(width=6)
+    with pytest.raises(CodewordError, match="depth of Bridge"):
+        Bridge(depth=0)
 
 
 def test_learned_spread():

@@ -32,6 +32,9 @@ class Decode:
     """The folder to write into, new or empty; vectors are written into one file, NAME.npy or NAME.parquet if named."""
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
+    chunk_seconds: float | None = None
+    """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
+    whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False
@@ -40,13 +43,19 @@ class Decode:
     def run(self) -> int:
         """Decode, and give the exit code."""
         from codeword.tokens import read_tokens
+        from codeword.workbench.data.stereo import rejoined
         from codeword.workbench.devices import pick_device
         from codeword.workbench.networks import find_networks
         from codeword.workbench.semantic_ids.catalogue_ids import without_numbers
         from codeword.workbench.tokenizing.tokenize import open_tokenizer
 
         console = Console(quiet=self.json)
-        tokenizer = open_tokenizer(self.run_folder, pick_device(self.device), find_networks(self.model))
+        tokenizer = open_tokenizer(
+            self.run_folder,
+            pick_device(self.device),
+            find_networks(self.model),
+            chunk_seconds=self.chunk_seconds,
+        )
         modality = tokenizer.modality
         file = read_tokens(self.tokens)
         name = tokenizer.digest
@@ -61,6 +70,8 @@ class Decode:
         grids = (without_numbers(file.header, tokens, trailing) for _, tokens in file.batches())
         sizes = file.sizes() if file.header.sized else None
         items = console.track(tokenizer.decode_all(grids, sizes), "decoding", len(file))
+        if file.header.facts.get("channels") == 2:
+            names, items = rejoined(names, items)
         modality.save_all(self.out, names, items)
         console.say(f"{len(names)} {modality.items}: {self.out}")
         if self.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +12,7 @@ from tyro.conf import Positional
 
 from codeword.cli.console import Console
 from codeword.cli.json_output import of_skipped, put_json
+from codeword.cli.table import TableColumns
 from codeword.errors import CodewordError
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ class Encode:
     """Pictures or sounds of one size, beside each other in the data, to encode at once: faster. With 1 the tokens of
     each are the same whatever is beside it; with more a token may differ now and then, by rounding. Vectors are always
     encoded 4096 at once."""
+    chunk_seconds: float | None = None
+    """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
+    whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
+    channels: Literal["mix", "separate", "mid-side"] = "mix"
+    """Of sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
+    and of their difference), which decode puts together again."""
     engine: Literal["process", "ray"] = "process"
     """Who encodes: this process, or workers of Ray (extra `cluster`)."""
     workers: int | None = None
@@ -62,6 +69,7 @@ class Encode:
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False
     """Print one JSON object and nothing else: what was written now. Of several processes each prints its own."""
+    table: TableColumns = field(default_factory=TableColumns)
 
     def run(self) -> int:
         """Encode, and give the exit code."""
@@ -74,8 +82,17 @@ class Encode:
         self._check(place.count)
         # The machines of a cluster have devices of their own; here their shards are only planned.
         device = "cpu" if self.engine == "ray" else pick_device(self.device, place.local_rank)
-        options = CodecOptions(self.codebooks, self.bandwidth)
-        encoder = Encoder(Job(str(self.run_folder), self.data, device, self.model, self.batch, options))
+        job = Job(
+            str(self.run_folder),
+            self.table.of(self.data),
+            device,
+            self.model,
+            batch=self.batch,
+            options=CodecOptions(self.codebooks, self.bandwidth),
+            chunk_seconds=self.chunk_seconds,
+            channels=self.channels,
+        )
+        encoder = Encoder(job)
         if self.out.suffix == ".parquet":
             total = encoder.encode_file(self.out, lambda items: console.track(items, "encoding"))
             self._report(console, total, encoder.items, str(self.out))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -28,6 +29,12 @@ class Evaluate:
     """Of a codec of several: how many to use, the first ones; if nothing is said as many as its own encode uses."""
     bandwidth: float | None = None
     """Of EnCodec and X-Codec: kilobits a second, one of those that the codec was trained for."""
+    chunk_seconds: float | None = None
+    """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
+    whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
+    channels: Literal["mix", "separate", "mid-side"] = "mix"
+    """Of sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
+    and of their difference), which are measured one by one."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False
@@ -45,7 +52,9 @@ class Evaluate:
         console = Console(quiet=self.json)
         options = CodecOptions(self.codebooks, self.bandwidth)
         where = pick_device(self.device)
-        tokenizer = open_tokenizer(self.run_folder, where, find_networks(self.model), options)
+        tokenizer = open_tokenizer(
+            self.run_folder, where, find_networks(self.model), options, self.chunk_seconds, self.channels
+        )
         modality = tokenizer.modality
         if self.data == PHOTOS and modality.kind == "image":
             photographs = console.track(held_out(), "evaluating")

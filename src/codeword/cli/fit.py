@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.table import TableColumns
 from codeword.errors import CodewordWarning
 from codeword.workbench.semantic_ids.manifest import IDS
 from codeword.workbench.semantic_ids.semantic_ids import FitConfig
@@ -49,10 +50,7 @@ class Fit:
     index says."""
     out: Path
     """The run folder to write."""
-    columns: tuple[str, ...] = ()
-    """The columns that make a vector, of a table with one number in each; * stands for anything: --columns 'd*'."""
-    names: str | None = None
-    """The column that names the rows of a table, of any type."""
+    table: TableColumns = field(default_factory=TableColumns)
     strict: bool = False
     """Refuse data with a row or a file that cannot be used (NaN, another length), instead of leaving it out."""
     json: bool = False
@@ -61,7 +59,7 @@ class Fit:
 
     def run(self) -> int:
         """Fit, and give the exit code."""
-        from codeword.workbench.data.vectors import VectorStream, with_columns
+        from codeword.workbench.data.vectors import VectorStream
         from codeword.workbench.semantic_ids.crew import start_crew
         from codeword.workbench.training.run import Run
 
@@ -72,8 +70,7 @@ class Fit:
         with warnings.catch_warnings():
             if not crew.first:  # the first has said it
                 warnings.simplefilter("ignore", CodewordWarning)
-            data = with_columns(self.data, self.columns)
-            vectors = VectorStream(data, strict=self.strict, name_column=self.names)
+            vectors = VectorStream(self.table.of(self.data), strict=self.strict)
         console.say(f"{len(vectors)} vectors of {vectors.features} numbers: {self.settings.quantizer}")
 
         def track(blocks: Iterable[Any], what: str) -> Iterator[Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.ids_vectors import open_vectors, put_if, tracking
+from codeword.cli.ids_vectors import put_if, tracking
+from codeword.cli.table import TableColumns
 
 __all__ = ["Append", "Refresh", "Retire"]
 
@@ -27,10 +28,7 @@ class Append:
     """The run folder that `codeword fit` wrote."""
     data: Positional[str]
     """The vectors of the new items, as for `codeword fit`, by names that the catalogue does not have."""
-    columns: tuple[str, ...] = ()
-    """The columns that make a vector, of a table with one number in each."""
-    names: str | None = None
-    """The column that names the rows of a table."""
+    table: TableColumns = field(default_factory=TableColumns)
     capacity: int | None = None
     """How many values the last token of --dedupe may have from now on; if nothing is said as many as before."""
     reuse: bool = False
@@ -42,13 +40,14 @@ class Append:
 
     def run(self) -> int:
         """Append, and give the exit code."""
+        from codeword.workbench.data.vectors import VectorStream
         from codeword.workbench.semantic_ids.catalogue import Catalogue
         from codeword.workbench.semantic_ids.changes import append
         from codeword.workbench.training.run import Run
 
         console = Console(quiet=self.json)
         Catalogue(self.run_folder)  # before a folder of that name is made
-        vectors = open_vectors(self.data, self.columns, self.names, self.strict)
+        vectors = VectorStream(self.table.of(self.data), strict=self.strict)
         with Run(self.run_folder).claimed():
             done = append(
                 Catalogue(self.run_folder),
@@ -106,10 +105,7 @@ class Refresh:
     """The new vectors of all items, by the same names, of any width."""
     out: Path
     """The run folder to write."""
-    columns: tuple[str, ...] = ()
-    """The columns that make a vector, of a table with one number in each."""
-    names: str | None = None
-    """The column that names the rows of a table."""
+    table: TableColumns = field(default_factory=TableColumns)
     strict: bool = False
     """Refuse data with a row or a file that cannot be used, instead of leaving it out."""
     json: bool = False
@@ -117,6 +113,7 @@ class Refresh:
 
     def run(self) -> int:
         """Refresh, and give the exit code."""
+        from codeword.workbench.data.vectors import VectorStream
         from codeword.workbench.semantic_ids.catalogue import Catalogue
         from codeword.workbench.semantic_ids.refresh import refresh, settings_of
         from codeword.workbench.training.run import Run
@@ -124,7 +121,7 @@ class Refresh:
         console, run = Console(quiet=self.json), Run(self.out)
         run.check_free()
         catalogue, config = Catalogue(self.run_folder), settings_of(self.run_folder)
-        vectors = open_vectors(self.data, self.columns, self.names, self.strict)
+        vectors = VectorStream(self.table.of(self.data), strict=self.strict)
         with run.claimed():
             run.check_free()
             done = refresh(catalogue, vectors, run.folder, config, tracking(console, vectors))

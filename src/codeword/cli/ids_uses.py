@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
-from codeword.cli.ids_vectors import open_vectors, put_if, tracking
+from codeword.cli.ids_vectors import put_if, tracking
+from codeword.cli.table import TableColumns
 
 if TYPE_CHECKING:
     from codeword.workbench.semantic_ids.catalogue import Catalogue
@@ -63,10 +64,7 @@ class Report:
     """The run folder of the catalogue."""
     data: str | None = None
     """The vectors of its items: measure how many of the nearest neighbours share the first tokens of an item's ID."""
-    columns: tuple[str, ...] = ()
-    """The columns that make a vector, of a table with one number in each."""
-    names: str | None = None
-    """The column that names the rows of a table."""
+    table: TableColumns = field(default_factory=TableColumns)
     queries: int = 1000
     """Items whose neighbours are looked for."""
     out: Path | None = None
@@ -91,9 +89,10 @@ class Report:
         return put_if(self.json, {"path": str(self.run_folder), **report})
 
     def _neighbours(self, console: Console, catalogue: Catalogue) -> dict[str, Any] | None:
+        from codeword.workbench.data.vectors import VectorStream
         from codeword.workbench.semantic_ids.neighbours import neighbours_kept
 
         if self.data is None:
             return None
-        vectors = open_vectors(self.data, self.columns, self.names, False)
+        vectors = VectorStream(self.table.of(self.data))
         return neighbours_kept(catalogue, vectors, queries=self.queries, track=tracking(console, vectors))

@@ -1,4 +1,4 @@
-"""What the commands about catalogues share: the vectors that are named, and what is printed with --json."""
+"""What the commands about catalogues share: how far they are, and what is printed with --json."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ from codeword.cli.json_output import put_json
 if TYPE_CHECKING:
     from codeword.workbench.data.vectors import Block, VectorStream
 
-__all__ = ["open_vectors", "put_if", "tracking"]
-
-
-def open_vectors(data: str, columns: tuple[str, ...], names: str | None, strict: bool) -> VectorStream:
-    """The vectors that the words name."""
-    from codeword.workbench.data.vectors import VectorStream, with_columns
-
-    return VectorStream(with_columns(data, columns), strict=strict, name_column=names)
+__all__ = ["put_if", "tracking"]
 
 
 def tracking(console: Console, vectors: VectorStream) -> Callable[[Iterable[Block], str], Iterator[Block]]:

@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.table import TableColumns
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
 
@@ -54,7 +55,13 @@ class Train:
     """Print one JSON object at the end, with the metrics of the evaluation, and nothing else."""
     codes: int | None = None
     """Number of codes: the short form of `--quantizer vq<codes>`."""
+    table: TableColumns = field(default_factory=TableColumns)
     settings: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def source(self) -> str:
+        """The data, with the columns of a table that were named."""
+        return self.table.of(self.data)
 
     def over_settings(self) -> Train:
         """What the words are read over: the settings that the run was started with, or those of the recipe.
@@ -73,7 +80,7 @@ class Train:
             if self.recipe is not None:
                 raise CodewordError.of("--from or --recipe", "both", "leave out one of them")
             stored = dataclasses.replace(Run(self.start).settings()[1], model=None)
-        settings = stored or recipe_settings(self.recipe, kind_of_data(self.data))
+        settings = stored or recipe_settings(self.recipe, kind_of_data(self.source))
         plain = dataclasses.replace(self, resume=False, json=False, codes=None, recipe=None, start=None)
         return dataclasses.replace(plain, settings=settings)
 
@@ -97,10 +104,10 @@ class Train:
         elif first:
             run.check_free()
         start = None if self.resume and run.has_checkpoint else start
-        prepared = prepare(console, self.data, config, self.device, start)
+        prepared = prepare(console, self.source, config, self.device, start)
         with run.claimed() if first else nullcontext():  # the first process alone writes
             if first and not self.resume:
-                run.create(self.data, prepared.config, place.count, start)
+                run.create(self.source, prepared.config, place.count, start)
             tracker = self.tracker if first else None
             return train_to_the_end(
                 console,
@@ -137,7 +144,7 @@ class Train:
             raise CodewordError.of(f"{started} processes to go on with {self.out}", f"{count}", remedy)
 
     def _check_unchanged(self, data: str, stored: TrainConfig, config: TrainConfig) -> None:
-        asked = {"data": self.data, **dataclasses.asdict(config)}
+        asked = {"data": self.source, **dataclasses.asdict(config)}
         kept = {"data": data, **dataclasses.asdict(stored)}
         if asked["model"] is None and kept["model"] is not None:
             remedy = "say it again, if you know it and trust it: --model module:function"

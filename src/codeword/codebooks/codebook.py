@@ -254,26 +254,30 @@ class Codebook(Learner):
             counts, _ = segment_sum(first.codes.new_zeros(*indices.shape, 0), indices, size, weights=mask)
             return Statistics(valid.total, counts.long())
         rows = stacked([one.rows for one in seen if one.rows is not None])
-        learned = rows if first.update.uses_sums else rows[..., :0]
+        weighs = first.update.uses_sums and valid.importance is not None
+        learned = rows if first.update.uses_sums and not weighs else rows[..., :0]
         counts, sums = segment_sum(learned, indices, size, weights=mask)
+        loads = None
+        if weighs:
+            loads, sums = segment_sum(rows, indices, size, weights=torch.where(mask, _importance(seen), 0.0))
         if len(first.candidates):
             positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
             # Ranks add their candidates up, so one of them says what is missing.
             missing = 0.0 if valid.shared and distributed.rank() else MISSING
             candidates = torch.where(fresh[:, None], valid.take(rows, positions), missing)
         moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
-        return Statistics(valid.total, counts.long(), sums, candidates, moments)
+        return Statistics(valid.total, counts.long(), sums, candidates, moments, loads)
 
     @staticmethod
     @torch.no_grad()
     def learn_(books: Sequence[Codebook], statistics: Statistics) -> None:  # type: ignore[override]
-        total, counts, sums, candidates, moments = statistics
+        total, counts, sums, candidates, moments, loads = statistics
         first, revival = books[0], books[0].update.revival
         torch._foreach_add_([book.usage_count for book in books], list(counts.unbind(0)))
         if first.frozen or sums is None:
             return
         old = stacked([book.codes for book in books])
-        state, counts = _stacked_state(books), counts.to(old.dtype)
+        state, counts = _stacked_state(books), (counts if loads is None else loads).to(old.dtype)
         codes, new = first.update.update(old, state, counts, sums, total)
         if revival is not None:
             new |= revival.observe(state | new, counts, total)
@@ -336,6 +340,28 @@ class Codebook(Learner):
 
     def extra_repr(self) -> str:
         return self.group_key + (", frozen" if self.frozen else "")
+
+
+def _importance(seen: Sequence[Seen]) -> Tensor:
+    """How much each row counts for each codebook (G, N)."""
+    return stacked([_importance_of(one) for one in seen])
+
+
+def _importance_of(one: Seen) -> Tensor:
+    own, rows = one.valid.importance, one.rows
+    assert isinstance(one.learner, Codebook)
+    assert rows is not None
+    assert own is not None
+    if not callable(own):
+        return own.to(rows.dtype)
+    found = own(rows, one.learner.searched().detach()[one.indices])
+    if found.shape != one.indices.shape:
+        raise CodewordError.of(
+            f"a weight for each of {len(one.indices)} rows",
+            f"shape {tuple(found.shape)}",
+            "return (N,) for rows (N, D) and their codes (N, D)",
+        )
+    return found.to(rows.dtype)
 
 
 def _stacked_state(books: Sequence[Codebook]) -> State:

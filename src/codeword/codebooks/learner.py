@@ -41,6 +41,7 @@ class Statistics(NamedTuple):
         sums: (G, K, D), the sums of these rows; None where the update rule needs none.
         candidates: (G, R, D), rows that may replace dead codes, far out where there are too few; None: nothing revives.
         moments: flat, what the transform of the codes learns from (G = 1).
+        loads: (G, K), the sums of the importance of the rows that chose each code; None: those are the counts.
     """
 
     total: Tensor
@@ -48,11 +49,15 @@ class Statistics(NamedTuple):
     sums: Tensor | None = None
     candidates: Tensor | None = None
     moments: Tensor | None = None
+    loads: Tensor | None = None
 
     def of(self, number: int) -> Statistics:
         """Those of one learner of the group."""
-        sums, candidates = (part if part is None else part[number : number + 1] for part in self[2:4])
-        return self._replace(counts=self.counts[number : number + 1], sums=sums, candidates=candidates)
+        own = slice(number, number + 1)
+        sums, candidates, loads = (
+            part if part is None else part[own] for part in (self.sums, self.candidates, self.loads)
+        )
+        return self._replace(counts=self.counts[own], sums=sums, candidates=candidates, loads=loads)
 
 
 class Learner(nn.Module):

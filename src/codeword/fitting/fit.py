@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeGuard
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import torch
 from torch import Tensor
 
+from codeword.axes import Metric
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
 from codeword.fitting.entropy_constrained import entropy_constrained
 from codeword.fitting.refine import refine
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
-from codeword.metrics import EntropyConstrained, Euclidean
+from codeword.functional.weights import check_clustering, weighted
+from codeword.metrics import Cosine, EntropyConstrained, Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite.base import Composite
@@ -30,6 +32,7 @@ class _Plan(NamedTuple):
     steps: int
     tries: int
     beam: int
+    weights: Tensor | None
     seed: int
 
     def after(self, number: int) -> _Plan:
@@ -39,7 +42,14 @@ class _Plan(NamedTuple):
 
 @torch.no_grad()
 def fit(
-    vectors: Any, spec: str, *, steps: int = 100, tries: int = 3, beam: int = 1, seed: int = 0
+    vectors: Any,
+    spec: str,
+    *,
+    steps: int = 100,
+    tries: int = 3,
+    beam: int = 1,
+    weights: Tensor | None = None,
+    seed: int = 0,
 ) -> Quantizer:
     """A quantizer with codebooks fitted to vectors by k-means, in eval.
 
@@ -48,20 +58,22 @@ def fit(
     another to what the stages before leave over, in growing numbers of components, and then all together: up to ten
     times the vectors are searched and the codes of all stages solved for, by least squares.
 
-    With `EntropyConstrained` the k-means is where a descent of error and entropy together begins, of each codebook by
-    itself: `vq256,entropy_constrained(0.5)`.
-
     Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
     each codebook; of a tensor, what the stages leave over is in memory too.
 
     Args:
         vectors: (N, features), a tensor, an array or a memory-mapped array; or something that yields such tensors
             whenever it is iterated (a list, a loader; not a generator). The codes are on the device of the first.
-        spec: of vector quantizers and residual and grouped ones of them, with the Euclidean or entropy-constrained
-            metric and without projections: `vq1024`, `rvq4x256`, `gvq8x256`, `gvq2x(rvq4x256)`.
+        spec: of vector quantizers and residual and grouped ones of them, without projections: `vq1024`, `rvq4x256`,
+            stages of several sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`. `vq1024,cosine` is
+            fitted by spherical k-means: a code has the direction of the normalised mean of its vectors, and the
+            length that is nearest to theirs, or 1 with `cosine(unit=true)`. `vq256,entropy_constrained(0.5)` goes on
+            from k-means to a descent of error and bits together, each codebook by itself.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
         beam: that `encode` will be called with: the stages are fitted for it.
+        weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one
+            of weight 0 is left out; default all ones.
         seed: decides every draw.
 
     Raises:
@@ -80,7 +92,8 @@ def fit(
     batches = Batches(vectors)
     first = batches.first()
     quantizer = from_spec(spec, features=first.shape[1]).to(first.device)
-    _fit_(quantizer, batches, _Plan(steps, tries, beam, seed))
+    check_clustering(weights, "euclidean")
+    _fit_(quantizer, batches, _Plan(steps, tries, beam, weights, seed))
     return quantizer.eval()
 
 
@@ -95,9 +108,12 @@ def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
         _fit_stages_(quantizer, batches, plan)
     elif _is_plain(quantizer):
         quantizer.codebook.init_from_(_best(batches, quantizer.codebook_size, plan, alone=True))
-    elif _is_book(quantizer) and isinstance(quantizer.metric, EntropyConstrained):
+    elif _is_plain(quantizer, Cosine):
+        quantizer.codebook.init_from_(_spherical(batches, quantizer, plan))
+    elif _is_plain(quantizer, EntropyConstrained):
         codes = _best(batches, quantizer.codebook_size, plan, alone=True)
-        found = entropy_constrained(codes, batches.read(), quantizer.metric, plan.steps)
+        weight = cast(EntropyConstrained, quantizer.metric).weight
+        found = entropy_constrained(codes, batches.read(), weight, plan.steps, plan.weights)
         quantizer.codebook.init_from_(*found)
     else:
         raise _unfit(quantizer)
@@ -107,16 +123,16 @@ def _fit_stages_(quantizer: Residual, batches: Batches, plan: _Plan) -> None:
     left = batches
     for number, stage in enumerate(quantizer.components):
         if _is_plain(stage):
-            codes = _best(left, stage.codebook_size, plan.after(number), alone=False)
-            stage.codebook.init_from_(codes)
+            stage.codebook.init_from_(_best(left, stage.codebook_size, plan.after(number), alone=False))
         else:
             _fit_(stage, left, plan.after(number))
         left = left.seen(_left_by(stage))
     plain = [stage for stage in quantizer.components if _is_plain(stage)]
     if len(plain) == quantizer.count:
-        books = refine([stage.codebook.codes for stage in plain], batches.read(), plan.beam)
-        for stage, codes in zip(plain, books, strict=True):
-            stage.codebook.init_from_(codes)
+        codes = [stage.codebook.codes for stage in plain]
+        books = refine(codes, batches.read(), plan.beam, plan.weights)
+        for stage, book in zip(plain, books, strict=True):
+            stage.codebook.init_from_(book)
 
 
 def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
@@ -128,29 +144,57 @@ def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
         for number in range(plan.tries):
             seed = plan.tries * plan.seed + number
             if alone and number > 0:
-                yield kmeans(rows, size, steps=plan.steps, start="k-means++", seed=seed)
+                yield kmeans(rows, size, steps=plan.steps, start="k-means++", weights=plan.weights, seed=seed)
             else:
-                yield progressive_kmeans(components, size, steps=plan.steps, seed=seed)
+                yield progressive_kmeans(components, size, steps=plan.steps, weights=plan.weights, seed=seed)
 
-    def error(codes: Tensor) -> float:
-        total = codes.new_zeros((), dtype=torch.float64)
-        for batch in rows:
-            errors = nearest(batch, codes, return_distances=True)[1]
-            total += torch.where(errors.isfinite(), errors, 0).sum(dtype=torch.float64)
-        return float(total)
-
-    return min(candidates(), key=error)
+    return min(candidates(), key=lambda codes: _error(rows, codes, plan.weights, "euclidean"))
 
 
-def _is_plain(quantizer: Quantizer) -> TypeGuard[VectorQuantizer]:
+def _spherical(batches: Batches, quantizer: VectorQuantizer, plan: _Plan) -> Tensor:
+    """The codes of the best of some spherical k-means, as long as is best for what they stand for."""
+    rows, size, weights = batches.read(), quantizer.codebook_size, plan.weights
+    found = (
+        kmeans(
+            rows,
+            size,
+            steps=plan.steps,
+            start="k-means++",
+            weights=weights,
+            metric="cosine",
+            seed=plan.tries * plan.seed + number,
+        )
+        for number in range(plan.tries)
+    )
+    codes = min(found, key=lambda codes: _error(rows, codes, weights, "cosine"))
+    if isinstance(quantizer.metric, Cosine) and quantizer.metric.unit:
+        return codes
+    counts, lengths = (codes.new_zeros(size, dtype=torch.float64) for _ in range(2))
+    for batch, own in weighted(rows, weights):
+        chosen = nearest(batch, codes, metric="cosine")
+        along = torch.where(own > 0, (batch * codes[chosen]).sum(1), 0)
+        counts.index_add_(0, chosen, own)
+        lengths.index_add_(0, chosen, own * along)
+    return codes * (lengths / counts.clamp_min(torch.finfo(counts.dtype).tiny))[:, None].to(codes.dtype)
+
+
+def _error(
+    rows: Iterable[Tensor], codes: Tensor, weights: Tensor | None, metric: Literal["euclidean", "cosine"]
+) -> float:
+    """The sum over rows of the distance to the nearest code."""
+    total = codes.new_zeros((), dtype=torch.float64)
+    for batch, own in weighted(rows, weights):
+        errors = nearest(batch, codes, metric=metric, return_distances=True)[1]
+        total += torch.where(errors.isfinite(), errors * own, 0).sum(dtype=torch.float64)
+    return float(total)
+
+
+def _is_plain(quantizer: Quantizer, metric: type[Metric] = Euclidean) -> TypeGuard[VectorQuantizer]:
     """Whether it is a codebook that k-means fits."""
-    return _is_book(quantizer) and isinstance(quantizer.metric, Euclidean)
-
-
-def _is_book(quantizer: Quantizer) -> TypeGuard[VectorQuantizer]:
     return (
         isinstance(quantizer, VectorQuantizer)
         and quantizer.project_in is None
+        and isinstance(quantizer.metric, metric)
         and quantizer.codebook.transform is None
     )
 
@@ -174,7 +218,7 @@ def _columns(columns: slice) -> Callable[[Tensor], Tensor]:
 
 def _unfit(quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
-        "vector quantizers with the Euclidean or entropy-constrained metric, and residual or grouped ones of them",
+        "vector quantizers with the Euclidean, cosine or entropy-constrained metric, and residual or grouped ones",
         quantizer.spec,
         "k-means fits codebooks alone: leave out projections, transforms and shared codebooks, or train it",
     )

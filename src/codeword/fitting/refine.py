@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from codeword.functional.weights import weighted
 from codeword.quantizers.composite.beam import beam_search
 
 __all__ = ["MOST_PAIRS", "Seen", "refine", "solve"]
@@ -32,7 +33,9 @@ class Seen(NamedTuple):
     errors: Tensor  # (stages,): squared, after each stage
 
 
-def refine(books: Sequence[Tensor], batches: Iterable[Tensor], beam: int) -> list[Tensor]:
+def refine(
+    books: Sequence[Tensor], batches: Iterable[Tensor], beam: int, weights: Tensor | None = None
+) -> list[Tensor]:
     """Codes with which a search with `beam` leaves less over, after each of the stages.
 
     A round searches all vectors and then, with the choices held, minimises the sum over m of E_m / e_m, where E_m is
@@ -44,6 +47,7 @@ def refine(books: Sequence[Tensor], batches: Iterable[Tensor], beam: int) -> lis
         books: the codes (K, D) of each stage.
         batches: vectors (N, D), read once a round.
         beam: as for `beam_search`.
+        weights: (N,) of all vectors, or None: all ones.
 
     Returns:
         the codes; those given, where there is one stage, or more than 2^28 pairs of codes of two stages.
@@ -54,7 +58,7 @@ def refine(books: Sequence[Tensor], batches: Iterable[Tensor], beam: int) -> lis
     books = best = [codes.double() for codes in books]
     lowest, idle = math.inf, 0
     for _ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
-        seen = _look(books, batches, beam)
+        seen = _look(books, batches, beam, weights)
         score = float(seen.errors.log().mean())
         idle = 0 if score < lowest - _GAIN else idle + 1
         if score < lowest:
@@ -65,28 +69,29 @@ def refine(books: Sequence[Tensor], batches: Iterable[Tensor], beam: int) -> lis
     return best
 
 
-def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int) -> Seen:
+def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Tensor | None = None) -> Seen:
     sizes = [len(codes) for codes in books]
     searched = [codes.float() for codes in books]
+    kind = torch.int32 if weights is None else torch.float32
     pairs = {
-        (m, n): torch.zeros(sizes[m] * sizes[n], dtype=torch.int32, device=books[0].device)
+        (m, n): torch.zeros(sizes[m] * sizes[n], dtype=kind, device=books[0].device)
         for m, n in combinations(range(len(books)), 2)
     }
     counts = [codes.new_zeros(len(codes)) for codes in books]
     sums = [torch.zeros_like(codes) for codes in books]
     errors = books[0].new_zeros(len(books))
-    for batch in batches:
-        rows = batch[batch.isfinite().all(-1)]
+    for batch, counted in weighted(batches, weights):
+        rows, own = batch[counted > 0], counted[counted > 0]
         indices = beam_search(rows.float(), searched, beam).unbind(1)
         rows = left = rows.double()
         for m, index in enumerate(indices):
             left = left - books[m][index]
-            errors[m] += left.square().sum()
-            counts[m].index_add_(0, index, torch.ones_like(left[:, 0]))
-            sums[m].index_add_(0, index, rows)
+            errors[m] += left.square().sum(1) @ own
+            counts[m].index_add_(0, index, own)
+            sums[m].index_add_(0, index, rows * own[:, None])
         for (m, n), count in pairs.items():
             together = indices[m] * sizes[n] + indices[n]
-            count.index_add_(0, together, torch.ones_like(together, dtype=torch.int32))
+            count.index_add_(0, together, own.to(kind))
     counted = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
     return Seen(counted, counts, sums, errors)
 

@@ -14,6 +14,8 @@ from codeword.errors import CodewordError
 from codeword.functional.nearest import nearest, prepare, search
 from codeword.functional.random import Key, Purpose
 from codeword.functional.segment_sum import wide_segment_sum
+from codeword.functional.weights import check_clustering, misfit, weights_of
+from codeword.kernels.nearest.prepare import unit
 
 __all__ = ["kmeans", "lloyd"]
 
@@ -54,6 +56,8 @@ def kmeans(
     *,
     steps: int = 10,
     start: Literal["sample", "k-means++"] | Tensor = "sample",
+    weights: Tensor | None = None,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
     seed: int = 0,
 ) -> Tensor:
     """Cluster vectors, which may be a stream larger than memory: it is read once for the start and once for
@@ -72,27 +76,34 @@ def kmeans(
             which draws rows in turn with probability proportional to their squared distance from those drawn
             before: a better start, but sequential (minutes at K = 65,536), on a sample of at most 64 rows a
             code and 2^30 distances; or the codes (..., K, D) to begin with.
+        weights: (..., N) of all rows, of all batches one after another, floating and finite, none below 0: a
+            row of weight 2 counts as two, one of weight 0 is left out; default all ones.
+        metric: "euclidean"; or "cosine", spherical k-means (Dhillon and Modha, 2001): rows are normalised,
+            and codes are the normalised means of their rows. A row of zeros is left out.
         seed: decides every draw.
 
     Returns:
-        codes (..., K, D), float32 or wider.
+        codes (..., K, D), float32 or wider; of unit length with "cosine".
 
     Raises:
-        CodewordError: fewer rows than codes, or batches that can be read only once.
+        CodewordError: fewer rows than codes, batches that can be read only once, or weights that do not fit.
 
     Examples:
         >>> batches = [torch.tensor([[0.0], [1.0]]), torch.tensor([[10.0], [11.0]])]
         >>> kmeans(batches, 2, start="k-means++").flatten().sort().values.tolist()
         [0.5, 10.5]
+        >>> kmeans(batches, 2, start="k-means++", weights=torch.tensor([1.0, 3.0, 1.0, 1.0])).min().item()
+        0.75
     """
+    check_clustering(weights, metric)
     batches = [rows] if isinstance(rows, Tensor) else rows
     if isinstance(batches, Iterator):
         raise CodewordError.of(
             "batches that can be read again", "an iterator", "pass a list or a data loader"
         )
-    ready = _Ready(batches)
+    ready = _Ready(batches, weights, metric)
     codes = (
-        _given(start, codebook_size)
+        ready.codes(_given(start, codebook_size))
         if isinstance(start, Tensor)
         else _start(ready, codebook_size, start, seed)
     )
@@ -102,8 +113,8 @@ def kmeans(
         )
     for _ in range(steps):
         before = codes
-        codes = _moved(
-            codes, reduce(_Tally.joined, (_tally(batch, codes, _finite(batch)) for batch in ready))
+        codes = ready.codes(
+            _moved(codes, reduce(_Tally.joined, (_tally(batch, codes, counted) for batch, counted in ready)))
         )
         if codes.equal(before):
             break
@@ -120,12 +131,13 @@ def _given(start: Tensor, codebook_size: int) -> Tensor:
 
 
 class _Ready:
-    """Batches as float32 or wider, read anew at each iteration."""
+    """Batches as float32 or wider, each with which rows count or how much, read anew at each iteration."""
 
-    def __init__(self, batches: Iterable[Tensor]) -> None:
-        self.batches = batches
+    def __init__(self, batches: Iterable[Tensor], weights: Tensor | None, metric: str) -> None:
+        self.batches, self.weights, self.metric = batches, weights, metric
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        done = 0
         for batch in self.batches:
             if not batch.is_floating_point() or batch.dim() < 2:
                 raise CodewordError.of(
@@ -133,7 +145,22 @@ class _Ready:
                     f"{batch.dtype} {tuple(batch.shape)}",
                     "pass batches of vectors",
                 )
-            yield batch.detach().to(torch.promote_types(batch.dtype, torch.float32))
+            rows = batch.detach().to(torch.promote_types(batch.dtype, torch.float32))
+            counted = rows.isfinite().all(-1)
+            if self.metric == "cosine":
+                counted &= (rows != 0).any(-1)
+                rows = unit(rows)
+            if self.weights is None:
+                yield rows, counted
+                continue
+            done, start = done + rows.shape[-2], done
+            yield rows, torch.where(counted, weights_of(self.weights, rows, start), 0)
+        if self.weights is not None and done != self.weights.shape[-1]:
+            raise misfit(self.weights, f"{done} rows")
+
+    def codes(self, codes: Tensor) -> Tensor:
+        """Codes that a step has moved, where the metric has them."""
+        return codes if self.metric == "euclidean" else unit(codes)
 
 
 class _Tally(NamedTuple):
@@ -207,50 +234,59 @@ def _moved(codes: Tensor, tally: _Tally) -> Tensor:
     return torch.where(moves[..., None], tally.donors.gather(-2, donor[..., None].expand_as(codes)), codes)
 
 
-def _finite(rows: Tensor) -> Tensor:
-    return rows.isfinite().all(-1)
+def _sample(
+    batches: Iterable[tuple[Tensor, Tensor]], count: int, seed: int, by_weight: bool
+) -> tuple[Tensor, Tensor]:
+    """`count` different rows that count (..., count, D), or all there are, and their weights (..., count).
 
-
-def _sample(batches: Iterable[Tensor], count: int, seed: int) -> Tensor:
-    """`count` different finite rows (..., count, D), or all there are: those with the largest hashed keys."""
-    keys, sample = None, None
-    for step, rows in enumerate(batches):
+    They are those with the largest hashed keys: u of uniform numbers, or log(u) / w by weight, which draws in turn
+    with probability proportional to w (Efraimidis and Spirakis, 2006).
+    """
+    keys, sample, weights = None, None, None
+    for step, (rows, counted) in enumerate(batches):
         fresh = _keys(rows.shape[:-1], seed, step, rows.device)
-        fresh = torch.where(_finite(rows), fresh, -1.0)
-        if keys is not None and sample is not None:
+        if by_weight and counted.dtype != torch.bool:
+            fresh = fresh.double().log() / counted
+        fresh = torch.where(counted > 0, fresh, -torch.inf)
+        if keys is not None and sample is not None and weights is not None:
             fresh, rows = torch.cat([keys, fresh], -1), torch.cat([sample, rows], -2)
+            counted = torch.cat([weights, counted], -1)
         keys, order = fresh.topk(min(count, fresh.shape[-1]), dim=-1)
         sample = rows.gather(-2, order[..., None].expand(*order.shape, rows.shape[-1]))
-    if keys is None or sample is None:
+        weights = counted.gather(-1, order)
+    if keys is None or sample is None or weights is None:
         raise CodewordError.of("at least one batch", "none", "pass a non-empty list or loader")
-    fewest = int((keys >= 0).sum(-1).min()) if keys.numel() else 0
-    return sample[..., :fewest, :]
+    fewest = int((keys > -torch.inf).sum(-1).min()) if keys.numel() else 0
+    return sample[..., :fewest, :], weights[..., :fewest]
 
 
-def _start(batches: Iterable[Tensor], count: int, start: str, seed: int) -> Tensor:
+def _start(batches: Iterable[tuple[Tensor, Tensor]], count: int, start: str, seed: int) -> Tensor:
     """The first codes (..., count, D), or as many as there are rows."""
     if start not in ("sample", "k-means++"):
         raise CodewordError.of("start 'sample' or 'k-means++'", repr(start), "pass one of them")
     if start == "sample":
-        return _sample(batches, count, seed)
+        return _sample(batches, count, seed, by_weight=True)[0]
     rows = min(PLUS_PLUS_ROWS_PER_CODE * count, max(PLUS_PLUS_DISTANCES // count, count))
-    return _plus_plus(_sample(batches, rows, seed), count, seed)
+    return _plus_plus(*_sample(batches, rows, seed, by_weight=False), count, seed)
 
 
 def _keys(shape: torch.Size, seed: int, step: int, device: torch.device) -> Tensor:
     return Key.of(seed, step, device=device).uniform(Purpose.SAMPLE, *shape)
 
 
-def _plus_plus(rows: Tensor, count: int, seed: int) -> Tensor:
+def _plus_plus(rows: Tensor, weights: Tensor, count: int, seed: int) -> Tensor:
     """k-means++ over rows (..., M, D): the first `count` draws, or all rows when there are no more."""
     if rows.shape[-2] <= count:
         return rows
-    chosen = [rows[..., :1, :]]  # the sample comes in random order
-    errors = _errors(rows, chosen[0])
-    for step in range(1, count):
-        total = errors.cumsum(-1)
+    chosen: list[Tensor] = []
+    if weights.dtype == torch.bool:
+        chosen.append(rows[..., :1, :])  # the sample comes in random order
+    errors = _errors(rows, chosen[0]) if chosen else torch.ones_like(weights, dtype=torch.float64)
+    for step in range(len(chosen), count):
+        total = (errors * weights).cumsum(-1)
         target = _keys(rows.shape[:-2], seed, -step, rows.device)[..., None] * total[..., -1:]
         index = torch.searchsorted(total, target, right=True).clamp_max(rows.shape[-2] - 1)
         chosen.append(rows.gather(-2, index[..., None].expand(*index.shape, rows.shape[-1])))
-        errors = torch.minimum(errors, _errors(rows, chosen[-1]))
+        fresh = _errors(rows, chosen[-1])
+        errors = torch.minimum(errors, fresh) if step else fresh
     return torch.cat(chosen, -2)

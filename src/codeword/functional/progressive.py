@@ -22,6 +22,7 @@ def progressive_kmeans(
     codebook_size: int,
     *,
     steps: int = 100,
+    weights: Tensor | None = None,
     seed: int = 0,
 ) -> Tensor:
     """Cluster vectors in growing numbers of their principal components: a tenth of the steps in each of ten widths.
@@ -35,6 +36,7 @@ def progressive_kmeans(
             is not finite is left out. Or `PrincipalComponents` of batches, to find them once for several clusterings.
         codebook_size: number of codes K, at most the number of rows.
         steps: Lloyd steps in all.
+        weights: of the rows, as for `kmeans`; the axes are those of the rows without them.
         seed: decides the draws of the start, which is k-means++ in the first width.
 
     Returns:
@@ -62,13 +64,14 @@ def progressive_kmeans(
             "k-means++" if codes is None else F.pad(codes, (0, width - codes.shape[1]))
         )
         some, done = steps * number // stretches - done, steps * number // stretches
-        codes = kmeans(components.leading(width), codebook_size, steps=some, start=start, seed=seed)
+        leading = components.leading(width)
+        codes = kmeans(leading, codebook_size, steps=some, start=start, weights=weights, seed=seed)
     assert codes is not None
     codes = components.rows(codes)
     return (
         codes
         if components.complete
-        else kmeans(components.batches, codebook_size, steps=steps - done, start=codes)
+        else kmeans(components.batches, codebook_size, steps=steps - done, start=codes, weights=weights)
     )
 
 

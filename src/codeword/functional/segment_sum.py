@@ -41,22 +41,27 @@ def segment_sum(
         ([1, 0, 2], [[10.0, 20.0], [0.0, 0.0], [101.0, 202.0]])
     """
     _check(rows, indices, weights)
-    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
-    counts, sums = wide_segment_sum(rows, indices, size, weights)
-    return counts if counts.dtype == torch.int64 else counts.to(dtype), sums.to(dtype)
+    counts, sums = _segment_sum(rows, indices, size, weights, wide=False)
+    return counts if counts.dtype == torch.int64 else counts.to(sums.dtype), sums
 
 
 def wide_segment_sum(
     rows: Tensor, indices: Tensor, size: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """As `segment_sum`, without a look at its input, and what is not whole in float64, where no sum overflows."""
+    return _segment_sum(rows, indices, size, weights, wide=True)
+
+
+def _segment_sum(
+    rows: Tensor, indices: Tensor, size: int, weights: Tensor | None, *, wide: bool
+) -> tuple[Tensor, Tensor]:
     lead = rows.shape[:-2]
     rows = rows.detach().to(torch.float64 if rows.dtype == torch.float64 else torch.float32)
     flat = (lead.numel(), *rows.shape[-2:])
     if weights is not None:
         weights = weights.detach().reshape(flat[:2])
         weights = weights if weights.dtype == torch.bool else weights.to(rows.dtype)
-    counts, sums = kernel.segment_sum(rows.reshape(flat), indices.reshape(flat[:2]), size, weights)
+    counts, sums = kernel.segment_sum(rows.reshape(flat), indices.reshape(flat[:2]), size, weights, wide)
     return counts.reshape(*lead, size), sums.reshape(*lead, size, rows.shape[-1])
 
 

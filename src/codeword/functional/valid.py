@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,8 @@ class Valid(NamedTuple):
         total: int64 scalar, the valid rows on all ranks; None where nothing is learned.
         offset: int64 scalar, the valid rows on earlier ranks; None: no other rank holds rows.
         before: int64 scalar, the valid rows of earlier batches that are learned from together with this one; None: 0.
+        importance: (N,) how much each row counts where codes learn from sums of rows, or a function of rows (N, D) and
+            their codes (N, D) that says so; None: all alike.
 
     Examples:
         >>> valid = Valid.of(torch.tensor([True, False, True]))
@@ -46,6 +49,7 @@ class Valid(NamedTuple):
     total: Tensor
     offset: Tensor | None = None
     before: Tensor | None = None
+    importance: Tensor | Callable[[Tensor, Tensor], Tensor] | None = None
 
     @classmethod
     def of(
@@ -78,8 +82,11 @@ class Valid(NamedTuple):
         if times == 1:
             return self
         mask = self.mask[:, None].expand(-1, times).reshape(-1)
-        counts = (None if count is None else count * times for count in self[1:])
-        return Valid(mask, *counts)  # type: ignore[arg-type]
+        own = self.importance
+        if isinstance(own, Tensor):
+            own = own[:, None].expand(-1, times).reshape(-1)
+        total, offset, before = (None if count is None else count * times for count in self[1:4])
+        return Valid(mask, total, offset, before, own)  # type: ignore[arg-type]
 
     def among(self, mask: Tensor) -> Valid:
         """The valid rows among some, to weigh losses; what is drawn for a row stays the same."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.axes import Metric
@@ -59,7 +60,8 @@ class EntropyConstrained(Metric):
         size = cluster_size.clamp_min(torch.finfo(cluster_size.dtype).tiny)
         # Bits beyond those of the shortest code: what all have in common would only cost digits.
         bits = (size.amax(-1, keepdim=True).log() - size.log()) / math.log(2)
-        return prepared._replace(offsets=prepared.offsets - self.weight / 2 * bits)
+        added = prepared.offsets.shape[-1] - bits.shape[-1]  # codes that do not exist, to fill vectors up
+        return prepared._replace(offsets=prepared.offsets - self.weight / 2 * F.pad(bits, (0, added)))
 
     def assign(self, rows: Tensor, prepared: Prepared) -> Tensor:
         return Euclidean().assign(rows, prepared)

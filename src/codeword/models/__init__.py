@@ -3,6 +3,7 @@
 from codeword.models.change import anneal, disabled
 from codeword.models.find import codebook_parameters, find_codebooks, find_quantizers
 from codeword.models.freezing import freeze
+from codeword.models.learning import learn_now, paused, weighted
 from codeword.models.optimise import parameter_groups, reset_moments
 from codeword.models.parallel import accumulate, finish_sharding
 from codeword.models.resizing import resize
@@ -17,8 +18,11 @@ __all__ = [
     "find_quantizers",
     "finish_sharding",
     "freeze",
+    "learn_now",
     "parameter_groups",
+    "paused",
     "reset_moments",
     "resize",
     "warm_up",
+    "weighted",
 ]

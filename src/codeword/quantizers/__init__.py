@@ -4,8 +4,10 @@ from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite import Grouped, Multiscale, Overlapped, Residual, ResidualFSQ, ResidualLFQ
 from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers, SphericalLeech
+from codeword.quantizers.index_loss import index_loss
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
 from codeword.quantizers.memory import MemoryCodes
+from codeword.quantizers.nearest_codes import NearestCodes, nearest_codes
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.random_projection import RandomProjection
 from codeword.quantizers.vector import VectorQuantizer
@@ -22,6 +24,7 @@ __all__ = [
     "Grouped",
     "MemoryCodes",
     "Multiscale",
+    "NearestCodes",
     "Overlapped",
     "Patches",
     "Quantized",
@@ -33,4 +36,6 @@ __all__ = [
     "SphericalLeech",
     "VectorQuantizer",
     "from_spec",
+    "index_loss",
+    "nearest_codes",
 ]

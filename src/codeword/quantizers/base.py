@@ -25,6 +25,7 @@ from codeword.quantizers.checks import (
 )
 from codeword.quantizers.hooks import Hooks
 from codeword.quantizers.output import Quantized
+from codeword.quantizers.row_weights import RowWeights, importance_of
 from codeword.quantizers.signature import signature
 from codeword.quantizers.spec.describe import describe
 from codeword.quantizers.step import Waiting, assign, output, train
@@ -46,6 +47,7 @@ class Quantizer(Hooks):
     """
 
     enabled = True  # False: vectors pass as they are; see `codeword.disabled`
+    row_weights: RowWeights | None = None  # how much each row counts; see `codeword.models.weighted`
     accumulates = False  # whether forwards wait to learn with the next one; see `codeword.accumulate`
     _waiting: Waiting = []  # what those that wait saw  # noqa: RUF012
     _rows_before: Tensor | None = None  # and of how many valid rows
@@ -229,6 +231,8 @@ class Quantizer(Hooks):
         if shared and self.rng is not None:
             self.rng.agree_()
         key = None if self.rng is None else self.rng.next_key()
+        if self.row_weights is not None:
+            valid = valid._replace(importance=importance_of(self, self.row_weights, shape))
         items = _number_items(valid, shape) if self.drops else None
         return Step(valid, key, training=True, items=items)  # type: ignore[arg-type]
 

@@ -12,7 +12,16 @@ from codeword.metrics import Cosine
 from codeword.penalties import CodebookLoss, Commitment, UnitAlpha, Wasserstein
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.revivals import Stale
-from codeword.transforms import Affine, CodeGamma, Gamma, LearnedSpread, Linear, RunningAffine, SpaceFilling
+from codeword.transforms import (
+    Affine,
+    Bridge,
+    CodeGamma,
+    Gamma,
+    LearnedSpread,
+    Linear,
+    RunningAffine,
+    SpaceFilling,
+)
 from codeword.updates import EMA, Frozen, Gradient, InPlaceAdam
 
 __all__ = [
@@ -124,6 +133,22 @@ def simvq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantize
         codebook_size,
         dim=dim,
         update=Frozen(init=Normal(), transform=Linear()),
+        penalties=(CodebookLoss(), Commitment(0.25)),
+    )
+
+
+def fvq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
+    """Codes learned by gradient through a small transformer over all of them.
+
+    Source: Chang et al. 2025 (arXiv:2509.10140), which reports 100 % of 262,144 codes used on ImageNet, with a
+    learning rate that falls to zero. The start at the first codes is our own.
+    When: large codebooks by gradient, where revival does not suit; a step costs a pass through the transformer.
+    """
+    return VectorQuantizer(
+        features,
+        codebook_size,
+        dim=dim,
+        update=Gradient(revival=None, transform=Bridge()),
         penalties=(CodebookLoss(), Commitment(0.25)),
     )
 
@@ -259,6 +284,7 @@ METHODS = {
         running_affine,
         vqgan_factorized,
         simvq,
+        fvq,
         rotation_vq,
         diveq,
         sf_diveq,

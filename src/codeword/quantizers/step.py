@@ -16,7 +16,7 @@ from codeword.quantizers.assignment import Assignment, Step
 if TYPE_CHECKING:
     from codeword.quantizers.base import Quantizer
 
-__all__ = ["Waiting", "assign", "learn", "output", "train"]
+__all__ = ["Waiting", "assign", "learn", "learn_from_waiting", "output", "train"]
 
 Waiting = list[tuple[Learner, Statistics]]  # what forwards saw that wait to learn with the next one
 
@@ -68,6 +68,21 @@ def learn(quantizer: Quantizer, assignment: Assignment) -> None:
         statistics = _exchanged(statistics)
     for group, own in zip(learners, statistics, strict=True):
         group[0].learn_(group, own)
+
+
+@torch.no_grad()
+def learn_from_waiting(quantizer: Quantizer) -> None:
+    """Learn from what forwards in `accumulate` have noted, without another batch."""
+    waiting, quantizer._waiting, quantizer._rows_before = quantizer._waiting, [], None
+    if not waiting:
+        return
+    statistics = [own for _, own in waiting]
+    if quantizer.sync and distributed.is_shared():
+        statistics = _exchanged(statistics)
+    for (learner, _), own in zip(waiting, statistics, strict=True):
+        learner.learn_([learner], own)
+    if quantizer.rng is not None:
+        quantizer.rng.advance_(quantizer.rng.next_key())
 
 
 def output(
@@ -142,7 +157,13 @@ def _merge(old: Statistics, new: Statistics, key: Key) -> Statistics:
         chance = key.uniform_at(Purpose.MERGE, old.total[None], candidates.shape[1])
         newer = (chance * total < new.total)[..., None]
         candidates = torch.where(newer, candidates, old.candidates)
-    return Statistics(total, old.counts + new.counts, sums, candidates, moments)
+    return Statistics(total, old.counts + new.counts, sums, candidates, moments, _added_loads(old, new))
+
+
+def _added_loads(old: Statistics, new: Statistics) -> Tensor | None:
+    if old.loads is None and new.loads is None:
+        return None
+    return (old.counts if old.loads is None else old.loads) + (new.counts if new.loads is None else new.loads)
 
 
 def _exchanged(statistics: Sequence[Statistics]) -> list[Statistics]:

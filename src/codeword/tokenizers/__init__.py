@@ -2,6 +2,7 @@
 
 from codeword.tokenizers.audio import AudioTokenizer
 from codeword.tokenizers.base import Tokenizer, TokenizerOutput
+from codeword.tokenizers.chunks import decode_in_chunks, encode_in_chunks, receptive_field
 from codeword.tokenizers.custom import Networks
 from codeword.tokenizers.image import ImageTokenizer
 from codeword.tokenizers.interface import TokenizerInterface
@@ -16,6 +17,9 @@ __all__ = [
     "TokenizerInterface",
     "TokenizerOutput",
     "VectorTokenizer",
+    "decode_in_chunks",
+    "encode_in_chunks",
+    "receptive_field",
 ]
 
 TOKENIZERS: tuple[type[Tokenizer], ...] = (ImageTokenizer, AudioTokenizer, VectorTokenizer)

@@ -15,6 +15,7 @@ from codeword.quantizers import Quantizer
 from codeword.tokenizers.audio_blocks import AudioDecoder, AudioEncoder
 from codeword.tokenizers.inputs import check_range, to_float
 from codeword.tokenizers.sized import SizedTokenizer, beyond
+from codeword.tokenizers.streaming import State, matches, stream
 from codeword.torch_versions import is_exporting
 
 __all__ = ["AudioTokenizer"]
@@ -49,6 +50,8 @@ class AudioTokenizer(SizedTokenizer):
         width: channels after the first stride; they double at each stride.
         strides: how much shorter each convolution makes a sound, each from 2 up.
         blocks: residual units at each stride on each side, of dilations 1, 3, 9, 1, ...
+        causal: whether all convolutions see what came before and nothing later, so that a sound can be encoded and
+            decoded while it comes: `encode_stream`, `decode_stream`.
 
     Raises:
         CodewordError: numbers that are too small, a quantizer that cannot serve, a sound that is shorter than a step,
@@ -80,12 +83,16 @@ class AudioTokenizer(SizedTokenizer):
         width: int = 32,
         strides: Sequence[int] = (5, 8),
         blocks: int = 2,
+        causal: bool = False,
     ) -> None:
         _check(sample_rate, width, strides, blocks)
         channels = quantizer.features
-        encoder, decoder = (part(width, channels, strides, blocks) for part in (AudioEncoder, AudioDecoder))
+        encoder, decoder = (
+            part(width, channels, strides, blocks, causal) for part in (AudioEncoder, AudioDecoder)
+        )
         super().__init__(quantizer, encoder, decoder)
         self.sample_rate, self.width, self.strides, self.blocks = sample_rate, width, tuple(strides), blocks
+        self.causal = causal
         self.stride = math.prod(self.strides) * self.tile
 
     @property
@@ -96,6 +103,51 @@ class AudioTokenizer(SizedTokenizer):
     @property
     def facts(self) -> dict[str, int]:
         return {**super().facts, "sample_rate": self.sample_rate}
+
+    def encode_stream(self, sounds: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Encode the next piece of sounds that come piece by piece, with a causal tokenizer.
+
+        All pieces together have the tokens of the whole, but for rounding.
+
+        Args:
+            sounds: (batch, 1, samples), whole steps; the last piece may be longer by a part of one, which is filled up.
+            state: what the piece before returned; None: this is the first.
+
+        Returns:
+            Indices (batch, steps, *trailing_shape), int64, and the state for the next piece. A state is never changed:
+            from one state one may go on twice.
+
+        Raises:
+            CodewordError: the tokenizer is not causal, or the state is not one of it and of as many sounds.
+
+        Examples:
+            >>> import torch, codeword
+            >>> quantizer = codeword.from_spec("fsq8-5-5-5", features=4, dim=1)
+            >>> tokenizer = AudioTokenizer(quantizer, sample_rate=8000, width=4, strides=(5, 8), causal=True).eval()
+            >>> sounds, state, parts = torch.rand(1, 1, 2000), None, []
+            >>> for piece in sounds.split(400, -1):
+            ...     indices, state = tokenizer.encode_stream(piece, state)
+            ...     parts.append(indices)
+            >>> torch.cat(parts, 1).equal(tokenizer.encode(sounds))
+            True
+        """
+        x = self.pad(sounds)
+        features, state = self._streamed(self.encoder, x, state)
+        return self._laid_out(self.quantizer.encode(self._tiles(features)), features), state
+
+    def decode_stream(self, indices: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Decode the next piece of indices: the sound of these steps, and the state for the next piece.
+
+        Args:
+            indices: (batch, steps, *trailing_shape).
+            state: what the piece before returned; None: this is the first.
+
+        Raises:
+            CodewordError: as `encode_stream`.
+        """
+        self.check_rest()
+        self._check_axes(indices)
+        return self._streamed(self.decoder, self._features_of(indices), state)
 
     def pad(self, sounds: Tensor) -> Tensor:
         """Sounds checked, as floats, and extended at the end to a multiple of the stride, with silence."""
@@ -122,7 +174,18 @@ class AudioTokenizer(SizedTokenizer):
 
     def options(self) -> dict[str, Any]:
         sizes = {"width": self.width, "strides": list(self.strides), "blocks": self.blocks}
-        return {"sample_rate": self.sample_rate, **sizes}
+        return {"sample_rate": self.sample_rate, **sizes, "causal": self.causal}
+
+    def _streamed(self, network: Any, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        if not self.causal or self.networks is not None:
+            got = "one with networks of your own" if self.networks else "one that sees what comes later"
+            raise CodewordError.of("a causal tokenizer for streams", got, "build it with causal=True")
+        if state is not None and not matches(state, network, len(x)):
+            expected = f"the state of {len(x)} sounds of this {type(network).__name__}"
+            raise CodewordError.of(
+                expected, "another", "pass what the piece before returned, or None at first"
+            )
+        return stream(network, x, state)
 
 
 def _check(sample_rate: int, width: int, strides: Sequence[int], blocks: int) -> None:

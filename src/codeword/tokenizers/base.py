@@ -100,13 +100,7 @@ class Tokenizer(Freezable, TokenizerInterface):
     def decode(self, indices: Tensor) -> Tensor:
         self.check_rest()
         self._check_axes(indices)
-        if self.tile > 1:
-            grid = indices.shape[1 : 1 + len(self.grid)]
-            tiles = self.quantizer.decode(indices.flatten(0, len(self.grid)), self.dtype)
-            features = joined_tiles(tiles, indices.shape[0], grid)
-        else:
-            features = self.quantizer.decode(indices, self.dtype)
-        reconstruction: Tensor = self.decoder(features)
+        reconstruction: Tensor = self.decoder(self._features_of(indices))
         return reconstruction
 
     @abstractmethod
@@ -152,6 +146,14 @@ class Tokenizer(Freezable, TokenizerInterface):
 
     def _tiles(self, features: Tensor) -> Tensor:
         return features if self.tile == 1 else tiles_of(features, self.tile)
+
+    def _features_of(self, indices: Tensor) -> Tensor:
+        """What the decoder takes: the quantizer's own features of indices on a grid."""
+        if self.tile == 1:
+            return self.quantizer.decode(indices, self.dtype)
+        grid = indices.shape[1 : 1 + len(self.grid)]
+        tiles = self.quantizer.decode(indices.flatten(0, len(self.grid)), self.dtype)
+        return joined_tiles(tiles, indices.shape[0], grid)
 
     def _laid_out(self, indices: Tensor, features: Tensor) -> Tensor:
         """Indices of tiles on the grid of tiles."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.files import write_whole
+from codeword.tokens.levels import Levels
 
 __all__ = ["IdVocabulary"]
 
@@ -63,10 +64,14 @@ class IdVocabulary:
         return len(self.special) + sum(self.sizes)
 
     @property
+    def levels(self) -> Levels:
+        """The words that are tokens."""
+        return Levels(self.sizes, self.first + len(self.special))
+
+    @property
     def offsets(self) -> tuple[int, ...]:
         """The number of token 0 of each level."""
-        begin = self.first + len(self.special)
-        return tuple(begin + sum(self.sizes[:level]) for level in range(len(self.sizes)))
+        return self.levels.offsets
 
     @property
     def words(self) -> list[str]:
@@ -92,12 +97,10 @@ class IdVocabulary:
             CodewordError: another number of levels, or a token beyond its level.
         """
         tokens = np.asarray(tokens)
-        levels = tokens.shape[-1] if tokens.ndim else 0
-        if levels != len(self.sizes) or (tokens < 0).any() or (tokens >= np.array(self.sizes)).any():
-            expected = f"tokens (..., {len(self.sizes)}), each below its size of {self.sizes}"
-            got = f"shape {tokens.shape}" if levels != len(self.sizes) else f"tokens up to {tokens.max()}"
-            raise CodewordError.of(expected, got, "pass the IDs of this catalogue")
-        return tokens.astype(np.int64) + np.array(self.offsets)
+        if not tokens.ndim or tokens.shape[-1] != len(self.sizes):
+            expected = f"tokens (..., {len(self.sizes)})"
+            raise CodewordError.of(expected, f"shape {tokens.shape}", "pass the IDs of this catalogue")
+        return self.levels.words(tokens)
 
     def tokens_of(self, words: Any) -> np.ndarray:
         """The tokens (..., levels) of words.
@@ -105,15 +108,13 @@ class IdVocabulary:
         Raises:
             CodewordError: words that are not those of each level in turn.
         """
-        tokens = np.asarray(words).astype(np.int64)
-        if tokens.ndim and tokens.shape[-1] == len(self.sizes):
-            tokens = tokens - np.array(self.offsets)
-            if not ((tokens < 0) | (tokens >= np.array(self.sizes))).any():
+        words = np.asarray(words)
+        if words.ndim and words.shape[-1] == len(self.sizes):
+            tokens = self.levels.tokens(words)
+            if not self.levels.outside(tokens).any():
                 return tokens
         expected = f"words (..., {len(self.sizes)}), one of each level"
-        raise CodewordError.of(
-            expected, f"{np.asarray(words).tolist()!r:.80}", "decode with the mask of a trie"
-        )
+        raise CodewordError.of(expected, f"{words.tolist()!r:.80}", "decode with the mask of a trie")
 
     def string(self, tokens: Sequence[int]) -> str:
         """The ID as text, as `words` has its words."""
@@ -132,7 +133,7 @@ class IdVocabulary:
         """
         found = WORD.findall(text)
         tokens = tuple(int(token) for _, token in found)
-        fits = len(found) == len(self.sizes) and (np.array(tokens) < self.sizes).all()
+        fits = len(found) == len(self.sizes) and not self.levels.outside(np.array(tokens)).any()
         if fits and self.string(tokens) == text:
             return tokens
         expected = f"an ID such as {self.string([0] * len(self.sizes))}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.tokens.delay import delay_pattern, undo_delay_pattern
+from codeword.tokens.levels import Levels
 from codeword.tokens.table import as_array
 
 __all__ = ["Order", "Vocabulary"]
@@ -61,29 +62,34 @@ class Vocabulary:
             raise CodewordError.of(expected, f"{self.size}", remedy)
 
     @property
+    def levels(self) -> Levels:
+        """The words that are tokens."""
+        return Levels(self.codebook_sizes)
+
+    @property
     def offsets(self) -> tuple[int, ...]:
         """The word of token 0 of each level."""
-        return tuple(sum(self.codebook_sizes[:level]) for level in range(len(self.codebook_sizes)))
+        return self.levels.offsets
 
     @property
     def bos_word(self) -> int | None:
         """The word that an item begins with; None: none."""
-        return sum(self.codebook_sizes) if self.bos else None
+        return self.levels.end if self.bos else None
 
     @property
     def eos_word(self) -> int | None:
         """The word that an item ends with; None: none."""
-        return sum(self.codebook_sizes) + self.bos if self.eos else None
+        return self.levels.end + self.bos if self.eos else None
 
     @property
     def pad_word(self) -> int | None:
         """What fills the corners of the delay pattern; None: there are none."""
-        return sum(self.codebook_sizes) + self.bos + self.eos if self.order == "delay" else None
+        return self.levels.end + self.bos + self.eos if self.order == "delay" else None
 
     @property
     def size(self) -> int:
         """How many words there are: what the embedding of a language model needs."""
-        return sum(self.codebook_sizes) + self.bos + self.eos + (self.order == "delay")
+        return self.levels.end + self.bos + self.eos + (self.order == "delay")
 
     @property
     def word_type(self) -> str:
@@ -103,16 +109,11 @@ class Vocabulary:
             CodewordError: another shape, or a token that its level does not have.
         """
         array = as_array("items", tokens).astype(np.int64)
-        sizes = np.array(self.codebook_sizes, np.int64)
-        if array.ndim != 3 or array.shape[2] != len(sizes):
-            expected = f"tokens (items, positions, {len(sizes)})"
+        count = len(self.codebook_sizes)
+        if array.ndim != 3 or array.shape[2] != count:
+            expected = f"tokens (items, positions, {count})"
             raise CodewordError.of(expected, f"shape {array.shape}", "pass all levels last")
-        if ((array < 0) | (array >= sizes)).any():
-            got = f"tokens from {array.min()} to {array.max()}"
-            raise CodewordError.of(
-                f"tokens below {self.codebook_sizes}", got, "pass the sizes that they have"
-            )
-        levels = (array + np.array(self.offsets)).transpose(0, 2, 1)
+        levels = self.levels.words(array).transpose(0, 2, 1)
         if self.pad_word is not None:
             levels = delay_pattern(levels, self.pad_word)
         rows = (levels if self.order == "levels" else levels.transpose(0, 2, 1)).reshape(len(array), -1)
@@ -141,8 +142,8 @@ class Vocabulary:
             levels = body.reshape(len(body), -1, count).transpose(0, 2, 1)
         if corners:
             levels = undo_delay_pattern(levels)
-        tokens = levels.transpose(0, 2, 1) - np.array(self.offsets)
-        wrong = (tokens < 0) | (tokens >= np.array(self.codebook_sizes))
+        tokens = self.levels.tokens(levels.transpose(0, 2, 1))
+        wrong = self.levels.outside(tokens)
         if wrong.any():
             item, position, level = (int(place) for place in np.argwhere(wrong)[0])
             word = int(tokens[item, position, level]) + self.offsets[level]

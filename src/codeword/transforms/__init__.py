@@ -1,6 +1,7 @@
 """What is done to the codes before they are searched."""
 
 from codeword.transforms.affine import Affine, RunningAffine
+from codeword.transforms.bridge import Bridge
 from codeword.transforms.gamma import CodeGamma, Gamma
 from codeword.transforms.learned_spread import LearnedSpread
 from codeword.transforms.linear import Linear
@@ -9,6 +10,7 @@ from codeword.transforms.space_filling import SpaceFilling
 
 __all__ = [
     "Affine",
+    "Bridge",
     "CodeGamma",
     "Gamma",
     "LearnedSpread",

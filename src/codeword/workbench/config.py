@@ -40,6 +40,11 @@ class TrainConfig:
     """Side of the square crops to train on, in pixels. Of sounds: samples of an excerpt."""
     sample_rate: int | None = None
     """Of sounds: samples per second; those of another rate are resampled."""
+    causal: bool = False
+    """Of sounds: let no step see later samples, so that sounds can be encoded and decoded while they come."""
+    channels: Literal["mix", "separate", "mid-side"] = "mix"
+    """Of sounds of two channels: mix them, take left and right as two sounds, or their mean and half of their
+    difference."""
     batch: int = 8
     """Crops, excerpts or vectors per step, in all processes together."""
     steps: int = 5000

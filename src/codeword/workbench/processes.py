@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from codeword.errors import CodewordError
 from codeword.packages import load
 
-__all__ = ["PRECISIONS", "Accelerated", "Launched", "SingleProcess", "launched", "start"]
+__all__ = ["PRECISIONS", "Accelerated", "Launched", "SingleProcess", "launched", "prepare_for_group", "start"]
 
 PRECISIONS = ("no", "bf16", "fp16")
 SAID = (  # by torchrun, Open MPI, Intel MPI, MVAPICH: those that accelerate looks at
@@ -87,6 +88,15 @@ class SingleProcess:
         """Part."""
 
 
+def prepare_for_group() -> None:
+    """Import what must be imported before a process group is made.
+
+    Imported after it, `torch._dynamo` keeps the group and its threads for good, and a thread of gloo that frees a
+    tensor while the interpreter ends aborts the process ("terminate called without an active exception").
+    """
+    importlib.import_module("torch._dynamo")
+
+
 class Accelerated(SingleProcess):
     """Several processes, or mixed precision: accelerate places, wraps (DistributedDataParallel) and scales.
 
@@ -105,6 +115,7 @@ class Accelerated(SingleProcess):
             raise CodewordError.of("precision no or bf16 on the CPU", "fp16", "pass --precision bf16")
         if not cpu and launched().count == 1:
             torch.cuda.set_device(device)
+        prepare_for_group()
         self.accelerator = accelerate.Accelerator(cpu=cpu, mixed_precision=precision)
         super().__init__(str(self.accelerator.device))
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes

@@ -32,7 +32,7 @@ def check(groups: int, count: int, size: int, features: int, *, uneven: bool = F
         own = rows.clone()
         if weights is not None:
             own[weights == 0] = torch.nan  # what is left out may be anything
-        given = (guarded(own), indices, size, weights)
+        given = (guarded(own), indices, size, weights, True)
         counts, sums = segment_sum(*given)
         right_counts, right_sums = expected(own, indices, size, weights)
         np.testing.assert_allclose(sums.numpy(), right_sums, atol=2e-6 * max(count / size, 1) ** 0.5 + 1e-5)
@@ -40,6 +40,8 @@ def check(groups: int, count: int, size: int, features: int, *, uneven: bool = F
         assert counts.dtype == (
             torch.float64 if weights is not None and weights.is_floating_point() else torch.int64
         )
+        narrow = segment_sum(*given[:4], False)[1]
+        assert torch.equal(narrow, sums.float())
         again = segment_sum(*given)
         assert torch.equal(again[0], counts)
         assert torch.equal(again[1], sums)
@@ -56,10 +58,12 @@ def main() -> None:
         check(1, 130, 3, 4)
         check(2, 64, 9, 3, uneven=True)
         ordered = torch.arange(64).div(16, rounding_mode="floor")[None]  # segments that end where pieces do
-        counts, sums = segment_sum(torch.ones(1, 64, 2), ordered, 4, None)
+        counts, sums = segment_sum(torch.ones(1, 64, 2), ordered, 4, None, False)
         assert counts.tolist() == [[16] * 4]
         assert sums.tolist() == [[[16.0] * 2] * 4]
-    assert [part.shape for part in segment_sum(torch.ones(2, 0, 3), torch.ones(2, 0).long(), 4, None)] == [
+    assert [
+        part.shape for part in segment_sum(torch.ones(2, 0, 3), torch.ones(2, 0).long(), 4, None, True)
+    ] == [
         (2, 4),
         (2, 4, 3),
     ]

@@ -10,17 +10,25 @@ from typing import Any
 from torch import Tensor, nn
 
 from codeword.checkpoints.importers.bitcodes_pytorch import BitcodesPyTorch
-from codeword.checkpoints.importers.dac import DAC, DACTransformers
-from codeword.checkpoints.importers.encodec import EnCodec, EnCodecTransformers, XCodecTransformers
+from codeword.checkpoints.importers.dac import DAC, SNAC, DACTransformers
+from codeword.checkpoints.importers.encodec import (
+    EnCodec,
+    EnCodecTransformers,
+    NeMo,
+    WavTokenizer,
+    XCodecTransformers,
+)
 from codeword.checkpoints.importers.files import read_file
 from codeword.checkpoints.importers.library import Library
-from codeword.checkpoints.importers.llamagen import LlamaGen
+from codeword.checkpoints.importers.llamagen import LlamaGen, TiTok
 from codeword.checkpoints.importers.mimi import Mimi
+from codeword.checkpoints.importers.nemo import NeMoFSQ
 from codeword.checkpoints.importers.quantizer_pytorch import QuantizerPyTorch
 from codeword.checkpoints.importers.semivq import SemiVQ
 from codeword.checkpoints.importers.table import KeyTable, State
-from codeword.checkpoints.importers.taming import Taming
+from codeword.checkpoints.importers.taming import IBQ, SimVQ, Taming
 from codeword.checkpoints.importers.torchtools import TorchTools
+from codeword.checkpoints.importers.var import VAR
 from codeword.checkpoints.importers.vector_quantize_pytorch import VectorQuantizePytorch
 from codeword.checkpoints.importers.vqtorch import VQTorch
 from codeword.errors import CodewordError
@@ -37,18 +45,32 @@ LIBRARIES = Registry(
         "encodec-transformers": EnCodecTransformers,
         "dac": DAC,
         "dac-transformers": DACTransformers,
+        "ibq": IBQ,
         "mimi": Mimi,
+        "nemo": NeMo,
+        "nemo-fsq": NeMoFSQ,
         "quantizer-pytorch": QuantizerPyTorch,
         "taming": Taming,
         "torchtools": TorchTools,
         "llamagen": LlamaGen,
         "semivq": SemiVQ,
+        "simvq": SimVQ,
+        "snac": SNAC,
+        "titok": TiTok,
+        "var": VAR,
         "vector-quantize-pytorch": VectorQuantizePytorch,
         "vqtorch": VQTorch,
+        "wavtokenizer": WavTokenizer,
         "xcodec-transformers": XCodecTransformers,
     },
 )
 """The foreign libraries whose state dictionaries can be read."""
+
+REFUSED = {
+    "open-magvit2": "its quantizer has no weights: build LFQ(bits, bits, dim=1), and flip the features, because its "
+    "first bit is the least significant: lfq.encode(z.flip(1)), lfq.decode(indices).flip(1)",
+}
+"""Those whose state dictionaries have nothing to read, and what to do instead."""
 
 
 def convert(
@@ -76,6 +98,7 @@ def convert(
     """
     foreign = _library(library, options)
     whole = _tensors(state)
+    foreign.check_model(whole)
     prefix = _place(foreign, whole) if prefix is None else prefix
     own = {key.removeprefix(prefix): tensor for key, tensor in whole.items() if key.startswith(prefix)}
     try:
@@ -109,6 +132,8 @@ def read_into(module: nn.Module, table: KeyTable, state: State) -> None:
 
 
 def _library(name: str, options: Mapping[str, Any]) -> Library:
+    if name in REFUSED:
+        raise CodewordError.of("a library whose quantizers have weights", name, REFUSED[name])
     cls = LIBRARIES[name]
     try:
         library: Library = cls(**options)

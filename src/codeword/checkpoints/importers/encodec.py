@@ -18,10 +18,11 @@ from codeword.checkpoints.importers.library import (
     sums_of,
 )
 from codeword.checkpoints.importers.table import KeyTable, State, joined, renamed
+from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 from codeword.updates import EMA
 
-__all__ = ["EnCodec", "EnCodecTransformers", "XCodecTransformers"]
+__all__ = ["EnCodec", "EnCodecTransformers", "NeMo", "WavTokenizer", "XCodecTransformers"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class EnCodec(Library):
     mark: ClassVar[str] = "layers.0."
     codebook: ClassVar[str] = "_codebook."
     layer: ClassVar[str] = "layers.{}."
+    inited: ClassVar[str] = "inited"
+    embed: ClassVar[str] = "embed"
+    sums: ClassVar[str] = "embed_avg"
 
     def build(self, state: State) -> Quantizer:
         stages = [self._stage(state, stage) for stage in range(count_of(state, self._embed("{}")))]
@@ -53,7 +57,7 @@ class EnCodec(Library):
         return residual_table(quantizer, self.layer, self._stage_table)
 
     def _embed(self, stage: int | str) -> str:
-        return f"{self.layer.format(stage)}{self.codebook}embed"
+        return f"{self.layer.format(stage)}{self.codebook}{self.embed}"
 
     def _stage(self, state: State, stage: int) -> VectorQuantizer:
         size, width = state[self._embed(stage)].shape
@@ -66,9 +70,9 @@ class EnCodec(Library):
 
     def _stage_table(self, stage: VectorQuantizer) -> KeyTable:
         rows = [
-            renamed("inited", "initialized", flag, _numbered),
+            renamed(self.inited, "initialized", flag, _numbered),
             joined(
-                ("embed", "cluster_size", "embed_avg"),
+                (self.embed, "cluster_size", self.sums),
                 ("codes", "cluster_size"),
                 lambda codes, size, sums: (codes_beside(codes, sums), size),
                 lambda codes, size: (codes, size, sums_of(stage.codebook, codes, size)),
@@ -99,6 +103,43 @@ class XCodecTransformers(EnCodecTransformers):
 
     mark: ClassVar[str] = "quantizers.0."
     layer: ClassVar[str] = "quantizers.{}."
+
+
+@dataclass(frozen=True)
+class WavTokenizer(EnCodec):
+    """The quantizer of WavTokenizer: `feature_extractor.encodec.quantizer.vq.layers.0._codebook.embed`. See `EnCodec`.
+
+    Its models have one codebook. With more, what it computes in training is not what its `encode` gives: refused.
+
+    Source: Ji et al. 2024 (arXiv:2408.16532).
+    """
+
+    places: ClassVar[tuple[str, ...]] = ("feature_extractor.encodec.quantizer.vq.", *EnCodec.places)
+
+    def build(self, state: State) -> Quantizer:
+        count = count_of(state, self._embed("{}"))
+        if count > 1:
+            remedy = 'pass library="encodec" if they are the stages of a stack'
+            raise CodewordError.of("one codebook of WavTokenizer", f"{count}", remedy)
+        return super().build(state)
+
+
+@dataclass(frozen=True)
+class NeMo(EnCodec):
+    """The residual quantizer of NeMo's audio codecs: `vector_quantizer.codebooks.0.codes` and so on. See `EnCodec`.
+
+    Of groups (`vector_quantizer.rvqs.0.codebooks.0.codes`) each is one: pass its prefix. FSQ is `nemo-fsq`.
+
+    Source: the audio codecs of NVIDIA NeMo.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ("vector_quantizer.", "")
+    mark: ClassVar[str] = "codebooks.0."
+    layer: ClassVar[str] = "codebooks.{}."
+    codebook: ClassVar[str] = ""
+    embed: ClassVar[str] = "codes"
+    inited: ClassVar[str] = "initialized"
+    sums: ClassVar[str] = "codes_avg"
 
 
 def _numbered(initialized: Tensor) -> Tensor:

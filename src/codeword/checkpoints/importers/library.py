@@ -48,6 +48,13 @@ class Library(ABC):
         """Where to look for the keys in a whole model."""
         return self.places
 
+    def check_model(self, keys: Iterable[str]) -> None:  # noqa: B027  most have nothing to check
+        """Raise where the keys of a whole model are those of another library, which alone the quantizer's do not show.
+
+        Raises:
+            CodewordError: they are.
+        """
+
     @abstractmethod
     def build(self, state: State) -> Quantizer:
         """A quantizer of the sizes that the state dictionary shows, not yet filled."""

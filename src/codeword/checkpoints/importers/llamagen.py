@@ -12,7 +12,7 @@ from codeword.penalties import CodebookLoss, Commitment
 from codeword.quantizers import Quantizer, VectorQuantizer
 from codeword.updates import Gradient
 
-__all__ = ["LlamaGen"]
+__all__ = ["LlamaGen", "TiTok"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class LlamaGen(Library):
 
     places: ClassVar[tuple[str, ...]] = ("quantize.", "")
     mark: ClassVar[str] = "embedding."
+    log: ClassVar[tuple[str, str]] = ("codebook_used", "the last indices seen, for a log")
 
     def build(self, state: State) -> Quantizer:
         size, features = only(state, "embedding.weight").shape
@@ -52,6 +53,19 @@ class LlamaGen(Library):
         assert isinstance(quantizer, VectorQuantizer)
         rows = [
             renamed("embedding.weight", "codes"),
-            dropped("codebook_used", "the last indices seen, for a log", optional=True),
+            dropped(*self.log, optional=True),
         ]
         return random_keys(quantizer) + codebook_table(quantizer.codebook, rows).under("", "codebook.")
+
+
+@dataclass(frozen=True)
+class TiTok(LlamaGen):
+    """`quantize.embedding.weight` of TiTok and of what else 1d-tokenizer trains with codes. See `LlamaGen`.
+
+    Its latents are (batch, features, 1, tokens). `embed_prob`, the use of the codes that its clustering keeps, is
+    dropped: codeword revives codes by its own rule. A TiTok with a Gaussian in the middle has no quantizer.
+
+    Source: Yu et al. 2024 (arXiv:2406.07550).
+    """
+
+    log: ClassVar[tuple[str, str]] = ("embed_prob", "the use of the codes, for a clustering of its own")

@@ -12,13 +12,13 @@ from torch import nn
 
 from codeword.axes import Estimator, Penalty, Update
 from codeword.compat.vector_quantize_pytorch.codes import Bridge, Codes, Learned, StepsItself, Waits
-from codeword.compat.vector_quantize_pytorch.penalties import CodeDiversity, CrossEntropy, Pull
+from codeword.compat.vector_quantize_pytorch.penalties import CodeDiversity, Pull
 from codeword.compat.vector_quantize_pytorch.refusals import refuse
 from codeword.errors import CodewordError
 from codeword.estimators import Directional, Rotation, Sampled, StraightThrough
 from codeword.inits import KMeans
 from codeword.metrics import Cosine, Euclidean
-from codeword.penalties import Commitment, Orthogonality
+from codeword.penalties import Commitment, CrossEntropy, Orthogonality
 from codeword.quantizers import VectorQuantizer
 from codeword.revivals import BelowCount
 from codeword.updates import EMA, Frozen

@@ -7,41 +7,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from codeword.axes import Lookup, Metric, Penalty
+from codeword.axes import Lookup, Penalty
 from codeword.functional import over_blocks, squared_error
-from codeword.metrics import Euclidean
+from codeword.penalties.cross_entropy import distance_logits
 
-__all__ = ["CodeDiversity", "CrossEntropy", "Pull", "cross_entropy", "logits_of"]
-
-
-def logits_of(rows: Tensor, codes: Tensor, metric: Metric) -> Tensor:
-    """(N, K): -|x - c|, or the cosine."""
-    scores = metric.scores(rows, codes)
-    if not isinstance(metric, Euclidean):
-        return scores
-    off = rows - codes.detach().mean(0)  # scores leave out what a row has in common with all codes
-    squared = off.square().sum(-1, keepdim=True) - scores
-    return -squared.clamp_min(torch.finfo(rows.dtype).tiny ** 0.5).sqrt()
-
-
-def cross_entropy(rows: Tensor, codes: Tensor, metric: Metric, indices: Tensor, weights: Tensor) -> Tensor:
-    """The weighted sum over rows of -log softmax(logits) at the indices; where an index is -1, nothing.
-
-    Args:
-        rows: (N, D).
-        codes: (K, D).
-        metric: see `logits_of`.
-        indices: (N,) of codes.
-        weights: (N,).
-    """
-
-    def blockwise(block: Tensor, wanted: Tensor, share: Tensor) -> Tensor:
-        logits = logits_of(block, codes, metric)
-        return share @ functional.cross_entropy(logits, wanted, ignore_index=-1, reduction="none")
-
-    return torch.stack(over_blocks(blockwise, rows, len(codes), indices, weights)).sum()
+__all__ = ["CodeDiversity", "Pull"]
 
 
 @dataclass(frozen=True)
@@ -55,19 +26,6 @@ class Pull(Penalty):
 
     def __call__(self, lookup: Lookup) -> Tensor:
         return squared_error(lookup.rows, lookup.q, lookup.valid.weights(lookup.rows.dtype))
-
-
-@dataclass(frozen=True)
-class CrossEntropy(Penalty):
-    """How sure a row is of its code: the mean of -log softmax(logits) at the code."""
-
-    weight: float = 1.0
-    name: ClassVar[str] = "commitment"
-    trains_codes = True
-
-    def __call__(self, lookup: Lookup) -> Tensor:
-        weights = lookup.valid.weights(lookup.rows.dtype)
-        return cross_entropy(lookup.rows, lookup.codes(), lookup.metric, lookup.indices, weights)
 
 
 @dataclass(frozen=True)
@@ -88,7 +46,7 @@ class CodeDiversity(Penalty):
         codes = lookup.codes()
 
         def shares(block: Tensor, weights: Tensor) -> Tensor:
-            return weights @ (self.temperature * logits_of(block, codes, lookup.metric)).softmax(-1)
+            return weights @ (self.temperature * distance_logits(block, codes, lookup.metric)).softmax(-1)
 
         weights = lookup.valid.weights(lookup.rows.dtype)
         mean = torch.stack(over_blocks(shares, lookup.rows, len(codes), weights)).sum(0)

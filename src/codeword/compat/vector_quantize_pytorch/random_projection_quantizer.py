@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from codeword.checkpoints.importers.table import KeyTable, renamed
 from codeword.compat.state import Facade
-from codeword.compat.vector_quantize_pytorch.several import loss_of_indices
 from codeword.compat.vector_quantize_pytorch.vector_quantize_pytorch import VectorQuantize
+from codeword.quantizers import index_loss
 
 __all__ = ["RandomProjectionQuantizer"]
 
@@ -78,5 +78,5 @@ class RandomProjectionQuantizer(Facade):
         kind = torch.promote_types(x.dtype, self.rand_projs.dtype)
         rows = torch.einsum("...d,hde->...he", x.to(kind), self.rand_projs.to(kind)).flatten(-2)
         if indices is not None:
-            return loss_of_indices(self.vq.quantizer, rows, indices)
+            return index_loss(self.vq.quantizer, rows, indices)
         return self.vq.quantizer.encode(rows)

@@ -12,10 +12,12 @@ from codeword.compat.vector_quantize_pytorch.entry import Heads, lay_norm
 from codeword.compat.vector_quantize_pytorch.facade import Layer, lengths_to_mask
 from codeword.compat.vector_quantize_pytorch.options import Options
 from codeword.compat.vector_quantize_pytorch.refusals import refuse
-from codeword.compat.vector_quantize_pytorch.several import loss_of_indices, nearest_several, squared_distance
 from codeword.compat.vector_quantize_pytorch.view import CodebookView
 from codeword.errors import CodewordError
-from codeword.quantizers import Grouped, Quantized, Quantizer, VectorQuantizer
+from codeword.functional import Valid, squared_error
+from codeword.quantizers import Grouped, Quantized, Quantizer, VectorQuantizer, index_loss, nearest_codes
+from codeword.quantizers.assignment import Step
+from codeword.quantizers.step import assign
 
 __all__ = ["LossBreakdown", "VectorQuantize"]
 
@@ -153,9 +155,9 @@ class VectorQuantize(Layer):
         settings = Settings(freeze_codebook, sample_codebook_temp=sample_codebook_temp, **rest)
         mask = lengths_to_mask(mask, lens, x.shape[1])
         if topk is not None:
-            return nearest_several(self._lone(), x, mask, int(topk))
+            return nearest_codes(self._lone(), x, int(topk), mask)
         if indices is not None:
-            loss = loss_of_indices(self.quantizer, x, indices)
+            loss = index_loss(self.quantizer, x, indices, mask)
             return self._forward(x, mask, settings).quantized, loss
         moved = self._error_before_steps(x, mask) if return_loss_breakdown else None
         out = self._forward(x, mask, settings)
@@ -186,8 +188,9 @@ class VectorQuantize(Layer):
     def _breakdown(self, out: Quantized, moved: Tensor) -> LossBreakdown:
         zero = torch.zeros_like(out.loss)
         losses = out.losses if self.training else {}
-        names = "commitment", "diversity", "orthogonality"
-        commitment, diversity, orthogonality = (losses.get(name, zero) for name in names)
+        names = "cross_entropy", "diversity", "orthogonality"
+        cross_entropy, diversity, orthogonality = (losses.get(name, zero) for name in names)
+        commitment = losses.get("commitment", cross_entropy)
         return LossBreakdown(commitment, diversity, orthogonality, moved)
 
     @torch.no_grad()
@@ -195,7 +198,11 @@ class VectorQuantize(Layer):
         """What an optimiser of the codes is about to lower: 0 where there is none, and in eval."""
         if not self.training or all(getattr(vq, "steps_itself", None) is None for vq in self._books()):
             return torch.zeros((), dtype=torch.float32, device=self.quantizer.device)
-        return squared_distance(self.quantizer, x, mask)
+        _, flat, seen = self.quantizer._flatten(x, mask)
+        rows, finite = self.quantizer._enter(flat)
+        valid = Valid(finite if seen is None else finite & seen, None)  # type: ignore[arg-type]
+        found = assign(self.quantizer, rows, Step(valid, None))  # type: ignore[arg-type]
+        return squared_error(rows, self.quantizer._embed(found.indices), valid.weights(rows.dtype))
 
     def _books(self) -> list[VectorQuantizer]:
         parts = self.quantizer.distinct if isinstance(self.quantizer, Grouped) else [self.quantizer]

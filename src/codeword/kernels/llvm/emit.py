@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-__all__ = ["F32", "I32", "I64", "Emitter", "Value", "declare"]
+__all__ = ["F32", "I32", "I64", "POINTER", "Emitter", "Value", "declare"]
 
 F32, I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()

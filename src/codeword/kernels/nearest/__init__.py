@@ -16,6 +16,7 @@ from codeword.errors import CodewordError
 from codeword.kernels.groups import mapped
 from codeword.kernels.nearest import blocked, dispatch
 from codeword.kernels.nearest.prepare import Prepared
+from codeword.kernels.nearest.prepare import prepare as plain
 from codeword.kernels.nearest.preparing import prepare
 from codeword.kernels.nearest.reach import in_reach
 
@@ -42,13 +43,13 @@ def _nearest(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
             return triton.search_halves(rows, codes, metric)
         rows, codes = rows.float(), codes.float()
     if in_reach(rows, codes, metric):
-        return dispatch.search(rows, prepare(codes, metric), k)
+        return dispatch.search(rows, prepare(codes, metric) if k == 1 else plain(codes, metric), k)
     rows, codes = rows.double(), codes.double()
     if not in_reach(rows, codes, metric):
         raise CodewordError.of(
             "entries within 1e-115 to 1e115", "some beyond", "divide rows and codes by one number"
         )
-    return blocked.search(rows, prepare(codes, metric), k)
+    return blocked.search(rows, plain(codes, metric), k)
 
 
 def _search_shape(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int) -> Tensor:

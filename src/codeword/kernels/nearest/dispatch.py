@@ -18,7 +18,7 @@ from codeword.errors import CodewordError, CodewordWarning
 from codeword.kernels.nearest.prepare import Prepared
 from codeword.kernels.triton import host
 
-__all__ = ["BACKENDS", "HALVES", "backend_for", "search", "takes_halves", "takes_stacks"]
+__all__ = ["BACKENDS", "HALVES", "backend_for", "packs", "search", "takes_halves", "takes_stacks"]
 
 BACKENDS = ("reference", "blocked", "llvm", "triton")
 VARIABLE = host.VARIABLE
@@ -28,6 +28,8 @@ HALVES = (torch.float16, torch.bfloat16)
 def search(rows: Tensor, prepared: Prepared, k: int) -> Tensor:
     """Indices of the k nearest codes of each row, nearest first."""
     name = backend_for(rows, k)
+    if name != "llvm":
+        prepared = prepared.unpacked()
     found: Tensor = import_module(f"codeword.kernels.nearest.{name}").search(rows, prepared, k)
     return found
 
@@ -50,6 +52,11 @@ def backend_for(rows: Tensor, k: int) -> str:
     if obstacle:
         raise CodewordError.of(f"{obstacle} for {VARIABLE}={forced}", _described(rows, k), "unset it")
     return forced
+
+
+def packs(codes: Tensor) -> bool:
+    """Whether codes are packed for vector code when they are prepared."""
+    return os.environ.get(VARIABLE) in (None, "", "llvm") and not _obstacle("llvm", codes, 1)
 
 
 def takes_halves(rows: Tensor, k: int) -> bool:

@@ -23,14 +23,25 @@ class Prepared(NamedTuple):
     """Codes ready for searches, until they change.
 
     Attributes:
-        codes: (..., K, D), less their centre; 0 for an entry that is not finite.
-        offsets: (..., K), added to the products of rows and codes; the least for a code that is not finite.
+        codes: (..., K, D), less their centre; 0 for an entry that is not finite. Or packed for vector code,
+            (..., panels, D, width), with more of them than there are codes.
+        offsets: (..., K), added to the products of rows and codes; the least for a code that is not finite, and -inf
+            for one that does not exist.
         shift: (..., D), what is taken off the rows.
     """
 
     codes: Tensor
     offsets: Tensor
     shift: Tensor
+
+    @property
+    def packed(self) -> bool:
+        """Whether the codes are in panels."""
+        return self.codes.ndim == self.offsets.ndim + 2
+
+    def unpacked(self) -> Prepared:
+        """With codes (..., K, D), for every search that wants them so."""
+        return self._replace(codes=self.codes.mT.flatten(-3, -2)) if self.packed else self
 
 
 def prepare(codes: Tensor, metric: str) -> Prepared:

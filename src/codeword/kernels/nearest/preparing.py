@@ -1,4 +1,4 @@
-"""Preparing codes as an operator, `torch.ops.codeword.prepare`, where Triton serves; elsewhere in plain torch.
+"""Preparing codes as an operator, `torch.ops.codeword.prepare`, where Triton or LLVM serves; elsewhere in plain torch.
 
 `prepare(codes (G, K, D), metric)` gives what `kernels/nearest/prepare.py` says: codes, offsets and shift.
 """
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.library import Library
 
 from codeword.kernels.groups import mapped
+from codeword.kernels.nearest import dispatch
 from codeword.kernels.nearest.prepare import Prepared
 from codeword.kernels.nearest.prepare import prepare as plain
 from codeword.kernels.triton import host
@@ -19,17 +20,27 @@ __all__ = ["prepare"]
 
 def prepare(codes: Tensor, metric: str) -> Prepared:
     """Centre the codes (..., K, D), float32 or float64. A traced program has the plain way, which it fuses."""
-    if codes.dtype != torch.float32 or metric == "cosine" or torch.compiler.is_compiling():
-        return plain(codes, metric)
-    if host.obstacle() or not host.serves(codes):
+    if torch.compiler.is_compiling() or not _kernel_for(codes, metric):
         return plain(codes, metric)
     lead = codes.shape[:-2]
     parts = _operator(codes.reshape(lead.numel(), *codes.shape[-2:]), metric)
     return Prepared(*(part.reshape(*lead, *part.shape[1:]) for part in parts))
 
 
-def _prepare(codes: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor]:
+def _kernel_for(codes: Tensor, metric: str) -> str:
+    """The implementation that prepares these codes in its own way; empty for plain torch."""
     if codes.dtype == torch.float32 and metric != "cosine" and not host.obstacle() and host.serves(codes):
+        return "triton"
+    return "llvm" if dispatch.packs(codes) else ""
+
+
+def _prepare(codes: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor]:
+    name = _kernel_for(codes, metric)
+    if name == "llvm":
+        from codeword.kernels.nearest import llvm
+
+        return llvm.prepare(codes, metric)
+    if name == "triton":
         from codeword.kernels.nearest.triton import prepared
 
         return prepared.prepare(codes, metric)

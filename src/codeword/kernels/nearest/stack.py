@@ -31,7 +31,7 @@ def _search_stack(
     seen: bool,
     embedded: bool,
 ) -> Found:
-    if rows.shape[1] != codes.shape[2] or rows.dtype != codes.dtype or codes.shape != centred.shape:
+    if rows.shape[1] != codes.shape[2] or rows.dtype != codes.dtype or codes.shape[::2] != centred.shape[::2]:
         raise CodewordError.of(
             f"{codes.dtype} rows of {codes.shape[2]} features, as the codes are",
             f"{rows.dtype} {tuple(rows.shape)} and prepared codes {tuple(centred.shape)}",

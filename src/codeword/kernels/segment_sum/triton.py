@@ -16,17 +16,15 @@ ROWS = 16  # summed at once in float32; the sums of such are summed in float64
 KEYS = 1024  # made by a program
 
 
-def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Counts (G, size) and sums (G, size, D) of float32 rows (G, N, D) by indices (G, N)."""
-    groups, count, features = rows.shape
+def segment_sum(rows: Tensor, indices: Tensor, sums: Tensor, weights: Tensor | None) -> Tensor:
+    """Write the sums (G, size, D) of float32 rows (G, N, D) by indices (G, N), and give their counts (G, size)."""
+    (groups, count, features), size = rows.shape, sums.shape[1]
     total, numbers = groups * count, weights is not None and weights.dtype != torch.bool
     kind = torch.float64 if numbers else torch.int64
     if not total or not size:
-        return rows.new_zeros((groups, size), dtype=kind), rows.new_zeros(
-            (groups, size, features), dtype=torch.float64
-        )
+        sums.zero_()
+        return rows.new_zeros((groups, size), dtype=kind)
     counts = rows.new_empty((groups, size), dtype=kind)
-    sums = rows.new_empty((groups, size, features), dtype=torch.float64)
     rows, indices = rows.contiguous(), indices.contiguous()
     given = indices if weights is None else weights.contiguous()
     narrow = groups * (size + 1) < 2**31  # half the passes of a sort
@@ -53,4 +51,4 @@ def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None
         launch(sum_pieces, (pieces, chunks), rows, given, keys, order, parts, heavy, total, **tiles)
     grid = (size, groups, chunks)
     launch(sum_segments, grid, rows, given, keys, order, parts, heavy, counts, sums, total, size, **tiles)
-    return counts, sums
+    return counts

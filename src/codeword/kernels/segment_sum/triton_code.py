@@ -100,7 +100,7 @@ def sum_segments(  # type: ignore[no-untyped-def]
     parts,
     heavy,
     counts,  # (groups, size): int64, or float64 with NUMBERS
-    sums,  # (groups, size, D), float64
+    sums,  # (groups, size, D), float64 or float32
     total,
     size,
     D: tl.constexpr,

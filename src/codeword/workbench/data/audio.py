@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from codeword.errors import CodewordError, printable
+from codeword.errors import CodewordError
 from codeword.files import write_whole
 from codeword.packages import load
 from codeword.tokens import check_name
-from codeword.workbench.data.files import Skipped, check_unpacked, fault_of, find_files, none_usable
-from codeword.workbench.data.wav_header import whole_sound
+from codeword.workbench.data.containers import CONTAINERS
+from codeword.workbench.data.files import Skipped, find_files, none_usable
+from codeword.workbench.data.sound_decode import BLOCK, channels_of, decode_sound
+from codeword.workbench.data.stereo import CHANNELS, parts_of, split
 
 __all__ = ["SUFFIXES", "SoundFiles", "find_sounds", "is_silent", "read_sound", "save_wav"]
 
@@ -22,17 +23,13 @@ SUFFIXES = (
     *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64"),
     *(".snd", ".w64", ".wav"),
 )
-BLOCK = 1 << 20  # samples read at once: what a broken header says about the length is not believed
-PACKED = 1000  # times smaller than its samples is a file at most; the thriftiest speech (Opus, 6 kbit/s): 256
-LOUDEST = 4.0
-"""Of samples as floats: some programs go a little over full scale, 1.0; more is another scale."""
-UNKNOWN = 2**63 - 1  # frames, says libsndfile, of a FLAC from a stream
 
 
 class SoundFiles:
     """Sounds read one at a time, each when its turn comes: `PictureStream` for sounds.
 
-    Iterating gives pairs of name and float32 array (samples,). The name is the path from the folder with its suffix.
+    Iterating gives pairs of name and float32 array (samples,). The name is the path from the folder with its suffix,
+    and behind it, where channels are kept apart, which one it is: `song.wav/left`, `song.wav/right`.
     A file that cannot be used, a sound shorter than a step, and one with nothing but silence go to `skipped`. `len`
     is the number of files, the bad ones too.
 
@@ -41,6 +38,8 @@ class SoundFiles:
         sample_rate: what all are resampled to.
         stride: the least length: samples per step.
         names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
+        channels: of a file of two: "mix" (their mean), "separate" (left and right, two items) or "mid-side" (half of
+            their sum and half of their difference, two items).
 
     Attributes:
         names: of all files, the bad ones too, in order.
@@ -51,30 +50,44 @@ class SoundFiles:
     """
 
     def __init__(
-        self, data: str | Path, sample_rate: int, stride: int = 1, names: Sequence[str] | None = None
+        self,
+        data: str | Path,
+        sample_rate: int,
+        stride: int = 1,
+        names: Sequence[str] | None = None,
+        channels: str = "mix",
     ) -> None:
+        if channels not in CHANNELS:
+            raise CodewordError.of(f"channels among {', '.join(CHANNELS)}", channels, "pass one of these")
         for package in ("soundfile", "soxr"):  # else each sound would be skipped for it
             load(package, "audio")
-        self.data, self.sample_rate, self.stride = data, sample_rate, stride
+        self.data, self.sample_rate, self.stride, self.channels = data, sample_rate, stride, channels
         self.skipped: list[Skipped] = []
         self._part = names is not None
         self._root = Path(data) if Path(data).is_dir() else Path(data).parent
         found = (
             path.relative_to(self._root).as_posix() for path in (() if self._part else find_sounds(data))
         )
-        self.names = list(names or found)
+        self.names = list(names) if names is not None else self._names_of(found)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         self.skipped = []
+        last: tuple[Path, np.ndarray] | None = None  # a file of two items is read once
         for name in self.names:
-            path = self._root / name
+            path, part = self._file_of(name)
             try:
                 check_name(name)
-                sound = read_sound(path, self.sample_rate)
-                self._check(sound)
+                if part is None:
+                    sound = read_sound(path, self.sample_rate)
+                    self._check(sound, path)
+                else:
+                    if last is None or last[0] != path:
+                        last = path, decode_sound(path, self.sample_rate, mix=False)
+                    self._check(last[1])  # of both: where one of the channels is silent, both are kept
+                    sound = split(last[1], part)
             except CodewordError as error:
                 self.skipped.append(Skipped.of(path, error))
             else:
@@ -82,12 +95,33 @@ class SoundFiles:
         if len(self.skipped) == len(self) and not self._part:
             raise none_usable(self.skipped, self.data, "sounds")
 
-    def _check(self, sound: np.ndarray) -> None:
+    def _names_of(self, files: Iterable[str]) -> list[str]:
+        """The items of some files, by their headers; a file that cannot be read is one."""
+        parts = parts_of(self.channels)
+        return [
+            name if part is None else f"{name}/{part}"
+            for name in files
+            for part in (parts if parts and channels_of(self._root / name) == 2 else (None,))
+        ]
+
+    def _file_of(self, name: str) -> tuple[Path, str | None]:
+        file, _, part = name.rpartition("/")
+        if file and part in parts_of(self.channels):
+            return self._root / file, part
+        return self._root / name, None
+
+    def _check(self, sound: np.ndarray, path: Path | None = None) -> None:
         if len(sound) < self.stride:
             plural = "s" * (len(sound) != 1)
             raise CodewordError(f"{len(sound)} sample{plural}, less than one step of {self.stride}")
         if is_silent(sound):
+            if path is not None and channels_of(path) > 1 and not is_silent(self._apart(path)):
+                remedy = "pass --channels separate or mid-side"
+                raise CodewordError.of("channels whose mean is a sound", "ones that cancel out", remedy)
             raise CodewordError("nothing but silence")
+
+    def _apart(self, path: Path) -> np.ndarray:
+        return decode_sound(path, self.sample_rate, mix=False)
 
 
 def find_sounds(folder: str | Path) -> list[Path]:
@@ -100,12 +134,12 @@ def find_sounds(folder: str | Path) -> list[Path]:
         ...     [path.name for path in find_sounds(folder)]
         ['one.wav']
     """
-    return find_files(folder, SUFFIXES, "sounds")
+    return find_files(folder, (*SUFFIXES, *CONTAINERS), "sounds")
 
 
 def is_silent(sound: np.ndarray) -> bool:
-    """Whether all samples are the same."""
-    return bool(sound.min() == sound.max())
+    """Whether all samples of each channel are the same: (samples,) or (samples, channels)."""
+    return bool((sound.min(0) == sound.max(0)).all())
 
 
 def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
@@ -115,7 +149,8 @@ def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
     scaled so that full scale is 1; those that the recording cut off at full scale stay as they are.
 
     Args:
-        path: a file of a format that libsndfile reads: WAV, FLAC, OGG, MP3, AIFF, AU, CAF, W64 and others.
+        path: a file of a format that libsndfile reads: WAV, FLAC, OGG, MP3, AIFF, AU, CAF, W64 and others; or, with
+            the extra `containers`, one that FFmpeg reads: M4A, AAC, WMA, WebM, MP4, AMR and others.
         sample_rate: samples per second of the result.
 
     Returns:
@@ -132,20 +167,17 @@ def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
         ...     read_sound(f"{folder}/a.wav", 8000).shape
         (8000,)
     """
-    try:
-        return _read(Path(path), sample_rate)
-    except CodewordError as error:
-        raise CodewordError(f"{printable(str(path))}: {error}") from error.__cause__
+    return decode_sound(path, sample_rate)
 
 
 def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
-    """Write a sound as a WAV of one channel of 16 bits: whole or not at all. Missing folders are made.
+    """Write a sound as a WAV of one channel or two of 16 bits: whole or not at all. Missing folders are made.
 
     Samples beyond full scale, -1 to 1, are cut off at it.
 
     Args:
         path: the file.
-        sound: (samples,), float.
+        sound: (samples,) or (samples, 2), float.
         sample_rate: samples per second.
 
     Raises:
@@ -158,71 +190,16 @@ def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
         ...     read_sound(f"{folder}/a.wav", 8000)
         array([ 0.5 , -0.25], dtype=float32)
     """
-    if sound.ndim != 1:
-        expected, got = "samples of shape (samples,)", f"{sound.shape}"
-        raise CodewordError.of(expected, got, "pass one channel")
+    if not (sound.ndim == 1 or sound.shape[1:] == (2,)):
+        expected, got = "samples of shape (samples,) or (samples, 2)", f"{sound.shape}"
+        raise CodewordError.of(expected, got, "pass one channel or two")
     if not np.isfinite(sound).all():
         remedy = "the model that gave it has broken weights"
         raise CodewordError.of("a sound of finite numbers", "others", remedy)
-    values = np.clip(np.round(sound.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
     content = io.BytesIO()  # an error of the disk would be lost on its way through libsndfile
-    load("soundfile", "audio").write(content, values, sample_rate, format="WAV", subtype="PCM_16")
+    kind = {"format": "WAV", "subtype": "PCM_16"}
+    with load("soundfile", "audio").SoundFile(content, "w", sample_rate, sound.ndim, **kind) as file:
+        for begin in range(0, len(sound), BLOCK):
+            scaled = np.round(sound[begin : begin + BLOCK].astype(np.float64) * 32768)
+            file.write(np.clip(scaled, -32768, 32767).astype(np.int16))
     write_whole(path, content.getvalue())
-
-
-def _read(path: Path, sample_rate: int) -> np.ndarray:
-    soundfile = load("soundfile", "audio")
-    try:
-        with soundfile.SoundFile(whole_sound(path)) as sound:
-            rate = sound.samplerate
-            numbers = max(sound.channels, sample_rate // rate)  # of a frame, decoded, or of the result
-            samples = _mono(sound, lambda frames: check_unpacked(path, 4 * frames * numbers, PACKED))
-    except CodewordError:
-        raise
-    except FileNotFoundError as error:
-        raise CodewordError.of("a sound", "nothing there", "check the path") from error
-    # libsndfile names its errors, but a broken header can lead to anything: MemoryError, TypeError, ...
-    except Exception as error:
-        reason = fault_of(path, error).rpartition("': ")[2]
-        got = f"one that cannot be read ({reason})"
-        raise CodewordError.of("a whole sound", got, "save it again with another program") from error
-    _check_samples(samples)
-    if rate != sample_rate:
-        samples = load("soxr", "audio").resample(samples, rate, sample_rate)
-        _check_any(samples)
-    return samples
-
-
-def _mono(sound: Any, check: Callable[[int], None]) -> np.ndarray:
-    """All samples, the mean of the channels; `check`: is told of how many frames there are to be."""
-    known = sound.frames < UNKNOWN
-    if known:
-        check(sound.frames)
-    else:
-        sound.seekable = lambda: False  # soundfile would seek after each read, which needs the length
-    blocks, size, count = [np.zeros(0, np.float32)], max(1, BLOCK // sound.channels), 0
-    while len(block := sound.read(size, dtype="float32", always_2d=True)):
-        blocks.append(block.mean(axis=1))
-        count += len(block)
-        check(count)
-    samples = np.concatenate(blocks)
-    if known and count < sound.frames:
-        got = f"one that ends after {len(samples)} of {sound.frames}"
-        raise CodewordError.of("a whole sound", got, "get it again: it was cut off")
-    return samples
-
-
-def _check_samples(samples: np.ndarray) -> None:
-    _check_any(samples)
-    if not np.isfinite(samples).all():
-        remedy = "save it again from its source"
-        raise CodewordError.of("samples that are finite numbers", "NaN or infinity", remedy)
-    loudest = float(np.abs(samples).max())
-    if loudest > LOUDEST:
-        expected, remedy = "samples of -1 to 1, full scale", "divide them by what is full scale"
-        raise CodewordError.of(expected, f"up to {loudest:g}", remedy)
-
-
-def _check_any(samples: np.ndarray) -> None:
-    if not len(samples):
-        raise CodewordError.of("a sound", "an empty one", "leave it out")

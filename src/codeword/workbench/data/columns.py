@@ -11,7 +11,7 @@ from typing import Any
 
 from codeword.errors import CodewordError
 
-__all__ = ["name_column", "named_columns", "say_columns", "unnamed"]
+__all__ = ["named_columns", "row_names", "say_columns", "unnamed"]
 
 NAMES = (
     "item_id",
@@ -67,9 +67,8 @@ def unnamed(columns: Sequence[str], path: Path) -> CodewordError:
     got = (
         f"columns of one number each: {_listed([_named(family, some) for family, some in families.items()])}"
     )
-    remedy = (
-        f"name them: {path}::{','.join(words)}, or, of fit and ids, --columns {' '.join(map(repr, words))}"
-    )
+    quoted = " ".join(map(repr, words))
+    remedy = f"name them: {path}::{','.join(words)}, or, of fit, train, encode and ids, --columns {quoted}"
     return CodewordError.of(expected, got, remedy)
 
 
@@ -77,44 +76,56 @@ def _named(family: str, members: Sequence[str]) -> str:
     return family if len(members) == 1 and "*" not in family else _listed(members)
 
 
-def name_column(schema: Any, wanted: str | None, path: Path) -> str | None:
-    """The column that names the rows: the one that is wanted, or `item_id`, `id`, `name`, or pandas' index.
+def row_names(schema: Any, rows: int, wanted: str | None, path: Path) -> str | range | None:
+    """What names the rows: the column that is wanted, or `item_id`, `id`, `name`, or pandas' index, a column or a range.
+
+    None: nothing does.
 
     Raises:
         CodewordError: the one that is wanted is not there, or has no single values.
     """
-    if wanted is not None:
-        if wanted not in schema.names:
-            expected = f"a column {wanted!r} to name the rows of {path}"
-            raise CodewordError.of(expected, _listed(schema.names), "pass --names with one of them")
-        if schema.field(wanted).type.num_fields:
-            got = f"{schema.field(wanted).type}"
-            raise CodewordError.of(f"single values in the column {wanted} of {path}", got, "name another")
-        return wanted
-    lower = {name.lower(): name for name in reversed(schema.names)}
-    return next((lower[name] for name in NAMES if name in lower), _pandas_index(schema))
+    index, span = _pandas_index(schema, rows)
+    if wanted is None:
+        lower = {name.lower(): name for name in reversed(schema.names)}
+        return next((lower[name] for name in NAMES if name in lower), index if span is None else span)
+    if wanted == index and span is not None:
+        return span
+    if wanted not in schema.names:
+        expected = f"a column {wanted!r} to name the rows of {path}"
+        raise CodewordError.of(expected, _listed(schema.names), "pass --names with one of them")
+    if schema.field(wanted).type.num_fields:
+        got = f"{schema.field(wanted).type}"
+        raise CodewordError.of(f"single values in the column {wanted} of {path}", got, "name another")
+    return wanted
 
 
-def say_columns(taken: Sequence[str], names: str | None, others: Sequence[str]) -> str:
+def say_columns(taken: Sequence[str], names: str | range | None, others: Sequence[str]) -> str:
     """What of a table is the vector, what names the rows, and what is left out.
 
     Examples:
         >>> say_columns([f"d{number}" for number in range(24)], "id", ["price"])
         'vectors of the columns d0 ... d23 (24); names of the column id; left out: price'
     """
-    named = f"; names of the column {names}" if names is not None else ""
+    named = f"; names of the {'index' if isinstance(names, range) else f'column {names}'}" if names else ""
     left_out = f"; left out: {_listed(others)}" if others else ""
     return f"vectors of the column{'s' * (len(taken) != 1)} {_listed(taken)}{named}{left_out}"
 
 
-def _pandas_index(schema: Any) -> str | None:
-    """The one column that pandas has written its index to, if there is one."""
+def _pandas_index(schema: Any, rows: int) -> tuple[str | None, range | None]:
+    """The column that pandas has written its index to; or its name and numbers, if these are at equal steps.
+
+    Numbers 0, 1, 2, ... without a name are those of a table without an index.
+    """
     try:
-        index = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
-        columns = [name for name in index if isinstance(name, str) and name in schema.names]
+        (index,) = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+        if isinstance(index, str):
+            known = index in schema.names and not schema.field(index).type.num_fields
+            return (index if known else None), None
+        name, start, step = index["name"], int(index["start"]), int(index["step"])
+        plain = name is None and (start, step) == (0, 1)
+        return name, None if plain else range(start, start + step * rows, step)
     except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-    return columns[0] if len(columns) == 1 and not schema.field(columns[0]).type.num_fields else None
+        return None, None
 
 
 def _like(pattern: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.packages import load
-from codeword.workbench.data.columns import name_column, named_columns, say_columns, unnamed
+from codeword.workbench.data.columns import named_columns, row_names, say_columns, unnamed
 from codeword.workbench.data.files import check_unpacked
 from codeword.workbench.data.parquet_footer import held_by
 from codeword.workbench.data.vector_files import PACKED, Part, VectorFile, as_float32, choose
@@ -21,7 +21,8 @@ TOKENS = b"codeword.header"  # in the metadata of a token file
 
 
 class _Table(VectorFile):
-    """A Parquet file, read by row groups; the file names its rows if it has a `name_column`."""
+    """A Parquet file, read by row groups; the file names its rows if it has a `name_column`
+    or an `index` of pandas."""
 
     anywhere = False
 
@@ -30,15 +31,17 @@ class _Table(VectorFile):
         if TOKENS in (parquet.metadata.metadata or {}):
             raise CodewordError.of(f"vectors in {path}", "tokens", "name the file that was encoded")
         schema = parquet.schema_arrow
-        self.name_column = name_column(schema, names, path)
-        self.named = self.name_column is not None
+        found = row_names(schema, parquet.metadata.num_rows, names, path)
+        self.name_column = found if isinstance(found, str) else None
+        self.index = found if isinstance(found, range) else None
+        self.named = found is not None
         self.columns = _columns(schema, column, self.name_column, path)
         others = [name for name in schema.names if name not in self.columns and name != self.name_column]
         _check_size(parquet, {*self.columns, self.name_column}, path)
         self.lists = _is_list(schema.field(self.columns[0]).type)
         features = self._first_width(parquet) if self.lists else len(self.columns)
         super().__init__(path, parquet.metadata.num_rows, features)
-        self.chosen = say_columns(self.columns, self.name_column, others)
+        self.chosen = say_columns(self.columns, found, others)
 
     def parts(self, begin: int, end: int, size: int) -> Iterator[Part]:
         parquet = self._open()
@@ -51,13 +54,16 @@ class _Table(VectorFile):
                 for batch in parquet.iter_batches(
                     size, row_groups=[group], columns=wanted, use_threads=False
                 ):
-                    part = batch.slice(max(0, begin - at), max(0, min(end, at + len(batch)) - max(begin, at)))
+                    start = max(begin, at)
+                    part = batch.slice(start - at, max(0, min(end, at + len(batch)) - start))
                     if len(part):
-                        yield self._part(part)
+                        yield self._part(part, start)
                     at += len(batch)
             first = last
 
     def names(self) -> list[str | None]:
+        if self.index is not None:
+            return [f"{number}" for number in self.index]
         batches = self._open().iter_batches(columns=[self.name_column], use_threads=False)
         return [name for batch in batches for name in _as_names(batch.column(0))]
 
@@ -66,8 +72,12 @@ class _Table(VectorFile):
         names = None if self.name_column is None else [self.name_column]
         return load("pyarrow.parquet", "tokens").ParquetFile(self.path, read_dictionary=names)
 
-    def _part(self, batch: Any) -> Part:
-        names = None if self.name_column is None else _as_names(batch.column(self.name_column))
+    def _part(self, batch: Any, first: int) -> Part:
+        names: list[str | None] | None = None
+        if self.name_column is not None:
+            names = _as_names(batch.column(self.name_column))
+        elif self.index is not None:
+            names = [f"{number}" for number in self.index[first : first + len(batch)]]
         if self.lists:
             return Part(*_from_lists(batch.column(self.columns[0]), self.features, names))
         columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in self.columns]

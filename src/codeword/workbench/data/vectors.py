@@ -12,14 +12,14 @@ import numpy as np
 
 from codeword.errors import CodewordError, CodewordWarning, printable
 from codeword.tokens import check_name
-from codeword.workbench.data.files import Skipped, find_files, none_usable
+from codeword.workbench.data.files import Skipped, any_file, find_files, none_usable
 from codeword.workbench.data.vector_files import Part, VectorFile
 from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, names_of, open_vectors, parts_of
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
 
-__all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "VectorStream", "place_of", "with_columns"]
+__all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "Place", "VectorStream", "place_of", "with_columns"]
 
-COLUMN = "::"  # between a path and the name of the array, tensor or column
+COLUMN = "::"  # between a path, the array, tensor or columns in it, and the column that names the rows
 NUMBERS = 2**22  # of one block: 16 MiB
 ROWS = 2**16
 SEGMENT = 8  # blocks of a segment, about
@@ -47,7 +47,8 @@ class VectorStream:
     `skipped`, and so does a file that cannot be read or whose vectors are not as long as those of the first.
 
     Of a table whose numbers have a column each, those are the vector that are named: `items.parquet::d*`,
-    `items.parquet::x,y`. A warning says which columns of a table are read, unless `names` are given.
+    `items.parquet::x,y`. Behind one more `::` is the column that names the rows: `items.parquet::d*::sku`. A warning
+    says which columns of a table are read, unless `names` are given.
 
     An .npy or .safetensors is memory-mapped and Parquet read by row groups; an .npz is unpacked into memory.
 
@@ -57,7 +58,6 @@ class VectorStream:
         features: how long the vectors must be; None: as long as those of the first file.
         names: some of the names that a stream of all had: only these, in the order of the rows; all may be bad.
         strict: raise for the first row or file that cannot be used, instead of leaving it out.
-        name_column: the column that names the rows of a table; None: as above.
 
     Attributes:
         features: numbers of a vector.
@@ -82,13 +82,12 @@ class VectorStream:
         names: Sequence[str] | None = None,
         *,
         strict: bool = False,
-        name_column: str | None = None,
     ) -> None:
-        self.data, self.strict, self.name_column = str(data), strict, name_column
+        self.data, self.strict = str(data), strict
         self.skipped: list[Skipped] = []
-        path, column = place_of(data)
-        self._root = path if path.is_dir() else None
-        self._files = self._open(find_files(path, VECTOR_SUFFIXES, "vectors"), column, features)
+        place = place_of(data)
+        self._root = place.path if place.path.is_dir() else None
+        self._files = self._open(find_files(place.path, VECTOR_SUFFIXES, "vectors"), place, features)
         if not self._files:
             raise none_usable(self.skipped, data, "vectors")
         self._closed = list(self.skipped)  # the files that were left out
@@ -220,13 +219,13 @@ class VectorStream:
             members = [number for _, number in run]
             yield members[0], members[-1] + 1
 
-    def _open(self, paths: list[Path], column: str | None, features: int | None) -> list[VectorFile]:
+    def _open(self, paths: list[Path], place: Place, features: int | None) -> list[VectorFile]:
         files: list[VectorFile] = []
         for path in paths:
             try:
                 if self._root is not None:
                     check_name(path.relative_to(self._root).as_posix())
-                file = open_vectors(path, column, self.name_column)
+                file = open_vectors(path, place.column, place.names)
                 expected = features or (files[0].features if files else file.features)
                 if file.features != expected:
                     got = f"{file.features} in {path}"
@@ -258,30 +257,49 @@ class VectorStream:
         self.skipped.append(Skipped(printable(name), printable(reason)))
 
 
-def place_of(data: str | Path) -> tuple[Path, str | None]:
-    """The path and the name of the array or column in it, if there is one.
+class Place(NamedTuple):
+    """Where vectors are."""
+
+    path: Path
+    column: str | None = None
+    """The name of the array, the tensor or the column of lists, or the columns of single numbers."""
+    names: str | None = None
+    """The column that names the rows."""
+
+
+def place_of(data: str | Path) -> Place:
+    """The path and the columns that are named behind it.
 
     Examples:
-        >>> place_of("deep/items.parquet::embedding")[1]
-        'embedding'
+        >>> place_of("deep/items.parquet::embedding")
+        Place(path=PosixPath('deep/items.parquet'), column='embedding', names=None)
+        >>> place_of("items.parquet::::sku").names
+        'sku'
     """
-    path, mark, column = str(data).partition(COLUMN)
-    return (Path(path), column) if mark and not Path(data).exists() else (Path(data), None)
+    path, *columns = str(data).split(COLUMN, 2)
+    if not columns or Path(data).exists():
+        return Place(Path(data))
+    return Place(Path(path), *(column or None for column in columns))
 
 
-def with_columns(data: str, columns: Sequence[str]) -> str:
-    """The same with columns of numbers named: what `VectorStream` takes.
+def with_columns(data: str, columns: Sequence[str], names: str | None = None) -> str:
+    """The same with columns named, of numbers and of names: what `VectorStream` takes.
 
     Raises:
-        CodewordError: `data` names some already.
+        CodewordError: `data` names some already, or has no vectors.
 
     Examples:
-        >>> with_columns("items.parquet", ["x", "y"])
-        'items.parquet::x,y'
+        >>> with_columns("items.parquet", ["x", "y"]), with_columns("items.parquet::v", [], "sku")
+        ('items.parquet::x,y', 'items.parquet::v::sku')
     """
-    if not columns:
+    if not columns and names is None:
         return data
-    if place_of(data)[1] is not None:
-        got = f"{data} and --columns {' '.join(columns)}"
-        raise CodewordError.of(f"the columns once, behind {COLUMN} or --columns", got, "leave out one")
-    return f"{data}{COLUMN}{','.join(columns)}"
+    place, asked = place_of(data), ",".join(columns)
+    if place.path.exists() and not any_file(place.path, VECTOR_SUFFIXES):
+        raise CodewordError.of("a table of vectors for --columns and --names", data, "leave them out")
+    for word, one, other in (("columns", place.column, asked), ("names", place.names, names)):
+        if one is not None and other:
+            got = f"{data} and --{word} {other}"
+            raise CodewordError.of(f"the {word} once, behind {COLUMN} or --{word}", got, "leave out one")
+    words = [f"{place.path}", asked or place.column or "", names or place.names or ""]
+    return COLUMN.join(words if words[2] else words[:2])

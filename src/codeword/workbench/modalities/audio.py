@@ -17,8 +17,9 @@ from codeword.quantizers import from_spec
 from codeword.tokenizers import AudioTokenizer, Tokenizer
 from codeword.workbench.audio import MelDistance, MelLoss, relative_error, si_sdr
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.data import any_file
+from codeword.workbench.data import IMAGE_SUFFIXES, any_file
 from codeword.workbench.data.audio import SUFFIXES, SoundFiles, save_wav
+from codeword.workbench.data.containers import CONTAINERS
 from codeword.workbench.data.excerpts import Excerpts
 from codeword.workbench.data.item_cache import arrays_of
 from codeword.workbench.modalities.base import Batches, Items, Metric, Modality, Panel, Source
@@ -38,6 +39,7 @@ class Sounds(Modality):
 
     Args:
         sample_rate: samples per second.
+        channels: of files of two channels: "mix", "separate" or "mid-side".
     """
 
     kind = "audio"
@@ -51,27 +53,30 @@ class Sounds(Modality):
     suffix = ".wav"
     unused = {"shuffle_colours": False}  # noqa: RUF012  as in the base
 
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
+    def __init__(self, sample_rate: int, channels: str = "mix") -> None:
+        self.sample_rate, self.channels = sample_rate, channels
         self.mel = MelDistance(sample_rate)
 
     @classmethod
     def holds(cls, data: str) -> bool:
-        return any_file(data, SUFFIXES)
+        videos = any_file(data, CONTAINERS) and not any_file(
+            data, IMAGE_SUFFIXES
+        )  # beside photographs they are none
+        return any_file(data, SUFFIXES) or videos
 
     @classmethod
     def of_data(cls, data: str, config: TrainConfig) -> Sounds:
         if config.sample_rate is None or config.sample_rate < 1000:
             got, remedy = f"{config.sample_rate}", "pass for example --sample-rate 16000"
             raise CodewordError.of("a sample_rate of at least 1000 for sounds", got, remedy)
-        return cls(config.sample_rate)
+        return cls(config.sample_rate, config.channels)
 
     @classmethod
     def of_tokenizer(cls, tokenizer: AudioTokenizer) -> Sounds:
         return cls(tokenizer.sample_rate)
 
     def stream(self, data: str, stride: int, names: Sequence[str] | None = None) -> SoundFiles:
-        return SoundFiles(data, self.sample_rate, stride, names)
+        return SoundFiles(data, self.sample_rate, stride, names, self.channels)
 
     def source(self, data: str, config: TrainConfig) -> Source:
         """One sound in ten is held out."""
@@ -88,6 +93,7 @@ class Sounds(Modality):
             width=config.width,
             strides=strides_of(config.stride),
             blocks=config.blocks,
+            causal=config.causal,
         )
 
     def objective(self, tokenizer: Tokenizer) -> nn.Module:

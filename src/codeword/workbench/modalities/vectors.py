@@ -51,7 +51,14 @@ class Vectors(Modality):
     drawn = "vectors above what their tokens keep of them"
     suffix = ".npy"
     together = 2**12
-    unused = {"stride": 1, "size": 1, "sample_rate": None, "shuffle_colours": False}  # noqa: RUF012  as in the base
+    unused = {  # noqa: RUF012  as in the base
+        "stride": 1,
+        "size": 1,
+        "sample_rate": None,
+        "shuffle_colours": False,
+        "causal": False,
+        "channels": "mix",
+    }
 
     def __init__(
         self,
@@ -65,7 +72,7 @@ class Vectors(Modality):
 
     @classmethod
     def holds(cls, data: str) -> bool:
-        return any_file(place_of(data)[0], VECTOR_SUFFIXES)
+        return any_file(place_of(data).path, VECTOR_SUFFIXES)
 
     @classmethod
     def of_data(cls, data: str, config: TrainConfig) -> Vectors:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codeword.distributed import sum_
 from codeword.errors import CodewordError
-from codeword.workbench.processes import launched
+from codeword.workbench.processes import launched, prepare_for_group
 
 __all__ = ["Crew", "start_crew"]
 
@@ -84,6 +84,7 @@ def start_crew() -> Crew:
     """
     place = launched()
     if place.count > 1:
+        prepare_for_group()
         try:
             dist.init_process_group("gloo", timeout=PATIENCE, rank=place.rank, world_size=place.count)
         except (ValueError, RuntimeError) as error:

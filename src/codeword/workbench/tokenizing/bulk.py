@@ -61,6 +61,8 @@ class Job:
         model: the function behind the encoder and the decoder, as the user has named it; see `find_networks`.
         batch: how many neighbours of one size are encoded at once; see `ItemTokenizer.encode_all`.
         options: of a codec of another library.
+        chunk_seconds: of sounds, how much is computed at once; None: all of a sound.
+        channels: of sounds of two channels: "mix", "separate" or "mid-side".
     """
 
     run_folder: str
@@ -69,6 +71,8 @@ class Job:
     model: str | None = None
     batch: int = 1
     options: CodecOptions = CodecOptions()  # noqa: RUF009  frozen
+    chunk_seconds: float | None = None
+    channels: str = "mix"
 
     def anywhere(self) -> Job:
         """The same job for processes that work in other folders."""
@@ -90,8 +94,13 @@ class Encoder:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.tokenizer = open_tokenizer(job.run_folder, job.device, find_networks(job.model), job.options)
+        self.tokenizer = open_tokenizer(
+            *(job.run_folder, job.device, find_networks(job.model), job.options),
+            *(job.chunk_seconds, job.channels),
+        )
         self.header = header_of(self.tokenizer)
+        if job.channels != "mix":
+            self.header.facts["channels"] = 2
 
     @property
     def items(self) -> str:
@@ -146,7 +155,9 @@ class Encoder:
                 "shard-rows of at least 1", f"{shard_rows}", "pass how many rows a file gets"
             )
         names = self.stream().names
-        settings = {"shard_rows": shard_rows, "batch": self.job.batch}
+        settings: dict[str, Any] = {"shard_rows": shard_rows, "batch": self.job.batch}
+        if self.job.chunk_seconds is not None:
+            settings["chunk_seconds"] = self.job.chunk_seconds
         if self.tokenizer.name:  # a codec, of which more or fewer codebooks can be used
             settings["codebooks"] = len(self.header.codebook_sizes)
         _note(folder, names, self.header.tokenizer, settings)

@@ -13,8 +13,16 @@ import torch
 
 from codeword.checkpoints import load, stored_digest
 from codeword.errors import CodewordError
-from codeword.tokenizers import Networks, Tokenizer, TokenizerInterface
+from codeword.tokenizers import (
+    AudioTokenizer,
+    Networks,
+    Tokenizer,
+    TokenizerInterface,
+    decode_in_chunks,
+    encode_in_chunks,
+)
 from codeword.workbench.modalities import modality_of_tokenizer
+from codeword.workbench.modalities.audio import Sounds
 from codeword.workbench.pretrained import CodecOptions, is_codec, open_codec
 from codeword.workbench.threads import in_order
 
@@ -30,10 +38,13 @@ class ItemTokenizer:
         tokenizer: in eval mode.
         digest: of its weights and configuration, as it is stored.
         name: what people call it, if it has a name.
+        chunk: positions that are computed at once, of long sounds; None: all of an item.
     """
 
-    def __init__(self, tokenizer: TokenizerInterface, digest: str = "", name: str = "") -> None:
-        self.tokenizer, self.digest, self.name = tokenizer, digest, name
+    def __init__(
+        self, tokenizer: TokenizerInterface, digest: str = "", name: str = "", chunk: int | None = None
+    ) -> None:
+        self.tokenizer, self.digest, self.name, self.chunk = tokenizer, digest, name, chunk
         self.modality = modality_of_tokenizer(tokenizer)
 
     @property
@@ -69,7 +80,11 @@ class ItemTokenizer:
     @torch.no_grad()
     def reconstruct_many(self, items: Sequence[Any]) -> list[tuple[Any, np.ndarray]]:
         """The same of items that the modality allows to take together."""
-        reconstructions, tokens = self.tokenizer.reconstruct(self._batch_of(items))
+        if self.chunk is None:
+            reconstructions, tokens = self.tokenizer.reconstruct(self._batch_of(items))
+        else:
+            tokens = self._indices(self._batch_of(items))
+            reconstructions = self._reconstruction(tokens)
         found = zip(items, reconstructions.cpu().split(1), tokens.cpu(), strict=True)
         return [
             (self.modality.from_batch(one, self.modality.true_size(item)), indices.numpy())
@@ -126,13 +141,23 @@ class ItemTokenizer:
 
     @torch.no_grad()
     def _encode(self, items: Sequence[Any]) -> np.ndarray:
-        indices: np.ndarray = self.tokenizer.encode(self._batch_of(items)).cpu().numpy()
+        indices: np.ndarray = self._indices(self._batch_of(items)).cpu().numpy()
         return indices
 
     @torch.no_grad()
     def _decode(self, indices: torch.Tensor, sizes: Sequence[Sequence[int] | None]) -> list[Any]:
-        batch = self.tokenizer.decode(indices.to(self.device)).cpu()
+        batch = self._reconstruction(indices.to(self.device)).cpu()
         return [self.modality.from_batch(*one) for one in zip(batch.split(1), sizes, strict=True)]
+
+    def _indices(self, batch: torch.Tensor) -> torch.Tensor:
+        if self.chunk is None:
+            return self.tokenizer.encode(batch)
+        return encode_in_chunks(self.trained, batch, self.chunk)
+
+    def _reconstruction(self, indices: torch.Tensor) -> torch.Tensor:
+        if self.chunk is None:
+            return self.tokenizer.decode(indices)
+        return decode_in_chunks(self.trained, indices, self.chunk)
 
     def _batch_of(self, items: Sequence[Any]) -> torch.Tensor:
         return torch.cat([self.modality.to_batch(item) for item in items]).to(self.device)
@@ -167,6 +192,8 @@ def open_tokenizer(
     device: str = "cpu",
     networks: Networks | None = None,
     options: CodecOptions = CodecOptions(),  # noqa: B008  frozen
+    chunk_seconds: float | None = None,
+    channels: str = "mix",
 ) -> ItemTokenizer:
     """The tokenizer of a run folder, or a codec of another library.
 
@@ -175,13 +202,34 @@ def open_tokenizer(
         device: where to compute.
         networks: the maker of its encoder and decoder, if they are the user's own.
         options: of a codec of another library.
+        chunk_seconds: of sounds, how much is computed at once; None: all of a sound.
+        channels: of sounds of two channels: "mix", "separate" or "mid-side".
 
     Raises:
-        CodewordError: as `codeword.checkpoints.load`; the folder holds no tokenizer; as `open_codec`.
+        CodewordError: as `codeword.checkpoints.load`; the folder holds no tokenizer; as `open_codec`; chunks or
+            channels of what is no sound, chunks for a codec.
     """
+    found = _opened(place, device, networks, options, chunk_seconds)
+    if channels != "mix":
+        if not isinstance(found.modality, Sounds):
+            got = f"{channels} for {found.modality.items}"
+            raise CodewordError.of("--channels for sounds", got, "leave it out")
+        found.modality = Sounds(found.modality.sample_rate, channels)
+    return found
+
+
+def _opened(
+    place: str | Path,
+    device: str,
+    networks: Networks | None,
+    options: CodecOptions,
+    chunk_seconds: float | None,
+) -> ItemTokenizer:
     if is_codec(place):
         if networks is not None:
             raise CodewordError.of("no --model", f"{networks.name} for {place}", "leave out --model")
+        if chunk_seconds is not None:
+            raise CodewordError.of("no --chunk-seconds for a codec", f"{place}", "leave it out")
         codec = open_codec(str(place), options).to(device)
         return ItemTokenizer(codec, codec.digest, codec.name)
     if options != CodecOptions():
@@ -192,4 +240,15 @@ def open_tokenizer(
     if not isinstance(model, Tokenizer):
         remedy = "pass the folder that `codeword train` or `codeword demo` wrote"
         raise CodewordError.of("a tokenizer", f"{folder}, which holds a {type(model).__name__}", remedy)
-    return ItemTokenizer(model.to(device), stored_digest(folder))
+    chunk = None if chunk_seconds is None else _chunk_of(model, chunk_seconds)
+    return ItemTokenizer(model.to(device), stored_digest(folder), chunk=chunk)
+
+
+def _chunk_of(model: Tokenizer, seconds: float) -> int:
+    """The positions of a chunk."""
+    if not isinstance(model, AudioTokenizer):
+        expected = "a tokenizer of sounds for --chunk-seconds"
+        raise CodewordError.of(expected, f"one of {model.unit}", "leave it out")
+    if not 0 < seconds < math.inf:
+        raise CodewordError.of("--chunk-seconds above 0", f"{seconds}", "pass for example 60")
+    return math.ceil(seconds * model.sample_rate / model.stride)

@@ -1,4 +1,4 @@
-"""The search with the fused vector code of `float32_code`."""
+"""The search with the fused vector code of `float32_code`, and its codes as `prepare_code` packs them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.kernels.llvm import engine, pool
-from codeword.kernels.nearest.llvm.float32_code import Tile, module
-from codeword.kernels.nearest.prepare import Prepared
+from codeword.kernels.llvm.emit import POINTER
+from codeword.kernels.nearest.llvm import float32_code, prepare_code
+from codeword.kernels.nearest.llvm.float32_code import Tile
+from codeword.kernels.nearest.prepare import SAMPLE, Prepared, unit
 
-__all__ = ["host_tile", "search"]
+__all__ = ["host_tile", "prepare", "search"]
 
 SCRATCH_BYTES = 1 << 17  # a block of rows and its scores stay in the second-level cache
 
 
+@cache
 def host_tile() -> Tile:
     """The tile that fills this processor's vector registers."""
     if "avx512f" in engine.features():
@@ -30,13 +33,50 @@ def host_tile() -> Tile:
     return Tile(lanes=4, rows=12 if wide else 6, vectors=2)
 
 
+def prepare(codes: Tensor, metric: str, *, tile: Tile | None = None) -> Prepared:
+    """Codes (G, K, D) in panels (G, panels, D, width), with offsets (G, panels * width); -inf for what is added."""
+    tile = tile or host_tile()
+    codes = (unit(codes) if metric == "cosine" else codes).contiguous()
+    groups, size, features = codes.shape
+    width = tile.lanes * tile.vectors
+    panels, stride, pairs = -(-size // width), -(-size // SAMPLE), _sorting_network()
+    packed = codes.new_empty((groups, panels, features, width))
+    offsets, shift = codes.new_empty((groups, panels * width)), codes.new_empty((groups, features))
+    run = _compiled("prepare", tile)
+
+    def piece(group: int) -> None:
+        scratch = codes.new_empty(SAMPLE * prepare_code.TOGETHER * tile.lanes)
+        run(
+            codes[group].data_ptr(),
+            size,
+            features,
+            metric == "euclidean",
+            stride,
+            -(-size // stride),
+            pairs.data_ptr(),
+            len(pairs),
+            SAMPLE,
+            panels,
+            scratch.data_ptr(),
+            packed[group].data_ptr(),
+            offsets[group].data_ptr(),
+            shift[group].data_ptr(),
+        )
+
+    pool.for_each(piece, groups)
+    return Prepared(packed, offsets, shift if metric == "euclidean" else shift.zero_())
+
+
 def search(rows: Tensor, prepared: Prepared, k: int = 1, *, tile: Tile | None = None) -> Tensor:
     """Indices (G, N) of the codes with the largest scores, ties to the lowest index."""
     assert k == 1
     tile = tile or host_tile()
-    run, rows, shift = _compiled(tile), rows.contiguous(), prepared.shift.contiguous()
+    run, rows, shift = _compiled("search", tile), rows.contiguous(), prepared.shift.contiguous()
     groups, count, features = rows.shape
-    packed, offsets = _packed(prepared, tile.lanes * tile.vectors)
+    width = tile.lanes * tile.vectors
+    if not (prepared.packed and prepared.codes.shape[-1] == width):
+        prepared = _packed(prepared.unpacked(), width)
+    packed, offsets, _ = prepared
     panels = packed.shape[1]
     found = rows.new_empty((groups, count), dtype=torch.int64)
 
@@ -68,17 +108,31 @@ def search(rows: Tensor, prepared: Prepared, k: int = 1, *, tile: Tile | None = 
     return found
 
 
-def _packed(prepared: Prepared, width: int) -> tuple[Tensor, Tensor]:
-    """The codes in panels (G, panels, D, width), and their offsets: -inf, which nothing chooses, for what is added."""
-    codes, offsets, _ = prepared
+def _packed(prepared: Prepared, width: int) -> Prepared:
+    """Codes that were prepared in plain torch, as `prepare` gives them."""
+    codes, offsets, shift = prepared
     short = -codes.shape[1] % width
     if short:
         codes, offsets = F.pad(codes, (0, 0, 0, short)), F.pad(offsets, (0, short), value=-torch.inf)
-    return codes.unflatten(1, (-1, width)).mT.contiguous(), offsets.contiguous()
+    return Prepared(codes.unflatten(1, (-1, width)).mT.contiguous(), offsets.contiguous(), shift)
 
 
 @cache
-def _compiled(tile: Tile) -> Callable[..., None]:
-    pointer, number = ctypes.c_void_p, ctypes.c_int64
-    kinds = [pointer, number, number, pointer, pointer, pointer, number, pointer, number, *[pointer] * 4]
-    return ctypes.CFUNCTYPE(None, *kinds)(engine.address(module(tile), "search"))  # lets go of Python's lock
+def _sorting_network() -> Tensor:
+    """Pairs (swaps, 2) of places, to be put in order one after another: Batcher's odd-even merge sort."""
+    bits = SAMPLE.bit_length() - 1
+    pairs = [
+        (low, low + step)
+        for size, step in ((1 << i, 1 << j) for i in range(bits) for j in reversed(range(i + 1)))
+        for start in range(step % size, SAMPLE - step, 2 * step)
+        for low in range(start, start + step)
+        if low // (2 * size) == (low + step) // (2 * size)
+    ]
+    return torch.tensor(pairs, dtype=torch.int64, device="cpu")
+
+
+@cache
+def _compiled(name: str, tile: Tile) -> Callable[..., None]:
+    module = {"prepare": prepare_code, "search": float32_code}[name].module(tile)
+    kinds = [ctypes.c_void_p if a.type == POINTER else ctypes.c_int64 for a in module.globals[name].args]
+    return ctypes.CFUNCTYPE(None, *kinds)(engine.address(module, name))  # lets go of Python's lock

@@ -1,0 +1,107 @@
+"""What single forwards teach the codebooks of a model: from nothing to some rows more than others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from codeword.models.find import find_codebooks, quantizers_of
+from codeword.quantizers.row_weights import RowWeights
+from codeword.quantizers.step import learn_from_waiting
+
+__all__ = ["learn_now", "paused", "weighted"]
+
+
+@contextmanager
+def weighted(model: nn.Module, weights: RowWeights) -> Iterator[None]:
+    """Let some rows count more than others for codes that are means of rows.
+
+    With weights w the counts and sums that a rule learns from are n_k = sum of w and s_k = sum of w x over the rows of
+    code k. Weights of 0 leave rows out of the learning, not of the output; usage counts rows as they are. Losses are
+    not weighted: they are yours to weigh. Ranks must all do so or none.
+
+    Args:
+        model: or a quantizer, with codes that learn from sums of rows: `EMA` and its like.
+        weights: 0 or more, a number for each vector, of the shape of a mask; or a function of rows (N, D) and the codes
+            (N, D) that they chose, as each codebook sees them, that returns (N,).
+
+    Raises:
+        CodewordError: in forward: weights of another shape, or codes that learn otherwise.
+
+    Examples:
+        >>> import torch
+        >>> from codeword import VectorQuantizer
+        >>> vq = VectorQuantizer(8, 16)
+        >>> with weighted(vq, lambda rows, codes: 1 / (1 + (rows - codes).square().sum(-1))):  # outliers count less
+        ...     out = vq(torch.randn(100, 8))
+    """
+    quantizers = list(quantizers_of(model).values())
+    before = [quantizer.row_weights for quantizer in quantizers]
+    try:
+        for quantizer in quantizers:
+            quantizer.row_weights = weights
+        yield
+    finally:
+        for quantizer, own in zip(quantizers, before, strict=True):
+            quantizer.row_weights = own
+
+
+@contextmanager
+def paused(model: nn.Module) -> Iterator[None]:
+    """Let training forwards teach the codebooks of a model nothing; they count uses all the same.
+
+    Unlike `freeze` it does not outlast the context, and leaves alone which parameters ask for gradients.
+
+    Args:
+        model: or a quantizer.
+
+    Raises:
+        CodewordError: a model without a quantizer.
+
+    Examples:
+        >>> import torch
+        >>> from codeword import VectorQuantizer
+        >>> vq = VectorQuantizer(8, 16)
+        >>> out = vq(torch.randn(100, 8))
+        >>> before = vq.codebook.codes.clone()
+        >>> with paused(vq):
+        ...     out = vq(torch.randn(100, 8))
+        >>> vq.codebook.codes.equal(before)
+        True
+    """
+    quantizers_of(model)
+    codebooks = list(find_codebooks(model).values())
+    before = [codebook.frozen for codebook in codebooks]
+    try:
+        for codebook in codebooks:
+            codebook.frozen = True
+        yield
+    finally:
+        for codebook, frozen in zip(codebooks, before, strict=True):
+            codebook.frozen = frozen
+
+
+def learn_now(model: nn.Module) -> None:
+    """Learn from what forwards in `accumulate` have noted, without waiting for a batch outside of it.
+
+    Args:
+        model: or a quantizer.
+
+    Raises:
+        CodewordError: a model without a quantizer.
+
+    Examples:
+        >>> import torch
+        >>> import codeword
+        >>> vq = codeword.VectorQuantizer(8, 16)
+        >>> with codeword.accumulate(vq):
+        ...     for _ in range(4):
+        ...         out = vq(torch.randn(20, 8))
+        >>> learn_now(vq)
+        >>> int(vq.codebook.usage_count.sum())
+        80
+    """
+    for quantizer in quantizers_of(model).values():
+        learn_from_waiting(quantizer)

@@ -1,0 +1,66 @@
+"""How surely rows choose their codes: a softmax over minus the distances, as a penalty and as a loss of given codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from codeword.axes import Lookup, Metric, Penalty
+from codeword.functional import over_blocks
+from codeword.metrics import Euclidean
+
+__all__ = ["CrossEntropy", "cross_entropy", "distance_logits"]
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Penalty):
+    """Rows are to be sure of their codes: the mean of -log p(k | x) at the code k of each row, in nats.
+
+    p(k | x) is the softmax of -|x - c_k|, or of the cosine or the product. Unlike `Commitment` it also pushes a row
+    away from the other codes. All pairs of rows and codes are worked through, in blocks of bounded memory.
+
+    Args:
+        weight: of this term in the quantizer's `loss`.
+
+    Source: the loss over distances of NaturalSpeech 2, Shen et al. 2023 (arXiv:2304.09116), section 3.2.
+    """
+
+    weight: float = 1.0
+    name: ClassVar[str] = "cross_entropy"
+    trains_codes = True
+
+    def __call__(self, lookup: Lookup) -> Tensor:
+        weights = lookup.valid.weights(lookup.rows.dtype)
+        return cross_entropy(lookup.rows, lookup.codes(), lookup.metric, lookup.indices, weights)
+
+
+def cross_entropy(rows: Tensor, codes: Tensor, metric: Metric, indices: Tensor, weights: Tensor) -> Tensor:
+    """The weighted sum over rows of -log softmax(logits) at the indices; where an index is -1, nothing.
+
+    Args:
+        rows: (N, D).
+        codes: (K, D).
+        metric: see `distance_logits`.
+        indices: (N,) of codes.
+        weights: (N,).
+    """
+
+    def blockwise(block: Tensor, wanted: Tensor, share: Tensor) -> Tensor:
+        logits = distance_logits(block, codes, metric)
+        return share @ functional.cross_entropy(logits, wanted, ignore_index=-1, reduction="none")
+
+    return torch.stack(over_blocks(blockwise, rows, len(codes), indices, weights)).sum()
+
+
+def distance_logits(rows: Tensor, codes: Tensor, metric: Metric) -> Tensor:
+    """(N, K): -|x - c|, or the cosine or product."""
+    scores = metric.scores(rows, codes)
+    if not isinstance(metric, Euclidean):
+        return scores
+    off = rows - codes.detach().mean(0)  # scores leave out what a row has in common with all codes
+    squared = off.square().sum(-1, keepdim=True) - scores
+    return -squared.clamp_min(torch.finfo(rows.dtype).tiny ** 0.5).sqrt()

@@ -1,0 +1,163 @@
+"""Long items in chunks: each is computed with as much around it as the networks see, so the tokens are the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from codeword.errors import CodewordError
+from codeword.tokenizers.base import Tokenizer
+
+__all__ = ["ReceptiveField", "decode_in_chunks", "encode_in_chunks", "receptive_field"]
+
+SHORTEST, LONGEST = 16, 4096  # positions of the input that a receptive field is looked for in
+
+
+class ReceptiveField(NamedTuple):
+    """How many positions around its own an output depends on."""
+
+    before: int
+    after: int
+
+
+class _Chunk(NamedTuple):
+    first: int
+    """Of the positions that are computed."""
+    last: int
+    """Behind them."""
+    skip: int
+    """How many of them come before those that are kept."""
+    keep: int
+
+
+def encode_in_chunks(tokenizer: Tokenizer, sounds: Tensor, positions: int) -> Tensor:
+    """What `tokenizer.encode(sounds)` returns, in memory that does not grow with the length.
+
+    The features of each chunk are those of the whole, because it is encoded together with the receptive field of the
+    encoder on both sides. A processor may add up in another order for another length, so that features can differ by
+    rounding, and now and then a token that lies between two codes.
+
+    Args:
+        tokenizer: of sounds, in eval mode.
+        sounds: (batch, 1, samples).
+        positions: of a chunk, without what is around it: `tokenizer.stride` samples each.
+
+    Returns:
+        Indices (batch, positions, *trailing_shape), int64.
+
+    Raises:
+        CodewordError: less than one position; an encoder that sees the whole sound; as `tokenizer.encode`.
+
+    Examples:
+        >>> import codeword
+        >>> from codeword.tokenizers import AudioTokenizer
+        >>> quantizer = codeword.from_spec("fsq8-5-5-5", features=4, dim=1)
+        >>> tokenizer = AudioTokenizer(quantizer, sample_rate=8000, width=4, strides=(5, 8)).eval()
+        >>> sounds = torch.rand(1, 1, 3999)
+        >>> indices = encode_in_chunks(tokenizer, sounds, 30)
+        >>> indices.equal(tokenizer.encode(sounds)), tuple(indices.shape)
+        (True, (1, 100))
+    """
+    _check(positions)
+    stride, total = tokenizer.stride, math.ceil(sounds.shape[-1] / tokenizer.stride)
+    if total <= positions:
+        return tokenizer.encode(sounds)
+    field = receptive_field(tokenizer.encoder, _channels(tokenizer), stride, tokenizer.tile)
+    parts = [
+        tokenizer.encode(sounds[..., chunk.first * stride : chunk.last * stride])[
+            :, chunk.skip : chunk.skip + chunk.keep
+        ]
+        for chunk in _chunks(total, positions, field)
+    ]
+    return torch.cat(parts, 1)
+
+
+def decode_in_chunks(tokenizer: Tokenizer, indices: Tensor, positions: int) -> Tensor:
+    """What `tokenizer.decode(indices)` returns, but for rounding, in memory that grows with nothing but the sound.
+
+    Args:
+        tokenizer: of sounds, in eval mode.
+        indices: (batch, positions, *trailing_shape).
+        positions: of a chunk, without what is around it.
+
+    Returns:
+        Sounds (batch, 1, samples).
+
+    Raises:
+        CodewordError: less than one position; a decoder that sees the whole sound; as `tokenizer.decode`.
+    """
+    _check(positions)
+    stride, total = tokenizer.stride, indices.shape[1]
+    if total <= positions:
+        return tokenizer.decode(indices)
+    field = receptive_field(tokenizer.decoder, tokenizer.channels, tokenizer.tile, stride)
+    parts = [
+        tokenizer.decode(indices[:, chunk.first : chunk.last])[
+            ..., chunk.skip * stride : (chunk.skip + chunk.keep) * stride
+        ]
+        for chunk in _chunks(total, positions, field)
+    ]
+    return torch.cat(parts, -1)
+
+
+@torch.no_grad()
+def receptive_field(network: nn.Module, channels: int, taken: int, given: int) -> ReceptiveField:
+    """What an output of a network along time depends on, found by trying: which outputs a NaN in one position reaches.
+
+    So it holds for networks of any make. One that sees everything, by attention, recurrence or a norm over time, has
+    none.
+
+    Args:
+        network: (1, channels, positions x taken) to (1, any, positions x given).
+        channels: that it takes.
+        taken: numbers of the input for a position.
+        given: numbers of the output for a position.
+
+    Raises:
+        CodewordError: an output depends on everything, or on more than 2,048 positions on a side.
+
+    Examples:
+        >>> receptive_field(nn.Conv1d(1, 1, 7, padding=3), 1, 1, 1)
+        ReceptiveField(before=3, after=3)
+        >>> receptive_field(nn.Conv1d(1, 1, 4, stride=2, padding=1), 1, 2, 1)
+        ReceptiveField(before=1, after=1)
+    """
+    weight = next(iter(network.parameters()), torch.zeros((), dtype=torch.float32, device="cpu"))
+    training = network.training
+    network.eval()  # statistics of training would become NaN
+    try:
+        positions = SHORTEST
+        while positions <= LONGEST:
+            x = weight.new_zeros(1, channels, positions * taken)
+            middle = positions // 2
+            x[..., middle * taken : (middle + 1) * taken] = math.nan
+            reached = network(x).isnan().flatten(0, 1).any(0).view(positions, given).any(1)
+            places = reached.nonzero()[:, 0].tolist()
+            if places and places[0] > 0 and places[-1] < positions - 1:
+                return ReceptiveField(max(0, places[-1] - middle), max(0, middle - places[0]))
+            positions *= 2
+    finally:
+        network.train(training)
+    expected = f"a {type(network).__name__} that sees at most {LONGEST // 2} positions on a side, for chunks"
+    raise CodewordError.of(expected, "one that sees more", "encode and decode in one piece")
+
+
+def _chunks(total: int, positions: int, field: ReceptiveField) -> Iterator[_Chunk]:
+    for begin in range(0, total, positions):
+        end = min(total, begin + positions)
+        # At least one position before: the last one may be too short to be encoded alone.
+        first = max(0, begin - max(1, field.before))
+        yield _Chunk(first, min(total, end + field.after), begin - first, end - begin)
+
+
+def _channels(tokenizer: Tokenizer) -> int:
+    return tokenizer.example().shape[1]
+
+
+def _check(positions: int) -> None:
+    if positions < 1:
+        raise CodewordError.of("chunks of at least one position", f"{positions}", "pass how many a chunk has")
