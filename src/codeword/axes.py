@@ -6,6 +6,7 @@ A frozen dataclass is hashable and comparable, and its repr is its config.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from codeword.checks import at_least, check_whole
 from codeword.errors import CodewordError
-from codeword.functional import Key, Valid
+from codeword.functional import Key, Valid, clone_for_backward
+from codeword.functional.stacked import stacked, write_each_
 
 if TYPE_CHECKING:
     from codeword.codebooks.codebook import Codebook
@@ -281,6 +283,20 @@ class Update(ABC):
             sums: (..., K, D), the sums of these rows.
             total: int64 scalar, the rows of this step.
         """
+
+    def update_(
+        self, codes: Sequence[Tensor], state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> State:
+        """As `update`, written into G codebooks (K, D); the sums may be overwritten.
+
+        Returns:
+            the new state (G, K, ...).
+        """
+        old = stacked(codes)
+        new, state = self.update(old, state, counts, sums, total)
+        if new is not old:  # a parameter written in vain would invalidate backward passes
+            write_each_(codes, clone_for_backward(new))
+        return state
 
 
 def require(argument: str, value: object, axis: type[Any]) -> None:

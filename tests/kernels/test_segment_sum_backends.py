@@ -52,3 +52,20 @@ def test_the_operator_passes_torch_s_own_checks() -> None:
     for weights in (torch.rand(2, 7), torch.rand(2, 7) > 0.5):
         for wide in (True, False):
             torch.library.opcheck(segment_sum, (rows, indices, 4, weights, wide))
+
+
+@pytest.mark.parametrize("sizes", [(2, 0, 3, 2), (1, 1, 1, 1), (3, 50, 7, 21), (2, 300, 1000, 64)], ids=str)
+def test_vector_code_gives_what_scattering_gives(
+    sizes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("llvmlite")
+    groups, n, size, features = sizes
+    rows, indices = torch.randn(groups, n, features), torch.randint(size, (groups, n))
+    for mask in (None, torch.rand(groups, n) < 0.7):
+        own = rows if mask is None else torch.where(mask[..., None], rows, torch.nan)
+        found = [
+            (monkeypatch.setenv("CODEWORD_KERNEL", name), segment_sum(own, indices, size, mask, False))[1]
+            for name in ("llvm", "blocked")
+        ]
+        for ours, right in zip(*found, strict=True):
+            assert torch.equal(ours, right)

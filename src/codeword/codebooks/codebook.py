@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
-from codeword.axes import Init, Metric, State, Update
+from codeword.axes import Init, Metric, Revival, State, Update
 from codeword.checks import check_whole
-from codeword.codebooks.learner import Learner, Seen, Statistics, stacked
+from codeword.codebooks.learner import Learner, Seen, Statistics
 from codeword.codebooks.prepared import PreparedCodes
 from codeword.errors import CodewordError
 from codeword.functional import Key, Purpose, Usage, Valid, clone_for_backward, segment_sum, usage_of_counts
+from codeword.functional.stacked import stacked, write_each_
 from codeword.metrics import Euclidean
-from codeword.torch_versions import copy_each_
 
 __all__ = ["Codebook"]
 
@@ -204,7 +204,7 @@ class Codebook(Learner):
         """
         there = torch.arange(len(places), dtype=torch.int64, device=places.device) < count
         places = torch.where(there[:, None], places, MISSING)
-        _replace_([self], _stacked_state([self]), self.codes[None], dead[None], places[None])
+        _replace_([self], _stacked_state([self]), dead[None], places[None])
         self.revives = False
 
     @staticmethod
@@ -223,10 +223,11 @@ class Codebook(Learner):
             first.transform.begin_(key)
         if revival is None or not first.revives:
             return
-        state, codes = _stacked_state(books), stacked([book.codes for book in books])
-        searched = codes if first.transform is None else first.searched()[None]
-        places = revival.places(stacked([book.candidates for book in books]), searched, state, key)
-        _replace_(books, state, codes, revival.dead(state), places)
+        state, places = _stacked_state(books), stacked([book.candidates for book in books])
+        if type(revival).places is not Revival.places:
+            codes = stacked([book.searched() for book in books])
+            places = revival.places(places, codes, state, key)
+        _replace_(books, state, revival.dead(state), places)
         for book in books:
             book.revives = False
 
@@ -276,13 +277,11 @@ class Codebook(Learner):
         torch._foreach_add_([book.usage_count for book in books], list(counts.unbind(0)))
         if first.frozen or sums is None:
             return
-        old = stacked([book.codes for book in books])
-        state, counts = _stacked_state(books), (counts if loads is None else loads).to(old.dtype)
-        codes, new = first.update.update(old, state, counts, sums, total)
+        codes, state = [book.codes for book in books], _stacked_state(books)
+        counts = (counts if loads is None else loads).to(sums.dtype)
+        new = first.update.update_(codes, state, counts, sums, total)
         if revival is not None:
             new |= revival.observe(state | new, counts, total)
-        if codes is not old:  # a parameter written in vain would invalidate backward passes
-            _write_(books, "codes", clone_for_backward(codes))
         for name, value in new.items():
             _write_(books, name, value)
         if first.transform is not None:
@@ -370,32 +369,30 @@ def _stacked_state(books: Sequence[Codebook]) -> State:
 
 def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
     """Give each codebook its own of the values (G, ...)."""
-    tensors = [getattr(book, name) for book in books]
-    if len(tensors) == 1:
-        tensors[0].copy_(values[0])
-    else:
-        copy_each_(tensors, list(values.unbind(0)))
+    write_each_([getattr(book, name) for book in books], values)
 
 
-def _replace_(books: Sequence[Codebook], state: State, codes: Tensor, dead: Tensor, places: Tensor) -> None:
+def _replace_(books: Sequence[Codebook], state: State, dead: Tensor, places: Tensor) -> None:
     """For each of G equal codebooks: move the i-th dead code (G, K) to the i-th place (G, R, D), if there is one."""
-    first, number = books[0], dead.cumsum(-1) - 1
-    at = number.clamp(0, places.shape[1] - 1)
-    if len(books) == 1:
-        found = places[0][at[0]][None]
-    else:
-        found = places[torch.arange(len(books), dtype=torch.int64, device=at.device)[:, None], at]
-    moved = dead & (number < places.shape[1]) & (found[..., 0].abs() < MISSING / 2)
+    first, size = books[0], dead.shape[-1]
+    places = places[:, :size]
+    # As many codes as there are places, dead ones first, in order: shapes that do not depend on the data.
+    order = dead * size - torch.arange(size, dtype=torch.int64, device=dead.device)
+    order, at = order.topk(places.shape[1])
+    moved = (order > 0) & (places[..., 0] < MISSING / 2)
     if first.transform is not None:
-        found = first.transform.inverse(found[0], first.codes)[None]
-    codes = torch.where(moved[..., None], found, codes)
-    size = state["cluster_size"]
-    size = torch.where(moved, size.mean(-1, keepdim=True), size)
-    for name, value in first._fresh_state(codes, size).items():
-        if name != "cluster_size":
-            value = torch.where(moved.view(moved.shape + (1,) * (value.ndim - 2)), value, state[name])
-        _write_(books, name, value)
-    _write_(books, "codes", clone_for_backward(codes))
+        spread = first.codes.index_copy(0, at[0], places[0])
+        places = first.transform.inverse(spread, first.codes)[at[0]][None]
+    mean = state["cluster_size"].mean(-1, keepdim=True).expand_as(moved)
+    for name, fresh in first._fresh_state(places, mean).items():
+        own = moved.view(moved.shape + (1,) * (fresh.ndim - 2))
+        index = at.view(own.shape).expand_as(fresh)
+        values = torch.where(own, fresh, state[name].gather(1, index))
+        _write_(books, name, state[name].scatter(1, index, values))
+    old = stacked([book.codes[own] for book, own in zip(books, at.unbind(0), strict=True)])
+    codes = clone_for_backward(torch.where(moved[..., None], places, old))
+    for book, own, new in zip(books, at.unbind(0), codes.unbind(0), strict=True):
+        book.codes.index_copy_(0, own, new)
     if first.update.by_gradient:
-        _write_(books, "moved", moved)
+        _write_(books, "moved", torch.zeros_like(dead).scatter_(1, at, moved))
     torch._foreach_add_([book.revived for book in books], list(moved.sum(-1).unbind(0)))

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from codeword.codebooks.learner import Learner, Seen, Statistics, stacked
+from codeword.codebooks.learner import Learner, Seen, Statistics
 from codeword.errors import CodewordError
 from codeword.functional import Key, Usage, constant, usage_of_counts
+from codeword.functional.stacked import stacked
 
 __all__ = ["Grid"]
 

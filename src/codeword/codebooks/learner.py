@@ -6,12 +6,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from codeword.functional import Key, Valid
 
-__all__ = ["Learner", "Seen", "Statistics", "stacked"]
+__all__ = ["Learner", "Seen", "Statistics"]
 
 
 class Seen(NamedTuple):
@@ -93,8 +92,3 @@ class Learner(nn.Module):
     @abstractmethod
     def learn_(learners: Sequence[Learner], statistics: Statistics) -> None:
         """Learn from the statistics of all ranks."""
-
-
-def stacked(tensors: Sequence[Tensor]) -> Tensor:
-    """(G, ...): the tensors with a leading axis; one alone is not copied."""
-    return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))

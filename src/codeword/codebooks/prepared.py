@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from codeword.kernels.nearest.dispatch import packs
+
 if TYPE_CHECKING:
     from codeword.codebooks.codebook import Codebook
 
@@ -45,6 +47,8 @@ class PreparedCodes:
         """Prepare equal codebooks at once, where their codes were written to."""
         metric = books[0].metric
         if len(books) == 1 or not metric.prepares_together or not all(map(_may_keep, books)):
+            return
+        if packs(books[0].codes):  # each by itself, without a copy of all
             return
         if all(book._prepared._fits(book) for book in books):
             return

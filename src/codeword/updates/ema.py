@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,15 @@ class EMA(Update):
         before, after = self._smoothed(state["cluster_size"])[..., None], self._smoothed(size)[..., None]
         moved = ((1 - rate) * before * codes + rate * sums) / after
         return torch.where(counts[..., None] > 0, moved, codes), {"cluster_size": size}
+
+    def update_(
+        self, codes: Sequence[Tensor], state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> State:
+        if self.smoothing or torch.compiler.is_compiling() or kernel.serves(codes[0]):
+            return super().update_(codes, state, counts, sums, total)
+        return {
+            "cluster_size": kernel.in_place_(codes, state["cluster_size"], counts, sums, total, self.decay)
+        }
 
     def _smoothed(self, size: Tensor) -> Tensor:
         total = size.sum(-1, keepdim=True)

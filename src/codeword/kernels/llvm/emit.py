@@ -7,9 +7,9 @@ from typing import Any
 
 from llvmlite import ir
 
-__all__ = ["F32", "I32", "I64", "POINTER", "Emitter", "Value", "declare"]
+__all__ = ["F32", "I8", "I32", "I64", "POINTER", "Emitter", "Value", "declare"]
 
-F32, I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+F32, I8, I32, I64 = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
 _CONTRACT = ("contract",)  # lets a product and a sum become one fused operation, and nothing else
 
@@ -75,7 +75,8 @@ class Emitter:
 
     def load(self, base: Value, index: Value, kind: ir.Type, unit: ir.Type = F32) -> Value:
         """Read a `kind` at base[index], counted in `unit`s, whatever its alignment."""
-        return self.build.load(self.build.gep(base, [index], source_etype=unit), typ=kind, align=4)
+        place = self.build.gep(base, [index], source_etype=unit)
+        return self.build.load(place, typ=kind, align=1 if unit == I8 else 4)
 
     def store(self, value: Value, base: Value, index: Value, unit: ir.Type = F32) -> None:
         """Write `value` at base[index], counted in `unit`s."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from llvmlite import binding, ir
 
-__all__ = ["address", "features"]
+from codeword.kernels.llvm.emit import POINTER
+
+__all__ = ["features", "function", "lanes"]
 
 _ENGINES: list[Any] = []  # compiled code lives as long as its engine
 
@@ -27,8 +31,19 @@ def features() -> frozenset[str]:
     return frozenset(name for name, present in binding.get_host_cpu_features().items() if present)
 
 
-def address(module: ir.Module, name: str) -> int:
-    """Compile the module and give the address of its function `name`."""
+def lanes() -> int:
+    """How many float32 a vector register of this processor holds."""
+    return 16 if "avx512f" in features() else 8 if "avx2" in features() else 4
+
+
+def function(module: ir.Module, name: str) -> Callable[..., None]:
+    """Compile the module and give its function `name`, which lets go of Python's lock."""
+    number = ctypes.c_int64
+    kinds = [ctypes.c_void_p if a.type == POINTER else number for a in module.globals[name].args]
+    return ctypes.CFUNCTYPE(None, *kinds)(_address(module, name))
+
+
+def _address(module: ir.Module, name: str) -> int:
     machine = _machine()
     module.triple = machine.triple
     parsed = binding.parse_assembly(str(module))

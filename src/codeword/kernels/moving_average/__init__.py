@@ -11,13 +11,15 @@ with r = 1 - decay, or min(max(total / (25 K), 0.02), 0.2) without one, and 0 fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.library import Library
 
 from codeword.kernels.triton import host
 
-__all__ = ["LEAST", "moving_average", "plain", "rate_of", "serves"]
+__all__ = ["LEAST", "in_place_", "moving_average", "plain", "rate_of", "serves"]
 
 LEAST = 1e-20  # of a running size, which codes are divided by
 
@@ -39,10 +41,27 @@ def plain(
     codes: Tensor, size: Tensor, counts: Tensor, sums: Tensor, total: Tensor, decay: float | None
 ) -> tuple[Tensor, Tensor]:
     """In plain torch."""
-    rate = rate_of(decay, total, codes.shape[-2], codes.dtype)
-    size = size.lerp(counts, rate).clamp_min(LEAST)
+    size, share = _sizes(size, counts, total, decay)
     off = torch.addcmul(sums, counts[..., None], codes, value=-1)
-    return torch.addcmul(codes, (rate / size)[..., None], off), size
+    return torch.addcmul(codes, share[..., None], off), size
+
+
+def in_place_(
+    codes: Sequence[Tensor], size: Tensor, counts: Tensor, sums: Tensor, total: Tensor, decay: float | None
+) -> Tensor:
+    """The same, written into G codebooks (K, D) without a copy of them; overwrites the sums, and gives the sizes."""
+    size, share = _sizes(size, counts, total, decay)
+    parts = zip(codes, counts[..., None].unbind(0), sums.unbind(0), share[..., None].unbind(0), strict=True)
+    for own, count, off, part in parts:
+        own.addcmul_(part, off.addcmul_(count, own, value=-1))
+    return size
+
+
+def _sizes(size: Tensor, counts: Tensor, total: Tensor, decay: float | None) -> tuple[Tensor, Tensor]:
+    """New running sizes (G, K), and the share of what is new in each code."""
+    rate = rate_of(decay, total, size.shape[-1], size.dtype)
+    size = size.lerp(counts, rate).clamp_min(LEAST)
+    return size, rate / size
 
 
 def _has_kernel(codes: Tensor) -> bool:

@@ -1,8 +1,8 @@
 """Sums and counts of rows by segment as one operator, `torch.ops.codeword.segment_sum`.
 
 `segment_sum(rows (G, N, D), indices (G, N), size, weights (G, N) or None, wide)` gives counts (G, size) and sums
-(G, size, D), in float64 if `wide` and in the dtype of the rows if not. Weights are bool, which leave rows out, or of the
-type of the rows: then counts are float64, and int64 otherwise. Shapes are the caller's to check.
+(G, size, D), in float64 if `wide` and in the dtype of the rows if not. Weights are bool, which leave rows out, or of
+the type of the rows: then counts are float64, and int64 otherwise. Shapes are the caller's to check.
 
 The plain implementations get the rows (N, D) of all groups, each group with segments of its own. No sum is a long
 chain of float32, in which one more changes nothing from 2^24 on, and equal numbers all round the same way long before.
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.library import Library
 
 from codeword.kernels.groups import mapped
+from codeword.kernels.nearest import dispatch
 from codeword.kernels.segment_sum import scattered, sorted_segments
 from codeword.kernels.triton import host
 
@@ -32,6 +33,11 @@ def _segment_sum(
         from codeword.kernels.segment_sum import triton
 
         return triton.segment_sum(rows, indices, sums, weights), sums
+    masked = weights is None or weights.dtype == torch.bool
+    if masked and not wide and dispatch.packs(rows):
+        from codeword.kernels.segment_sum import llvm
+
+        return llvm.segment_sum(rows, indices, sums, weights), sums
     return _plain(rows, indices, sums, weights), sums
 
 

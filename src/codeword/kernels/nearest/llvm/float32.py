@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.kernels.llvm import engine, pool
-from codeword.kernels.llvm.emit import POINTER
 from codeword.kernels.nearest.llvm import float32_code, prepare_code
 from codeword.kernels.nearest.llvm.float32_code import Tile
 from codeword.kernels.nearest.prepare import SAMPLE, Prepared, unit
@@ -25,12 +23,9 @@ SCRATCH_BYTES = 1 << 17  # a block of rows and its scores stay in the second-lev
 @cache
 def host_tile() -> Tile:
     """The tile that fills this processor's vector registers."""
-    if "avx512f" in engine.features():
-        return Tile(lanes=16, rows=12, vectors=2)
-    if "avx2" in engine.features():
-        return Tile(lanes=8, rows=6, vectors=2)
-    wide = platform.machine().lower() in ("arm64", "aarch64")  # 32 registers
-    return Tile(lanes=4, rows=12 if wide else 6, vectors=2)
+    lanes = engine.lanes()
+    registers = 32 if lanes == 16 or platform.machine().lower() in ("arm64", "aarch64") else 16
+    return Tile(lanes, rows=12 if registers == 32 else 6, vectors=2)
 
 
 def prepare(codes: Tensor, metric: str, *, tile: Tile | None = None) -> Prepared:
@@ -133,6 +128,4 @@ def _sorting_network() -> Tensor:
 
 @cache
 def _compiled(name: str, tile: Tile) -> Callable[..., None]:
-    module = {"prepare": prepare_code, "search": float32_code}[name].module(tile)
-    kinds = [ctypes.c_void_p if a.type == POINTER else ctypes.c_int64 for a in module.globals[name].args]
-    return ctypes.CFUNCTYPE(None, *kinds)(engine.address(module, name))  # lets go of Python's lock
+    return engine.function({"prepare": prepare_code, "search": float32_code}[name].module(tile), name)

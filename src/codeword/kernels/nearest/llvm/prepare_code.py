@@ -94,7 +94,7 @@ class _Prepare:
         return []
 
     def pack(self, panel: Value) -> list[Value]:
-        """A panel of codes, less their centre, and their offsets; the last code again beyond it, which nothing chooses."""
+        """A panel of codes, less their centre, and their offsets; beyond the last code nothing is chosen."""
         e, build, a = self.e, self.e.build, self.a
         width = self.tile.vectors * e.lanes
         codes = [e.index((panel, width), (number,)) for number in range(width)]
