@@ -167,7 +167,7 @@ def _best_words(plain: Tensor, with_three: Tensor, digits: Tensor) -> Tensor:
     Column after column the best sums so far are kept, without (`before`) and with (`after`) the place of the 3, for
     both parities of the b0 so far.
     """
-    before: list[Tensor | None] = []
+    before: list[Tensor] = []
     after: list[Tensor] = []
     for number, digit in enumerate(digits.unbind(1)):
         zero, one = plain[:, number, :, digit].unbind(-1)  # (N, 2, 64)

@@ -126,8 +126,8 @@ class Grouped(Parallel):
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         if self.dropout and step.training:
             stays = _staying(assignment.indices)
-            q, *losses = super()._evaluate(self._filled(assignment, stays), rows, step)
-            return torch.where(self._features_of(stays), q, 0.0), *losses
+            q, loss, losses = super()._evaluate(self._filled(assignment, stays), rows, step)
+            return torch.where(self._features_of(stays), q, 0.0), loss, losses
         if not self._together or self._owns_output(self.distinct[0]):
             return super()._evaluate(assignment, rows, step)
         found = assignment.components  # all losses at once
@@ -135,8 +135,8 @@ class Grouped(Parallel):
         groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
         if torch.compiler.is_compiling():  # else the gradient of the loss has other strides than were traced
             groups = groups.contiguous()
-        losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
-        return self._unite(outputs), *losses
+        together = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
+        return self._unite(outputs), *together
 
     @property
     def _together(self) -> bool:
