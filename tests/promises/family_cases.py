@@ -111,7 +111,9 @@ RELAXED = "its gradient is of a softmax over all codes: tests/quantizers/test_me
 RELAXED_BITS = (
     "its gradient is of relaxed bits: test_bits.py and test_memory.py of tests/quantizers have the formula"
 )
-NORMALIZED = "its gradient depends on running averages: tests/quantizers/test_normalized_fsq.py has the formula"
+NORMALIZED = (
+    "its gradient depends on running averages: tests/quantizers/test_normalized_fsq.py has the formula"
+)
 
 EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
     (
