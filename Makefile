@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadfile
 UNITS := tests/kernels tests/functional tests/parts tests/quantizers tests/promises
 
-.PHONY: demo test tests check unit lint slow processors torches soak bench figures docs clean
+.PHONY: demo test tests check unit lint slow processors torches soak bench figures gallery docs clean
 
 .venv/demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -77,6 +77,9 @@ bench: .venv-bench/installed  ## speed, side by side with the peers
 
 figures: $(STAMP)  ## every picture of the documents, the demo's among them: minutes on a free machine
 	$(BIN)/python -m benchmarks.figures
+
+gallery: $(STAMP)  ## three small tokenizers with model cards, into gallery/: minutes
+	$(BIN)/python examples/gallery.py
 
 docs: .venv/docs  ## the site, into site/, with executed notebooks (not with EXECUTE_NOTEBOOKS=false)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

@@ -18,11 +18,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SHORT: dict[str, tuple[list[str], str]] = {
     "audio_codec.py": (["20"], "at 2800 bits a second"),
     "custom_part.py": ([], "NextToTheBusiest(share=0.05, spread=0.01)           codes used 256 of 256"),
+    "gallery.py": (["1"], "digits-kmeans: squared error over variance 0."),
     "generative_recommender.py": (["20"], "IDs that there are 100.0%"),
     "llm_tokens.py": (["60", "20"], "new pictures: 6 of 6"),
     "minimal_vqvae.py": (["100"], "codes used 64 of 64"),
     "semantic_ids.py": ([], "1797 of 1797 IDs differ"),
 }
+SLOW = {"gallery.py"}  # it measures all photographs, and the JPEGs beside them
 # These leave settings of their own in a process, so each gets one.
 ALONE: dict[str, tuple[list[str], str]] = {
     "accelerate_loop.py": (["10"], "codebooks of all processes are the same: True"),
@@ -34,7 +36,9 @@ def test_every_example_is_run() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SHORT) | set(ALONE)
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SHORT]
+)
 def test_it_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

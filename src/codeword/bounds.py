@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from codeword.checks import at_least, between
+from codeword.constants import constant
 from codeword.errors import CodewordError
-from codeword.functional.constant import constant
 
 Levels = tuple[int, ...]  # how many levels each number has
 

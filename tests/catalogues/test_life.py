@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from codeword import CodewordError, checkpoints
 from codeword.tokens import read_tokens
 from codeword.workbench.semantic_ids.catalogue import Catalogue
 from codeword.workbench.semantic_ids.changes import append, read_names, retire
+from codeword.workbench.semantic_ids.refresh import refresh, settings_of
+from codeword.workbench.training.run import Run
 
 from .conftest import ids_of, make, save_items
 
@@ -167,6 +170,12 @@ def test_killed_at_every_write_a_generation_is_whole(tmp_path):
 
 
 def _append_and_die(place: Path, kill: int) -> None:
+    from codeword.workbench.data.vectors import VectorStream
+
+    die_at(kill, lambda: append(Catalogue(place / "run"), VectorStream(place / "new.parquet")))
+
+
+def die_at(kill: int, work: Callable[[], object]) -> None:
     """In a process of its own: at the kill-th moment before or after a file takes its name."""
     moments, replace = itertools.count(), os.replace
 
@@ -179,12 +188,40 @@ def _append_and_die(place: Path, kill: int) -> None:
 
     os.replace = deadly
     try:
-        from codeword.workbench.data.vectors import VectorStream
-
-        append(Catalogue(place / "run"), VectorStream(place / "new.parquet"))
+        work()
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def test_a_refresh_that_is_killed_at_every_write(tmp_path):
+    old = make(tmp_path / "run", "rvq2x2", rows_of(0, 5))
+    vectors = save_items(tmp_path / "new.parquet", [*list("ab"), "old 1", "old 3"], rows_of(1, 4))
+    before = {file.name: file.read_bytes() for file in old.folder.iterdir()}
+
+    def again(out: Path) -> None:
+        run = Run(out)
+        with run.claimed():
+            run.check_free()
+            refresh(old, vectors, out, settings_of(old.folder), lambda blocks, what: blocks)
+
+    again(tmp_path / "straight")
+    straight = {file.name: file.read_bytes() for file in (tmp_path / "straight").iterdir()}
+    assert len(straight) == 7
+    for kill in itertools.count():
+        out = tmp_path / f"{kill}"
+        if (child := os.fork()) == 0:
+            die_at(kill, lambda out=out: again(out))
+        ended_well = os.waitpid(child, 0)[1] == 0
+        assert {file.name: file.read_bytes() for file in old.folder.iterdir()} == before
+        if kill < 2 * len(straight) - 1:
+            with pytest.raises(CodewordError, match="catalogue"):
+                Catalogue(out)
+            again(out)
+        assert {file.name: file.read_bytes() for file in out.iterdir()} == straight
+        if ended_well:
+            break
+    assert kill == 2 * len(straight)
 
 
 def test_what_is_refused(tmp_path):

@@ -29,8 +29,11 @@ class Hub:
 
     def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> SimpleNamespace:
         self.calls.append(("upload", repo_id, commit_message))
-        shutil.copytree(folder_path, self.folder / repo_id)
+        shutil.copytree(folder_path, self.folder / repo_id, dirs_exist_ok=True)
         return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
+
+    def file_exists(self, repo_id: str, filename: str) -> bool:
+        return (self.folder / repo_id / filename).exists()
 
     def snapshot_download(self, repo_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:
         self.calls.append(("download", repo_id, revision, tuple(allow_patterns)))
@@ -57,6 +60,7 @@ def test_push_and_load(hub: Hub) -> None:
         == "https://hub/me/vq/commit/1"
     )
     assert sorted(file.name for file in (hub.folder / "me/vq").iterdir()) == [
+        "README.md",
         "config.json",
         "model.safetensors",
     ]
@@ -82,6 +86,7 @@ def test_what_is_called_is_there() -> None:
     api = huggingface_hub.HfApi
     for function, names in (
         (huggingface_hub.snapshot_download, {"repo_id", "revision", "allow_patterns"}),
+        (api.file_exists, {"repo_id", "filename"}),
         (api.create_repo, {"repo_id", "private", "exist_ok"}),
         (api.upload_folder, {"repo_id", "folder_path", "commit_message"}),
     ):

@@ -53,12 +53,12 @@ def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     return rows
 
 
-def fit_together(count: int, out: str) -> None:
+def fit_together(count: int, out: str, *more: str) -> None:
     """As torchrun would start them."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    words = ["fit", "items", "--out", out, *WORDS]
+    words = ["fit", "items", "--out", out, *WORDS, *more]
     started = [
         subprocess.Popen(
             [sys.executable, "-c", f"{RUN} sys.exit(main({words!r}))"],
@@ -84,15 +84,35 @@ def fit_together(count: int, out: str) -> None:
     assert ["left out" in one for _, one in said] == [False] * count
 
 
+@pytest.mark.parametrize("more", [(), ("--shared",)], ids=["", "shared"])
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_several_processes_come_to_the_bits_of_one(count: int) -> None:
-    assert main(["fit", "items", "--out", "alone", *WORDS]) == 0
-    fit_together(count, "together")
-    assert {file.name for file in Path("alone").iterdir()} == {
-        file.name for file in Path("together").iterdir()
-    }
-    for file in Path("alone").iterdir():
-        assert (Path("together") / file.name).read_bytes() == file.read_bytes(), file.name
+def test_several_processes_come_to_the_bits_of_one(count: int, more: tuple[str, ...]) -> None:
+    assert main(["fit", "items", "--out", "alone", *WORDS, *more]) == 0
+    fit_together(count, "together", *more)
+    same_files("alone", "together")
+
+
+@pytest.mark.slow  # a cluster takes as long to start as all other tests of this file
+def test_workers_of_ray_come_to_the_bits_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr(streams, "NUMBERS", 2**22)  # its workers do not know of smaller blocks
+    assert main(["fit", "items", "--out", "alone", *WORDS, "--shared"]) == 0
+    words = ["--shared", "--engine", "ray", "--workers", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "codeword", "fit", "items", "--out", "together", *WORDS, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "fitted to 700 of 2999" in done.stdout
+    same_files("alone", "together")
+
+
+def same_files(one: str, other: str) -> None:
+    assert {file.name for file in Path(one).iterdir()} == {file.name for file in Path(other).iterdir()}
+    for file in Path(one).iterdir():
+        assert (Path(other) / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_passes_make_the_error_of_all_smaller(capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +194,7 @@ def test_the_sample_is_that_of_the_names(items: np.ndarray) -> None:
     def sample(data: str, count: int) -> tuple[set[bytes], object]:
         stream = streams.VectorStream(data)
         found = survey(stream, count, 0, Crew(), Tracked(stream, lambda blocks, what: blocks, ""))
-        return {row.tobytes() for row in found.sample}, found
+        return {row.tobytes() for row in found.sample.rows}, found
 
     some, facts = sample("items", 400)
     assert len(some) == facts.fitted_to == 400

@@ -94,7 +94,7 @@ def test_completion_in_bash(tmp_path: Path, capsys: Capture) -> None:
     for words, expected in (
         (["ev"], {"evaluate"}),
         (["train", "--learn"], {"--learning-rate"}),
-        (["train", "--schedule", "c"], {"cosine", "constant"}),
+        (["train", "--rate-schedule", "c"], {"cosine", "constant"}),
     ):
         done = subprocess.run(
             ["bash", "-c", ask, "bash", *words],

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import sys
+import tarfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,28 @@ def test_pack_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str], kin
     ran(capsys, "pack", path, "--out", out, "--format", "jsonl")
     lines = out.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == parquet.read_table(path).to_pylist()
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+def test_pack_a_tar_in_the_manner_of_webdataset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """Two files of one key for each item, and the same bytes each time."""
+    path, sized = tmp_path / "tokens.parquet", kind != "vectors"
+    items = make(path, kind, sized=sized)
+    for name in ("a.tar", "b.tar"):
+        ran(capsys, "pack", path, "--out", tmp_path / name, "--format", "webdataset")
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        found = {one.name: tar.extractfile(one).read() for one in tar}
+    rows = parquet.read_table(path).to_pylist()
+    keys = [f"{number:09}" for number in range(len(rows))]
+    assert list(found) == [f"{key}.{ending}" for key in keys for ending in ("tokens.npy", "json")]
+    for key, row in zip(keys, rows, strict=True):
+        tokens = np.load(io.BytesIO(found[f"{key}.tokens.npy"]))
+        assert np.array_equal(tokens, items[row["name"]])
+        assert tokens.dtype == np.uint16
+        assert json.loads(found[f"{key}.json"]) == {name: row[name] for name in row if name != "tokens"}
 
 
 def test_true_sizes_go_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,3 +129,40 @@ def test_a_job_reaches_other_processes_as_it_is(
     assert job.anywhere().run_folder == "hf:dac"  # no folder of this name: of the Hub
     monkeypatch.chdir(folders["dac"].parent)
     assert job.anywhere().run_folder == f"hf:{folders['dac']}"
+
+
+def test_codecs_are_compared_with_what_is_trained_here(
+    sounds: Path, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codec = f"hf:{folders['dac']}"
+    words = ["compare", str(sounds), "--out", str(tmp_path / "out"), "--sample-rate", str(RATE)]
+    words += [
+        "--steps",
+        "4",
+        "--batch",
+        "2",
+        "--size",
+        "800",
+        "--stride",
+        "40",
+        "--width",
+        "8",
+        "--features",
+        "4",
+    ]
+    words += ["--threads", "1", "--device", "cpu", "--quantizers", "vq16", codec, f"{codec},codebooks=2"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    found = {result["quantizer"]: result for result in results}
+    assert all(result["failed"] is None for result in results)
+    assert [len(found[name]["codebook_sizes"]) for name in (codec, f"{codec},codebooks=2")] == [3, 2]
+    capsys.readouterr()
+    assert main(["evaluate", codec, str(sounds), "--device", "cpu", "--json"]) == 0
+    each = {one["name"]: one["metrics"] for one in json.loads(capsys.readouterr().out)["each"]}
+    assert found[codec]["metrics"] in each.values()  # one sound is held out
+    assert f"codeword report {tmp_path / 'out' / 'hf'}" not in told
+    other = [*words[:5], str(RATE * 2), *words[6:-3], codec]
+    other[3] = str(tmp_path / "other")
+    assert main(other) == 2
+    assert f"compare with --sample-rate {RATE}" in (tmp_path / "other" / "results.json").read_text()

@@ -267,3 +267,20 @@ def test_no_warning_of_pillow_gets_out(tmp_path):
         warnings.simplefilter("always")
         read_image(tmp_path / "a.png")
     assert caught == []
+
+
+@pytest.mark.parametrize(("suffix", "package"), [("avif", "PIL.AvifImagePlugin"), ("heic", "pillow_heif")])
+def test_pictures_of_telephones_and_browsers_are_read(tmp_path, suffix, package):
+    pytest.importorskip(package).register_heif_opener() if suffix == "heic" else pytest.importorskip(package)
+    smooth = np.stack([RAMP * 255 // RAMP.max()] * 3, -1).astype(np.uint8)
+    Image.fromarray(smooth).save(tmp_path / f"a.{suffix}", quality=95)
+    found = read_image(tmp_path / f"a.{suffix}").astype(int)
+    assert found.shape == smooth.shape
+    assert np.abs(found - smooth).max() < 12
+
+
+def test_a_missing_package_for_heic_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    (tmp_path / "a.heic").write_bytes(b"something")
+    with pytest.raises(CodewordError, match=r'pip install "codeword\[containers\]"'):
+        read_image(tmp_path / "a.heic")

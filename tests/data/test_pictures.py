@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from codeword.errors import CodewordError, CodewordWarning
-from codeword.workbench.data import PictureStream, pictures
+from codeword.workbench.data import PictureStream, pictures, save_png
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:1 file with another ending:codeword.errors.CodewordWarning"
@@ -30,17 +31,27 @@ def test_good_pictures_are_read_and_bad_ones_named(folder):
     assert not any(str(folder) in reason for reason in reasons)
 
 
-def test_a_stream_reads_one_picture_at_a_time(folder, monkeypatch):
+def test_a_stream_reads_when_it_is_asked_and_only_a_few_ahead(folder, monkeypatch):
+    for number in range(100):
+        (folder / f"more{number:03}.png").write_bytes(b"")
     read = []
     monkeypatch.setattr(
         pictures, "read_image", lambda path: read.append(path.name) or np.zeros((1, 1, 3), "uint8")
     )
     stream = PictureStream(folder)
-    assert len(stream) == 7
+    assert len(stream) == 107
     items = iter(stream)
     assert read == []
     assert next(items)[0] == "a.jpg"
-    assert read == ["a.jpg"]
+    assert len(read) <= 25
+
+
+def test_filters_of_warnings_are_as_before_after_many_threads(folder):
+    for number in range(40):
+        save_png(folder / f"more{number:03}.png", np.zeros((9, 9, 3), "uint8"))
+    before = list(warnings.filters)
+    assert len(list(PictureStream(folder))) == 44
+    assert list(warnings.filters) == before
 
 
 def test_a_stream_can_be_read_again(folder):

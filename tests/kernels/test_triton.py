@@ -30,17 +30,34 @@ def version(package) -> tuple[int, ...]:
     return tuple(int(number) for number in package.__version__.split(".")[:2])
 
 
-@pytest.mark.skipif(
+LONG = {
+    "search": "check_ties",
+    "stack": "check_ties_equal_the_plain_way",
+}  # and what the quick run takes of it
+interpreted = pytest.mark.skipif(
     version(triton) < (3, 7) and version(numpy) >= (2, 4),
     reason="the interpreter of Triton up to 3.6, which torch 2.11 comes with, knows NumPy up to 2.3",
 )
+
+
+def interpret(script: Path, *checks: str) -> None:
+    environment = os.environ | {"TRITON_INTERPRET": "1", "CODEWORD_KERNEL": "triton", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, script, *checks]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@interpreted
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_in_the_interpreter(script: Path) -> None:
-    environment = os.environ | {"TRITON_INTERPRET": "1", "CODEWORD_KERNEL": "triton", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    interpret(script, *filter(None, [LONG.get(script.stem)]))
+
+
+@interpreted
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LONG)
+def test_all_of_the_long_ones(name: str) -> None:
+    interpret(next(script for script in SCRIPTS if script.stem == name))
 
 
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]) -> object:

@@ -80,7 +80,7 @@ def test_a_step_of_the_fit_is_that_of_numpy():
         counts = torch.bincount(torch.from_numpy(chosen), minlength=20).float()
         means = [rows[chosen == k].double().mean(0) if counts[k] else codes[k].double() for k in range(20)]
         codes = torch.stack(means).float()
-    found, sizes = entropy_constrained(start, [rows[:200], rows[200:]], weight, 3)
+    found, sizes = entropy_constrained(start, [rows[:200], rows[200:]], EntropyConstrained(weight), 3)
     torch.testing.assert_close(found, codes)
     assert torch.equal(sizes, counts)
 
@@ -91,8 +91,8 @@ def test_a_vector_of_weight_two_is_two_vectors():
     weights[:50], weights[50:80] = 2, 0
     repeated = torch.cat([rows[:50], rows[:50], rows[80:]])
     start = kmeans(rows, 12, seed=1)
-    one = entropy_constrained(start, [rows], 0.4, 5, weights)
-    other = entropy_constrained(start, [repeated], 0.4, 5)
+    one = entropy_constrained(start, [rows], EntropyConstrained(0.4), 5, weights)
+    other = entropy_constrained(start, [repeated], EntropyConstrained(0.4), 5)
     torch.testing.assert_close(one[0], other[0])
     torch.testing.assert_close(one[1], other[1])
 
@@ -150,3 +150,13 @@ def test_what_does_not_go_together_is_refused():
     stages = fit(clouds(), "rvq2x8,metric=entropy_constrained(0.1)")
     with pytest.raises(CodewordError, match="Euclidean metric"):
         stages.encode(clouds(), beam=2)
+
+
+def test_a_vector_of_weight_two_counts_as_two():
+    rows, start = torch.randn(60, 4), torch.randn(9, 4)
+    weights = torch.tensor([1.0, 2.0, 0.0]).repeat(20)
+    repeated = rows.repeat_interleave(weights.long(), 0)
+    found, sizes = entropy_constrained(start, [rows[:25], rows[25:]], EntropyConstrained(0.3), 4, weights)
+    expected, counts = entropy_constrained(start, [repeated], EntropyConstrained(0.3), 4)
+    torch.testing.assert_close(found, expected)
+    assert sizes.equal(counts)

@@ -22,6 +22,7 @@ from codeword import (
     VectorQuantizer,
 )
 from codeword.quantizers import (
+    BinaryMapper,
     Bitcodes,
     BitLayers,
     Blockwise,
@@ -121,6 +122,7 @@ CLASSES = {
     "binarize": lambda **k: Binarize(6, **k),
     "bits": lambda **k: Bitcodes(6, 4, **k),
     "bitlayers": lambda **k: BitLayers(6, 4, **k),
+    "mapper": lambda **k: BinaryMapper(6, 3, **k),
     "memory": lambda **k: MemoryCodes(6, 7, **k),
     "ovq": lambda **k: Overlapped([MemoryCodes(3, 7, **k) for _ in range(2)], features=6, **k),
     "rpq": lambda **k: RandomProjection(6, 9, **k),

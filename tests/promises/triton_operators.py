@@ -20,7 +20,7 @@ from promises.operators import LAUNCH, count
 def measure(spec: str) -> list[int]:
     """Operators of a training forward, of its backward, and of a forward in eval whose codes are prepared."""
     torch.manual_seed(0)
-    quantizer, x = codeword.from_spec(spec, features=64), torch.randn(1, 64, 64, requires_grad=True)
+    quantizer, x = codeword.from_spec(spec, features=16), torch.randn(1, 16, 16, requires_grad=True)
     os.environ["CODEWORD_KERNEL"] = (
         "blocked"  # for the first batch, whose k-means takes minutes in the interpreter
     )

@@ -23,15 +23,15 @@ STEPS = 37
 
 
 @pytest.mark.parametrize(
-    ("schedule", "of_torch"),
+    ("rate_schedule", "of_torch"),
     [
         ("cosine", lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS)),
         ("linear", lambda o: lr_scheduler.LinearLR(o, 1.0, 0.0, STEPS)),
         ("constant", lambda o: lr_scheduler.ConstantLR(o, 1.0, STEPS)),
     ],
 )
-def test_schedules_are_those_of_torch(schedule: str, of_torch) -> None:
-    config = TrainConfig(steps=STEPS, learning_rate=0.3, warm_up=0.0, schedule=schedule)  # type: ignore[arg-type]
+def test_schedules_are_those_of_torch(rate_schedule: str, of_torch) -> None:
+    config = TrainConfig(steps=STEPS, learning_rate=0.3, warm_up=0.0, rate_schedule=rate_schedule)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that nothing was stepped
@@ -43,7 +43,7 @@ def test_schedules_are_those_of_torch(schedule: str, of_torch) -> None:
 
 
 def test_the_rate_warms_up() -> None:
-    config = TrainConfig(steps=50, learning_rate=1.0, warm_up=0.21, schedule="constant")
+    config = TrainConfig(steps=50, learning_rate=1.0, warm_up=0.21, rate_schedule="constant")
     rates = [learning_rate(config, step, step / 50) for step in range(50)]
     assert rates == pytest.approx([*np.linspace(0.1, 1, 10), *[1.0] * 40])
 
@@ -73,7 +73,7 @@ def test_weight_decay_makes_weights_small(tmp_path: Path, config: TrainConfig, p
     norms = []
     for decay in (0.0, 20.0):
         run = Run(tmp_path / f"{decay}")
-        settings = {"weight_decay": decay, "schedule": "constant", "warm_up": 0.0, "learning_rate": 1e-2}
+        settings = {"weight_decay": decay, "rate_schedule": "constant", "warm_up": 0.0, "learning_rate": 1e-2}
         changed = TrainConfig(**{**vars(config), **settings})
         run.create("somewhere", changed)
         trainer = Trainer(run, changed, Images(), Source.of(pictures[:2], []))
@@ -90,7 +90,7 @@ def test_weight_decay_makes_weights_small(tmp_path: Path, config: TrainConfig, p
         ({"clip": float("nan")}, "clip of at least 0"),
         ({"weight_decay": -0.1}, "weight_decay of at least 0"),
         ({"warm_up": 1.5}, "a warm_up of 0 to 1"),
-        ({"schedule": "stairs"}, "a schedule among cosine, linear, constant, but got 'stairs'"),
+        ({"rate_schedule": "stairs"}, "a rate_schedule among cosine, linear, constant, but got 'stairs'"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, object], message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from codeword.checkpoints.card import ModelCard
 from codeword.checkpoints.checkpoint import TrainingState, digest, load, load_training, save, stored_digest
 from codeword.checkpoints.config import TYPES
 from codeword.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LIBRARIES",
     "TYPES",
+    "ModelCard",
     "Replaced",
     "TrainingState",
     "convert",

@@ -8,9 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from codeword.checkpoints.card import CARD, ModelCard
 from codeword.checkpoints.checkpoint import WEIGHTS, load, save
 from codeword.checkpoints.config import CONFIG, Model
 from codeword.errors import CodewordError
+from codeword.files import write_whole
 from codeword.packages import load as load_package
 from codeword.tokenizers.custom import Networks
 
@@ -19,13 +21,14 @@ __all__ = ["from_pretrained", "push_to_hub", "save_pretrained"]
 _HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
-def save_pretrained(model: Model, folder: str | os.PathLike[str]) -> None:
-    """Write a quantizer or a tokenizer into a folder: `config.json` and `model.safetensors`, no pickle.
+def save_pretrained(model: Model, folder: str | os.PathLike[str], *, card: ModelCard | None = None) -> None:
+    """Write a quantizer or a tokenizer into a folder: `config.json`, `model.safetensors` and a card, `README.md`.
 
     Args:
         model: a quantizer that has a spec, or a tokenizer.
         folder: made if it is not there; one with an earlier state of the same model is written over, whole or not
             at all.
+        card: what the card says beside what the model tells. A `README.md` that is there is kept unless you pass one.
 
     Raises:
         CodewordError: the folder holds another model, the class has no spec, the disk is full.
@@ -39,6 +42,9 @@ def save_pretrained(model: Model, folder: str | os.PathLike[str]) -> None:
         'vq16'
     """
     save(model, folder)
+    file = Path(folder) / CARD
+    if card is not None or not file.exists():
+        write_whole(file, (card or ModelCard()).text(model, file.absolute().parent.name).encode())
 
 
 def from_pretrained(
@@ -77,7 +83,12 @@ def from_pretrained(
 
 
 def push_to_hub(
-    model: Model, name: str, *, private: bool = False, message: str = "Upload with codeword"
+    model: Model,
+    name: str,
+    *,
+    private: bool = False,
+    message: str = "Upload with codeword",
+    card: ModelCard | None = None,
 ) -> str:
     """Put a quantizer or a tokenizer into a repository of the Hugging Face Hub, made if it is not there.
 
@@ -86,6 +97,7 @@ def push_to_hub(
         name: `owner/name`.
         private: of a repository that is made.
         message: of the commit.
+        card: as for `save_pretrained`; a `README.md` of the repository is kept unless you pass one.
 
     Returns:
         The address of the commit.
@@ -101,6 +113,8 @@ def push_to_hub(
         try:
             api = hub.HfApi()
             api.create_repo(repo_id=name, private=private, exist_ok=True)
+            if card is not None or not api.file_exists(name, CARD):
+                write_whole(Path(folder) / CARD, (card or ModelCard()).text(model, name).encode())
             commit = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
         except Exception as error:  # as in `from_pretrained`
             remedy = "check the name, the connection and `hf auth login`"

@@ -38,11 +38,14 @@ class Compare:
     data: Positional[str]
     """A folder (with its subfolders), one file, or `photos`: the photographs that are built in."""
     quantizers: tuple[str, ...]
-    """The specs to compare: vq1024 "vq1024,cosine" fsq8-5-5-5 bsq10 rvq2x32"""
+    """The specs to compare: vq1024 "vq1024,cosine" fsq8-5-5-5 bsq10 rvq2x32; and codecs of other libraries (extra
+    `codecs`), which are measured as they are: hf:FOLDER, hf:OWNER/NAME, "hf:kyutai/mimi,codebooks=8"."""
     out: Path
     """The folder to write: a run for each quantizer, results.json and compare.png."""
     fit: bool = False
     """Fit codebooks to the vectors by k-means, without a network: minutes instead of hours. For vq, rvq and gvq."""
+    language_model: bool = False
+    """Train a small transformer on the tokens of each, the same for all, and tell its perplexity: half a minute."""
     json: bool = False
     """Print one JSON object at the end, what results.json says, and nothing else."""
     recipe: str | None = None
@@ -68,7 +71,9 @@ class Compare:
         else:
             settings = recipe_settings(self.recipe, kind_of_data(self.data))
             settings = dataclasses.replace(settings, quantizer=TrainConfig.quantizer)
-        return dataclasses.replace(self, fit=False, json=False, recipe=None, settings=settings)
+        return dataclasses.replace(
+            self, fit=False, language_model=False, json=False, recipe=None, settings=settings
+        )
 
     def run(self) -> int:
         """Compare, and give the exit code."""
@@ -83,7 +88,13 @@ class Compare:
             raise CodewordError.of("quantizers to compare", "none", "name them behind --quantizers")
         console, run = Console(quiet=self.json), Run(self.out)
         run.check_free()
-        task = open_task(self.data, self.settings, pick_device(self.device), by_fit=self.fit)
+        task = open_task(
+            self.data,
+            self.settings,
+            pick_device(self.device),
+            by_fit=self.fit,
+            language_model=self.language_model,
+        )
         method = "fit" if self.fit else "train"
         with run.claimed():
             fingerprint, metrics = task.source.fingerprint, task.modality.metrics
@@ -156,4 +167,8 @@ class Compare:
 
     def _best(self, comparison: Comparison) -> list[str]:
         best = comparison.on_frontier()
-        return [one.folder for one in comparison.outcomes.values() if one.quantizer in best]
+        return [
+            one.folder
+            for one in comparison.outcomes.values()
+            if one.quantizer in best and not one.quantizer.startswith("hf:")
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
@@ -84,7 +85,8 @@ class Console:
         """The table of an evaluation."""
         from codeword.workbench.tokenizing.code_use import say_codes
 
-        metrics = [metric for metric in modality.metrics if metric.key in evaluation.total.metrics]
+        told = (*modality.metrics, *evaluation.metrics)
+        metrics = [metric for metric in told if metric.key in evaluation.total.metrics]
         headings = ("name", *(metric.heading for metric in metrics), "perplexity", "codes used")
         rows = [_row(scores, modality, metrics) for scores in evaluation.items]
         if evaluation.measured > NAMED:
@@ -170,9 +172,14 @@ def _metrics_of(progress: Progress, watched: Metric) -> str:
 
 
 def _row(scores: Scores, modality: Modality, metrics: Sequence[Metric]) -> tuple[str, ...]:
-    values = [f"{scores.metrics[metric.key]:.{metric.decimals}f}" for metric in metrics]
-    values[-1] += "*" if modality.starred(scores.metrics) else ""
+    values = [_said(scores.metrics.get(metric.key), metric.decimals) for metric in metrics]
+    last = len([metric for metric in metrics if metric in modality.metrics]) - 1
+    values[last] += "*" if modality.starred(scores.metrics) else ""
     return (scores.name, *values, f"{scores.perplexity:.0f}", f"{scores.used}")
+
+
+def _said(value: float | None, decimals: int) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
 
 
 def _plain_table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
 from codeword.cli.json_output import of_evaluation, of_skipped, put_json
 
+if TYPE_CHECKING:
+    from codeword.workbench.data import Skipped
+    from codeword.workbench.evaluate import Evaluation
+    from codeword.workbench.measuring import Measure
+    from codeword.workbench.modalities import Modality
+    from codeword.workbench.semantic_ids.crew import Crew
+    from codeword.workbench.tokenizing.tokenize import ItemTokenizer
+
 __all__ = ["Evaluate"]
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure how well a tokenizer keeps data, and at what cost; pictures beside JPEGs of the same size."""
+    """Measure how well a tokenizer keeps data, and at what cost; pictures beside JPEGs of the same size.
+
+    Items are measured one by one, so that the figures are the same whatever the number of threads; and of processes:
+    `torchrun -m codeword evaluate ...` shares the items out, and the first process tells. `--json` tells the protocol.
+    """
 
     run_folder: Positional[Path]
     """The run folder that `codeword train` or `codeword demo` wrote; or a codec of transformers or diffusers (extra
@@ -29,6 +42,17 @@ class Evaluate:
     """Of a codec of several: how many to use, the first ones; if nothing is said as many as its own encode uses."""
     bandwidth: float | None = None
     """Of EnCodec and X-Codec: kilobits a second, one of those that the codec was trained for."""
+    metrics: tuple[str, ...] = ()
+    """Published measures beside those that are always told (extra `metrics`). Of pictures: ssim, ms_ssim, lpips, fid;
+    of sounds: pesq, stoi, stft."""
+    resize: int | None = None
+    """Of pictures: the shorter side before they are encoded, bicubic."""
+    crop: int | None = None
+    """Of pictures: the side of the square in the middle that is encoded and measured."""
+    lpips: Path | None = None
+    """The network of LPIPS as TorchScript, such as vgg16.pt of StyleGAN."""
+    fid: Path | None = None
+    """The network of FID as TorchScript, such as inception-2015-12-05.pt of StyleGAN."""
     chunk_seconds: float | None = None
     """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
     whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
@@ -42,32 +66,72 @@ class Evaluate:
 
     def run(self) -> int:
         """Measure, and give the exit code."""
-        from codeword.workbench.data import PHOTOS, held_out
         from codeword.workbench.devices import pick_device
-        from codeword.workbench.evaluate import evaluate
+        from codeword.workbench.evaluate import join, measure
+        from codeword.workbench.measuring import Fitted, MeasureOptions, choose
         from codeword.workbench.networks import find_networks
         from codeword.workbench.pretrained import CodecOptions
+        from codeword.workbench.processes import launched
+        from codeword.workbench.semantic_ids.crew import start_crew
         from codeword.workbench.tokenizing.tokenize import open_tokenizer
 
-        console = Console(quiet=self.json)
-        options = CodecOptions(self.codebooks, self.bandwidth)
-        where = pick_device(self.device)
+        crew = start_crew()
+        console = Console(quiet=self.json or not crew.first)
+        codec = CodecOptions(self.codebooks, self.bandwidth)
+        device = pick_device(self.device, launched().local_rank)
         tokenizer = open_tokenizer(
-            self.run_folder, where, find_networks(self.model), options, self.chunk_seconds, self.channels
+            self.run_folder, device, find_networks(self.model), codec, self.chunk_seconds, self.channels
         )
-        modality = tokenizer.modality
+        fitted = Fitted(self.resize, self.crop)
+        options = MeasureOptions(self.metrics, fitted, self.lpips, self.fid)
+        measures = choose(options, tokenizer.modality)
+        items, names, kind = self._items(tokenizer, crew)
+        tracked = console.track(items, "evaluating")
+        if fitted != Fitted():
+            tracked = fitted.over(tracked)
+        part = measure(tokenizer, tracked, measures=measures, shared=crew.count > 1)
+        parts = crew.to_first((part, getattr(items, "skipped", [])))
+        crew.part()
+        if crew.first:
+            skipped = sorted((one for _, some in parts for one in some), key=lambda one: one.path)
+            evaluation = join(tokenizer, [part for part, _ in parts], measures, names)
+            self._report(console, tokenizer.modality, evaluation, kind, skipped, fitted.facts, measures)
+        return 0
+
+    def _items(self, tokenizer: ItemTokenizer, crew: Crew) -> tuple[Any, Sequence[str], str]:
+        """The items of this process, the names of all, and what they are."""
+        from codeword.workbench.data import PHOTOS, held_out
+
+        modality, least = tokenizer.modality, tokenizer.tokenizer.least
         if self.data == PHOTOS and modality.kind == "image":
-            photographs = console.track(held_out(), "evaluating")
-            evaluation, kind, skipped = evaluate(tokenizer, photographs), "held-out photographs", []
-        else:
-            items, kind = (
-                modality.stream(self.data, tokenizer.tokenizer.least),
-                f"{modality.items} of {self.data}",
-            )
-            evaluation = evaluate(tokenizer, console.track(items, "evaluating"))
-            skipped = items.skipped
+            photographs = held_out()
+            return crew.mine(photographs), [name for name, _ in photographs], "held-out photographs"
+        items = modality.stream(self.data, least)
+        names = items.names
+        if crew.count > 1:
+            items = modality.stream(self.data, least, crew.mine(names))
+        return items, names, f"{modality.items} of {self.data}"
+
+    def _report(
+        self,
+        console: Console,
+        modality: Modality,
+        evaluation: Evaluation,
+        kind: str,
+        skipped: list[Skipped],
+        fitted: dict[str, Any],
+        measures: Sequence[Measure],
+    ) -> None:
         console.scores(evaluation, modality, kind)
         console.skipped(skipped)
         if self.json:
-            put_json({"path": self.data, **of_evaluation(evaluation), "skipped": of_skipped(skipped)})
-        return 0
+            facts = {one.metric.key: one.facts for one in measures}
+            heard = {"sample_rate": getattr(modality, "sample_rate", None), "channels": self.channels}
+            kept = {"image": fitted, "audio": heard}.get(modality.kind, {})
+            protocol = {**kept, "metrics": facts}
+            values = {
+                "path": self.data,
+                **of_evaluation(evaluation, protocol),
+                "skipped": of_skipped(skipped),
+            }
+            put_json(values)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from codeword.cli.console import Console
+from codeword.cli.engine import Engine
 from codeword.cli.table import TableColumns
 from codeword.errors import CodewordWarning
 from codeword.workbench.semantic_ids.manifest import IDS
@@ -23,6 +24,7 @@ from codeword.workbench.semantic_ids.semantic_ids import FitConfig
 if TYPE_CHECKING:
     from codeword.workbench.data.vectors import VectorStream
     from codeword.workbench.semantic_ids.crew import Crew
+    from codeword.workbench.semantic_ids.semantic_ids import Fitted
     from codeword.workbench.semantic_ids.tracked import Track
     from codeword.workbench.training.run import Run
 
@@ -37,7 +39,8 @@ class Fit:
     name, and fit.json: the distortion after each stage and the collisions, which are printed too.
 
     `torchrun --nproc-per-node 4 -m codeword fit ...` shares all passes over the vectors among processes, which come to
-    the same bits as one; --passes makes the codes better in passes over all of them, and goes on where it was stopped.
+    the same bits as one, and so do workers of Ray (--engine ray), which read everything once and hold it. --passes
+    makes the codes better in passes over all vectors, and goes on where it was stopped.
 
     Vectors with the same tokens are told apart by --dedupe, or made fewer by --balance. Both are about all vectors of
     a catalogue together, so they change ids.parquet and not what `codeword encode` gives. `codeword ids` keeps the
@@ -45,9 +48,9 @@ class Fit:
     """
 
     data: Positional[str]
-    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them; FILE::NAME names one of several
-    arrays or columns. Rows are called by their number, or as the Parquet column `item_id`, `id` or `name` or pandas'
-    index says."""
+    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them, or the URL of one (s3://bucket/items);
+    FILE::NAME names one of several arrays or columns. Rows are called by their number, or as the Parquet column
+    `item_id`, `id` or `name` or pandas' index says."""
     out: Path
     """The run folder to write."""
     table: TableColumns = field(default_factory=TableColumns)
@@ -55,6 +58,7 @@ class Fit:
     """Refuse data with a row or a file that cannot be used (NaN, another length), instead of leaving it out."""
     json: bool = False
     """Write one JSON object and nothing else."""
+    by: Engine = field(default_factory=Engine)
     settings: FitConfig = field(default_factory=FitConfig)
 
     def run(self) -> int:
@@ -64,6 +68,7 @@ class Fit:
         from codeword.workbench.training.run import Run
 
         crew = start_crew()
+        self.by.check(crew.count)
         console, run = Console(quiet=self.json or not crew.first), Run(self.out)
         if crew.first:
             run.check_free()
@@ -91,12 +96,22 @@ class Fit:
 
         if crew.first:
             run.check_free()  # another may have ended since
-        fitted = fit_vectors(vectors, self.settings, track, crew, run.folder)
+        fitted = (
+            self._fit_with_ray(run, vectors)
+            if self.by.is_ray
+            else fit_vectors(vectors, self.settings, track, crew, run.folder)
+        )
         if fitted is None:
             return None
         report = write_fit(run.folder, vectors, self.settings, fitted, track)
         (run.folder / STATE).unlink(missing_ok=True)
         return report
+
+    def _fit_with_ray(self, run: Run, vectors: VectorStream) -> Fitted:
+        from codeword.workbench.semantic_ids.ray_fit import fit_with_ray
+
+        by = self.by
+        return fit_with_ray(vectors, self.settings, run.folder, address=by.address, workers=by.workers)
 
     def _say(self, console: Console, vectors: VectorStream, report: dict[str, Any]) -> None:
         rows = [

@@ -25,10 +25,12 @@ def put_json(values: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(_plain(values), allow_nan=False) + "\n")
 
 
-def of_evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    """The means over all items, and the metrics of each (of the first 1,000)."""
+def of_evaluation(evaluation: Evaluation, protocol: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The means over all items, how they were measured and on what, and the metrics of each (of the first 1,000)."""
     values = {"items": evaluation.measured, "codebook_sizes": list(evaluation.codebook_sizes)}
-    return {**values, **_of_scores(evaluation.total), "each": [_named(one) for one in evaluation.items]}
+    facts = {"protocol": {**(protocol or {}), "reference": evaluation.reference}}
+    each = [_named(one) for one in evaluation.items]
+    return {**values, **_of_scores(evaluation.total), **facts, "each": each}
 
 
 def of_skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:

@@ -21,6 +21,8 @@ RATES = (  # key, heading, how it is written
 COSTS = (
     ("used", "codes used", "{:.0%}"),
     ("perplexity", "perplexity", "{:.1f}"),
+    ("language_model_perplexity", "LM perplexity", "{:.1f}"),
+    ("language_model_bits_per_position", "LM bits/position", "{:.2f}"),
     ("seconds", "seconds", "{:.0f}"),
     ("milliseconds_per_step", "ms/step", "{:.1f}"),
     ("peak_mib_of_step", "MiB/step", "{:.1f}"),
@@ -38,7 +40,7 @@ def say_outcomes(console: Console, task: Task, comparison: Comparison) -> None:
     kind = "held-out" if task.source.held_out else "training"
     console.table(f"metrics on {len(task.items)} {kind} {task.modality.items}", headings, rows)
     console.say("")
-    costs = [row for row in COSTS if row[0] in done[0].measured]
+    costs = [row for row in COSTS if any(row[0] in one.measured for one in done)]
     rows = [(one.quantizer, *_numbers(one.measured, costs)) for one in done]
     console.table("use of the codes, and what it took", ("quantizer", *(row[1] for row in costs)), rows)
     console.say("")
@@ -74,7 +76,12 @@ def _meaning(comparison: Comparison, done: list[Outcome]) -> list[str]:
         f"codes used, perplexity and entropy: over {counted} positions of training batches; of several codebooks the "
         f"perplexity is the mean, the entropy the sum",
     ]
-    if "peak_mib_of_step" in done[0].measured:
+    if any("language_model_perplexity" in one.measured for one in done):
+        lines.append(
+            "LM: a transformer of 2 layers that learned from the tokens of training items, on those of the others; of "
+            "all tokens of a position the bits, which can be compared between vocabularies"
+        )
+    if any("peak_mib_of_step" in one.measured for one in done):
         lines.append(
             "ms/step: the fastest of 15 steps of training; MiB/step: the most that tensors of one step take at once, "
             "as torch counts them, beside weights and optimizer"

@@ -29,11 +29,11 @@ class Pack:
     tokens: Positional[Path]
     """A token file, or a folder of them."""
     out: Path
-    """What to write: a folder, new or empty, of .npy or .bin files; or one file of JSON lines or Parquet."""
-    format: Literal["npy", "jsonl", "bin", "parquet"] = "npy"
+    """What to write: a folder, new or empty, of .npy or .bin files; or one file of JSON lines, Parquet or a tar."""
+    format: Literal["npy", "jsonl", "webdataset", "bin", "parquet"] = "npy"
     """npy: tokens.npy of the narrowest unsigned type, offsets.npy if the items differ in size, names.json,
-    about.json. jsonl: an object for each item. bin, parquet: words, with --order: a file of nothing but uint16 or
-    uint32, or a row for each item."""
+    about.json. jsonl: an object for each item. webdataset: a tar with an array and a JSON for each item. bin, parquet:
+    words, with --order: a file of nothing but uint16 or uint32, or a row for each item."""
     order: Literal["interleave", "delay", "levels"] | None = None
     """Words: position by position with all levels (interleave), the same with level q delayed by q positions (delay),
     or level after level (levels)."""
@@ -68,10 +68,13 @@ class Pack:
 
     def _write_tokens(self, console: Console, tokens: TokenFile | TokenFolder) -> None:
         from codeword.workbench.folders import whole_folder
-        from codeword.workbench.tokenizing.token_exports import pack_json_lines, pack_npy
+        from codeword.workbench.tokenizing.token_exports import pack_json_lines, pack_npy, pack_tar
 
         if self.format == "jsonl":
             pack_json_lines(tokens, self.out, console.track, delay=self.delay)
+            return
+        if self.format == "webdataset":
+            pack_tar(tokens, self.out, console.track, delay=self.delay)
             return
         with whole_folder(self.out) as folder:
             pack_npy(tokens, folder, console.track, delay=self.delay)
@@ -98,8 +101,8 @@ class Pack:
             if self.format in ("bin", "parquet"):
                 expected = f"--order for --format {self.format}"
                 raise CodewordError.of(expected, "none", "add for example --order interleave")
-        elif self.delay or self.format == "jsonl":
-            got = "--delay" if self.delay else "--format jsonl"
+        elif self.delay or self.format in ("jsonl", "webdataset"):
+            got = "--delay" if self.delay else f"--format {self.format}"
             raise CodewordError.of(
                 f"words without {got}, for --order", got, "leave it out, or pass --order delay"
             )

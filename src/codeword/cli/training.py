@@ -27,6 +27,7 @@ from codeword.workbench.networks import find_networks
 from codeword.workbench.processes import SingleProcess
 from codeword.workbench.threads import fastest_threads
 from codeword.workbench.tokenizing.tokenize import ItemTokenizer
+from codeword.workbench.training.loss_schedule import LossSchedule
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.starting import start_from
 from codeword.workbench.training.train import Progress, Trainer
@@ -63,6 +64,7 @@ def prepare(
     )  # settings that cannot be are named before anything is written
     if start is not None:
         start_from(tokenizer, start, networks)
+    LossSchedule(config.schedule, tokenizer)
     source = modality.source(data, config)
     processes = several_processes.start(place, config.precision)
     if place == "cpu" and not config.threads and processes.count == 1:

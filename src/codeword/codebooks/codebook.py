@@ -13,6 +13,7 @@ from codeword.axes import Init, Metric, Revival, State, Update
 from codeword.checks import check_whole
 from codeword.codebooks.learner import Learner, Seen, Statistics
 from codeword.codebooks.prepared import PreparedCodes
+from codeword.constants import numbers, where_else
 from codeword.errors import CodewordError
 from codeword.functional import Key, Purpose, Usage, Valid, clone_for_backward, segment_sum, usage_of_counts
 from codeword.functional.stacked import stacked, write_each_
@@ -265,7 +266,7 @@ class Codebook(Learner):
             positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
             # Ranks add their candidates up, so one of them says what is missing.
             missing = 0.0 if valid.shared and distributed.rank() else MISSING
-            candidates = torch.where(fresh[:, None], valid.take(rows, positions), missing)
+            candidates = where_else(fresh[:, None], valid.take(rows, positions), missing)
         moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
         return Statistics(valid.total, counts.long(), sums, candidates, moments, loads)
 
@@ -377,7 +378,7 @@ def _replace_(books: Sequence[Codebook], state: State, dead: Tensor, places: Ten
     first, size = books[0], dead.shape[-1]
     places = places[:, :size]
     # As many codes as there are places, dead ones first, in order: shapes that do not depend on the data.
-    order = dead * size - torch.arange(size, dtype=torch.int64, device=dead.device)
+    order = dead * size - numbers(size, dead.device)
     order, at = order.topk(places.shape[1])
     moved = (order > 0) & (places[..., 0] < MISSING / 2)
     if first.transform is not None:
@@ -388,7 +389,9 @@ def _replace_(books: Sequence[Codebook], state: State, dead: Tensor, places: Ten
         own = moved.view(moved.shape + (1,) * (fresh.ndim - 2))
         index = at.view(own.shape).expand_as(fresh)
         values = torch.where(own, fresh, state[name].gather(1, index))
-        _write_(books, name, state[name].scatter(1, index, values))
+        state[name].scatter_(1, index, values)
+        if len(books) > 1:  # else it was written to the codebook's own
+            _write_(books, name, state[name])
     old = stacked([book.codes[own] for book, own in zip(books, at.unbind(0), strict=True)])
     codes = clone_for_backward(torch.where(moved[..., None], places, old))
     for book, own, new in zip(books, at.unbind(0), codes.unbind(0), strict=True):

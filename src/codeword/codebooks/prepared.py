@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["PreparedCodes"]
 
 
+LARGE = 1 << 18  # numbers, of which a copy costs a CPU more than a call for each codebook
+
+
 class PreparedCodes:
     """What `Metric.prepare` made of the codes of one codebook, and of which ones.
 
@@ -48,8 +51,8 @@ class PreparedCodes:
         metric = books[0].metric
         if len(books) == 1 or not metric.prepares_together or not all(map(_may_keep, books)):
             return
-        if packs(books[0].codes):  # each by itself, without a copy of all
-            return
+        if packs(books[0].codes) and len(books) * books[0].codes.numel() > LARGE:
+            return  # each by itself, when it is searched: without a copy of all
         if all(book._prepared._fits(book) for book in books):
             return
         prepared = _prepared(books, torch.stack([book.codes.detach() for book in books]))

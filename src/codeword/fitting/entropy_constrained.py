@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from codeword.functional.segment_sum import wide_segment_sum
 from codeword.functional.weights import weighted
 from codeword.metrics import EntropyConstrained
 
@@ -18,7 +17,11 @@ _GAIN = 1e-5  # the least share of the cost that another step has to save
 
 
 def entropy_constrained(
-    codes: Tensor, batches: Iterable[Tensor], weight: float, steps: int, weights: Tensor | None = None
+    codes: Tensor,
+    batches: Iterable[Tensor],
+    metric: EntropyConstrained,
+    steps: int,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Make sum |x - c|^2 + weight b smaller, b the bits of the code that x chose, from given codes.
 
@@ -28,19 +31,19 @@ def entropy_constrained(
     Args:
         codes: to start from, (K, D).
         batches: vectors (N, D), read once a step.
-        weight: of a bit, as for `EntropyConstrained`.
+        metric: with the weight.
         steps: at most; fewer, once a step saves less than a hundred-thousandth.
-        weights: (N,) of the vectors of all batches; None: all alike.
+        weights: (N,) of all vectors, or None: all ones.
 
     Returns:
-        the codes (K, D), and the weight of the vectors that chose each (K,), in the last step.
+        the codes (K, D), and how many vectors chose each (K,), or what they weigh, in the last step.
 
     Source: Chou, Lookabaugh and Gray 1989, "Entropy-constrained vector quantization", the algorithm of section III.
     """
     counts = torch.ones_like(codes[:, 0])  # at first all are as long: the start is that of a plain codebook
     lowest = math.inf
     for _ in range(max(1, steps)):
-        cost, counts, codes = _step(codes, counts, weighted(batches, weights), EntropyConstrained(weight))
+        cost, counts, codes = _step(codes, counts, weighted(batches, weights), metric)
         if not cost < lowest * (1 - _GAIN):
             break
         lowest = cost
@@ -55,12 +58,11 @@ def _step(
     bits = counts.sum().log2() - counts.double().log2()
     seen, sums = torch.zeros_like(bits), torch.zeros_like(codes, dtype=torch.float64)
     cost = torch.zeros_like(bits[0])
-    for batch, own in batches:
-        rows = torch.where(own[:, None] > 0, batch, 0).to(codes.dtype)
+    for batch, counted in batches:
+        rows, own = batch[counted > 0].to(codes.dtype), counted[counted > 0]
         indices = metric.assign(rows, prepared)
-        errors = (rows - codes[indices]).double().square().sum(1) + metric.weight * bits[indices]
-        cost += torch.where(own > 0, errors * own, 0).sum()
-        own_counts, own_sums = wide_segment_sum(rows, indices, len(codes), own.to(rows.dtype))
-        seen, sums = seen + own_counts, sums + own_sums
+        cost += ((rows - codes[indices]).double().square().sum(1) + metric.weight * bits[indices]) @ own
+        seen.index_add_(0, indices, own)
+        sums.index_add_(0, indices, rows * own[:, None])
     moved = torch.where(seen[:, None] > 0, sums / seen.clamp_min(1e-300)[:, None], codes.double())
     return float(cost), seen.to(codes.dtype), moved.to(codes.dtype)

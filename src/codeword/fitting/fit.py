@@ -23,19 +23,19 @@ from codeword.quantizers.composite.grouped import Grouped
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = ["fit", "plain_stages"]
+__all__ = ["Fitter", "Plan", "fit", "fit_", "plain_stages"]
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """How to go about it."""
 
     steps: int
     tries: int
     beam: int
-    weights: Tensor | None
     seed: int
+    weights: Tensor | None = None
 
-    def after(self, number: int) -> _Plan:
+    def after(self, number: int) -> Plan:
         """The plan for one of several codebooks: its own draws."""
         return self._replace(seed=self.seed + number)
 
@@ -58,6 +58,9 @@ def fit(
     another to what the stages before leave over, in growing numbers of components, and then all together: up to ten
     times the vectors are searched and the codes of all stages solved for, by least squares.
 
+    With `EntropyConstrained` the k-means is where a descent of error and entropy together begins, of each codebook by
+    itself: `vq256,entropy_constrained(0.5)`.
+
     Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
     each codebook; of a tensor, what the stages leave over is in memory too.
 
@@ -67,8 +70,8 @@ def fit(
         spec: of vector quantizers and residual and grouped ones of them, without projections: `vq1024`, `rvq4x256`,
             stages of several sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`. `vq1024,cosine` is
             fitted by spherical k-means: a code has the direction of the normalised mean of its vectors, and the
-            length that is nearest to theirs, or 1 with `cosine(unit=true)`. `vq256,entropy_constrained(0.5)` goes on
-            from k-means to a descent of error and bits together, each codebook by itself.
+            length that is nearest to theirs, or 1 with `cosine(unit=true)`. A codebook with the metric
+            `entropy_constrained` is fitted for error and rate together.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
         beam: that `encode` will be called with: the stages are fitted for it.
@@ -93,49 +96,65 @@ def fit(
     first = batches.first()
     quantizer = from_spec(spec, features=first.shape[1]).to(first.device)
     check_clustering(weights, "euclidean")
-    _fit_(quantizer, batches, _Plan(steps, tries, beam, weights, seed))
+    fit_(quantizer, batches, Plan(steps, tries, beam, seed, weights))
     return quantizer.eval()
 
 
-def _fit_(quantizer: Quantizer, batches: Batches, plan: _Plan) -> None:
+class Fitter:
+    """Who clusters: this process alone."""
+
+    def best(self, batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
+        """The codes of the best of some k-means: of a codebook by itself (`alone`), or of a stage."""
+        return _best(batches, size, plan, alone)
+
+    def refine(self, books: list[Tensor], batches: Batches, plan: Plan) -> list[Tensor]:
+        """The codes of all stages, fitted together."""
+        return refine(books, batches.read(), plan.beam, plan.weights)
+
+
+ALONE = Fitter()
+
+
+def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = ALONE) -> None:
+    """Fit the codebooks of a quantizer in place; see `fit`."""
     if quantizer.project_in is not None or (isinstance(quantizer, Composite) and quantizer.shared):
         raise _unfit(quantizer)
     if isinstance(quantizer, Grouped):
         for number, group in enumerate(quantizer.components):
             columns = slice(number * group.features, (number + 1) * group.features)
-            _fit_(group, batches.seen(_columns(columns)), plan.after(number))
+            fit_(group, batches.seen(_columns(columns)), plan.after(number), fitter)
     elif isinstance(quantizer, Residual):
-        _fit_stages_(quantizer, batches, plan)
+        _fit_stages_(quantizer, batches, plan, fitter)
     elif _is_plain(quantizer):
-        quantizer.codebook.init_from_(_best(batches, quantizer.codebook_size, plan, alone=True))
-    elif _is_plain(quantizer, Cosine):
+        quantizer.codebook.init_from_(fitter.best(batches, quantizer.codebook_size, plan, alone=True))
+    elif fitter is ALONE and _is_plain(quantizer, Cosine):
         quantizer.codebook.init_from_(_spherical(batches, quantizer, plan))
-    elif _is_plain(quantizer, EntropyConstrained):
+    elif fitter is ALONE and _is_plain(quantizer, EntropyConstrained):
         codes = _best(batches, quantizer.codebook_size, plan, alone=True)
-        weight = cast(EntropyConstrained, quantizer.metric).weight
-        found = entropy_constrained(codes, batches.read(), weight, plan.steps, plan.weights)
+        metric = cast(EntropyConstrained, quantizer.metric)
+        found = entropy_constrained(codes, batches.read(), metric, plan.steps, plan.weights)
         quantizer.codebook.init_from_(*found)
     else:
         raise _unfit(quantizer)
 
 
-def _fit_stages_(quantizer: Residual, batches: Batches, plan: _Plan) -> None:
+def _fit_stages_(quantizer: Residual, batches: Batches, plan: Plan, fitter: Fitter) -> None:
     left = batches
     for number, stage in enumerate(quantizer.components):
         if _is_plain(stage):
-            stage.codebook.init_from_(_best(left, stage.codebook_size, plan.after(number), alone=False))
+            codes = fitter.best(left, stage.codebook_size, plan.after(number), alone=False)
+            stage.codebook.init_from_(codes)
         else:
-            _fit_(stage, left, plan.after(number))
+            fit_(stage, left, plan.after(number), fitter)
         left = left.seen(_left_by(stage))
     plain = [stage for stage in quantizer.components if _is_plain(stage)]
     if len(plain) == quantizer.count:
-        codes = [stage.codebook.codes for stage in plain]
-        books = refine(codes, batches.read(), plan.beam, plan.weights)
-        for stage, book in zip(plain, books, strict=True):
-            stage.codebook.init_from_(book)
+        books = fitter.refine([stage.codebook.codes for stage in plain], batches, plan)
+        for stage, codes in zip(plain, books, strict=True):
+            stage.codebook.init_from_(codes)
 
 
-def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
+def _best(batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
     """The codes of the best of some k-means: all progressive for a stage, by turns from k-means++ for one alone."""
     rows = batches.read()
     components = PrincipalComponents(rows)
@@ -151,7 +170,7 @@ def _best(batches: Batches, size: int, plan: _Plan, alone: bool) -> Tensor:
     return min(candidates(), key=lambda codes: _error(rows, codes, plan.weights, "euclidean"))
 
 
-def _spherical(batches: Batches, quantizer: VectorQuantizer, plan: _Plan) -> Tensor:
+def _spherical(batches: Batches, quantizer: VectorQuantizer, plan: Plan) -> Tensor:
     """The codes of the best of some spherical k-means, as long as is best for what they stand for."""
     rows, size, weights = batches.read(), quantizer.codebook_size, plan.weights
     found = (
@@ -218,7 +237,7 @@ def _columns(columns: slice) -> Callable[[Tensor], Tensor]:
 
 def _unfit(quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
-        "vector quantizers with the Euclidean, cosine or entropy-constrained metric, and residual or grouped ones",
+        "vector quantizers with the Euclidean metric (or cosine, or entropy_constrained), and residual or grouped ones",
         quantizer.spec,
         "k-means fits codebooks alone: leave out projections, transforms and shared codebooks, or train it",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from codeword.functional.weights import weighted
 from codeword.quantizers.composite.beam import beam_search
 
-__all__ = ["MOST_PAIRS", "Seen", "refine", "solve"]
+__all__ = ["MOST_PAIRS", "Seen", "refine", "refine_by", "solve"]
 
 _ROUNDS = 10
 _SWEEPS = 3
@@ -54,11 +54,16 @@ def refine(
 
     Source: the joint least squares of Babenko and Lempitsky 2014, "Additive quantization", over all prefixes.
     """
+    return refine_by(books, lambda codes: _look(codes, batches, beam, weights))
+
+
+def refine_by(books: Sequence[Tensor], look: Callable[[list[Tensor]], Seen]) -> list[Tensor]:
+    """The same with a search of one's own: `look` tells of codes what a round has to know."""
     pairs = sum(len(one) * len(other) for one, other in combinations(books, 2))
     books = best = [codes.double() for codes in books]
     lowest, idle = math.inf, 0
     for _ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
-        seen = _look(books, batches, beam, weights)
+        seen = look(books)
         score = float(seen.errors.log().mean())
         idle = 0 if score < lowest - _GAIN else idle + 1
         if score < lowest:
@@ -80,8 +85,8 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Te
     counts = [codes.new_zeros(len(codes)) for codes in books]
     sums = [torch.zeros_like(codes) for codes in books]
     errors = books[0].new_zeros(len(books))
-    for batch, counted in weighted(batches, weights):
-        rows, own = batch[counted > 0], counted[counted > 0]
+    for batch, own in weighted(batches, weights):
+        rows, own = batch[own > 0], own[own > 0]
         indices = beam_search(rows.float(), searched, beam).unbind(1)
         rows = left = rows.double()
         for m, index in enumerate(indices):
@@ -92,8 +97,8 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Te
         for (m, n), count in pairs.items():
             together = indices[m] * sizes[n] + indices[n]
             count.index_add_(0, together, own.to(kind))
-    counted = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
-    return Seen(counted, counts, sums, errors)
+    tables = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
+    return Seen(tables, counts, sums, errors)
 
 
 def solve(books: list[Tensor], seen: Seen) -> list[Tensor]:

@@ -1,5 +1,6 @@
 """Pure functions over tensors: search, k-means, draws, losses, gradients, usage."""
 
+from codeword.constants import bit_table, constant
 from codeword.functional.bit_entropy import bit_entropy
 from codeword.functional.bits import (
     join_indices,
@@ -15,7 +16,6 @@ from codeword.functional.bits import (
 )
 from codeword.functional.blocked import over_blocks
 from codeword.functional.clone_for_backward import clone_for_backward
-from codeword.functional.constant import bit_table, constant
 from codeword.functional.gradients import (
     directional,
     directional_surrogate,

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codeword.constants import bit_table
 from codeword.functional.blocked import over_blocks
-from codeword.functional.constant import bit_table
 from codeword.functional.losses import sum_of
 
 __all__ = ["bit_entropy"]

@@ -21,8 +21,8 @@ from itertools import combinations, product
 import torch
 from torch import Tensor
 
+from codeword.constants import bit_table, kept
 from codeword.functional.blocked import over_blocks
-from codeword.functional.constant import bit_table, kept
 
 __all__ = ["LEECH_SIZE", "leech_vectors", "nearest_leech"]
 
@@ -164,23 +164,23 @@ def _best_odd(rows: Tensor) -> tuple[Tensor, Tensor]:
 def _best_words(plain: Tensor, with_three: Tensor, digits: Tensor) -> Tensor:
     """The best product (N, 128) for each parity and word of the hexacode: over all b0, and all places of the 3.
 
-    Column after column the best sums so far are kept, without (`before`) and with (`after`) the place of the 3, for
-    both parities of the b0 so far.
+    Column after column the best sums so far are kept, without (`even`, `odd`) and with (`after`) the place of the 3,
+    for both parities of the b0 so far.
     """
-    before: list[Tensor] = []
-    after: list[Tensor] = []
-    for number, digit in enumerate(digits.unbind(1)):
-        zero, one = plain[:, number, :, digit].unbind(-1)  # (N, 2, 64)
-        zero3, one3 = with_three[:, number, :, digit].unbind(-1)
-        if number == 0:
-            before, after = [zero, one], [zero3, one3]
-            continue
-        even, odd = before
+
+    def sums(number: int) -> tuple[Tensor, ...]:  # each (N, 2, 64)
+        digit = digits[:, number]
+        zero, one = plain[:, number, :, digit].unbind(-1)
+        return zero, one, *with_three[:, number, :, digit].unbind(-1)
+
+    even, odd, *after = sums(0)
+    for number in range(1, digits.shape[1]):
+        zero, one, zero3, one3 = sums(number)
         after = [
             _most(after[0] + zero, after[1] + one, even + zero3, odd + one3),
             _most(after[1] + zero, after[0] + one, odd + zero3, even + one3),
         ]
-        before = [_most(even + zero, odd + one), _most(odd + zero, even + one)]
+        even, odd = _most(even + zero, odd + one), _most(odd + zero, even + one)
     return torch.cat([after[0][:, 0], after[1][:, 1]], 1)
 
 

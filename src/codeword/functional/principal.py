@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional.random import Key, Purpose
 
-__all__ = ["PrincipalComponents"]
+__all__ = ["PrincipalComponents", "axes_of"]
 
 MOST_AXES = 1024  # that are found exactly; of wider rows the leading half as many, by subspace iteration
 ROUNDS = 6
@@ -39,8 +39,19 @@ class PrincipalComponents:
     """
 
     def __init__(self, batches: Iterable[Tensor]) -> None:
-        self.batches = batches
-        self.mean, self.axes, self.complete = _axes(batches)
+        self._set(batches, *_axes(batches))
+
+    @classmethod
+    def along(
+        cls, batches: Iterable[Tensor], mean: Tensor, axes: Tensor, complete: bool
+    ) -> PrincipalComponents:
+        """Batches along known axes: the mean (D,), axes (D, R) as `axes_of` gives them, and whether they are all."""
+        made = cls.__new__(cls)
+        made._set(batches, mean, axes, complete)
+        return made
+
+    def _set(self, batches: Iterable[Tensor], mean: Tensor, axes: Tensor, complete: bool) -> None:
+        self.batches, self.mean, self.axes, self.complete = batches, mean, axes, complete
         self._known = [self._turned(rows) for rows in batches] if isinstance(batches, list) else None
 
     def leading(self, width: int) -> Iterable[Tensor]:
@@ -93,9 +104,14 @@ def _axes(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor, bool]:
     if products is None:
         return shift + mean, *_axes_of_few(torch.cat(few or [total[None]]) - mean)
     covariance = products / max(count, 1) - mean.outer(mean)
-    if len(mean) > MOST_AXES:
-        return shift + mean, _leading_axes(covariance, MOST_AXES // 2), False
-    return shift + mean, torch.linalg.eigh(covariance).eigenvectors.flip(1), True
+    return shift + mean, *axes_of(covariance)
+
+
+def axes_of(covariance: Tensor) -> tuple[Tensor, bool]:
+    """The axes of a covariance (D, D), and whether they are all."""
+    if len(covariance) > MOST_AXES:
+        return _leading_axes(covariance, MOST_AXES // 2), False
+    return torch.linalg.eigh(covariance).eigenvectors.flip(1), True
 
 
 def _axes_of_few(rows: Tensor) -> tuple[Tensor, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 import torch.nn.functional as F
@@ -12,9 +12,10 @@ from codeword.errors import CodewordError
 from codeword.functional.kmeans import kmeans
 from codeword.functional.principal import PrincipalComponents
 
-__all__ = ["progressive_kmeans"]
+__all__ = ["in_growing_widths", "progressive_kmeans"]
 
 WIDTHS = 10
+Cluster = Callable[[Iterable[Tensor], Tensor | None, int], Tensor]
 
 
 def progressive_kmeans(
@@ -55,24 +56,33 @@ def progressive_kmeans(
         [0.0, 10.0]
     """
     components = rows if isinstance(rows, PrincipalComponents) else _components(rows)
+
+    def cluster(some: Iterable[Tensor], start: Tensor | None, steps: int) -> Tensor:
+        first: Tensor | Literal["k-means++"] = "k-means++" if start is None else start
+        return kmeans(some, codebook_size, steps=steps, start=first, weights=weights, seed=seed)
+
+    return in_growing_widths(components, cluster, steps)
+
+
+def in_growing_widths(components: PrincipalComponents, cluster: Cluster, steps: int) -> Tensor:
+    """The same with a k-means of one's own.
+
+    Args:
+        components: of the rows.
+        cluster: called with the rows in each width, the codes to begin with (at first None), and how many steps.
+        steps: in all.
+    """
     most = components.axes.shape[1]
     widths = sorted({min(int(len(components.mean) ** ((n + 1) / WIDTHS)), most) for n in range(WIDTHS)})
     stretches = len(widths) + (not components.complete)
     codes, done = None, 0
     for number, width in enumerate(widths, start=1):
-        start: Tensor | Literal["k-means++"] = (
-            "k-means++" if codes is None else F.pad(codes, (0, width - codes.shape[1]))
-        )
+        start = None if codes is None else F.pad(codes, (0, width - codes.shape[1]))
         some, done = steps * number // stretches - done, steps * number // stretches
-        leading = components.leading(width)
-        codes = kmeans(leading, codebook_size, steps=some, start=start, weights=weights, seed=seed)
+        codes = cluster(components.leading(width), start, some)
     assert codes is not None
     codes = components.rows(codes)
-    return (
-        codes
-        if components.complete
-        else kmeans(components.batches, codebook_size, steps=steps - done, start=codes, weights=weights)
-    )
+    return codes if components.complete else cluster(components.batches, codes, steps - done)
 
 
 def _components(rows: Tensor | Iterable[Tensor]) -> PrincipalComponents:

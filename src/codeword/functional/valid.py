@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from codeword import distributed
+from codeword.constants import numbers
 
 __all__ = ["Valid", "in_range"]
 
@@ -128,9 +129,8 @@ class Valid(NamedTuple):
         if not rows.shape[-2]:
             return rows.new_zeros((*positions.shape, rows.shape[-1]))
         local = positions if self.offset is None else positions - self.offset
-        index = torch.searchsorted(self.mask.cumsum(0), local + 1).clamp(0, rows.shape[-2] - 1)
-        group = torch.arange(len(rows), dtype=torch.int64, device=rows.device)[:, None]
-        taken = rows[index] if rows.ndim == 2 else rows[group, index]
+        index = torch.searchsorted(self.mask.cumsum(0), local, right=True).clamp(0, rows.shape[-2] - 1)
+        taken = rows[index] if rows.ndim == 2 else rows[numbers(len(rows), rows.device)[:, None], index]
         if self.offset is None:
             return taken
         owned = (local >= 0) & (local < self.mask.sum())

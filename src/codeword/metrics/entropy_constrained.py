@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from codeword.axes import Metric
 from codeword.checks import at_least
@@ -60,11 +60,18 @@ class EntropyConstrained(Metric):
         size = cluster_size.clamp_min(torch.finfo(cluster_size.dtype).tiny)
         # Bits beyond those of the shortest code: what all have in common would only cost digits.
         bits = (size.amax(-1, keepdim=True).log() - size.log()) / math.log(2)
-        added = prepared.offsets.shape[-1] - bits.shape[-1]  # codes that do not exist, to fill vectors up
-        return prepared._replace(offsets=prepared.offsets - self.weight / 2 * F.pad(bits, (0, added)))
+        beyond = (
+            prepared.offsets.shape[-1] - bits.shape[-1]
+        )  # where codes are packed, none of these is ever chosen
+        return prepared._replace(
+            offsets=prepared.offsets - self.weight / 2 * functional.pad(bits, (0, beyond))
+        )
 
     def assign(self, rows: Tensor, prepared: Prepared) -> Tensor:
         return Euclidean().assign(rows, prepared)
 
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
         return Euclidean().scores(rows, codes)
+
+    def logits(self, rows: Tensor, codes: Tensor) -> Tensor:
+        return Euclidean().logits(rows, codes)

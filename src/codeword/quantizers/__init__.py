@@ -3,7 +3,16 @@
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
 from codeword.quantizers.composite import Grouped, Multiscale, Overlapped, Residual, ResidualFSQ, ResidualLFQ
-from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers, SphericalLeech
+from codeword.quantizers.implicit import (
+    BSQ,
+    FSQ,
+    LFQ,
+    Binarize,
+    BinaryMapper,
+    Bitcodes,
+    BitLayers,
+    SphericalLeech,
+)
 from codeword.quantizers.index_loss import index_loss
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
 from codeword.quantizers.memory import MemoryCodes
@@ -17,6 +26,7 @@ __all__ = [
     "FSQ",
     "LFQ",
     "Binarize",
+    "BinaryMapper",
     "BitLayers",
     "Bitcodes",
     "Blockwise",

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from codeword import distributed
+from codeword.constants import where_else
 from codeword.errors import CodewordError
 from codeword.functional import Valid, in_range, replace_gradient
-from codeword.functional.constant import where_else
 from codeword.quantizers.assignment import Step
 from codeword.quantizers.checks import (
     check_constructor,

@@ -73,7 +73,8 @@ class EMA(Update):
     def update_(
         self, codes: Sequence[Tensor], state: State, counts: Tensor, sums: Tensor, total: Tensor
     ) -> State:
-        if self.smoothing or torch.compiler.is_compiling() or kernel.serves(codes[0]):
+        own = self.smoothing or type(self).update is not EMA.update
+        if own or torch.compiler.is_compiling() or kernel.serves(codes[0]):
             return super().update_(codes, state, counts, sums, total)
         return {
             "cluster_size": kernel.in_place_(codes, state["cluster_size"], counts, sums, total, self.decay)

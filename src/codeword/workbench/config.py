@@ -14,7 +14,7 @@ from codeword.workbench.processes import PRECISIONS
 __all__ = ["TrainConfig"]
 
 VERSION = 1
-SCHEDULES = ("cosine", "linear", "constant")
+RATE_SCHEDULES = ("cosine", "linear", "constant")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class TrainConfig:
     minutes: float | None = None
     """Stop after this many minutes at the latest; the learning rate then falls by time if that is faster."""
     learning_rate: float = 2e-3
-    """The highest learning rate of AdamW; see --schedule."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """The highest learning rate of AdamW; see --rate-schedule."""
+    rate_schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up: along half a cosine or a line down to zero, or not at all."""
     warm_up: float = 0.02
     """The share of the steps over which the learning rate rises to its highest, 0 to 1."""
@@ -62,6 +62,9 @@ class TrainConfig:
     clip: float = 1.0
     """Gradients are shortened to this norm where they are longer; 0: never. On photographs they are of 0.05 to 0.3, and
     longer than 1 in a few of the first hundred steps only: what it catches is what would throw a run off."""
+    schedule: str | None = None
+    """Weights of losses that move: lfq.entropy=0.1:0.0@2000 takes that of the entropy of `lfq` from 0.1 to 0 in 2,000
+    steps, where it stays; several with commas between."""
     average: float | None = None
     """Keep and measure a running mean of the weights with this decay, such as 0.999, instead of the last ones."""
     shuffle_colours: bool = False
@@ -140,9 +143,9 @@ class TrainConfig:
             raise CodewordError.of("an average of 0 to below 1", f"{self.average}", "pass for example 0.999")
         if not 0 <= self.warm_up <= 1:
             raise CodewordError.of("a warm_up of 0 to 1, a share", f"{self.warm_up}", "pass for example 0.05")
-        if self.schedule not in SCHEDULES:
-            expected = f"a schedule among {', '.join(SCHEDULES)}"
-            raise CodewordError.of(expected, repr(self.schedule), "pass one of these")
+        if self.rate_schedule not in RATE_SCHEDULES:
+            expected = f"a rate_schedule among {', '.join(RATE_SCHEDULES)}"
+            raise CodewordError.of(expected, repr(self.rate_schedule), "pass one of these")
 
 
 def _is_of(value: Any, kind: Any) -> bool:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from codeword.errors import CodewordError
+from codeword.workbench.measuring import Measure, SetMeasure
+from codeword.workbench.measuring.protocol import digest_of, digest_of_set
+from codeword.workbench.modalities import Metric
 from codeword.workbench.threads import in_order
 from codeword.workbench.tokenizing.code_use import CodeUse
 from codeword.workbench.tokenizing.tokenize import ItemTokenizer, groups
 
-__all__ = ["Evaluation", "Scores", "evaluate"]
+__all__ = ["Evaluation", "Part", "Scores", "evaluate", "join", "measure"]
 
 KEPT = 1000  # items that are told of one by one
 
@@ -39,10 +45,28 @@ class Evaluation(NamedTuple):
     codebook_sizes: tuple[int, ...]
     measured: int
     """How many items were measured."""
+    reference: str
+    """SHA-256 of the set that was measured on, whatever the names and the order of its items are."""
+    metrics: tuple[Metric, ...]
+    """Those that were asked for beside those of the modality."""
+
+
+class Part(NamedTuple):
+    """What one process measured of its items: all of them, or every n-th."""
+
+    lines: list[Scores]
+    use: CodeUse
+    digests: list[bytes]
+    features: dict[str, tuple[list[Tensor], list[Tensor]]]
+    """Of each measure of the whole set: those of the items, and of the reconstructions."""
 
 
 def evaluate(
-    tokenizer: ItemTokenizer, items: Iterable[tuple[str, Any]], *, brief: bool = False
+    tokenizer: ItemTokenizer,
+    items: Iterable[tuple[str, Any]],
+    *,
+    brief: bool = False,
+    measures: Sequence[Measure] = (),
 ) -> Evaluation:
     """Reconstruct items one by one and measure.
 
@@ -50,35 +74,114 @@ def evaluate(
         tokenizer: in eval mode.
         items: names and arrays.
         brief: only the metrics that are quickly found.
+        measures: further ones.
 
     Raises:
-        CodewordError: there are no items.
+        CodewordError: there are no items, or one that a measure cannot be found of.
     """
-    modality, codebooks = tokenizer.modality, len(tokenizer.tokenizer.codebook_sizes)
+    return join(tokenizer, [measure(tokenizer, items, brief=brief, measures=measures)], measures)
 
-    def measure(numbered: tuple[int, list[tuple[str, Any]]]) -> tuple[list[np.ndarray], list[Scores]]:
+
+def measure(
+    tokenizer: ItemTokenizer,
+    items: Iterable[tuple[str, Any]],
+    *,
+    brief: bool = False,
+    measures: Sequence[Measure] = (),
+    shared: bool = False,
+) -> Part:
+    """What one process measures of its items, alone or one of several (`shared`); the rest as in `evaluate`."""
+    modality, codebooks = tokenizer.modality, len(tokenizer.tokenizer.codebook_sizes)
+    of_sets = [one for one in measures if isinstance(one, SetMeasure)]
+    of_items = [one for one in measures if not isinstance(one, SetMeasure)]
+
+    def work(numbered: tuple[int, list[tuple[str, Any]]]) -> tuple[list[np.ndarray], list[Any]]:
         number, named = numbered
         lines, found = [], tokenizer.reconstruct_many([item for _, item in named])
         for (name, item), (reconstruction, indices) in zip(named, found, strict=True):
             metrics = modality.measure(item, reconstruction, tokenizer.bits_of(indices), brief=brief)
-            told = number * modality.together < KEPT  # what is not told of is not counted by itself
-            lines.append(Scores(name, metrics, *(_use_of(indices, codebooks) if told else (0.0, 0))))
+            metrics |= {one.metric.key: _value(one, name, item, reconstruction) for one in of_items}
+            told = shared or number * modality.together < KEPT  # what is not told of is not counted by itself
+            scores = Scores(name, metrics, *(_use_of(indices, codebooks) if told else (0.0, 0)))
+            features = [(one.features(item), one.features(reconstruction)) for one in of_sets]
+            lines.append((scores, digest_of(item), features))
         return [indices for _, indices in found], lines
 
-    use, first, count = CodeUse(codebooks), list[Scores](), 0
-    sums = dict[str, float]()
-    for all_indices, lines in in_order(measure, enumerate(groups(items, modality.together))):
-        use.add(np.concatenate([indices.reshape(-1, codebooks) for indices in all_indices]))
-        first += lines[: KEPT - len(first)]
-        count += len(lines)
-        for key in lines[0].metrics:
-            sums[key] = sums.get(key, 0.0) + sum(line.metrics[key] for line in lines)
-    if not count:
+    part = Part([], CodeUse(codebooks), [], {one.metric.key: ([], []) for one in of_sets})
+    for all_indices, lines in in_order(work, enumerate(groups(items, modality.together))):
+        part.use.add(np.concatenate([indices.reshape(-1, codebooks) for indices in all_indices]))
+        for scores, digest, features in lines:
+            part.lines.append(scores)
+            part.digests.append(digest)
+            for kept, pair in zip(part.features.values(), features, strict=True):
+                kept[0].append(pair[0])
+                kept[1].append(pair[1])
+    return part
+
+
+def join(
+    tokenizer: ItemTokenizer,
+    parts: Sequence[Part],
+    measures: Sequence[Measure] = (),
+    names: Sequence[str] | None = None,
+) -> Evaluation:
+    """What several processes measured as if one had, to the last bit.
+
+    Args:
+        tokenizer: that they measured.
+        parts: of all of them.
+        measures: that they found.
+        names: of all items, in order; None: the items are in order.
+
+    Raises:
+        CodewordError: there are no items.
+    """
+    modality, sizes = tokenizer.modality, tokenizer.tokenizer.codebook_sizes
+    lines = list(chain.from_iterable(part.lines for part in parts))
+    order = _order([line.name for line in lines], names)
+    lines = [lines[place] for place in order]
+    if not lines:
         expected = f"{modality.items} to evaluate, at least one"
         raise CodewordError.of(expected, "none", "name a folder that has some")
-    means = {key: value / count for key, value in sums.items()}
+    use = CodeUse(len(sizes))
+    for part in parts:
+        use.join(part.use)
+    means = {key: _mean([line.metrics[key] for line in lines]) for key in lines[0].metrics}
+    for one in measures:
+        if isinstance(one, SetMeasure):
+            both = [
+                list(chain.from_iterable(part.features[one.metric.key][side] for part in parts))
+                for side in (0, 1)
+            ]
+            means[one.metric.key] = one.of_set(*([rows[place] for place in order] for rows in both))
     total = Scores("all", means, use.perplexity, use.used)
-    return Evaluation(first, total, tokenizer.tokenizer.codebook_sizes, count)
+    reference = digest_of_set(chain.from_iterable(part.digests for part in parts))
+    return Evaluation(
+        lines[:KEPT], total, sizes, len(lines), reference, tuple(one.metric for one in measures)
+    )
+
+
+def _order(found: Sequence[str], names: Sequence[str] | None) -> Sequence[int]:
+    """The places of names that were found, as they follow one another in all names."""
+    if names is None:
+        return range(len(found))
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(range(len(found)), key=lambda place: places[found[place]])
+
+
+def _value(one: Measure, name: str, item: Any, reconstruction: Any) -> float:
+    try:
+        return one.of(item, reconstruction)
+    except CodewordError as error:
+        raise CodewordError(f"{name}: {error}") from error
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of those that are numbers: rounded once, so that their order does not matter."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return math.nan
+    return math.fsum(known) / len(known) if all(map(math.isfinite, known)) else sum(known) / len(known)
 
 
 def _use_of(indices: np.ndarray, codebooks: int) -> tuple[float, int]:

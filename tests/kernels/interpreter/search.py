@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from _data import KINDS, guarded, hard, judge
 from torch import Tensor
@@ -127,17 +129,15 @@ def check_edges() -> None:
     assert triton.search(torch.ones(1, 2, 2), prepare(all_bad, "euclidean")).tolist() == [[0, 0]]
 
 
+CHECKS = (check_modes, check_halves, check_sure_rows_are_exact, check_the_bound, check_ties, check_edges)
+
+
 def main() -> None:
+    """Those named on the command line, or all."""
     torch.manual_seed(0)
-    for check in (
-        check_modes,
-        check_halves,
-        check_sure_rows_are_exact,
-        check_the_bound,
-        check_ties,
-        check_edges,
-    ):
-        check()
+    for check in CHECKS:
+        if not sys.argv[1:] or check.__name__ in sys.argv:
+            check()
 
 
 if __name__ == "__main__":

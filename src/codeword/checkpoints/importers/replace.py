@@ -34,6 +34,9 @@ MODELS: dict[str, tuple[Place, ...]] = {
     ),
     "XcodecModel": (Place("quantizer", "xcodec-transformers", {}),),
     "VQModel": (Place("quantize", "taming", {}),),
+    "ChameleonVQVAE": (Place("quantize", "taming", {}),),
+    "Emu3VQVAE": (Place("quantize", "taming", {"dim": 2}),),
+    "JanusVQVAE": (Place("quantize", "taming", {}),),
 }
 """The classes of transformers and diffusers whose quantizers can be replaced."""
 
@@ -83,7 +86,8 @@ def replace_quantizers(model: nn.Module) -> Replaced:
     stacks give.
 
     Args:
-        model: an `EncodecModel`, `DacModel`, `MimiModel` or `XcodecModel` of transformers, or a `VQModel` of diffusers.
+        model: an `EncodecModel`, `DacModel`, `MimiModel`, `XcodecModel`, `ChameleonVQVAE`, `Emu3VQVAE` or `JanusVQVAE`
+            of transformers, or a `VQModel` of diffusers.
 
     Raises:
         CodewordError: a model of another class.

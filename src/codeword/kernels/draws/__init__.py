@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
+from codeword.constants import numbers
 from codeword.kernels.triton import host
 
 __all__ = ["serves", "strata"]
@@ -34,11 +35,11 @@ def _strata(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> t
 def plain(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:
     """In plain torch."""
     stretches = total.clamp(1, count)
-    edges = torch.arange(count + 1, dtype=torch.int64, device=total.device) * total // stretches
-    numbers = torch.arange(sets * count, dtype=torch.int64, device=total.device).view(sets, count)
-    fractions = (numbers * GOLDEN + ((state >> 30) ^ salt)) & MASK
+    edges = numbers(count + 1, total.device) * total // stretches
+    each = numbers(sets * count, total.device).view(sets, count)
+    fractions = (each * GOLDEN + ((state >> 30) ^ salt)) & MASK
     positions = edges[:-1] + (fractions * edges.diff() >> 32)
-    return positions % total.clamp_min(1), numbers[0] < total
+    return positions % total.clamp_min(1), each[0] < total
 
 
 def _shapes(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:

@@ -22,9 +22,6 @@ from codeword.kernels.triton import host
 __all__ = ["segment_sum"]
 
 
-NUMBERS_AT_ONCE = 1 << 17  # sums of groups that a CPU holds in float64 at once: 1 MiB
-
-
 def _segment_sum(
     rows: Tensor, indices: Tensor, size: int, weights: Tensor | None, wide: bool
 ) -> tuple[Tensor, Tensor]:
@@ -49,22 +46,13 @@ def _plain(rows: Tensor, indices: Tensor, sums: Tensor, weights: Tensor | None) 
         # Rows of weight 0 go to a segment more, which is dropped: they cannot be multiplied away, 0 times NaN is NaN.
         indices = torch.where(weights.bool(), indices, size)
         slots = size + 1
-    at_once = groups
-    if rows.device.type == "cpu":
-        at_once = min(groups, max(1, NUMBERS_AT_ONCE // max(1, slots * features)))
-    if at_once > 1:
-        indices = indices + torch.arange(groups, device=rows.device)[:, None] % at_once * slots
+    if groups > 1:
+        indices = indices + torch.arange(groups, device=rows.device)[:, None] * slots
+    numbers = None if weights is None or weights.dtype == torch.bool else weights.flatten()
     run = scattered.segment_sum if rows.device.type == "cpu" else sorted_segments.segment_sum
-    numbers = weights if weights is not None and weights.dtype != torch.bool else None
-    counts = []
-    for start in range(0, max(1, groups), max(1, at_once)):
-        own = slice(start, start + at_once)
-        own_numbers = None if numbers is None else numbers[own].flatten()
-        own_rows, own_sums = rows[own].flatten(0, 1), sums[own]
-        found, total = run(own_rows, indices[own].flatten(), len(own_sums) * slots, own_numbers)
-        own_sums.copy_(total.view(len(own_sums), slots, features)[:, :size])
-        counts.append(found.view(len(own_sums), slots)[:, :size])
-    return counts[0].contiguous() if len(counts) == 1 else torch.cat(counts)
+    counts, total = run(rows.flatten(0, 1), indices.flatten(), groups * slots, numbers)
+    sums.copy_(total.view(groups, slots, features)[:, :size])
+    return counts.view(groups, slots)[:, :size].contiguous()
 
 
 def _shape(

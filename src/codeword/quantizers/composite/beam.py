@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional import Prepared, prepare, search
 from codeword.kernels.nearest.blocked import widened
-from codeword.kernels.nearest.prepare import prepare as prepare_plainly
+from codeword.kernels.nearest.prepare import prepare as plain
 from codeword.metrics import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
@@ -39,7 +39,7 @@ def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     """
     if beam == 1:
         return _one_after_another(rows, books)
-    stages = [(codes, widened(prepare_plainly(codes.detach(), "euclidean"))) for codes in books]
+    stages = [(codes, widened(plain(codes, "euclidean"))) for codes in books]
     largest = max(len(codes) for codes in books)
     block = max(1, _NUMBERS // (beam * max(largest, rows.shape[1])))
     return torch.cat([_search(part, stages, beam) for part in rows.split(block)])

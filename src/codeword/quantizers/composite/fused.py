@@ -1,4 +1,4 @@
-"""Residual stacks of equal plain codebooks, searched in one operator where the kernel for them serves."""
+"""Equal plain codebooks, searched in one operator: those of groups, and of a stack where the kernel for it serves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from codeword.functional import Prepared
+from codeword.codebooks import Codebook
+from codeword.functional import Prepared, search
 from codeword.kernels.nearest.dispatch import takes_stacks
 from codeword.kernels.nearest.stack import search_stack
 from codeword.metrics import Cosine, Dot, Euclidean
@@ -16,19 +17,15 @@ from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.torch_versions import is_exporting
 
-__all__ = ["assign_stack"]
+__all__ = ["assign_groups", "assign_stack", "plain_books"]
 
 
 def assign_stack(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
     """The assignments of the stages, which equal those of one stage after another; None: they are to be searched so."""
-    books = [
-        child.codebook for child in children if isinstance(child, VectorQuantizer) and _is_plain(child, step)
-    ]
-    if not 2 <= len(books) == len(children) or len({book.codes.shape for book in books}) > 1:
+    books = plain_books(children, step)
+    if not books or not _serves(rows):
         return None
-    if not _serves(rows):
-        return None
-    prepared = Prepared(*map(_together, zip(*(book.prepared() for book in books), strict=True)))
+    prepared = _prepared(books)
     codes = torch.stack([book.codes.detach() for book in books])
     indices, seen, embedded = search_stack(rows.detach(), codes, *prepared, step.training, step.keeps)
     return tuple(
@@ -40,6 +37,28 @@ def assign_stack(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tup
         )
         for number in range(len(books))
     )
+
+
+def assign_groups(books: Sequence[Codebook], rows: Tensor, step: Step) -> tuple[Assignment, ...]:
+    """The assignments of plain codebooks to rows of their own (G, N, D), found at once."""
+    indices = search(rows, _prepared(books))
+    return tuple(
+        Assignment(found, own, step.component(number))
+        for number, (found, own) in enumerate(zip(indices.unbind(0), rows.unbind(0), strict=True))
+    )
+
+
+def plain_books(children: Sequence[Quantizer], step: Step) -> list[Codebook]:
+    """The codebooks of quantizers that are alike and take the nearest code as it is; empty where they do not."""
+    books = [
+        child.codebook for child in children if isinstance(child, VectorQuantizer) and _is_plain(child, step)
+    ]
+    alike = 2 <= len(books) == len(children) and len({book.codes.shape for book in books}) == 1
+    return books if alike else []
+
+
+def _prepared(books: Sequence[Codebook]) -> Prepared:
+    return Prepared(*map(_together, zip(*(book.prepared() for book in books), strict=True)))
 
 
 def _is_plain(child: VectorQuantizer, step: Step) -> bool:

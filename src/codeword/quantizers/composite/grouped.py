@@ -21,6 +21,7 @@ from codeword.quantizers.composite.base import (
     check_components,
     mean_losses,
 )
+from codeword.quantizers.composite.fused import assign_groups, plain_books
 from codeword.quantizers.composite.parallel import Parallel
 from codeword.quantizers.composite.successive import broadcast_to, filled
 from codeword.quantizers.vector import VectorQuantizer
@@ -121,6 +122,13 @@ class Grouped(Parallel):
     def random(self) -> bool:
         return self.dropout > 0 or super().random
 
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        apart = self.shared or (self.stagewise and step.training)
+        books = [] if apart else plain_books(self.components, step)
+        if not books:
+            return super()._assign(rows, step)
+        return self._joined(assign_groups(books, self._groups(rows), step), rows, step)
+
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -135,8 +143,8 @@ class Grouped(Parallel):
         groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
         if torch.compiler.is_compiling():  # else the gradient of the loss has other strides than were traced
             groups = groups.contiguous()
-        together = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
-        return self._unite(outputs), *together
+        loss, losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
+        return self._unite(outputs), loss, losses
 
     @property
     def _together(self) -> bool:
@@ -215,10 +223,14 @@ class Grouped(Parallel):
         """The components and their features, contiguous."""
         if self.shared:
             return [(self.distinct[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
+        return list(zip(self.components, self._groups(rows).unbind(0), strict=True))
+
+    def _groups(self, rows: Tensor) -> Tensor:
+        """(G, N, D)."""
         groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
         if is_exporting():  # a program for any number of rows cannot ask whether it is 1
-            groups = groups.clone(memory_format=torch.contiguous_format)
-        return list(zip(self.components, groups.contiguous().unbind(0), strict=True))
+            return groups.clone(memory_format=torch.contiguous_format)
+        return groups.contiguous()
 
     def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
         if not self.shared:

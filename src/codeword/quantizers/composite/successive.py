@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from codeword.constants import constant
 from codeword.errors import CodewordError
-from codeword.functional import replace_gradient
+from codeword.functional import Purpose, replace_gradient
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "broadcast_to", "filled"]
+__all__ = ["Successive", "broadcast_to", "draw_kept", "filled"]
 
 
 class Successive(Composite):
@@ -122,7 +123,8 @@ class Successive(Composite):
             for child, own in zip(self.components, found, strict=False)
         ]
         totals = _running_sums([q.detach() for q in embedded])
-        before = torch.stack([torch.zeros_like(totals[0]), *totals[:-1]])
+        nothing = constant((0.0,), rows.device, rows.dtype).expand_as(totals[0])
+        before = torch.stack([nothing, *totals[:-1]])
         losses = self.components[0]._losses(found[0], rows - before, torch.stack(embedded), found[0].step)
         return totals[-1], *losses
 
@@ -137,6 +139,14 @@ class Successive(Composite):
                 f"{name} from 1 to {self.count}", repr(used), "pass how many are to be used"
             )
         return self.count if used is None else used
+
+
+def draw_kept(step: Step, dropout: float, lowest: int, count: int) -> Tensor:
+    """How many of `count` components each row (N,) keeps: for a share `dropout` of the items `lowest` or more."""
+    assert step.items is not None
+    which, how_many = step.key.uniform_at(Purpose.DROPOUT, step.items, 2).unbind(1)
+    shortened = lowest + (how_many * (count - lowest + 1)).long()
+    return torch.where(which < dropout, shortened, count)
 
 
 def _running_sums(terms: Sequence[Tensor]) -> list[Tensor]:

@@ -18,15 +18,17 @@ from codeword.errors import CodewordError
 from codeword.fitting import fit
 from codeword.tokenizers import Networks, VectorTokenizer
 from codeword.workbench.comparing.comparison import Outcome
+from codeword.workbench.comparing.language_model import predict
 from codeword.workbench.comparing.measures import coverage, metrics_by_stage, use_of_batches
 from codeword.workbench.comparing.step_cost import cost_of_step
 from codeword.workbench.config import TrainConfig
 from codeword.workbench.evaluate import evaluate
 from codeword.workbench.modalities import Items, Modality, Source, build, kind_of_data
 from codeword.workbench.networks import find_networks
+from codeword.workbench.pretrained import is_codec, split_options
 from codeword.workbench.processes import SingleProcess, launched, start
 from codeword.workbench.threads import fastest_threads, threads_of
-from codeword.workbench.tokenizing.tokenize import ItemTokenizer
+from codeword.workbench.tokenizing.tokenize import ItemTokenizer, open_tokenizer
 from codeword.workbench.training.run import Run
 from codeword.workbench.training.train import Progress, Trainer
 
@@ -52,6 +54,8 @@ class Task:
     """The maker of the encoder and the decoder, where the settings name one."""
     by_fit: bool = False
     """Fit codebooks to the vectors by themselves, instead of training a network around each quantizer."""
+    language_model: bool = False
+    """Train a small transformer on the tokens of each."""
 
     @property
     def items(self) -> Items:
@@ -59,11 +63,14 @@ class Task:
         return self.source.held_out or self.source.training[:SHOWN]
 
 
-def open_task(data: str, config: TrainConfig, device: str, *, by_fit: bool = False) -> Task:
+def open_task(
+    data: str, config: TrainConfig, device: str, *, by_fit: bool = False, language_model: bool = False
+) -> Task:
     """Open the data and check the settings, with the default quantizer in the place of all.
 
     Raises:
-        CodewordError: no data, settings that cannot be, several processes, or `by_fit` of what is no vectors.
+        CodewordError: no data, settings that cannot be, several processes, `by_fit` of what is no vectors, or
+            `language_model` of vectors.
     """
     if launched().count > 1:
         got = f"{launched().count} of them"
@@ -71,6 +78,9 @@ def open_task(data: str, config: TrainConfig, device: str, *, by_fit: bool = Fal
     kind = kind_of_data(data)
     if by_fit and kind.kind != "vectors":
         raise CodewordError.of("vectors to fit codebooks to", kind.items, "leave out --fit, to train instead")
+    if language_model and kind.kind == "vectors":
+        expected, remedy = "sequences for --language-model: pictures or sounds", "leave it out"
+        raise CodewordError.of(expected, kind.items, remedy)
     modality = kind.of_data(data, config)
     networks = find_networks(config.model)
     tokenizer = build(config, modality, networks)
@@ -79,7 +89,9 @@ def open_task(data: str, config: TrainConfig, device: str, *, by_fit: bool = Fal
         batch = modality.batches(source.training, config).batch(0)
         threads = fastest_threads(modality.objective(tokenizer.train()), batch)
         config = dataclasses.replace(config, threads=threads)
-    return Task(data, config, modality, source, start(device, config.precision), networks, by_fit)
+    return Task(
+        data, config, modality, source, start(device, config.precision), networks, by_fit, language_model
+    )
 
 
 def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> Outcome | None:
@@ -91,7 +103,8 @@ def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop)
         None if `stop()` became true before it was done.
     """
     try:
-        measured = (_fit if task.by_fit else _train)(task, spec, folder, report, stop)
+        way = _codec if is_codec(spec) else _fit if task.by_fit else _train
+        measured = way(task, spec, folder, report, stop)
     except Exception as error:  # anything: hours of the others may depend on it
         said = (str(error).splitlines() or ["no reason given"])[0]
         reason = said if isinstance(error, CodewordError) else f"{type(error).__name__}: {said[:300]}"
@@ -124,6 +137,26 @@ def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> d
     cost = _cost(task, tokenizer)
     effort = {"steps": trainer.step, "seconds": trainer.seconds}
     return _measure(task, ItemTokenizer(tokenizer.eval())) | effort | cost
+
+
+def _codec(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dict[str, Any] | None:
+    """A codec that others trained is measured as it is: there is nothing to report on, and no run."""
+    if stop():
+        return None
+    place, options = split_options(spec)
+    tokenizer = open_tokenizer(place, task.processes.device, options=options)
+    kind, rate = tokenizer.modality.kind, getattr(tokenizer.modality, "sample_rate", None)
+    if kind != task.modality.kind:
+        raise CodewordError.of(
+            f"a codec of {task.modality.items}", f"one of {tokenizer.modality.items}", "leave it out"
+        )
+    if rate != getattr(task.modality, "sample_rate", None):
+        raise CodewordError.of(
+            f"a codec of {task.config.sample_rate} samples a second",
+            f"{rate}",
+            f"compare with --sample-rate {rate}",
+        )
+    return _measure(task, tokenizer)
 
 
 def _cost(task: Task, tokenizer: Any) -> dict[str, float]:
@@ -161,13 +194,14 @@ def _rows_to_fit(training: Any) -> np.ndarray:
 
 def _measure(task: Task, tokenizer: ItemTokenizer) -> dict[str, Any]:
     """Figures on held-out items; use of the codes on training batches, of which there are more."""
-    model, device = tokenizer.trained, str(tokenizer.device)
+    model, device = tokenizer.tokenizer, str(tokenizer.device)
     batches = task.modality.batches(task.source.training, task.config)
     brief = task.modality.kind == "image"  # the other metrics of pictures are those of JPEG
     use, positions = use_of_batches(model, batches, device)
     covered = [
         coverage(counts, size) for (_, counts), size in zip(use.counts, model.codebook_sizes, strict=True)
     ]
+    predicted = _predicted(task, tokenizer) if task.language_model else {}
     return {
         "metrics": evaluate(tokenizer, task.items, brief=brief).total.metrics,
         "codebook_sizes": list(model.codebook_sizes),
@@ -178,4 +212,12 @@ def _measure(task: Task, tokenizer: ItemTokenizer) -> dict[str, Any]:
         "positions_counted": positions,
         "coverage": [math.fsum(column) / len(covered) for column in zip(*covered, strict=True)],
         "stages": [point._asdict() for point in metrics_by_stage(tokenizer, task.items)],
+        **predicted,
     }
+
+
+def _predicted(task: Task, tokenizer: ItemTokenizer) -> dict[str, float | None]:
+    with threads_of(task.config.threads):
+        found = predict(tokenizer, task.source.training, task.items, seed=task.config.seed)
+    names = "language_model_perplexity", "language_model_bits_per_position"
+    return dict(zip(names, found or (None, None), strict=True))

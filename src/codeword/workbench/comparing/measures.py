@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from codeword.quantizers import Residual
-from codeword.tokenizers import Tokenizer
+from codeword.quantizers import Multiscale, Residual
+from codeword.tokenizers import TokenizerInterface
 from codeword.workbench.modalities import Batches, Items
 from codeword.workbench.tokenizing.code_use import CodeUse
 from codeword.workbench.tokenizing.tokenize import ItemTokenizer
@@ -31,7 +31,9 @@ class StagePoint(NamedTuple):
 
 
 @torch.no_grad()
-def use_of_batches(tokenizer: Tokenizer, batches: Batches, device: str = "cpu") -> tuple[CodeUse, int]:
+def use_of_batches(
+    tokenizer: TokenizerInterface, batches: Batches, device: str = "cpu"
+) -> tuple[CodeUse, int]:
     """The use of the codes over batches of training, and of how many positions: 65,536 unless 256 batches have fewer.
 
     On fewer positions many codes would seem unused only because there was no room for them.
@@ -70,21 +72,23 @@ def coverage(counts: np.ndarray, size: int) -> list[float]:
 
 
 def metrics_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]:
-    """The metrics after each stage; nothing for a quantizer that has no stages.
+    """The metrics after each stage or scale; nothing for a quantizer that has none, or only one, or for a codec.
 
     Args:
         tokenizer: in eval mode.
         items: what to measure on.
     """
-    quantizer = tokenizer.trained.quantizer
-    if not isinstance(quantizer, Residual) or quantizer.count < 2:
+    quantizer = getattr(tokenizer.tokenizer, "quantizer", None)
+    if not isinstance(quantizer, Residual | Multiscale) or quantizer.count < 2:
         return []
+    each = quantizer.tokens if isinstance(quantizer, Multiscale) else [1] * quantizer.count
     encoded = [(item, tokenizer.encode(item)) for _, item in items]
     sizes = tokenizer.tokenizer.codebook_sizes
     points = []
     for stages in range(1, quantizer.count + 1):
-        bits = sum(map(math.log2, sizes[: stages * len(sizes) // quantizer.count]))
-        lines = [_measured(tokenizer, item, indices, stages, bits) for item, indices in encoded]
+        tokens = sum(each[:stages])
+        bits = sum(map(math.log2, sizes[: tokens * len(sizes) // sum(each)]))
+        lines = [_measured(tokenizer, item, indices, tokens, bits) for item, indices in encoded]
         means = {key: sum(line[key] for line in lines) / len(lines) for key in lines[0]}
         points.append(StagePoint(stages, bits, means))
     return points
@@ -92,12 +96,12 @@ def metrics_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]
 
 @torch.no_grad()
 def _measured(
-    tokenizer: ItemTokenizer, item: object, indices: np.ndarray, stages: int, bits: float
+    tokenizer: ItemTokenizer, item: object, indices: np.ndarray, tokens: int, bits: float
 ) -> dict[str, float]:
     model, modality = tokenizer.trained, tokenizer.modality
     axes = len(model.grid)
     grid = torch.as_tensor(indices, device=tokenizer.device)[None]
-    first = grid.narrow(1 + axes, 0, stages)
+    first = grid.narrow(1 + axes, 0, tokens)
     reconstruction = modality.from_batch(model.decode(first), modality.true_size(item))
     positions = math.prod(indices.shape[:axes])
     return modality.measure(item, reconstruction, positions * bits, brief=True)

@@ -13,11 +13,12 @@ from codeword.files import write_whole
 from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data.containers import CONTAINERS
-from codeword.workbench.data.files import Skipped, find_files, none_usable
+from codeword.workbench.data.files import Skipped, none_usable
+from codeword.workbench.data.item_files import item_files
 from codeword.workbench.data.sound_decode import BLOCK, channels_of, decode_sound
 from codeword.workbench.data.stereo import CHANNELS, parts_of, split
 
-__all__ = ["SUFFIXES", "SoundFiles", "find_sounds", "is_silent", "read_sound", "save_wav"]
+__all__ = ["SUFFIXES", "SoundFiles", "is_silent", "read_sound", "save_wav"]
 
 SUFFIXES = (
     *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64"),
@@ -34,7 +35,7 @@ class SoundFiles:
     is the number of files, the bad ones too.
 
     Args:
-        data: a folder, or a sound file.
+        data: a folder, a sound file, or tars or a data set as `item_files` takes them.
         sample_rate: what all are resampled to.
         stride: the least length: samples per step.
         names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
@@ -64,32 +65,29 @@ class SoundFiles:
         self.data, self.sample_rate, self.stride, self.channels = data, sample_rate, stride, channels
         self.skipped: list[Skipped] = []
         self._part = names is not None
-        self._root = Path(data) if Path(data).is_dir() else Path(data).parent
-        found = (
-            path.relative_to(self._root).as_posix() for path in (() if self._part else find_sounds(data))
-        )
-        self.names = list(names) if names is not None else self._names_of(found)
+        self._files = item_files(data, (*SUFFIXES, *CONTAINERS), "sounds")
+        self.names = list(names) if names is not None else self._names_of(self._files.names())
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         self.skipped = []
-        last: tuple[Path, np.ndarray] | None = None  # a file of two items is read once
+        last: tuple[str, np.ndarray] | None = None  # a file of two items is read once
         for name in self.names:
-            path, part = self._file_of(name)
+            (file, part), path = self._file_of(name), None
             try:
                 check_name(name)
-                if part is None:
-                    sound = read_sound(path, self.sample_rate)
-                    self._check(sound, path)
+                if part is not None and last is not None and last[0] == file:
+                    sound = last[1]
                 else:
-                    if last is None or last[0] != path:
-                        last = path, decode_sound(path, self.sample_rate, mix=False)
-                    self._check(last[1])  # of both: where one of the channels is silent, both are kept
-                    sound = split(last[1], part)
+                    with self._files.opened(file) as path:
+                        sound = self._read(path, mix=part is None)
+                    last = file, sound
+                self._check(sound)  # of both: where one of the channels is silent, both are kept
+                sound = sound if part is None else split(sound, part)
             except CodewordError as error:
-                self.skipped.append(Skipped.of(path, error))
+                self.skipped.append(Skipped.of(self._files.where(file), error, path))
             else:
                 yield name, sound
         if len(self.skipped) == len(self) and not self._part:
@@ -101,40 +99,33 @@ class SoundFiles:
         return [
             name if part is None else f"{name}/{part}"
             for name in files
-            for part in (parts if parts and channels_of(self._root / name) == 2 else (None,))
+            for part in (parts if parts and self._channels_of(name) == 2 else (None,))
         ]
 
-    def _file_of(self, name: str) -> tuple[Path, str | None]:
-        file, _, part = name.rpartition("/")
-        if file and part in parts_of(self.channels):
-            return self._root / file, part
-        return self._root / name, None
+    def _channels_of(self, name: str) -> int:
+        try:
+            with self._files.opened(name) as path:
+                return channels_of(path)
+        except CodewordError:
+            return 1
 
-    def _check(self, sound: np.ndarray, path: Path | None = None) -> None:
+    def _file_of(self, name: str) -> tuple[str, str | None]:
+        file, _, part = name.rpartition("/")
+        return (file, part) if file and part in parts_of(self.channels) else (name, None)
+
+    def _read(self, path: Path, *, mix: bool) -> np.ndarray:
+        sound = decode_sound(path, self.sample_rate, mix=mix)
+        if mix and is_silent(sound) and not is_silent(decode_sound(path, self.sample_rate, mix=False)):
+            remedy = "pass --channels separate or mid-side"
+            raise CodewordError.of("channels whose mean is a sound", "ones that cancel out", remedy)
+        return sound
+
+    def _check(self, sound: np.ndarray) -> None:
         if len(sound) < self.stride:
             plural = "s" * (len(sound) != 1)
             raise CodewordError(f"{len(sound)} sample{plural}, less than one step of {self.stride}")
         if is_silent(sound):
-            if path is not None and channels_of(path) > 1 and not is_silent(self._apart(path)):
-                remedy = "pass --channels separate or mid-side"
-                raise CodewordError.of("channels whose mean is a sound", "ones that cancel out", remedy)
             raise CodewordError("nothing but silence")
-
-    def _apart(self, path: Path) -> np.ndarray:
-        return decode_sound(path, self.sample_rate, mix=False)
-
-
-def find_sounds(folder: str | Path) -> list[Path]:
-    """All sound files in a folder and the folders in it, as `find_files`; or one sound file, whatever its suffix.
-
-    Examples:
-        >>> import numpy as np, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_wav(f"{folder}/birds/one.wav", np.zeros(8), 8000)
-        ...     [path.name for path in find_sounds(folder)]
-        ['one.wav']
-    """
-    return find_files(folder, (*SUFFIXES, *CONTAINERS), "sounds")
 
 
 def is_silent(sound: np.ndarray) -> bool:

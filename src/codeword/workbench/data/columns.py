@@ -77,7 +77,7 @@ def _named(family: str, members: Sequence[str]) -> str:
 
 
 def row_names(schema: Any, rows: int, wanted: str | None, path: Path) -> str | range | None:
-    """What names the rows: the column that is wanted, or `item_id`, `id`, `name`, or pandas' index, a column or a range.
+    """What names the rows: the column that is wanted, or `item_id`, `id`, `name`, or pandas' index (column or range).
 
     None: nothing does.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ UPRIGHT = {
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
 # Telephones put a preview or a depth map behind a still photograph, which is the first frame.
-STILL_FORMATS = ("MPO",)
+STILL_FORMATS = ("MPO", "HEIF")
+HEIF = (".heic", ".heif")  # what Pillow reads by a package of its own
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -39,7 +42,8 @@ def read_image(path: str | Path) -> np.ndarray:
     Colour profiles are not applied: samples count as sRGB.
 
     Args:
-        path: a file of a format that Pillow reads, of at most `PIL.Image.MAX_IMAGE_PIXELS` pixels.
+        path: a file of a format that Pillow reads, HEIC with the extra `containers`, of at most
+            `PIL.Image.MAX_IMAGE_PIXELS` pixels.
 
     Returns:
         numpy array of shape (height, width, 3), uint8, writable.
@@ -63,17 +67,42 @@ def read_image(path: str | Path) -> np.ndarray:
         raise CodewordError(f"{printable(str(path))}: {error}") from error.__cause__
 
 
+class _Quiet:
+    """Pillow without what it warns of and can mend; a possible decompression bomb, up to twice its limit, is an error.
+
+    Filters of warnings belong to all threads: the first one to read sets them, and the last one takes them back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.readers, self.filters = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.readers += 1
+            if self.readers == 1:
+                self.filters.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                warnings.simplefilter("error", load("PIL.Image", "image").DecompressionBombWarning)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.readers -= 1
+            if not self.readers:
+                self.filters.close()
+
+
+_QUIET = _Quiet()
+
+
 def _read(path: Path) -> np.ndarray:
     pillow = load("PIL.Image", "image")
+    if path.suffix.lower() in HEIF:
+        load("pillow_heif", "containers").register_heif_opener()
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of what it can mend, and, up to twice its limit, of a possible decompression bomb.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", pillow.DecompressionBombWarning)
-            with pillow.open(path) as image:
-                _check_pixels(image)
-                _check_still(image)
-                return _samples(_upright(image))
+        with _QUIET, pillow.open(path) as image:
+            _check_pixels(image)
+            _check_still(image)
+            return _samples(_upright(image))
     except CodewordError:
         raise
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:

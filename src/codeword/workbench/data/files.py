@@ -10,8 +10,9 @@ from pathlib import Path
 from warnings import warn
 
 from codeword.errors import CodewordError, CodewordWarning, printable
+from codeword.workbench.data.remote import RemotePath, path_of
 
-__all__ = ["Skipped", "any_file", "check_unpacked", "fault_of", "find_files", "none_usable"]
+__all__ = ["Skipped", "any_file", "check_unpacked", "fault_of", "find_files", "none_usable", "note_others"]
 
 LITTLE = 2**28  # bytes, which any file may unpack to
 NAMED = 10  # endings that are named one by one before the rest is only counted
@@ -28,10 +29,10 @@ class Skipped:
     reason: str
 
     @classmethod
-    def of(cls, path: Path, error: CodewordError) -> Skipped:
-        """A file, and the error that reading it raised."""
-        name = printable(str(path))
-        return cls(name, str(error).removeprefix(f"{name}: "))
+    def of(cls, path: Path, error: CodewordError, read: Path | None = None) -> Skipped:
+        """A file, and the error that reading it raised; `read`: as which file it was read."""
+        shown = printable(str(read or path))
+        return cls(printable(str(path)), str(error).removeprefix(f"{shown}: "))
 
 
 def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[Path]:
@@ -48,7 +49,7 @@ def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[
     Raises:
         CodewordError: there is nothing at that path, it cannot be read, or it has no such file.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     try:
         if folder.is_file():
             return [folder]
@@ -68,18 +69,23 @@ def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[
         expected = f"{items} in {folder}, with a suffix of {' '.join(suffixes)}"
         got = f"none but others: {_endings(others)}" if others else "none"
         raise CodewordError.of(expected, got, "name a folder that has some")
-    if others:
-        what = "file with another ending was" if len(others) == 1 else "files with other endings were"
-        warn(f"{len(others)} {what} not looked at: {_endings(others)}", CodewordWarning, stacklevel=2)
+    note_others(others)
     if links:
         what = "link to a folder was" if len(links) == 1 else "links to folders were"
         warn(f"{len(links)} {what} not followed", CodewordWarning, stacklevel=2)
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def note_others(paths: Sequence[Path]) -> None:
+    """Warn of files with other endings, if there are any."""
+    if paths:
+        what = "file with another ending was" if len(paths) == 1 else "files with other endings were"
+        warn(f"{len(paths)} {what} not looked at: {_endings(paths)}", CodewordWarning, stacklevel=3)
+
+
 def any_file(data: str | Path, suffixes: Sequence[str]) -> bool:
     """Whether a path is a file with one of the suffixes, or a folder that has one."""
-    path = Path(data)
+    path = path_of(data)
     found = iter([path]) if path.is_file() else _walk(path, lambda error: None)
     return any(path.suffix.lower() in suffixes and not path.is_dir() for path in found)
 
@@ -128,7 +134,7 @@ def _is_tokens(path: Path) -> bool:
     if path.suffix.lower() != ".parquet":
         return path.name == ENCODING
     try:
-        with open(path, "rb") as stream:
+        with path.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - FOOTER))
             return TOKENS in stream.read()
     except OSError:
@@ -140,6 +146,9 @@ def _refuse(error: OSError) -> None:
 
 
 def _walk(folder: Path, on_error: object = _refuse) -> Iterator[Path]:
+    if isinstance(folder, RemotePath):
+        yield from folder.files()
+        return
     for place, folders, names in os.walk(folder, onerror=on_error):  # type: ignore[arg-type]
         folders[:] = [name for name in folders if not name.startswith(".")]
         if any(run <= set(names) for run in RUNS) and Path(place) != folder:  # its picture is no data

@@ -16,7 +16,7 @@ from codeword.workbench.data.files import find_files
 __all__ = ["SUFFIXES", "find_images", "save_png", "to_image", "to_tensor"]
 
 SUFFIXES = (
-    *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm"),
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm"),
     *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
 

@@ -33,7 +33,7 @@ def held_by(path: Path, columns: Container[int]) -> Held:
     Raises:
         ValueError, IndexError: a footer that is damaged, or contradicts itself.
     """
-    with open(path, "rb") as stream:
+    with path.open("rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - 8))
         length = int.from_bytes(stream.read(4), "little")

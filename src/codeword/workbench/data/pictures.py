@@ -12,9 +12,11 @@ from codeword.errors import CodewordError, CodewordWarning
 from codeword.packages import load
 from codeword.tokens import check_name
 from codeword.workbench.data import photos
+from codeword.workbench.data.ahead import read_ahead
 from codeword.workbench.data.decode import read_image
 from codeword.workbench.data.files import Skipped, none_usable
-from codeword.workbench.data.images import find_images
+from codeword.workbench.data.images import SUFFIXES
+from codeword.workbench.data.item_files import item_files
 
 __all__ = ["PHOTOS", "PictureStream"]
 
@@ -22,14 +24,15 @@ PHOTOS = "photos"  # the name of the built-in set
 
 
 class PictureStream:
-    """Pictures read one at a time, each when its turn comes.
+    """Pictures in their order, a few read ahead by threads, so that who takes them need not wait for files.
 
     Iterating gives pairs of name and uint8 array of shape (height, width, 3). The name is the path from the
     folder with its suffix, so that `a.png` and `a.jpg` stay apart. A file that cannot be used, and a picture smaller
     than a code, goes to `skipped`. `len` is the number of files, the bad ones too.
 
     Args:
-        data: a folder, a picture file, or `"photos"`: the built-in photographs for training.
+        data: a folder, a picture file, tars or a data set as `item_files` takes them, or `"photos"`: the built-in
+            photographs for training.
         stride: the least height and width: pixels per code along a side.
         names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
 
@@ -60,31 +63,35 @@ class PictureStream:
                     CodewordWarning,
                     stacklevel=3,
                 )
-            self._root, self.names = photos.folder(), list(names or photos.TRAINING)
+            self._files = item_files(photos.folder(), SUFFIXES, "pictures")
+            self.names = list(names or photos.TRAINING)
         else:
-            self._root = Path(data) if Path(data).is_dir() else Path(data).parent
-            found = (
-                path.relative_to(self._root).as_posix() for path in (() if self._part else find_images(data))
-            )
-            self.names = list(names or found)
+            self._files = item_files(data, SUFFIXES, "pictures")
+            self.names = self._files.names() if names is None else list(names)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         self.skipped = []
-        for name in self.names:
-            path = self._root / name
-            try:
-                check_name(name)
-                image = read_image(path)
-                self._check_size(image)
-            except CodewordError as error:
-                self.skipped.append(Skipped.of(path, error))
+        for name, image in read_ahead(self._read, self.names):
+            if isinstance(image, Skipped):
+                self.skipped.append(image)
             else:
                 yield name, image
         if len(self.skipped) == len(self) and not self._part:
             raise none_usable(self.skipped, self.data, "pictures")
+
+    def _read(self, name: str) -> np.ndarray | Skipped:
+        path = None
+        try:
+            check_name(name)
+            with self._files.opened(name) as path:
+                image = read_image(path)
+            self._check_size(image)
+        except CodewordError as error:
+            return Skipped.of(self._files.where(name), error, path)
+        return image
 
     def _check_size(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]

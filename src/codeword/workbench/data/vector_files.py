@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ import numpy as np
 from codeword.errors import CodewordError
 from codeword.packages import load
 from codeword.workbench.data.files import check_unpacked
+from codeword.workbench.data.remote import RemotePath
 
 __all__ = ["PACKED", "Part", "VectorFile", "as_float32", "choose", "open_numpy", "open_safetensors"]
 
@@ -86,14 +88,22 @@ class _Array(VectorFile):
 
 class _Npy(_Array):
     def facts(self) -> tuple[tuple[int, ...], str]:
-        with open(self.path, "rb") as stream:
-            shape, dtype = _header(stream)
-        if not dtype.hasobject:
+        with self.path.open("rb") as stream:
+            shape, self.columnwise, dtype = _header(stream)
+            self.begin, self.dtype = stream.tell(), dtype
+        if not dtype.hasobject and not isinstance(self.path, RemotePath):
             self._map()  # tells now if there is less than the header says
         return shape, dtype.name
 
     def read(self, begin: int, end: int) -> np.ndarray:
-        return as_float32(self._map()[begin:end])
+        if not isinstance(self.path, RemotePath):
+            return as_float32(self._map()[begin:end])
+        if self.columnwise:
+            remedy = "save np.ascontiguousarray(vectors), or copy the file here"
+            raise CodewordError.of(f"rows one after the other in {self.path}", "columns", remedy)
+        width = self.features * self.dtype.itemsize
+        found = _bytes(self.path, self.begin + begin * width, (end - begin) * width)
+        return as_float32(np.frombuffer(found, self.dtype).reshape(-1, self.features))
 
     def _map(self) -> np.ndarray:
         array: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
@@ -106,11 +116,11 @@ class _Npz(_Array):
     anywhere = False
 
     def facts(self) -> tuple[tuple[int, ...], str]:
-        with zipfile.ZipFile(self.path) as archive:
+        with self.path.open("rb") as file, zipfile.ZipFile(file) as archive:
             names = [name.removesuffix(NPY) for name in archive.namelist() if name.endswith(NPY)]
         self.column = choose(names, self.column, self.path, "arrays")
         with self._member() as stream:
-            shape, dtype = _header(stream)
+            shape, _, dtype = _header(stream)
         check_unpacked(self.path, math.prod(shape) * dtype.itemsize, PACKED)
         return shape, dtype.name
 
@@ -125,7 +135,11 @@ class _Npz(_Array):
 
     @contextmanager
     def _member(self) -> Iterator[IO[bytes]]:
-        with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.column}{NPY}") as stream:
+        with (
+            self.path.open("rb") as file,
+            zipfile.ZipFile(file) as archive,
+            archive.open(f"{self.column}{NPY}") as stream,
+        ):
             yield stream
 
 
@@ -145,6 +159,37 @@ class _Safetensors(_Array):
         return load("safetensors", "tokens").safe_open(self.path, framework="pt")
 
 
+class _RemoteSafetensors(_Array):
+    """Read by ranges of bytes, which the library does of files alone."""
+
+    def facts(self) -> tuple[tuple[int, ...], str]:
+        length = int.from_bytes(_bytes(self.path, 0, 8), "little")
+        check_unpacked(self.path, length, 1)
+        tensors = json.loads(_bytes(self.path, 8, length))
+        self.column = choose(
+            [name for name in tensors if name != "__metadata__"], self.column, self.path, "tensors"
+        )
+        self.tensor = tensors[self.column]
+        self.begin = 8 + length + self.tensor["data_offsets"][0]
+        shape, kind = self.tensor["shape"], self.tensor["dtype"]
+        return tuple(shape), "float" if "F" in kind else kind.replace("U", "uint").replace("I", "int")
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        first, last = self.tensor["data_offsets"]
+        width = (last - first) // self.rows
+        found = _bytes(self.path, self.begin + begin * width, (end - begin) * width)
+        facts = {"dtype": self.tensor["dtype"], "shape": [end - begin, self.features]}
+        head = json.dumps({"rows": {**facts, "data_offsets": [0, len(found)]}}).encode()
+        whole = len(head).to_bytes(8, "little") + head + found
+        return as_float32(load("safetensors.torch", "tokens").load(whole)["rows"].float().numpy())
+
+
+def _bytes(path: Path, begin: int, count: int) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(begin)
+        return stream.read(count)
+
+
 def open_numpy(path: Path, column: str | None) -> VectorFile:
     """An .npy or .npz file.
 
@@ -160,7 +205,7 @@ def open_numpy(path: Path, column: str | None) -> VectorFile:
 
 def open_safetensors(path: Path, column: str | None) -> VectorFile:
     """A .safetensors file; errors as `open_numpy`."""
-    return _Safetensors(path, column)
+    return _RemoteSafetensors(path, column) if isinstance(path, RemotePath) else _Safetensors(path, column)
 
 
 def choose(names: Sequence[str], column: str | None, path: Path, items: str) -> str:
@@ -175,13 +220,14 @@ def choose(names: Sequence[str], column: str | None, path: Path, items: str) -> 
     raise CodewordError.of(expected, listed[:200], remedy)
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], Any]:
-    """Shape and dtype of an array, of which nothing else is read: it may be large, and of objects to unpickle."""
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
+    """Shape, whether it is stored by columns, and dtype of an array, of which nothing else is read: it may be large,
+    and of objects to unpickle."""
     format = np.lib.format
     version = format.read_magic(stream)
     read = format.read_array_header_1_0 if version == (1, 0) else format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    return shape, dtype
+    shape, columnwise, dtype = read(stream)
+    return shape, columnwise, dtype
 
 
 def check_matrix(shape: tuple[int, ...], kind: str, path: Path) -> None:

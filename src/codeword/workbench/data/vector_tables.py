@@ -13,6 +13,7 @@ from codeword.packages import load
 from codeword.workbench.data.columns import named_columns, row_names, say_columns, unnamed
 from codeword.workbench.data.files import check_unpacked
 from codeword.workbench.data.parquet_footer import held_by
+from codeword.workbench.data.remote import RemotePath
 from codeword.workbench.data.vector_files import PACKED, Part, VectorFile, as_float32, choose
 
 __all__ = ["open_parquet"]
@@ -27,7 +28,7 @@ class _Table(VectorFile):
     anywhere = False
 
     def __init__(self, path: Path, column: str | None, names: str | None) -> None:
-        parquet = load("pyarrow.parquet", "tokens").ParquetFile(path)
+        parquet = load("pyarrow.parquet", "tokens").ParquetFile(_opened(path))
         if TOKENS in (parquet.metadata.metadata or {}):
             raise CodewordError.of(f"vectors in {path}", "tokens", "name the file that was encoded")
         schema = parquet.schema_arrow
@@ -70,7 +71,7 @@ class _Table(VectorFile):
     def _open(self) -> Any:
         # Names stay in dictionaries: a long one that all rows have would be copied for each.
         names = None if self.name_column is None else [self.name_column]
-        return load("pyarrow.parquet", "tokens").ParquetFile(self.path, read_dictionary=names)
+        return load("pyarrow.parquet", "tokens").ParquetFile(_opened(self.path), read_dictionary=names)
 
     def _part(self, batch: Any, first: int) -> Part:
         names: list[str | None] | None = None
@@ -101,6 +102,11 @@ def open_parquet(path: Path, column: str | None, names: str | None) -> VectorFil
             damaged file.
     """
     return _Table(path, column, names)
+
+
+def _opened(path: Path) -> Any:
+    """What pyarrow reads."""
+    return path.open("rb") if isinstance(path, RemotePath) else path
 
 
 def _columns(schema: Any, column: str | None, names: str | None, path: Path) -> list[str]:

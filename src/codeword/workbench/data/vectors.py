@@ -13,6 +13,7 @@ import numpy as np
 from codeword.errors import CodewordError, CodewordWarning, printable
 from codeword.tokens import check_name
 from codeword.workbench.data.files import Skipped, any_file, find_files, none_usable
+from codeword.workbench.data.remote import is_remote, path_of
 from codeword.workbench.data.vector_files import Part, VectorFile
 from codeword.workbench.data.vector_formats import VECTOR_SUFFIXES, names_of, open_vectors, parts_of
 from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_of_name, rows_of
@@ -53,8 +54,8 @@ class VectorStream:
     An .npy or .safetensors is memory-mapped and Parquet read by row groups; an .npz is unpacked into memory.
 
     Args:
-        data: a file or a folder; `file.npz::key` names one of several arrays, tensors or columns of lists,
-            or the columns of single numbers.
+        data: a file or a folder, here or where fsspec opens it (`s3://bucket/items`); `file.npz::key` names one of
+            several arrays, tensors or columns of lists, or the columns of single numbers.
         features: how long the vectors must be; None: as long as those of the first file.
         names: some of the names that a stream of all had: only these, in the order of the rows; all may be bad.
         strict: raise for the first row or file that cannot be used, instead of leaving it out.
@@ -277,9 +278,9 @@ def place_of(data: str | Path) -> Place:
         'sku'
     """
     path, *columns = str(data).split(COLUMN, 2)
-    if not columns or Path(data).exists():
-        return Place(Path(data))
-    return Place(Path(path), *(column or None for column in columns))
+    if not columns or (not is_remote(data) and Path(data).exists()):
+        return Place(path_of(data))
+    return Place(path_of(path), *(column or None for column in columns))
 
 
 def with_columns(data: str, columns: Sequence[str], names: str | None = None) -> str:

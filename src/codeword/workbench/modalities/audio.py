@@ -17,11 +17,12 @@ from codeword.quantizers import from_spec
 from codeword.tokenizers import AudioTokenizer, Tokenizer
 from codeword.workbench.audio import MelDistance, MelLoss, relative_error, si_sdr
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.data import IMAGE_SUFFIXES, any_file
+from codeword.workbench.data import IMAGE_SUFFIXES
 from codeword.workbench.data.audio import SUFFIXES, SoundFiles, save_wav
 from codeword.workbench.data.containers import CONTAINERS
 from codeword.workbench.data.excerpts import Excerpts
 from codeword.workbench.data.item_cache import arrays_of
+from codeword.workbench.data.item_files import any_item
 from codeword.workbench.modalities.base import Batches, Items, Metric, Modality, Panel, Source
 
 __all__ = ["Sounds", "strides_of"]
@@ -59,10 +60,10 @@ class Sounds(Modality):
 
     @classmethod
     def holds(cls, data: str) -> bool:
-        videos = any_file(data, CONTAINERS) and not any_file(
-            data, IMAGE_SUFFIXES
-        )  # beside photographs they are none
-        return any_file(data, SUFFIXES) or videos
+        if any_item(data, SUFFIXES, cls.items):
+            return True
+        # Videos beside photographs are no sounds.
+        return any_item(data, CONTAINERS, cls.items) and not any_item(data, IMAGE_SUFFIXES, "pictures")
 
     @classmethod
     def of_data(cls, data: str, config: TrainConfig) -> Sounds:

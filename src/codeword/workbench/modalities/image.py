@@ -22,7 +22,6 @@ from codeword.workbench.data import (
     PHOTOS,
     Crops,
     PictureStream,
-    any_file,
     held_out,
     save_png,
     to_image,
@@ -30,6 +29,7 @@ from codeword.workbench.data import (
     training,
 )
 from codeword.workbench.data.item_cache import arrays_of, shapes_of
+from codeword.workbench.data.item_files import any_item
 from codeword.workbench.modalities.base import Batches, Items, Metric, Modality, Panel, Source
 from codeword.workbench.modalities.jpeg import jpeg_within, psnr
 
@@ -56,7 +56,7 @@ class Images(Modality):
 
     @classmethod
     def holds(cls, data: str) -> bool:
-        return data == PHOTOS or any_file(data, IMAGE_SUFFIXES)
+        return data == PHOTOS or any_item(data, IMAGE_SUFFIXES, cls.items)
 
     @classmethod
     def of_data(cls, data: str, config: TrainConfig) -> Images:

@@ -15,15 +15,28 @@ from codeword.workbench.pretrained.base import Codec, CodecOptions
 from codeword.workbench.pretrained.dac import DAC
 from codeword.workbench.pretrained.encodec import EnCodec, XCodec
 from codeword.workbench.pretrained.mimi import Mimi
-from codeword.workbench.pretrained.vqmodel import VQModel
+from codeword.workbench.pretrained.pictures import Chameleon, Emu3, Janus, VQModel
+from codeword.workbench.pretrained.xcodec2 import NeuCodec, XCodec2
 
-__all__ = ["CODECS", "anywhere", "is_codec", "open_codec"]
+__all__ = ["CODECS", "anywhere", "is_codec", "open_codec", "split_options"]
 
-CODECS: tuple[type[Codec], ...] = (EnCodec, DAC, Mimi, XCodec, VQModel)
+CODECS: tuple[type[Codec], ...] = (
+    EnCodec,
+    DAC,
+    Mimi,
+    XCodec,
+    XCodec2,
+    NeuCodec,
+    VQModel,
+    Chameleon,
+    Emu3,
+    Janus,
+)
 """All that can be opened: by the class that a model's configuration names."""
 
 PREFIX, EXTRA, LONGEST_NAME = "hf:", "codecs", 100
 FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+OPTION = re.compile(r",(codebooks(?==\d+$)|bandwidth)=(\d+\.?\d*)$")
 ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -43,6 +56,20 @@ def anywhere(place: str) -> str:
     if prefix and not Path(folder).exists():
         return place
     return prefix + str(Path(folder).absolute())
+
+
+def split_options(place: str) -> tuple[str, CodecOptions]:
+    """A codec with its options behind it, as where several are named.
+
+    Examples:
+        >>> split_options("hf:kyutai/mimi,codebooks=8")
+        ('hf:kyutai/mimi', CodecOptions(codebooks=8, bandwidth=None))
+    """
+    options: dict[str, Any] = {}
+    while (found := OPTION.search(place)) is not None:
+        options[found[1]] = int(found[2]) if found[1] == "codebooks" else float(found[2])
+        place = place[: found.start()]
+    return place, CodecOptions(**options)
 
 
 def open_codec(place: str, options: CodecOptions = CodecOptions()) -> Codec:  # noqa: B008  frozen

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from codeword.quantizers import Quantizer
-from codeword.quantizers.composite import Composite, Residual
+from codeword.quantizers.composite import Composite, Multiscale, Residual
 from codeword.workbench.report.charts import area_chart, map_chart
 from codeword.workbench.tokenizing.code_use import CodeUse
 
@@ -43,8 +43,14 @@ class Codebook(NamedTuple):
 
 def codebooks(quantizer: Quantizer, use: CodeUse) -> tuple[list[Codebook], int]:
     """The first codebooks of a quantizer, and how many there are."""
-    sizes = quantizer.codebook_sizes
-    parts = _parts(quantizer, "")
+    sizes, parts = quantizer.codebook_sizes, _parts(quantizer, "")
+    if isinstance(quantizer, Multiscale) and not quantizer.distinct[0].index_shape:
+        use = use.joined(quantizer.tokens)  # all tokens of a scale are of one codebook
+        sizes = tuple(part.codebook_sizes[0] for part in quantizer.components)
+        parts = [
+            (f"scale {number}, {' x '.join(map(str, size))}", part)
+            for number, (size, part) in enumerate(zip(quantizer.scales, quantizer.components, strict=True), 1)
+        ]
     if len(parts) != len(sizes):  # several indices that no part has alone
         parts = [(f"codebook {number}", None) for number in range(1, len(sizes) + 1)]
     rows = zip(parts, sizes, use.of_codebooks, use.counts, strict=True)

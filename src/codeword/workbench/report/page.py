@@ -11,6 +11,7 @@ import numpy as np
 
 from codeword.errors import CodewordError
 from codeword.files import write_whole
+from codeword.quantizers.composite import Multiscale
 from codeword.version import __version__
 from codeword.workbench.comparing.measures import StagePoint, metrics_by_stage
 from codeword.workbench.evaluate import Evaluation, evaluate
@@ -59,6 +60,7 @@ def write_report(
     encoded, use, positions = _encode(tokenizer, track(stream, "counting codes"))
     shown, count = codebooks(tokenizer.trained.quantizer, use)
     stages = metrics_by_stage(tokenizer, items)
+    stage_word = "scales" if isinstance(tokenizer.trained.quantizer, Multiscale) else "stages"
     content = render(
         "page.html",
         name=folder.resolve().name,
@@ -80,7 +82,8 @@ def write_report(
         positions=positions,
         patches=patches_of(encoded, tokenizer.tokenizer.stride) if encoded else [],
         stages=_stages(stages, tokenizer.modality),
-        stage_charts=_stage_charts(stages, tokenizer.modality),
+        stage_charts=_stage_charts(stages, tokenizer.modality, stage_word),
+        stage_word=stage_word,
     )
     write_whole(out, content.encode())
 
@@ -189,10 +192,10 @@ def _stages(points: Sequence[StagePoint], modality: Modality) -> list[tuple[str,
     ]
 
 
-def _stage_charts(points: Sequence[StagePoint], modality: Modality) -> list[tuple[str, str]]:
+def _stage_charts(points: Sequence[StagePoint], modality: Modality, word: str) -> list[tuple[str, str]]:
     if not points:
         return []
     metric = modality.metrics[0]
     spots = [(float(point.stages), point.metrics[metric.key]) for point in points]
-    title = f"{metric.heading} after each stage"
-    return [(title, line_chart(title, [Series(metric.heading, spots, True)], "stages", ""))]
+    title = f"{metric.heading} after each {word[:-1]}"
+    return [(title, line_chart(title, [Series(metric.heading, spots, True)], word, ""))]

@@ -50,11 +50,11 @@ def _of_fit(run: Run, settings: dict[str, Any]) -> RunInfo | None:
     """Those of one that `codeword fit` wrote: nothing was held out."""
     try:
         values = json.loads((run.folder / FITTED).read_bytes())
-        data, config = str(values["data"]), FitConfig(**values["settings"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        data, config = str(values["data"]), FitConfig.from_values(values["settings"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     words = ["codeword", "fit", data, "--out", "NEW_RUN", *(_flags(config, FitConfig()) or [])]
-    return RunInfo(data, None, [], settings | {"data": data, **dataclasses.asdict(config)}, shlex.join(words))
+    return RunInfo(data, None, [], settings | {"data": data, **config.to_values()}, shlex.join(words))
 
 
 def _of_comparison(run: Run, settings: dict[str, Any]) -> RunInfo | None:
@@ -92,6 +92,12 @@ def _flags(config: Any, usual: Any) -> list[str] | None:
     for field in dataclasses.fields(config):
         value, flag = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
         if value == getattr(usual, field.name):
+            continue
+        if dataclasses.is_dataclass(value):
+            inner = _flags(value, getattr(usual, field.name))
+            if inner is None:
+                return None
+            words += inner
             continue
         if value is None or value is False:
             return None

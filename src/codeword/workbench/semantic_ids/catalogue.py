@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from codeword.checkpoints import load, stored_digest
+from codeword.checkpoints.checkpoint import WEIGHTS
 from codeword.errors import CodewordError
 from codeword.tokenizers import VectorTokenizer
 from codeword.tokens import Header, TokenFile, TokenWriter
@@ -30,11 +31,15 @@ class Catalogue:
         manifest: its generations.
 
     Raises:
-        CodewordError: there is no catalogue, or a file of it is missing, damaged or of another tokenizer.
+        CodewordError: there is no catalogue, one of a process that was killed before its last file, or a file of it is
+            missing, damaged or of another tokenizer.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.manifest = folder, read_manifest(folder)
+        if not (folder / WEIGHTS).exists():  # which `codeword fit` and `ids refresh` write last
+            remedy = "say the words again that were to write it"
+            raise CodewordError.of(f"a whole catalogue in {folder}", f"none, without {WEIGHTS}", remedy)
         self._files = [self._open(generation) for generation in self.manifest.generations]
         self._retired: dict[str, int] = {}  # the last generation that retired a name
         for generation, file in self._pairs():

@@ -37,8 +37,8 @@ def settings_of(folder: Path) -> FitConfig:
         CodewordError: there is no readable report of it.
     """
     try:
-        return FitConfig(**json.loads((folder / REPORT).read_bytes())["settings"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return FitConfig.from_values(json.loads((folder / REPORT).read_bytes())["settings"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         expected, remedy = f"a readable {REPORT} in {folder}", "pass a folder that `codeword fit` wrote"
         raise CodewordError.of(expected, f"{error}", remedy) from error
 

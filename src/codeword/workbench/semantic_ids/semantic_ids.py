@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from codeword.checkpoints import digest, save
 from codeword.errors import CodewordError
 from codeword.files import write_whole
-from codeword.fitting import Collisions, RatePoint, fit
+from codeword.fitting import Collisions, RatePoint
+from codeword.fitting.batches import Batches
+from codeword.fitting.fit import Plan, fit_
 from codeword.fitting.passes import stages_to_pass
 from codeword.quantizers import from_spec
 from codeword.quantizers.composite import Residual
@@ -29,7 +32,8 @@ from codeword.workbench.semantic_ids.encoding import encode_all
 from codeword.workbench.semantic_ids.full_passes import Passes
 from codeword.workbench.semantic_ids.manifest import IDS, Generation, Manifest, room_for, write_manifest
 from codeword.workbench.semantic_ids.partitions import count_equals, number_equals
-from codeword.workbench.semantic_ids.survey import Survey, survey
+from codeword.workbench.semantic_ids.shared_fit import SharedBatches, SharedFitter
+from codeword.workbench.semantic_ids.survey import Sample, Survey, survey
 from codeword.workbench.semantic_ids.tracked import Track, Tracked
 
 __all__ = [
@@ -37,6 +41,7 @@ __all__ = [
     "REPORT",
     "FitConfig",
     "Fitted",
+    "KMeansConfig",
     "Start",
     "Track",
     "fit_vectors",
@@ -50,14 +55,9 @@ LEAST_ROWS, ROWS_A_CODE = 2**16, 64  # to fit to, if nothing is said
 
 
 @dataclass(frozen=True)
-class FitConfig:
-    """What decides codebooks and IDs, beside the vectors."""
+class KMeansConfig:
+    """What decides the k-means of a fit."""
 
-    quantizer: str = "rvq4x256"
-    """The quantizer's spec: of vector quantizers, and residual and grouped ones of them: `vq1024`, `rvq4x256`,
-    `gvq8x256`, `gvq2x(rvq4x256)`."""
-    beam: int = 1
-    """Partial sums that the search keeps at each stage of a residual quantizer, in fitting and in `encode`."""
     rows: int | None = None
     """Fit to so many vectors, drawn by a hash of their names; 64 for each code, and at least 65,536, by default."""
     tries: int = 3
@@ -66,6 +66,21 @@ class FitConfig:
     """Steps of a k-means, at most."""
     seed: int = 0
     """Decides every draw."""
+    shared: bool = False
+    """Of several processes: share the k-means too, which the first one else does alone. Each holds some of the rows
+    that are fitted to; the start is k-means||, so the codes are others than those without this word."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """What decides codebooks and IDs, beside the vectors."""
+
+    quantizer: str = "rvq4x256"
+    """The quantizer's spec: of vector quantizers, and residual and grouped ones of them: `vq1024`, `rvq4x256`,
+    `gvq8x256`, `gvq2x(rvq4x256)`."""
+    beam: int = 1
+    """Partial sums that the search keeps at each stage of a residual quantizer, in fitting and in `encode`."""
+    kmeans: KMeansConfig = field(default_factory=KMeansConfig)
     balance: bool = False
     """Choose the last index of vectors that have the same IDs anew, so that few still do: in ids.parquet alone,
     because it takes all vectors at once."""
@@ -75,6 +90,22 @@ class FitConfig:
     passes: int = 0
     """Make the codes of all stages better in so many passes over all vectors, of `vq` and `rvq`; kept after each
     pass, so that the same words go on where a run was stopped."""
+
+    def to_values(self) -> dict[str, Any]:
+        """All settings as plain values, side by side."""
+        values = dataclasses.asdict(self)
+        return {**values.pop("kmeans"), **values}
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> FitConfig:
+        """Those that `to_values` gave.
+
+        Raises:
+            TypeError: names that are no settings.
+        """
+        inner = {one.name for one in dataclasses.fields(KMeansConfig)}
+        kmeans = KMeansConfig(**{name: values[name] for name in inner & values.keys()})
+        return cls(**{name: values[name] for name in values if name not in inner}, kmeans=kmeans)
 
 
 class Fitted(NamedTuple):
@@ -116,8 +147,8 @@ def fit_vectors(
     """
     rows = _check(config, vectors.features)
     once = Tracked(vectors, track, "reading", once=crew.count == 1)  # of several, the one that writes looks
-    facts = survey(vectors, rows, config.seed, crew, once)
-    tokenizer = _fit(facts, config, crew)
+    facts = survey(vectors, rows, config.kmeans.seed, crew, once)
+    tokenizer = _fit(facts, vectors, config, crew)
     if config.passes:
         passes = Passes(config.passes, config.beam, kept, name_of(vectors, config))
         passes.run_(tokenizer, Tracked(vectors, track, "passing"), crew)
@@ -135,7 +166,7 @@ def fit_vectors(
 
 def name_of(vectors: VectorStream, config: FitConfig) -> str:
     """What a fit is told apart from others by."""
-    return json.dumps({"data": vectors.data, "vectors": len(vectors), **dataclasses.asdict(config)})
+    return json.dumps({"data": vectors.data, "vectors": len(vectors), **config.to_values()})
 
 
 def write_fit(
@@ -206,9 +237,10 @@ def _ids(
 
 def _check(config: FitConfig, features: int) -> int:
     """How many rows to fit to."""
-    for name in ("beam", "tries", "steps"):
-        if getattr(config, name) < 1:
-            raise CodewordError.of(f"{name} of at least 1", f"{getattr(config, name)}", f"raise {name}")
+    kmeans = config.kmeans
+    for name, value in (("beam", config.beam), ("tries", kmeans.tries), ("steps", kmeans.steps)):
+        if value < 1:
+            raise CodewordError.of(f"{name} of at least 1", f"{value}", f"raise {name}")
     if config.passes < 0:
         raise CodewordError.of("passes of at least 0", f"{config.passes}", "leave out --passes")
     quantizer = from_spec(config.quantizer, features=features)
@@ -222,27 +254,52 @@ def _check(config: FitConfig, features: int) -> int:
     if config.beam > 1 and "beam" not in quantizer.call_options:
         raise CodewordError.of("a quantizer with a beam", config.quantizer, "leave out --beam")
     largest = max(quantizer.codebook_sizes)
-    if config.rows is None:
+    if kmeans.rows is None:
         return max(LEAST_ROWS, ROWS_A_CODE * largest)
-    if config.rows < largest:
-        raise CodewordError.of(f"rows of at least {largest}, the codes", f"{config.rows}", "raise --rows")
-    return config.rows
+    if kmeans.rows < largest:
+        raise CodewordError.of(f"rows of at least {largest}, the codes", f"{kmeans.rows}", "raise --rows")
+    return kmeans.rows
 
 
-def _fit(facts: Survey, config: FitConfig, crew: Crew) -> VectorTokenizer:
-    """The tokenizer that the first process fits to the sample, in all processes."""
-    how = {"steps": config.steps, "tries": config.tries, "beam": config.beam, "seed": config.seed}
+def _fit(facts: Survey, vectors: VectorStream, config: FitConfig, crew: Crew) -> VectorTokenizer:
+    """The tokenizer that is fitted to the sample, in all processes."""
+    kmeans = config.kmeans
+    plan = Plan(kmeans.steps, kmeans.tries, config.beam, kmeans.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # a quantizer draws its first key
-        if crew.first:
-            sample = (torch.from_numpy(facts.sample) - facts.mean) / facts.scale
-            quantizer = fit(sample, config.quantizer, **how)
+        torch.manual_seed(kmeans.seed)  # a quantizer draws its first key
+        quantizer = from_spec(config.quantizer, features=len(facts.mean))
+        if kmeans.shared:
+            fit_(quantizer, _shared(facts, vectors), plan, SharedFitter(crew))
         else:
-            quantizer = from_spec(config.quantizer, features=len(facts.mean)).eval()
-    quantizer.load_state_dict(crew.from_first(quantizer.state_dict()))
+            sample = crew.to_first(facts.sample)
+            if crew.first:
+                fit_(quantizer, Batches(_standard(_merged(sample, facts), facts)), plan)
+    quantizer.eval().load_state_dict(crew.from_first(quantizer.state_dict()))
     tokenizer = VectorTokenizer.around(quantizer, beam=config.beam)
     tokenizer.standardize_(facts.mean, facts.scale)
     return tokenizer
+
+
+def _shared(facts: Survey, vectors: VectorStream) -> SharedBatches:
+    """The rows that this process has, in a part for each segment of the vectors."""
+    begins = [begin for begin, _ in vectors.segments]
+    segment = np.searchsorted(begins, facts.sample.numbers, side="right")
+    cuts = np.flatnonzero(np.diff(segment)) + 1
+    rows = _standard(facts.sample.rows, facts)
+    return SharedBatches(rows.tensor_split(cuts.tolist()), facts.sample.hashes)
+
+
+def _merged(samples: list[Sample], facts: Survey) -> np.ndarray:
+    """The rows of all processes in their order."""
+    rows = np.concatenate([one.rows for one in samples])
+    if len(rows) != facts.fitted_to:
+        raise CodewordError.of("the vectors as they were when they were opened", "others", "start again")
+    merged: np.ndarray = rows[np.argsort(np.concatenate([one.numbers for one in samples]), kind="stable")]
+    return merged
+
+
+def _standard(rows: np.ndarray, facts: Survey) -> Tensor:
+    return (torch.from_numpy(rows) - facts.mean) / facts.scale
 
 
 def _report(vectors: VectorStream, config: FitConfig, fitted: Fitted, sizes: list[int]) -> dict[str, Any]:
@@ -253,7 +310,7 @@ def _report(vectors: VectorStream, config: FitConfig, fitted: Fitted, sizes: lis
         "features": vectors.features,
         "left_out": len(vectors.skipped),
         "fitted_to": fitted.fitted_to,
-        "settings": dataclasses.asdict(config),
+        "settings": config.to_values(),
         "stages": [point._asdict() for point in fitted.points],
         "collisions": fitted.collisions._asdict(),
         "balanced": None if fitted.balanced is None else fitted.balanced._asdict(),

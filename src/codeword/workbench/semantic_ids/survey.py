@@ -9,16 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codeword.errors import CodewordError
 from codeword.workbench.data.files import none_usable
 from codeword.workbench.data.vectors import Block, VectorStream
 from codeword.workbench.semantic_ids.crew import Crew
 from codeword.workbench.semantic_ids.neighbours import hashes_of
 from codeword.workbench.semantic_ids.tracked import Tracked
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Sample", "Survey", "survey"]
 
 MORE = 1.2  # times the sample: the candidates that are kept before those of high hashes go
+
+
+class Sample(NamedTuple):
+    """Some rows."""
+
+    numbers: np.ndarray
+    """Among all rows, int64 (n,)."""
+    hashes: np.ndarray
+    """Of their names, uint64 (n,)."""
+    rows: np.ndarray
+    """float32 (n, features)."""
 
 
 class Survey(NamedTuple):
@@ -30,8 +40,8 @@ class Survey(NamedTuple):
     """Of each feature: float32 (features,)."""
     scale: float
     """The root of the mean variance of a feature; 1 where all vectors are equal."""
-    sample: np.ndarray
-    """Usable rows in their order, those whose names have the lowest hashes; in the first process alone."""
+    sample: Sample
+    """Usable rows whose names have the lowest hashes: those that this process has read, in their order."""
     fitted_to: int
     """How many these are."""
 
@@ -66,7 +76,7 @@ def survey(vectors: VectorStream, sample: int, seed: int, crew: Crew, tracked: T
         CodewordError: no vector can be used; several of one name, where one process alone looks.
     """
     segments, origin = vectors.segments, _origin(vectors)
-    lowest = _Lowest(sample, seed, len(vectors) <= sample)
+    lowest = _Lowest(sample, seed, vectors.features)
     mine = [_Segment.empty(vectors.features) for _ in crew.mine(segments)]
     for number, block in tracked.pieces(crew):
         mine[number] = mine[number].plus(block.rows, origin)
@@ -77,8 +87,9 @@ def survey(vectors: VectorStream, sample: int, seed: int, crew: Crew, tracked: T
     variance = sum(one.squares for one in found) / count - float((shift * shift).sum())
     scale = math.sqrt(max(variance, 0.0) / vectors.features) or 1.0
     mean = torch.from_numpy((origin + shift).astype(np.float32))
-    rows, fitted_to = lowest.of_all(crew)
-    return Survey([one.rows for one in found], mean, scale, rows, fitted_to)
+    fitted_to = lowest.agree(crew)
+    mine_of_it = Sample(lowest.numbers, lowest.hashes, lowest.rows)
+    return Survey([one.rows for one in found], mean, scale, mine_of_it, fitted_to)
 
 
 def _origin(vectors: VectorStream) -> np.ndarray:
@@ -93,38 +104,33 @@ def _origin(vectors: VectorStream) -> np.ndarray:
 class _Lowest:
     """The rows whose names have the lowest hashes, or all."""
 
-    def __init__(self, count: int, seed: int, all_: bool) -> None:
-        self.count, self.seed, self.all = count, seed, all_
+    def __init__(self, count: int, seed: int, features: int) -> None:
+        self.count, self.seed = count, seed
         self.hashes, self.numbers = np.empty(0, np.uint64), np.empty(0, np.int64)
-        self.rows: list[np.ndarray] = []
-        self._size, self._least = 0, np.uint64(2**64 - 1)
+        self.rows = np.empty((0, features), np.float32)
+        self._parts: list[np.ndarray] = []
+        self._least = np.uint64(2**64 - 1)
 
     def add(self, block: Block) -> None:
         """Look at some more."""
-        hashes = np.zeros(len(block.names), np.uint64) if self.all else hashes_of(block.names, self.seed)
+        hashes = hashes_of(block.names, self.seed)
         good = hashes <= self._least
         self.hashes = np.concatenate([self.hashes, hashes[good]])
         self.numbers = np.concatenate([self.numbers, block.numbers[good]])
-        self.rows.append(block.rows[good])
+        self._parts.append(block.rows[good])
         if len(self.hashes) > MORE * self.count:
             self._keep(np.sort(np.lexsort((self.numbers, self.hashes))[: self.count]))
             self._least = self.hashes.max()
 
     def _keep(self, places: np.ndarray) -> None:
         self.hashes, self.numbers = self.hashes[places], self.numbers[places]
-        self.rows = [np.concatenate(self.rows)[places]] if self.rows else []
+        self.rows = np.concatenate([self.rows, *self._parts])[places]
+        self._parts = []
 
-    def of_all(self, crew: Crew) -> tuple[np.ndarray, int]:
-        """The rows of the lowest of all processes, in their order, in the first; and how many they are."""
+    def agree(self, crew: Crew) -> int:
+        """Keep those that are among the lowest of all processes; how many these are."""
         pairs = crew.gather([(self.hashes, self.numbers)], crew.count)
         hashes, numbers = (np.concatenate(one) for one in zip(*pairs, strict=True))
-        chosen = np.sort(numbers[np.lexsort((numbers, hashes))[: self.count]])
+        chosen = numbers[np.lexsort((numbers, hashes))[: self.count]]
         self._keep(np.flatnonzero(np.isin(self.numbers, chosen)))
-        parts = crew.to_first((self.numbers, self.rows))
-        if not parts:
-            return np.empty(0, np.float32), len(chosen)
-        order = np.argsort(np.concatenate([one for one, _ in parts]), kind="stable")
-        rows = np.concatenate([one for _, some in parts for one in some])[order]
-        if len(rows) != len(chosen):
-            raise CodewordError.of("the vectors as they were when they were opened", "others", "start again")
-        return rows, len(chosen)
+        return len(chosen)

@@ -13,6 +13,7 @@ from codeword.errors import CodewordError
 from codeword.files import TEMPORARY, make_folder, write_whole
 from codeword.tokens import SIZES, Header, TokenWriter, shard_name
 from codeword.workbench.data import PHOTOS, Skipped, none_usable
+from codeword.workbench.data.remote import absolute
 from codeword.workbench.modalities import Stream
 from codeword.workbench.networks import find_networks
 from codeword.workbench.pretrained import CodecOptions, anywhere
@@ -76,7 +77,7 @@ class Job:
 
     def anywhere(self) -> Job:
         """The same job for processes that work in other folders."""
-        data = self.data if self.data == PHOTOS else str(Path(self.data).absolute())
+        data = self.data if self.data == PHOTOS else absolute(self.data)
         return replace(self, run_folder=anywhere(self.run_folder), data=data)
 
     @classmethod

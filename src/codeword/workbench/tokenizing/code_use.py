@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,15 @@ class CodeUse:
     def add(self, indices: np.ndarray) -> None:
         """Count the tokens of an item, or of many: int64 (..., *trailing_shape)."""
         columns = indices.reshape(-1, len(self._counts)).T
-        self._counts = [_merged(*old, column) for old, column in zip(self._counts, columns, strict=True)]
+        self._counts = [
+            _merged(*old, *np.unique(column, return_counts=True))
+            for old, column in zip(self._counts, columns, strict=True)
+        ]
+
+    def join(self, other: CodeUse) -> None:
+        """Count what another has counted."""
+        pairs = zip(self._counts, other._counts, strict=True)
+        self._counts = [_merged(*old, *new) for old, new in pairs]
 
     @property
     def of_codebooks(self) -> list[Used]:
@@ -58,6 +67,21 @@ class CodeUse:
     def perplexity(self) -> float:
         """2 to the entropy of the codes in bits; of several codebooks the mean."""
         return float(np.mean([used.perplexity for used in self.of_codebooks]))
+
+    def joined(self, columns: Sequence[int]) -> CodeUse:
+        """The same tokens, where so many neighbours each share one codebook.
+
+        Examples:
+            >>> use = CodeUse(codebooks=3)
+            >>> use.add(np.array([[0, 7, 7], [1, 7, 8]]))
+            >>> use.joined([1, 2]).of_codebooks[1].codes
+            2
+        """
+        found, rest = CodeUse(len(columns)), iter(self._counts)
+        for place, count in enumerate(columns):
+            for codes, counts in islice(rest, count):
+                found._counts[place] = _merged(*found._counts[place], codes, counts)
+        return found
 
     @property
     def counts(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -83,9 +107,10 @@ def say_codes(codebook_sizes: Sequence[int]) -> str:
     return f"{', '.join(sizes)} codes"
 
 
-def _merged(codes: np.ndarray, counts: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and their counts, after some more tokens."""
-    more, times = np.unique(tokens, return_counts=True)
+def _merged(
+    codes: np.ndarray, counts: np.ndarray, more: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and their counts, and those of more of them."""
     all_codes, places = np.unique(np.concatenate([codes, more]), return_inverse=True)
     totals = np.zeros(len(all_codes), np.int64)
     np.add.at(totals, places, np.concatenate([counts, times]))

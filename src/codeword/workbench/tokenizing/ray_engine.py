@@ -20,7 +20,7 @@ from codeword.packages import load
 from codeword.workbench.data import Skipped
 from codeword.workbench.tokenizing.bulk import Encoder, Job, Shard, ShardResult
 
-__all__ = ["encode_with_ray"]
+__all__ = ["connect", "encode_with_ray", "reason_of"]
 
 PATIENCE = 3.0  # seconds for an address to answer
 
@@ -73,7 +73,7 @@ def encode_with_ray(
     # Its core writes to stderr of every actor pool that arguments of actors might get lost; ours have none.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray, data = load("ray", "cluster"), load("ray.data", "cluster")
-    _connect(ray, address, workers)
+    connect(ray, address, workers)
     try:
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
@@ -109,15 +109,20 @@ def _rows(done: Any) -> Iterator[dict[str, Any]]:
     """What the workers told; what they raised, as they raised it."""
     try:
         yield from done.iter_rows()
-    except Exception as error:  # Ray wraps what its workers raise, several times, and keeps only the text
-        ours = re.findall(r"CodewordError: (expected .+)", str(error))
-        if ours:
-            raise CodewordError(ours[-1]) from error
-        reason = (str(error).strip().splitlines() or [""])[0]
+    except Exception as error:
         remedy = "run it again: shards that are written are kept"
-        raise CodewordError.of(
-            "Ray to encode all shards", f"{type(error).__name__}: {reason:.300}", remedy
-        ) from error
+        raise reason_of(error, "Ray to encode all shards", remedy) from error
+
+
+def reason_of(error: Exception, expected: str, remedy: str) -> CodewordError:
+    """What a worker raised; of anything else its first line."""
+    ours = re.findall(
+        r"CodewordError: (expected .+)", str(error)
+    )  # Ray wraps it, several times, and keeps the text
+    if ours or isinstance(error, CodewordError):
+        return CodewordError(ours[-1] if ours else str(error))
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return CodewordError.of(expected, f"{type(error).__name__}: {reason:.300}", remedy)
 
 
 def _device(name: str, has_gpus: bool) -> str:
@@ -130,7 +135,12 @@ def _device(name: str, has_gpus: bool) -> str:
     raise CodewordError.of(expected, repr(name), "pass one of these")
 
 
-def _connect(ray: Any, address: str | None, workers: int | None) -> None:
+def connect(ray: Any, address: str | None, workers: int | None) -> None:
+    """Join a cluster, or start one of this machine.
+
+    Raises:
+        CodewordError: nobody answers at the address.
+    """
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
         with _hushed():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +18,7 @@ from codeword.errors import CodewordError
 from codeword.files import replacing, write_whole, writing
 from codeword.tokens import FORMAT_VERSION, Header, TokenFile, TokenFolder, delay_pattern
 
-__all__ = ["Track", "open_file", "pack_json_lines", "pack_npy", "save_array", "write_names"]
+__all__ = ["Track", "open_file", "pack_json_lines", "pack_npy", "pack_tar", "save_array", "write_names"]
 
 Batch = tuple[list[str], np.ndarray]
 Track = Callable[[Iterable[Batch], str], Iterable[Batch]]
@@ -103,6 +105,48 @@ def pack_json_lines(
                 facts = {"name": name, **grid, **dict(zip(header.size_names, size, strict=True))}
                 line = json.dumps({**facts, "tokens": item}, ensure_ascii=False)
                 stream.write(line.encode() + b"\n")
+
+
+def pack_tar(tokens: TokenFile | TokenFolder, path: Path, track: Track, *, delay: bool = False) -> None:
+    """Write token files as a tar in the manner of WebDataset: two files for each item, of one key, its number.
+
+    `000000012.tokens.npy` is (*grid, *trailing_shape) of the narrowest unsigned type, with the delay pattern if it is
+    asked for; `000000012.json` has the name, the sides of the grid and the true size.
+
+    Args:
+        tokens: the files.
+        path: the tar to write.
+        track: shows how far it is.
+        delay: with the delay pattern.
+
+    Raises:
+        CodewordError: as `pack_npy`.
+    """
+    header = tokens.header
+    pad = _pad(header) if delay else None
+    kind = np.dtype(_token_type(header, pad)).newbyteorder("<")
+    sizes, number = iter(tokens.sizes()) if header.sized else repeat(()), 0
+    with (
+        replacing(path) as stream,
+        writing(path),
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for names, array in track(tokens.batches(), "packing"):
+            grid = dict(zip(header.grid, array.shape[1:], strict=False))
+            for name, item in zip(names, _delayed_steps(array, header, pad).astype(kind), strict=True):
+                facts = {"name": name, **grid, **dict(zip(header.size_names, next(sizes), strict=True))}
+                content = io.BytesIO()
+                np.save(content, item)
+                _add(tar, f"{number:09}.tokens.npy", content.getvalue())
+                _add(tar, f"{number:09}.json", json.dumps(facts, ensure_ascii=False).encode())
+                number += 1
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """A member without a date or an owner: the same tokens make the same file."""
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
 
 
 def _pad(header: Header) -> int:

@@ -25,9 +25,9 @@ def learning_rate(config: TrainConfig, step: int, share: float) -> float:
         share: of the run that is done, by steps or by time: 0 to 1.
 
     Examples:
-        >>> config = TrainConfig(steps=100, learning_rate=1.0, warm_up=0.1, schedule="linear")
+        >>> config = TrainConfig(steps=100, learning_rate=1.0, warm_up=0.1, rate_schedule="linear")
         >>> [round(learning_rate(config, step, step / 100), 3) for step in (0, 4, 9, 50, 100)]
         [0.1, 0.48, 0.91, 0.5, 0.0]
     """
     rising = (step + 1) / max(1, int(config.warm_up * config.steps))
-    return config.learning_rate * min(1.0, rising) * _FALL[config.schedule](share)
+    return config.learning_rate * min(1.0, rising) * _FALL[config.rate_schedule](share)

@@ -24,6 +24,7 @@ from codeword.workbench.threads import threads_of
 from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 from codeword.workbench.training.average import Average
 from codeword.workbench.training.loading import batches_ahead
+from codeword.workbench.training.loss_schedule import LossSchedule
 from codeword.workbench.training.optimizer import pack, unpack
 from codeword.workbench.training.progress import Progress, Window
 from codeword.workbench.training.run import Run
@@ -85,6 +86,7 @@ class Trainer:
         if start is not None and not resume:
             start_from(self.tokenizer, start, networks)
         self.tokenizer.to(self.processes.device).train()
+        self.losses = LossSchedule(config.schedule, self.tokenizer)
         self.average = None if config.average is None else Average(self.tokenizer, config.average)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.tokenizer, config.learning_rate),
@@ -171,6 +173,7 @@ class Trainer:
         batch = batch.chunk(self.processes.count)[self.processes.rank].to(self.processes.device)
         # Codes that are a parameter are a second group, whose rate stays as it is.
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step, self.share)
+        self.losses.set(self.step)
         loss, error = self.objective(batch)
         self.stepper.zero_grad()
         self.processes.backward(loss)
@@ -229,7 +232,8 @@ class Trainer:
         if self.average is not None:  # the mean is saved as the model
             tensors |= {WEIGHTS + name: value for name, value in self.tokenizer.state_dict().items()}
         self.run.write_metrics(self.lines)
-        save(self.result, self.run.folder, TrainingState(tensors, values))
+        with self.losses.paused():
+            save(self.result, self.run.folder, TrainingState(tensors, values))
 
     def _resume(self) -> dict[str, Any]:
         """Take up where the checkpoint is; the state of the processes."""

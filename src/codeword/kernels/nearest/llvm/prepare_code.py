@@ -1,4 +1,4 @@
-"""Codes centred and packed for the search, in one pass over them; what is computed is in `kernels/nearest/prepare.py`."""
+"""Codes centred and packed in one pass over them: what `kernels/nearest/prepare.py` says, as the search wants it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _Prepare:
         build.ret_void()
 
     def centre(self, block: Value) -> list[Value]:
-        """The lower median of the sample, of as many features as `TOGETHER` vectors hold; beyond, the last one again."""
+        """The lower median of the sample, for as many features as `TOGETHER` vectors hold."""
         e, build, a = self.e, self.e.build, self.a
         width = TOGETHER * e.lanes
         features = [self.at_most(e.index((block, width), (number,)), a.d) for number in range(width)]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["bit_table", "constant", "kept", "where_else"]
+__all__ = ["bit_table", "constant", "kept", "numbers", "where_else"]
 
 _MADE: dict[tuple[Any, torch.device, torch.dtype], Tensor] = {}
 
@@ -35,6 +35,18 @@ def where_else(keep: Tensor, values: Tensor, other: float) -> Tensor:
     if torch.compiler.is_compiling():  # there a number costs nothing
         return torch.where(keep, values, other)
     return torch.where(keep, values, constant((other,), values.device, values.dtype))
+
+
+def numbers(count: int, device: torch.device) -> Tensor:
+    """0, 1, ... count - 1, int64; it must not be written to.
+
+    Examples:
+        >>> numbers(3, torch.device("cpu"))
+        tensor([0, 1, 2])
+    """
+    return kept(
+        ("numbers", count), lambda: torch.arange(count, dtype=torch.int64, device=device), device, torch.int64
+    )
 
 
 def bit_table(bits: int, device: torch.device, dtype: torch.dtype) -> Tensor:
