@@ -95,6 +95,8 @@ def test_a_vector_of_weight_two_is_two_vectors():
     other = entropy_constrained(start, [repeated], EntropyConstrained(0.4), 5)
     torch.testing.assert_close(one[0], other[0])
     torch.testing.assert_close(one[1], other[1])
+    light = entropy_constrained(start, [rows], EntropyConstrained(0.4), 5, weights / 1000)
+    torch.testing.assert_close(light[0], one[0])  # the sum of the weights does not matter
 
 
 def rate_and_error(quantizer: codeword.Quantizer, x: torch.Tensor) -> tuple[float, float]:
