@@ -120,6 +120,9 @@ RELAXED = "its gradient is of a softmax over all codes: tests/quantizers/test_me
 RELAXED_BITS = (
     "its gradient is of relaxed bits: test_bits.py and test_memory.py of tests/quantizers have the formula"
 )
+NORMALIZED = (
+    "its gradient depends on running averages: tests/quantizers/test_normalized_fsq.py has the formula"
+)
 
 EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
     (
@@ -136,6 +139,8 @@ EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
         for promise in ("P4", "P12")
     },
     **{(name, promise): NO_MASK for name in MASKLESS for promise in ("P2", "P4", "P12")},
+    ("fsq-normalized", "P11"): NORMALIZED,
+    ("fsq-normalized-noise", "P11"): NORMALIZED,
     ("mapper", "P11"): "its gradient is of all codes: tests/quantizers/test_binary_mapper.py has the formula",
     ("memory", "P11"): RELAXED,
     ("overlapped", "P11"): RELAXED,
