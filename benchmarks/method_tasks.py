@@ -15,10 +15,17 @@ import codeword
 from benchmarks.peers import PEERS
 from codeword import VectorQuantizer, methods
 from codeword.functional import usage
+from codeword.quantizers import BinaryMapper
 
 __all__ = ["BUILDERS", "CLOUDS", "SCALES", "autoencoder", "cost", "fit", "load_pictures"]
 
 Build = Callable[..., nn.Module]
+
+
+def binary_mapper(features: int, codes: int, *, dim: int = -1) -> BinaryMapper:
+    return BinaryMapper(features, codes.bit_length() - 1, dim=dim, weight=0.01)
+
+
 BUILDERS: dict[str, Build] = {
     "default": VectorQuantizer,
     **PEERS,
@@ -26,6 +33,7 @@ BUILDERS: dict[str, Build] = {
     "learnable_gamma_personalize": lambda *sizes, **options: methods.learnable_gamma(
         *sizes, personalize=True, **options
     ),
+    "binary_mapper": binary_mapper,
 }
 
 FEATURES, CODES, ROWS, STEPS = 8, 256, 1024, 600

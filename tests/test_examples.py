@@ -22,6 +22,7 @@ SHORT: dict[str, tuple[list[str], str]] = {
     "generative_recommender.py": (["20"], "IDs that there are 100.0%"),
     "llm_tokens.py": (["60", "20"], "new pictures: 6 of 6"),
     "minimal_vqvae.py": (["100"], "codes used 64 of 64"),
+    "part_template.py": ([], "all 4 checks of Trusted(radius=1.2) passed"),
     "semantic_ids.py": ([], "1797 of 1797 IDs differ"),
 }
 SLOW = {"gallery.py"}  # it measures all photographs, and the JPEGs beside them

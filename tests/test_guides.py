@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from codeword import checkpoints
 from codeword.cli import main
 from codeword.tokens import Header, read_tokens, write_tokens
 
@@ -65,3 +67,35 @@ def test_two_years_of_a_catalogue(
 
 def _words(line: str) -> str:
     return re.sub(r"[0-9.,%\s]+", " ", line)
+
+
+SOUNDS = [GUIDE.with_name(name) for name in ("long_sounds.md", "fine_tuning.md")]
+
+
+@pytest.mark.parametrize("page", SOUNDS, ids=lambda page: page.stem)
+def test_guides_of_sounds(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Blocks and commands in their order; of what a command says all that the page shows, but for figures."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    for kind, block in re.findall(r"```(python|py|console)\n(.*?)```", page.read_text(), re.DOTALL):
+        if kind != "console":
+            exec(block, {})
+            continue
+        for command, shown in re.findall(r"^\$ codeword (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE):
+            assert main([*shlex.split(command), *(["--threads", "1"] if "train" in command else [])]) == 0, (
+                command
+            )
+            said = {_words(line) for line in capsys.readouterr().out.splitlines()}
+            assert {_words(line) for line in shown.splitlines() if line != "..."} <= said, command
+    if page.stem == "long_sounds":
+        assert soundfile.info("back/wide.wav").channels == 2
+    else:
+        base, kept, tuned = (
+            checkpoints.load(name).quantizer.state_dict() for name in ("base", "kept", "tuned")
+        )
+        codes = [name for name in base if name.endswith("codes")]
+        assert codes
+        assert all(torch.equal(base[name], kept[name]) for name in codes)
+        assert not any(torch.equal(base[name], tuned[name]) for name in codes)

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "docs" / "notebooks"
-NAMES = ["choosing_a_quantizer.ipynb", "what_a_codebook_learns.ipynb"]
+NAMES = ["a_new_part.ipynb", "choosing_a_quantizer.ipynb", "what_a_codebook_learns.ipynb"]
 pytestmark = pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show() on Agg
 
 
@@ -52,6 +52,13 @@ def test_choosing_a_quantizer(monkeypatch):
     monkeypatch.setenv("CODEWORD_SHORT", "1")
     defined = run("choosing_a_quantizer.ipynb")
     assert all(math.isfinite(row.held_out) for row in defined["rows"])
+
+
+def test_a_new_part(monkeypatch):
+    monkeypatch.setenv("CODEWORD_SHORT", "1")
+    defined = run("a_new_part.ipynb")
+    assert 100 < int(defined["near"].sum()) < 300
+    assert all(math.isfinite(error) for errors in defined["errors"].values() for error in errors)
 
 
 @pytest.mark.slow

@@ -13,9 +13,10 @@ from benchmarks.figures.batches import batches
 from benchmarks.figures.demo import demo
 from benchmarks.figures.methods import methods
 from benchmarks.figures.notebooks import cells, rates
+from benchmarks.figures.steps import steps
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-FIGURES = {figure.__name__: figure for figure in (cells, rates, methods, batches, demo)}
+FIGURES = {figure.__name__: figure for figure in (cells, rates, steps, methods, batches, demo)}
 
 
 def main() -> None:

@@ -60,6 +60,10 @@ class Metric(ABC):
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
         """(N, K), larger is nearer, differentiable; what does not depend on the code may be left out."""
 
+    def logits(self, rows: Tensor, codes: Tensor) -> Tensor:
+        """(N, K), larger is nearer, differentiable: minus the distance, where there is one, or else the scores."""
+        return self.scores(rows, codes)
+
     def prepare(self, codes: Tensor) -> Any:
         """What the search needs of codes (K, D); cached while the codes do not change."""
         return codes

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 
 from codeword.cli import main
 from codeword.tokens import IdVocabulary, PrefixTrie
+from schemas import check
 
 DIGITS = load_digits().data.astype(np.float32)
 NAMES = [f"item-{n}" for n in range(1797)]
@@ -43,6 +44,7 @@ def done(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
     capsys.readouterr()
     assert main([*words, "--json"]) == 0
     found: dict[str, object] = json.loads(capsys.readouterr().out)
+    check(" ".join(words[:2]), found)
     return found
 
 

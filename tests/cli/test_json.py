@@ -14,6 +14,7 @@ import torch
 
 from codeword import checkpoints
 from codeword.cli import main
+from schemas import check
 
 from .conftest import TINY
 
@@ -31,6 +32,7 @@ def said(capsys: Capture, *words: str) -> dict[str, Any]:
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     values: dict[str, Any] = json.loads(out, parse_constant=lambda name: pytest.fail(name))
+    check(words[0], values)
     return values
 
 

@@ -19,6 +19,7 @@ import pytest
 from codeword.cli import main
 from codeword.tokens import Header, shard_name, undo_delay_pattern, write_tokens
 from codeword.workbench.tokenizing import token_exports
+from schemas import check
 
 from .conftest import Command
 
@@ -53,7 +54,9 @@ def ran(capsys: pytest.CaptureFixture[str], *words: object) -> Any:
     said = capsys.readouterr()
     assert said.err == ""
     assert said.out.count("\n") == 1
-    return json.loads(said.out)
+    found = json.loads(said.out)
+    check(f"tokens {words[0]}", found)
+    return found
 
 
 @pytest.mark.parametrize("kind", GRIDS)

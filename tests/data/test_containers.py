@@ -104,3 +104,12 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     stream = SoundFiles(tmp_path, RATE)
     assert [name for name, _ in stream] == ["a.wav"]
     assert 'pip install "codeword[containers]"' in stream.skipped[0].reason
+
+
+def test_amr_is_read(tmp_path: Path) -> None:
+    """Frames of 12.2 kbit/s, 20 milliseconds each, without a container around them."""
+    frame = bytes([0x3C]) + bytes(np.random.default_rng(0).integers(0, 256, 31, np.uint8))
+    (tmp_path / "a.amr").write_bytes(b"#!AMR\n" + 50 * frame)
+    sound = read_sound(tmp_path / "a.amr", 8000)
+    assert len(sound) == 8000
+    assert sound.std() > 0

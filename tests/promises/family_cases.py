@@ -20,12 +20,18 @@ SPECS = {
     "residual-projected": "rvq2x7,code_features=3",
     "residual-projected-stages": "rvq2x(vq7,code_features=3)",
     "residual-mixed": "rvq(vq9|vq4)",
+    "additive": "avq3x7,beam=3",
+    "additive-without-sweeps": "avq2x5,sweeps=0",
+    "additive-projected": "avq2x(vq7,gradient,commitment,codebook),code_features=3,beam=2",
+    "qinco": "qinco3x7,hidden=8,candidates=3",
+    "qinco-gradient": "qinco2x(vq5,gradient,commitment,codebook),hidden=8,blocks=1",
     "residual-entropy-constrained": "rvq3x7,metric=entropy_constrained(0.2)",
     "grouped": "gvq2x7",
     "grouped-dropout": "gvq3x5,dropout=0.7",
     "grouped-shared-dropout": "gvq3x5,shared=true,dropout=0.7",
     "grouped-residual-dropout": "gvq2x(rvq3x5),dropout=0.5",
     "grouped-shared": "gvq3x7,shared=true",
+    "grouped-projected": "gvq3x7,projected=true",
     "grouped-residual": "gvq2x(rvq3x5)",
     "residual-grouped": "rvq2x(gvq3x5,shared=true)",
     "residual-shared-grouped": "rvq2x(gvq2x5),shared=true,dropout=0.5",
@@ -54,6 +60,7 @@ SPECS = {
     "binarize": "binarize,threshold=0.1",
     "bits": "bits5,temperature=2.0",
     "bit-layers": "bitlayers3,temperature=0.5",
+    "mapper": "mapper4,free=0.5",
     "memory": "memory11,temperature=0.7",
     "overlapped": "ovq3x(memory7)",
     "overlapped-mixed": "ovq(memory7|memory5),code_features=4",
@@ -67,6 +74,7 @@ SPECS = {
     "blockwise": "blockwise(rvq2x7),split=2,groups=3",
     "patches": "patches(vq7),size=(2,2)",
     "multiscale": "multiscale3x7,shared=true,sizes=((1,1),(2,3),(3,4))",
+    "multiscale-bilinear-dropout": "multiscale3x5,sizes=(2,4,8),bicubic=false,dropout=0.7,minimum_scales=2",
     "multiscale-separate": "multiscale2x(rvq2x5,dropout=0.5),sizes=(3,8),code_features=4",
     "depth-three": "rvq2x(gvq2x(rvq2x4,dropout=0.5),shared=true)",
     "grouped-residual-grouped": "gvq2x(rvq2x(gvq2x3),code_features=4)",
@@ -83,6 +91,7 @@ FAMILY_SHAPES = (
     | {"channelwise": (3, FEATURES, 12), "blockwise": (3, FEATURES, 8), "patches": (3, FEATURES, 4, 6)}
     | {"channelwise-grouped-residual": (3, FEATURES, 12)}
     | {"multiscale": (9, 3, 4, FEATURES), "multiscale-separate": (9, 8, FEATURES)}
+    | {"multiscale-bilinear-dropout": (9, 8, FEATURES)}
     | {"multiscale-grouped-residual": (5, 4, FEATURES)}
 )
 
@@ -104,12 +113,15 @@ SLOW_FAMILIES |= {  # the same blocks as in smaller ones, again and again
 }
 
 LAYOUTS = ("channelwise", "blockwise", "patches", "channelwise-grouped-residual")
-MASKLESS = ("multiscale", "multiscale-separate", "multiscale-grouped-residual")
+MASKLESS = ("multiscale", "multiscale-bilinear-dropout", "multiscale-separate", "multiscale-grouped-residual")
 NO_MASK = "it refuses masks by name; tests/quantizers/test_multiscale.py holds it to the rest of this"
 
 RELAXED = "its gradient is of a softmax over all codes: tests/quantizers/test_memory.py has the formula"
 RELAXED_BITS = (
     "its gradient is of relaxed bits: test_bits.py and test_memory.py of tests/quantizers have the formula"
+)
+NORMALIZED = (
+    "its gradient depends on running averages: tests/quantizers/test_normalized_fsq.py has the formula"
 )
 
 EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
@@ -127,6 +139,9 @@ EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
         for promise in ("P4", "P12")
     },
     **{(name, promise): NO_MASK for name in MASKLESS for promise in ("P2", "P4", "P12")},
+    ("fsq-normalized", "P11"): NORMALIZED,
+    ("fsq-normalized-noise", "P11"): NORMALIZED,
+    ("mapper", "P11"): "its gradient is of all codes: tests/quantizers/test_binary_mapper.py has the formula",
     ("memory", "P11"): RELAXED,
     ("overlapped", "P11"): RELAXED,
     ("overlapped-mixed", "P11"): RELAXED,

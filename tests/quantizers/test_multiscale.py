@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from codeword import EMA, CodewordError, Grouped, Multiscale, Rotation, VectorQuantizer, from_spec
 from codeword.estimators import Sampled
+from codeword.functional.resize import resize_maps
 
 FEATURES = 5
 SIZES = ((1, 1), (2, 3), (4, 6))
@@ -68,6 +69,40 @@ def test_it_is_the_algorithm(shared):
         assert torch.equal(quantizer.encode(x, scales=n), torch.cat(tokens[:n], 1))
         assert torch.equal(quantizer.decode(torch.cat(tokens[:n], 1)), prefix)
         assert torch.equal(quantizer(x, scales=n).quantized, prefix)
+
+
+@pytest.mark.parametrize(("old", "new"), [((3,), (7,)), ((2, 3), (4, 6)), ((4,), (4,)), ((1,), (5,))])
+def test_linear_upsampling_is_that_of_torch(old, new):
+    x = torch.randn(2, *old, FEATURES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mode = "linear" if len(old) == 1 else "bilinear"
+    expected = F.interpolate(x.movedim(-1, 1), new, mode=mode, align_corners=False).movedim(1, -1)
+    torch.testing.assert_close(resize_maps(x, old, new, "bilinear"), expected)
+
+
+def test_dropout_leaves_out_the_finest_scales_of_some_maps():
+    quantizer = build(dropout=0.5, minimum_scales=2, bicubic=False)
+    quantizer(maps(0))
+    x = maps(1, count=400)
+    out = quantizer(x)
+    first, second, third = out.indices.split([1, 6, 24], 1)
+    assert (first >= 0).all()
+    assert (second >= 0).all()
+    gone = (third < 0).all(1)
+    assert gone.equal((third < 0).any(1))
+    assert gone.float().mean() == pytest.approx(0.25, abs=0.08)  # of half of them, half
+    torch.testing.assert_close(quantizer.decode(out.indices), out.quantized)
+    short = quantizer.decode(out.indices[:, :7])
+    assert out.quantized[gone].equal(short[gone])
+    assert (quantizer.eval()(x).indices >= 0).all()
+
+
+def test_options_out_of_range_are_refused():
+    for options, said in (
+        ({"dropout": 1.5}, "dropout from 0 to 1"),
+        ({"minimum_scales": 4}, "minimum_scales from 1 to 3"),
+    ):
+        with pytest.raises(CodewordError, match=said):
+            build(**options)
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -49,7 +49,7 @@ class Compare:
     json: bool = False
     """Print one JSON object at the end, what results.json says, and nothing else."""
     recipe: str | None = None
-    """The settings to start from, by name, as for `codeword train`. What is said beside it stands over it."""
+    """The settings to start from, by name, as for `codeword train`. Other options override the recipe."""
     device: str = "auto"
     """Where to train: cpu, cuda, or auto (cuda if there is one)."""
     settings: TrainConfig = field(default_factory=TrainConfig)

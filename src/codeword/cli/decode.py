@@ -20,8 +20,8 @@ class Decode:
 
     Each is exactly as large or as long as what was encoded. Only the tokenizer that made the tokens can decode them.
 
-    A file is called as what was encoded, with .png or .wav instead of its ending; where two would get one name, behind
-    it: dup.flac and dup.wav become dup.flac.wav and dup.wav.
+    A file gets the name of the original, with .png or .wav as its ending. Where two files would get the same name, the
+    new ending is added to the old one: dup.flac and dup.wav become dup.flac.wav and dup.wav.
     """
 
     run_folder: Positional[Path]
@@ -34,7 +34,7 @@ class Decode:
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     chunk_seconds: float | None = None
     """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
-    whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
+    whole gives, in memory that does not grow with the length. Default: a sound is computed in one piece."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False

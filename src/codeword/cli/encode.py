@@ -43,14 +43,15 @@ class Encode:
     out: Path
     """What to write: one file, if the name ends in .parquet; else a folder of files."""
     shard_rows: int | None = None
-    """Rows for each file of a folder; 1000 if nothing is said."""
+    """Rows in each file of a folder. Default: 1000."""
     batch: int = 1
-    """Pictures or sounds of one size, beside each other in the data, to encode at once: faster. With 1 the tokens of
-    each are the same whatever is beside it; with more a token may differ now and then, by rounding. Vectors are always
-    encoded 4096 at once."""
+    """Pictures or sounds of one size, beside each other in the data, to encode at once: on a CPU six times faster for
+    32 x 32 pixels, and no faster for 256 x 256, which fill a core one by one. With 1 the tokens of each are the same
+    whatever is beside it; with more a token may differ now and then, by rounding. Vectors are always encoded 4096 at
+    once."""
     chunk_seconds: float | None = None
     """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
-    whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
+    whole gives, in memory that does not grow with the length. Default: a sound is computed in one piece."""
     channels: Literal["mix", "separate", "mid-side"] = "mix"
     """Of sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
     and of their difference), which decode puts together again."""
@@ -58,9 +59,9 @@ class Encode:
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     codebooks: int | None = None
-    """Of a codec of several: how many to use, the first ones; if nothing is said as many as its own encode uses."""
+    """How many codebooks of a codec to use, from the first. Default: as many as the codec itself uses."""
     bandwidth: float | None = None
-    """Of EnCodec and X-Codec: kilobits a second, one of those that the codec was trained for."""
+    """Kilobits per second, for EnCodec and X-Codec: one of the rates that the codec was trained for."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False

@@ -17,9 +17,9 @@ class Engine:
     engine: Literal["process", "ray"] = "process"
     """Who does the work: this process, with those that torchrun started; or workers of Ray (extra `cluster`)."""
     workers: int | None = None
-    """Workers of Ray; if nothing is said one for each core, or for each GPU with --device cuda."""
+    """Number of Ray workers. Default: one for each core, or one for each GPU with --device cuda."""
     address: str | None = None
-    """The Ray cluster, such as auto or ray://host:10001; if nothing is said this machine alone."""
+    """The Ray cluster, such as auto or ray://host:10001. Default: this machine alone."""
 
     @property
     def is_ray(self) -> bool:

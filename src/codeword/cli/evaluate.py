@@ -27,8 +27,9 @@ __all__ = ["Evaluate"]
 class Evaluate:
     """Measure how well a tokenizer keeps data, and at what cost; pictures beside JPEGs of the same size.
 
-    Items are measured one by one, so that the figures are the same whatever the number of threads; and of processes:
-    `torchrun -m codeword evaluate ...` shares the items out, and the first process tells. `--json` tells the protocol.
+    Items are measured one by one, so the figures do not depend on the number of threads or processes.
+    `torchrun -m codeword evaluate ...` divides the items among processes, and the first one prints the result. With
+    `--json` it also prints how the items were measured.
     """
 
     run_folder: Positional[Path]
@@ -39,23 +40,23 @@ class Evaluate:
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     codebooks: int | None = None
-    """Of a codec of several: how many to use, the first ones; if nothing is said as many as its own encode uses."""
+    """How many codebooks of a codec to use, from the first. Default: as many as the codec itself uses."""
     bandwidth: float | None = None
-    """Of EnCodec and X-Codec: kilobits a second, one of those that the codec was trained for."""
+    """Kilobits per second, for EnCodec and X-Codec: one of the rates that the codec was trained for."""
     metrics: tuple[str, ...] = ()
-    """Published measures beside those that are always told (extra `metrics`). Of pictures: ssim, ms_ssim, lpips, fid;
-    of sounds: pesq, stoi, stft."""
+    """More metrics to measure (extra `metrics`). For pictures: ssim, ms_ssim, lpips, fid; for sounds: pesq, stoi,
+    stft."""
     resize: int | None = None
-    """Of pictures: the shorter side before they are encoded, bicubic."""
+    """Resize pictures before they are encoded: the length of the shorter side (bicubic)."""
     crop: int | None = None
-    """Of pictures: the side of the square in the middle that is encoded and measured."""
+    """Crop pictures before they are encoded: the side of a square in the middle."""
     lpips: Path | None = None
     """The network of LPIPS as TorchScript, such as vgg16.pt of StyleGAN."""
     fid: Path | None = None
     """The network of FID as TorchScript, such as inception-2015-12-05.pt of StyleGAN."""
     chunk_seconds: float | None = None
     """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
-    whole gives, in memory that does not grow with the length; if nothing is said a sound is computed in one piece."""
+    whole gives, in memory that does not grow with the length. Default: a sound is computed in one piece."""
     channels: Literal["mix", "separate", "mid-side"] = "mix"
     """Of sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
     and of their difference), which are measured one by one."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -16,6 +14,7 @@ from tyro.conf import Positional
 
 from codeword.cli.console import Console
 from codeword.cli.engine import Engine
+from codeword.cli.json_output import put_json
 from codeword.cli.table import TableColumns
 from codeword.errors import CodewordWarning
 from codeword.workbench.semantic_ids.manifest import IDS
@@ -42,15 +41,15 @@ class Fit:
     the same bits as one, and so do workers of Ray (--engine ray), which read everything once and hold it. --passes
     makes the codes better in passes over all vectors, and goes on where it was stopped.
 
-    Vectors with the same tokens are told apart by --dedupe, or made fewer by --balance. Both are about all vectors of
-    a catalogue together, so they change ids.parquet and not what `codeword encode` gives. `codeword ids` keeps the
-    catalogue from then on: new items, retired ones, new embeddings.
+    --dedupe gives different IDs to vectors with the same tokens; --balance makes such vectors fewer. Both look at all
+    vectors of a catalogue together, so they change ids.parquet and not what `codeword encode` writes. `codeword ids`
+    keeps the catalogue from then on: new items, retired ones, new embeddings.
     """
 
     data: Positional[str]
-    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them; FILE::NAME names one of several
-    arrays or columns. Rows are called by their number, or as the Parquet column `item_id`, `id` or `name` or pandas'
-    index says."""
+    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them, or the URL of one (s3://bucket/items);
+    FILE::NAME names one of several arrays or columns. The name of a row is its number, or comes from the Parquet column
+    `item_id`, `id` or `name`, or from pandas' index."""
     out: Path
     """The run folder to write."""
     table: TableColumns = field(default_factory=TableColumns)
@@ -85,7 +84,7 @@ class Fit:
             report = self._fit(run, vectors, track, crew)
         crew.part()
         if report is not None and self.json:
-            sys.stdout.write(json.dumps({"path": str(self.out), **report}) + "\n")
+            put_json({"path": str(self.out), **report})
         elif report is not None:
             self._say(console, vectors, report)
         return 0

@@ -30,7 +30,7 @@ class Append:
     """The vectors of the new items, as for `codeword fit`, by names that the catalogue does not have."""
     table: TableColumns = field(default_factory=TableColumns)
     capacity: int | None = None
-    """How many values the last token of --dedupe may have from now on; if nothing is said as many as before."""
+    """How many values the last token of --dedupe may have from now on. Default: as many as before."""
     reuse: bool = False
     """Give the IDs of retired items to new ones."""
     strict: bool = False

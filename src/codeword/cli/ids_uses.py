@@ -58,7 +58,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Report:
-    """Measure the IDs of a catalogue: who is told apart, how codes and prefixes are used, what has changed."""
+    """Measure the IDs of a catalogue: how many items have their own, how codes are used, and what has changed."""
 
     run_folder: Positional[Path]
     """The run folder of the catalogue."""

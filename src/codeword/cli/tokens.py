@@ -30,7 +30,7 @@ MOST_CODEBOOKS = 32  # that are listed on the screen
 
 @dataclass(frozen=True)
 class Info:
-    """Say what token files are: kind, tokenizer, items, codebooks. Everything in them is verified."""
+    """Print what token files contain: kind, tokenizer, items, codebooks. Everything in them is verified."""
 
     tokens: Positional[Path]
     """A token file, or a folder of them."""
@@ -51,7 +51,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Stats:
-    """Count the codes, and tell how small the tokens can be made: packed, by zstd, by a range coder.
+    """Count the codes, and measure how small the tokens can be made: packed, by zstd, by a range coder.
 
     The range coder needs `pip install "codeword[entropy]"`. It codes each codebook by the frequencies of the tokens
     before, so that nothing else is needed to decode; everything is decoded again and compared.

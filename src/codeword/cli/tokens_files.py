@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from codeword.cli.console import Console
+from codeword.cli.json_output import put_json
 
 if TYPE_CHECKING:
     from codeword.tokens import TokenFile, TokenFolder
@@ -27,5 +26,5 @@ def opened(
 
 def put_result(result: dict[str, Any]) -> int:
     """Write one JSON object to stdout; the exit code."""
-    sys.stdout.write(json.dumps(result) + "\n")
+    put_json(result)
     return 0

@@ -38,11 +38,11 @@ class Train:
     resume: bool = False
     """Go on with the run in --out, with the settings it was started with."""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Start from the weights of another run, on other data perhaps: its settings hold where nothing else is said, and
-    those of the networks and of the quantizer have to."""
+    """Start from the weights of another run, which may have seen other data. Its settings are the defaults. Those of
+    the networks and of the quantizer cannot be changed."""
     recipe: str | None = None
     """The settings to start from, by name: image_small for pictures, audio_8khz or audio_24khz for sounds, rqvae for
-    vectors. The first for a kind is its default; what is said beside it stands over it."""
+    vectors. The first for a kind is its default. Other options override the recipe."""
     device: str = "auto"
     """Where to train: cpu, cuda, or auto (cuda if there is one)."""
     save_minutes: float = 0.5

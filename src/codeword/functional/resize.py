@@ -12,7 +12,7 @@ __all__ = ["resize_maps"]
 
 
 def resize_maps(
-    maps: Tensor, old: Sequence[int], new: Sequence[int], mode: Literal["area", "bicubic"]
+    maps: Tensor, old: Sequence[int], new: Sequence[int], mode: Literal["area", "bilinear", "bicubic"]
 ) -> Tensor:
     """Resize maps: the same result on all devices, in all batches, and in the backward pass.
 
@@ -20,7 +20,8 @@ def resize_maps(
         maps: (N, *old, D).
         old: the size of the maps.
         new: the size of the result.
-        mode: "area": means over areas; "bicubic": cubic convolution (Keys 1981, a = -0.75, as in torch).
+        mode: "area": means over areas; "bilinear": between the two nearest places along each axis; "bicubic": cubic
+            convolution (Keys 1981, a = -0.75, as in torch).
 
     Returns:
         (N, *new, D).
@@ -45,13 +46,18 @@ def _weights(before: int, after: int, mode: str, like: Tensor) -> Tensor:
         inside = (columns >= start[:, None]) & (columns < end[:, None])
         return (inside / (end - start)[:, None]).to(like.dtype)
     centre = (places + 0.5) * before / after - 0.5
+    taps, kernel = ((0, 1), _tent) if mode == "bilinear" else ((-1, 0, 1, 2), _keys)
     weights = torch.zeros(after, before, dtype=torch.float64, device=like.device)
-    for tap in (-1, 0, 1, 2):
+    for tap in taps:
         column = centre.floor() + tap
-        weights = weights + _keys(centre - column)[:, None] * (
+        weights = weights + kernel(centre - column)[:, None] * (
             column.clamp(0, before - 1)[:, None] == columns
         )
     return weights.to(like.dtype)
+
+
+def _tent(distance: Tensor) -> Tensor:
+    return 1 - distance.abs()
 
 
 def _keys(distance: Tensor) -> Tensor:

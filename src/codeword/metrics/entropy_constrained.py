@@ -72,3 +72,6 @@ class EntropyConstrained(Metric):
 
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
         return Euclidean().scores(rows, codes)
+
+    def logits(self, rows: Tensor, codes: Tensor) -> Tensor:
+        return Euclidean().logits(rows, codes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from codeword.axes import Metric
@@ -29,3 +30,9 @@ class Euclidean(Metric):
         middle = codes.detach().mean(0)
         rows, codes = rows - middle, codes - middle
         return 2 * rows @ codes.T - codes.square().sum(-1)
+
+    def logits(self, rows: Tensor, codes: Tensor) -> Tensor:
+        """-|x - c|."""
+        off = rows - codes.detach().mean(0)  # scores leave out what a row has in common with all codes
+        squared = off.square().sum(-1, keepdim=True) - self.scores(rows, codes)
+        return -squared.clamp_min(torch.finfo(rows.dtype).tiny ** 0.5).sqrt()

@@ -1,6 +1,7 @@
 """What can be done to all quantizers of a model at once."""
 
 from codeword.models.change import anneal, disabled
+from codeword.models.evolution import Generation, evolve
 from codeword.models.find import codebook_parameters, find_codebooks, find_quantizers
 from codeword.models.freezing import freeze
 from codeword.models.learning import learn_now, paused, weighted
@@ -10,10 +11,12 @@ from codeword.models.resizing import resize
 from codeword.models.warm_up import warm_up
 
 __all__ = [
+    "Generation",
     "accumulate",
     "anneal",
     "codebook_parameters",
     "disabled",
+    "evolve",
     "find_codebooks",
     "find_quantizers",
     "finish_sharding",

@@ -11,9 +11,8 @@ from torch.nn import functional
 
 from codeword.axes import Lookup, Metric, Penalty
 from codeword.functional import over_blocks
-from codeword.metrics import EntropyConstrained, Euclidean
 
-__all__ = ["CrossEntropy", "cross_entropy", "distance_logits"]
+__all__ = ["CrossEntropy", "cross_entropy"]
 
 
 @dataclass(frozen=True)
@@ -44,23 +43,13 @@ def cross_entropy(rows: Tensor, codes: Tensor, metric: Metric, indices: Tensor, 
     Args:
         rows: (N, D).
         codes: (K, D).
-        metric: see `distance_logits`.
+        metric: whose logits they are.
         indices: (N,) of codes.
         weights: (N,).
     """
 
     def blockwise(block: Tensor, wanted: Tensor, share: Tensor) -> Tensor:
-        logits = distance_logits(block, codes, metric)
+        logits = metric.logits(block, codes)
         return share @ functional.cross_entropy(logits, wanted, ignore_index=-1, reduction="none")
 
     return torch.stack(over_blocks(blockwise, rows, len(codes), indices, weights)).sum()
-
-
-def distance_logits(rows: Tensor, codes: Tensor, metric: Metric) -> Tensor:
-    """(N, K): -|x - c|, or the cosine or product."""
-    scores = metric.scores(rows, codes)
-    if not isinstance(metric, Euclidean | EntropyConstrained):
-        return scores
-    off = rows - codes.detach().mean(0)  # scores leave out what a row has in common with all codes
-    squared = off.square().sum(-1, keepdim=True) - scores
-    return -squared.clamp_min(torch.finfo(rows.dtype).tiny ** 0.5).sqrt()

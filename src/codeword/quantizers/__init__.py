@@ -2,8 +2,26 @@
 
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
-from codeword.quantizers.composite import Grouped, Multiscale, Overlapped, Residual, ResidualFSQ, ResidualLFQ
-from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers, SphericalLeech
+from codeword.quantizers.composite import (
+    Additive,
+    Grouped,
+    Multiscale,
+    Overlapped,
+    QINCo,
+    Residual,
+    ResidualFSQ,
+    ResidualLFQ,
+)
+from codeword.quantizers.implicit import (
+    BSQ,
+    FSQ,
+    LFQ,
+    Binarize,
+    BinaryMapper,
+    Bitcodes,
+    BitLayers,
+    SphericalLeech,
+)
 from codeword.quantizers.index_loss import index_loss
 from codeword.quantizers.layouts import Blockwise, Channelwise, Patches
 from codeword.quantizers.memory import MemoryCodes
@@ -16,7 +34,9 @@ __all__ = [
     "BSQ",
     "FSQ",
     "LFQ",
+    "Additive",
     "Binarize",
+    "BinaryMapper",
     "BitLayers",
     "Bitcodes",
     "Blockwise",
@@ -27,6 +47,7 @@ __all__ = [
     "NearestCodes",
     "Overlapped",
     "Patches",
+    "QINCo",
     "Quantized",
     "Quantizer",
     "RandomProjection",

@@ -7,15 +7,26 @@ from typing import Any
 from codeword.errors import CodewordError
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite import (
+    Additive,
     Composite,
     Grouped,
     Multiscale,
     Overlapped,
+    QINCo,
     Residual,
     ResidualFSQ,
     ResidualLFQ,
 )
-from codeword.quantizers.implicit import BSQ, FSQ, LFQ, Binarize, Bitcodes, BitLayers, SphericalLeech
+from codeword.quantizers.implicit import (
+    BSQ,
+    FSQ,
+    LFQ,
+    Binarize,
+    BinaryMapper,
+    Bitcodes,
+    BitLayers,
+    SphericalLeech,
+)
 from codeword.quantizers.layouts import Blockwise, Channelwise, Layout, Patches
 from codeword.quantizers.memory import MemoryCodes
 from codeword.quantizers.random_projection import RandomProjection
@@ -30,6 +41,8 @@ _CLASSES = (
     VectorQuantizer,
     Residual,
     Grouped,
+    Additive,
+    QINCo,
     Multiscale,
     FSQ,
     ResidualFSQ,
@@ -40,6 +53,7 @@ _CLASSES = (
     Binarize,
     Bitcodes,
     BitLayers,
+    BinaryMapper,
     MemoryCodes,
     Overlapped,
     RandomProjection,
@@ -58,8 +72,9 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
     Args:
         spec: name, sizes and options: `vq1024`, `vq1024,cosine,code_features=8`, `rvq8x1024` (stages x codes),
             `gvq2x64` (groups x codes), nested `gvq2x(rvq4x256)`, `rvq(vq1024|vq256)`, `rvq8x1024,shared=true`;
-            `fsq8-5-5-5` and `rfsq8-5-5-5,stages=4` (levels), `lfq18`, `rlfq8,stages=4`, `bsq18`, `bits16` and
-            `bitlayers8` (bits),
+            `avq4x256` and `qinco4x256,hidden=64` (codebooks or stages x codes);
+            `fsq8-5-5-5` and `rfsq8-5-5-5,stages=4` (levels), `lfq18`, `rlfq8,stages=4`, `bsq18`, `bits16`, `bitlayers8`
+            and `mapper8` (bits),
             `leech`, `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (parts);
             `multiscale3x1024,shared=true,sizes=((1,1),(2,2),(4,4))` (scales x codes);
             `channelwise(vq1024),split=4`, `blockwise(vq1024),split=4`, `patches(vq1024),size=(2,2)`.

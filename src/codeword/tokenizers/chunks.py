@@ -66,7 +66,7 @@ def encode_in_chunks(tokenizer: Tokenizer, sounds: Tensor, positions: int) -> Te
     stride, total = tokenizer.stride, math.ceil(sounds.shape[-1] / tokenizer.stride)
     if total <= positions:
         return tokenizer.encode(sounds)
-    field = receptive_field(tokenizer.encoder, _channels(tokenizer), stride, tokenizer.tile)
+    field = receptive_field(tokenizer.encoder, tokenizer.example().shape[1], stride, tokenizer.tile)
     parts = [
         tokenizer.encode(sounds[..., chunk.first * stride : chunk.last * stride])[
             :, chunk.skip : chunk.skip + chunk.keep
@@ -152,10 +152,6 @@ def _chunks(total: int, positions: int, field: ReceptiveField) -> Iterator[_Chun
         # At least one position before: the last one may be too short to be encoded alone.
         first = max(0, begin - max(1, field.before))
         yield _Chunk(first, min(total, end + field.after), begin - first, end - begin)
-
-
-def _channels(tokenizer: Tokenizer) -> int:
-    return tokenizer.example().shape[1]
 
 
 def _check(positions: int) -> None:

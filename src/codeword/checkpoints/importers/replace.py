@@ -86,7 +86,8 @@ def replace_quantizers(model: nn.Module) -> Replaced:
     stacks give.
 
     Args:
-        model: an `EncodecModel`, `DacModel`, `MimiModel` or `XcodecModel` of transformers, or a `VQModel` of diffusers.
+        model: an `EncodecModel`, `DacModel`, `MimiModel`, `XcodecModel`, `ChameleonVQVAE`, `Emu3VQVAE` or `JanusVQVAE`
+            of transformers, or a `VQModel` of diffusers.
 
     Raises:
         CodewordError: a model of another class.

@@ -11,6 +11,7 @@ from torch.nn import functional
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.compat.state import Facade
 from codeword.errors import CodewordError
+from codeword.functional.binary_codes import bits_to_codes, code_chances, free_divergence
 
 __all__ = ["BinaryMapper"]
 
@@ -60,12 +61,11 @@ class BinaryMapper(Facade):
 
     def binary_entropy(self, logits: Tensor) -> Tensor:
         """The entropy (...,) of the bits (..., bits) of each vector, in nats."""
-        return (functional.softplus(logits) - logits * logits.sigmoid()).sum(-1)
+        return self.bits * log(2) - free_divergence(logits, 0.0)
 
     def calc_aux_loss(self, logits: Tensor, reduce_aux_kl_loss: bool = True) -> Tensor:
         """How much further than the threshold bits are from even ones: (...,), or its mean."""
-        divergence = self.bits * log(2) - self.binary_entropy(logits)
-        loss = (divergence - self.kl_loss_threshold).relu()
+        loss = free_divergence(logits, self.kl_loss_threshold)
         return loss.mean() if reduce_aux_kl_loss else loss
 
     def log_prob(
@@ -113,17 +113,12 @@ class BinaryMapper(Facade):
             deterministic = self.deterministic_on_eval and not self.training
         shares = (logits.detach() / temperature).sigmoid()
         bits = shares > (0.5 if deterministic else torch.rand_like(shares))
-        indices = (bits.long() * self.power_two).sum(-1)
+        indices = bits_to_codes(bits)
         one_hot = functional.one_hot(indices, self.num_codes).to(logits.dtype)
         if self.training if straight_through is None else straight_through:
-            soft = self._probabilities(logits)
+            soft = code_chances(logits)
             one_hot = one_hot + soft - soft.detach()
         zero = torch.zeros((), dtype=logits.dtype, device=logits.device)
         wanted = self.training if calc_aux_loss is None else calc_aux_loss
         loss = self.calc_aux_loss(logits, reduce_aux_kl_loss) if wanted else zero
         return (one_hot, indices, loss) if return_indices else (one_hot, loss)
-
-    def _probabilities(self, logits: Tensor) -> Tensor:
-        """Of all codes (..., 2^bits)."""
-        sure = functional.logsigmoid(logits) @ self.codes.T.to(logits.dtype)
-        return (sure + functional.logsigmoid(-logits) @ (~self.codes).T.to(logits.dtype)).exp()

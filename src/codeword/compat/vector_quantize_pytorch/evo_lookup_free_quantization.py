@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from codeword.compat.vector_quantize_pytorch.lookup_free_quantization import LFQ
 from codeword.errors import CodewordError
+from codeword.models.evolution import crossed, mutated, next_population, selected
 
 __all__ = ["EvoLFQ", "Result", "Return"]
 
@@ -91,8 +92,7 @@ class EvoLFQ(nn.Module):
     @torch.no_grad()
     def encode(self, x: Tensor, return_signs: bool = False) -> Tensor:
         """The bits (..., bits) of data; with `return_signs` as -1 and 1."""
-        bits = (self.lfq.project_in(self.encoder(x)) > 0).float()
-        return 2 * bits - 1 if return_signs else bits
+        return _written(self.lfq.project_in(self.encoder(x)) > 0, return_signs)
 
     @torch.no_grad()
     def decode_bits(self, bits: Tensor) -> Tensor:
@@ -110,8 +110,7 @@ class EvoLFQ(nn.Module):
         if shape is None:
             raise CodewordError.of("the shape of a gene", "None", "pass it, the bits last")
         size, place = (pop_size or self.pop_size, *shape), device or self.device
-        bits = torch.randint(0, 2, size, dtype=torch.int64, device=place).float()
-        return 2 * bits - 1 if is_sign else bits
+        return _written(torch.randint(0, 2, size, dtype=torch.int64, device=place) > 0, is_sign)
 
     def init_population_from_data(
         self,
@@ -132,22 +131,18 @@ class EvoLFQ(nn.Module):
 
     def uniform_crossover(self, parent1: Tensor, parent2: Tensor) -> Tensor:
         """Each bit from one of two parents."""
-        return torch.where(torch.rand_like(parent1) < 0.5, parent1, parent2)
+        return crossed(parent1, parent2)
 
     def mutate(self, population: Tensor, mutation_rate: float | None = None, is_sign: bool = False) -> Tensor:
         """Some bits turned over."""
         rate = self.mutation_rate if mutation_rate is None else mutation_rate
-        turned = torch.rand_like(population) < rate
-        return torch.where(turned, -population if is_sign else 1 - population, population)
+        return _written(mutated(population > 0, rate), is_sign)
 
     def tournament_selection(
         self, population: Tensor, fitnesses: Tensor, tournament_size: int | None = None
     ) -> Tensor:
         """As many parents as there are genes, each the best of a few that are drawn."""
-        shape = len(population), tournament_size or self.tournament_size
-        drawn = torch.randint(len(population), shape, dtype=torch.int64, device=population.device)
-        best = fitnesses[drawn].argmax(1, keepdim=True)
-        return population[drawn.gather(1, best)[:, 0]]
+        return selected(population, fitnesses, tournament_size or self.tournament_size)
 
     @torch.no_grad()
     def step(
@@ -166,10 +161,9 @@ class EvoLFQ(nn.Module):
         decoded = torch.cat([self.decode_bits(part) for part in bits.split(batch_size or len(bits))])
         fitnesses = fitness_fn(decoded, pop_bits, **kwargs)
         kept = self.elitism_count if elitism_count is None else elitism_count
-        elite = pop_bits[fitnesses.topk(min(kept, len(pop_bits))).indices]
-        parents = (self.tournament_selection(pop_bits, fitnesses, tournament_size) for _ in range(2))
-        children = self.mutate(self.uniform_crossover(*parents), mutation_rate, is_sign)
-        return torch.cat([elite, children[len(elite) :]]), fitnesses
+        rate = self.mutation_rate if mutation_rate is None else mutation_rate
+        tournament = tournament_size or self.tournament_size
+        return _written(next_population(pop_bits > 0, fitnesses, rate, tournament, kept), is_sign), fitnesses
 
     def evolve(
         self,
@@ -192,3 +186,9 @@ class EvoLFQ(nn.Module):
             decoded = self.decode_bits((gene + 1) / 2 if is_sign else gene) if return_best_decoded else None
             yield Result(following, gene, float(fitnesses[at]), decoded)
             pop_bits = following
+
+
+def _written(genes: Tensor, is_sign: bool) -> Tensor:
+    """Bits as 0 and 1, or -1 and 1."""
+    bits = genes.float()
+    return 2 * bits - 1 if is_sign else bits

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
 from codeword.functional import over_blocks, squared_error
-from codeword.penalties.cross_entropy import distance_logits
 
 __all__ = ["CodeDiversity", "Pull"]
 
@@ -46,7 +45,7 @@ class CodeDiversity(Penalty):
         codes = lookup.codes()
 
         def shares(block: Tensor, weights: Tensor) -> Tensor:
-            return weights @ (self.temperature * distance_logits(block, codes, lookup.metric)).softmax(-1)
+            return weights @ (self.temperature * lookup.metric.logits(block, codes)).softmax(-1)
 
         weights = lookup.valid.weights(lookup.rows.dtype)
         mean = torch.stack(over_blocks(shares, lookup.rows, len(codes), weights)).sum(0)

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional.resize import resize_maps
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_input
 from codeword.quantizers.composite.base import Composite, check_alike, check_components
-from codeword.quantizers.composite.successive import Successive
+from codeword.quantizers.composite.successive import Successive, broadcast_to, draw_kept
 from codeword.quantizers.pairs import check_stages
 
 __all__ = ["Multiscale"]
@@ -27,10 +28,10 @@ class Multiscale(Successive):
 
         q_k = Q_k(down_k(f - g_1 - ... - g_(k-1)))        g_k = up_k(q_k)        f ~ g_1 + ... + g_K
 
-    Downsampling takes means over areas, upsampling is bicubic (Keys, a = -0.75, as in torch), both fixed. What a scale
-    leaves over is detached, all scales are searched with the old codes and learn together, and the gradient passes
-    once, around the whole sum; as in `Residual`. A learned convolution after upsampling, which the original has, would
-    have to come from your own model: here is none.
+    Downsampling takes means over areas, upsampling is bicubic (Keys, a = -0.75, as in torch) or bilinear, both fixed.
+    What a scale leaves over is detached, all scales are searched with the old codes and learn together, and the
+    gradient passes once, around the whole sum; as in `Residual`. A learned convolution after upsampling, which the
+    original has, would have to come from your own model: here is none.
 
     `indices` are (..., tokens, ...): the scales after one another, each row by row, then the axes of a component. The
     tokens of the first scales alone decode as well. `loss` and `losses` are means over scales, each on its own small
@@ -42,6 +43,11 @@ class Multiscale(Successive):
         sizes: of the scales, coarse to fine: (height, width), or a length for sequences. The last is that of the input.
         features: size of a vector, where it is not that of the components: learned projections lead in and out.
         dim: the axis of the features; the sizes are those of the last other axes.
+        bicubic: how scales are upsampled; False: between the two nearest places along each axis, bilinear.
+        dropout: the share of items (of the first axis) for which training keeps only the first n scales, n uniform
+            from `minimum_scales` to all: coarse tokens alone become a coarse map. Indices of scales left out are -1.
+            The codes of all scales learn from all rows all the same.
+        minimum_scales: see `dropout`.
         device: of the projections.
         dtype: of the projections.
 
@@ -65,7 +71,7 @@ class Multiscale(Successive):
 
     spec_name = "multiscale"
     call_options = ("scales",)
-    own_options = (*Composite.own_options, "sizes")
+    own_options = (*Composite.own_options, "sizes", "bicubic", "dropout", "minimum_scales")
 
     def __init__(
         self,
@@ -74,6 +80,9 @@ class Multiscale(Successive):
         sizes: Sequence[int | tuple[int, ...]],
         features: int | None = None,
         dim: int = -1,
+        bicubic: bool = True,
+        dropout: float = 0.0,
+        minimum_scales: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -92,11 +101,30 @@ class Multiscale(Successive):
         self.scales = [(size,) if isinstance(size, int) else tuple(size) for size in self.sizes]
         _check_sizes(self.scales, self.sizes, self.count)
         self.map_size = self.scales[-1]
+        if not 0 <= dropout <= 1:
+            raise CodewordError.of("dropout from 0 to 1", repr(dropout), "pass the share of items")
+        if not 1 <= minimum_scales <= self.count:
+            raise CodewordError.of(
+                f"minimum_scales from 1 to {self.count}", repr(minimum_scales), "pass how many always stay"
+            )
+        self.bicubic, self.dropout, self.minimum_scales = bicubic, dropout, minimum_scales
+        if dropout and self.rng is None:
+            self.rng = Rng(device)
+        self.drops = self.drops or dropout > 0
         self.tokens = [math.prod(size) for size in self.scales]
         self.index_shape = (sum(self.tokens), *self.distinct[0].index_shape)
 
     def options(self) -> dict[str, Any]:
-        return {"sizes": self.sizes}
+        return {
+            "sizes": self.sizes,
+            "bicubic": self.bicubic,
+            "dropout": self.dropout,
+            "minimum_scales": self.minimum_scales,
+        }
+
+    @property
+    def random(self) -> bool:
+        return self.dropout > 0 or super().random
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -158,6 +186,19 @@ class Multiscale(Successive):
         places = step.component(0, self.tokens[-1])
         return self.distinct[0]._surrogate(assignment.components[0], x, sums, places).view_as(rows)
 
+    def _drop(self, assignment: Assignment) -> Assignment:
+        assignment = super()._drop(assignment)
+        if not self.dropout:
+            return assignment
+        count = len(assignment.components)
+        kept = draw_kept(assignment.step, self.dropout, min(self.minimum_scales, count), count)
+        components = []
+        for number, own in enumerate(assignment.components):
+            stays = (kept > number).repeat_interleave(self.tokens[number])
+            indices = torch.where(broadcast_to(stays, own.indices), own.indices, -1)
+            components.append(own._replace(indices=indices))
+        return self._joined(tuple(components), assignment.rows, assignment.step)
+
     def _truncate(self, indices: Tensor, step: Step) -> Tensor:
         return indices[:, : sum(self.tokens[: self._used(step)])]
 
@@ -198,7 +239,9 @@ class Multiscale(Successive):
     def _upsample(self, rows: Tensor, number: int) -> Tensor:
         """The inverse way: rows (maps x places, features) as maps (maps, all numbers)."""
         maps = rows.view(-1, *self.scales[number], self.code_features)
-        grown = resize_maps(maps, self.scales[number], self.map_size, "bicubic")
+        grown = resize_maps(
+            maps, self.scales[number], self.map_size, "bicubic" if self.bicubic else "bilinear"
+        )
         return grown.view(-1, self.tokens[-1] * self.code_features)
 
 

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
-from codeword.functional import Purpose
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import Composite, are_alike, check_components, mean_losses
 from codeword.quantizers.composite.beam import beam_search, codes_of
 from codeword.quantizers.composite.fused import assign_stack
-from codeword.quantizers.composite.successive import Successive, broadcast_to
+from codeword.quantizers.composite.successive import Successive, broadcast_to, draw_kept
 from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.vector import VectorQuantizer
 
@@ -186,16 +185,10 @@ class Residual(Successive):
         step = assignment.step
         if not self.dropout:
             return assignment
-        assert step.items is not None
         stages = len(assignment.components)
-        lowest = min(self.minimum_stages, stages)
-        which, how_many = step.key.uniform_at(Purpose.DROPOUT, step.items, 2).unbind(1)
-        shortened = lowest + (how_many * (stages - lowest + 1)).long()
+        kept = draw_kept(step, self.dropout, min(self.minimum_stages, stages), stages)
         if self.dropout_multiple > 1:
-            shortened = (
-                (shortened + self.dropout_multiple - 1) // self.dropout_multiple * self.dropout_multiple
-            )
-        kept = torch.where(which < self.dropout, shortened, stages)
+            kept = (kept + self.dropout_multiple - 1) // self.dropout_multiple * self.dropout_multiple
         components = tuple(
             own._replace(indices=torch.where(broadcast_to(kept > number, own.indices), own.indices, -1))
             for number, own in enumerate(assignment.components)

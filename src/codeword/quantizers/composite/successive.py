@@ -9,12 +9,12 @@ from torch import Tensor
 
 from codeword.constants import constant
 from codeword.errors import CodewordError
-from codeword.functional import replace_gradient
+from codeword.functional import Purpose, replace_gradient
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "broadcast_to", "filled"]
+__all__ = ["Successive", "broadcast_to", "draw_kept", "filled"]
 
 
 class Successive(Composite):
@@ -139,6 +139,14 @@ class Successive(Composite):
                 f"{name} from 1 to {self.count}", repr(used), "pass how many are to be used"
             )
         return self.count if used is None else used
+
+
+def draw_kept(step: Step, dropout: float, lowest: int, count: int) -> Tensor:
+    """How many of `count` components each row (N,) keeps: for a share `dropout` of the items `lowest` or more."""
+    assert step.items is not None
+    which, how_many = step.key.uniform_at(Purpose.DROPOUT, step.items, 2).unbind(1)
+    shortened = lowest + (how_many * (count - lowest + 1)).long()
+    return torch.where(which < dropout, shortened, count)
 
 
 def _running_sums(terms: Sequence[Tensor]) -> list[Tensor]:

@@ -17,7 +17,7 @@ from codeword.workbench.data.files import any_file, find_files, note_others
 __all__ = ["ItemFiles", "any_item", "item_files"]
 
 FEATURES = {"pictures": "Image", "sounds": "Audio"}  # of the package datasets
-MARKS = ("dataset_dict.json", "state.json")  # of what its save_to_disk wrote
+MARKS = ({"dataset_dict.json"}, {"dataset_info.json", "state.json"})  # of what its save_to_disk wrote
 
 
 class ItemFiles(Protocol):
@@ -134,22 +134,27 @@ class _SavedDataset:
     """The rows of a data set with a column of pictures or sounds, by their numbers, behind the name of the split."""
 
     def __init__(self, place: Path, items: str) -> None:
-        self._place, self._items = place, items
+        self._place = place
         self._columns = _columns(place, items)
         if len(self._columns) != len(_splits(place)) or len(set(self._columns.values())) > 1:
             feature = FEATURES[items]
             expected = f"a data set at {place} with one column of the type {feature}"
             raise CodewordError.of(expected, "none, or several", "cast or remove columns before save_to_disk")
 
+        stored = getattr(load("datasets", "datasets"), FEATURES[items])(decode=False)
+        self._rows = {
+            split: rows.select_columns([self._columns[split]]).cast_column(self._columns[split], stored)
+            for split, rows in _splits(place).items()
+        }
+
     def names(self) -> list[str]:
-        splits = _splits(self._place)
-        return [f"{split}{row:09}" for split, rows in splits.items() for row in range(len(rows))]
+        return [f"{split}{row:09}" for split, rows in self._rows.items() for row in range(len(rows))]
 
     @contextmanager
     def opened(self, name: str) -> Iterator[Path]:
         split, _, row = name.rpartition("/")
         split += "/" * bool(split)
-        value = self._rows(split)[int(row)][self._columns[split]]
+        value = self._rows[split][int(row)][self._columns[split]]
         if value is None or (value["bytes"] is None and value["path"] is None):
             raise CodewordError.of("a file in each row", "none", "leave the row out")
         if value["bytes"] is None:
@@ -160,10 +165,6 @@ class _SavedDataset:
 
     def where(self, name: str) -> Path:
         return self._place / name
-
-    def _rows(self, split: str) -> Any:
-        column, feature = self._columns[split], getattr(load("datasets", "datasets"), FEATURES[self._items])
-        return _splits(self._place)[split].select_columns([column]).cast_column(column, feature(decode=False))
 
 
 @contextmanager
@@ -205,7 +206,7 @@ def _read_index(tar: Path, size: int, changed: int) -> dict[str, _Member]:
 
 
 def _is_saved(place: Path) -> bool:
-    return place.is_dir() and any((place / mark).is_file() for mark in MARKS)
+    return place.is_dir() and any(all((place / name).is_file() for name in mark) for mark in MARKS)
 
 
 def _splits(place: Path) -> dict[str, Any]:

@@ -96,15 +96,20 @@ def _gathered(
     if frames is not None:
         check(frames)
     blocks, count = list[np.ndarray](), 0
-    for block in parts:
-        blocks.append(block.mean(axis=1) if mix else block)
+    for block in (part.mean(axis=1) if mix else part for part in parts):
+        if frames is not None:  # one array from the start: pieces and their sum would take twice the memory
+            blocks = blocks or [np.empty((frames, *block.shape[1:]), np.float32)]
+            blocks[0][count : count + len(block)] = block
+        else:
+            blocks.append(block)
         count += len(block)
         check(count)
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if frames is not None and count < frames:
         got = f"one that ends after {count} of {frames}"
         raise CodewordError.of("a whole sound", got, "get it again: it was cut off")
-    return samples
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def _check_samples(samples: np.ndarray) -> None:

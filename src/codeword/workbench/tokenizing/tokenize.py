@@ -160,7 +160,9 @@ class ItemTokenizer:
         return decode_in_chunks(self.trained, indices, self.chunk)
 
     def _batch_of(self, items: Sequence[Any]) -> torch.Tensor:
-        return torch.cat([self.modality.to_batch(item) for item in items]).to(self.device)
+        batches = [self.modality.to_batch(item) for item in items]
+        batch = batches[0] if len(batches) == 1 else torch.cat(batches)  # a long sound is not copied
+        return batch.to(self.device)
 
 
 def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
