@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import batches, classes, memory, search, train_step
+from benchmarks import batches, classes, clustering, memory, search, train_step
 
-for question in (search, train_step, batches, classes, memory):
+for question in (search, clustering, train_step, batches, classes, memory):
     question.main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import faiss
@@ -23,6 +24,7 @@ def digits() -> torch.Tensor:
     return torch.from_numpy(load_digits().data).float()
 
 
+@torch.no_grad()
 def error(quantizer: codeword.Quantizer, x: torch.Tensor) -> float:
     return float((quantizer.decode(quantizer.encode(x)) - x).square().mean())
 
@@ -87,7 +89,7 @@ def test_all_stages_together_leave_less_over_after_each_of_them():
             seen.append(float(rows.square().sum(1).mean()))
         return seen
 
-    before, after = errors(books), errors(refine(books, x.split(500), 4))
+    before, after = errors(books), errors(refine(books, x.split(500), partial(beam_search, beam=4)))
     assert np.log(after).mean() < np.log(before).mean() - 0.01
     assert after[-1] < 0.97 * before[-1]
     assert max(a / b for a, b in zip(after, before, strict=True)) < 1.02
@@ -98,7 +100,7 @@ def test_one_prefix_is_solved_for_by_least_squares():
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(300, 5, generator=draw)
     books = [torch.randn(4, 5, generator=draw, dtype=torch.float64) for _ in range(3)]
-    seen = _look(books, [x[:100], x[100:]], 1)
+    seen = _look(books, [x[:100], x[100:]], partial(beam_search, beam=1))
     seen = seen._replace(errors=torch.tensor([1e30, 1e30, 1.0], dtype=torch.float64))
     solved = books
     for _ in range(60):
@@ -211,8 +213,9 @@ def test_a_weight_of_two_is_a_vector_that_is_there_twice():
 def test_stages_are_refined_by_weight():
     x, times = digits()[:200], torch.arange(200) % 3
     books = [torch.randn(4, 64, generator=torch.Generator().manual_seed(n)).double() for n in range(3)]
-    weighted = refine(books, [x[:80], x[80:]], 2, times.double())
-    for codes, same in zip(weighted, refine(books, [x.repeat_interleave(times, 0)], 2), strict=True):
+    find = partial(beam_search, beam=2)
+    weighted = refine(books, [x[:80], x[80:]], find, times.double())
+    for codes, same in zip(weighted, refine(books, [x.repeat_interleave(times, 0)], find), strict=True):
         torch.testing.assert_close(codes, same)
 
 
@@ -244,3 +247,37 @@ def test_stages_of_several_sizes():
     points = rate_distortion(quantizer, x)
     assert [point.bits for point in points] == [5, 9, 11]
     assert points[2].error < points[1].error < points[0].error
+
+
+def test_a_rotation_before_groups_is_as_good_as_that_of_faiss():
+    draw = torch.Generator().manual_seed(0)
+    mix = torch.randn(16, 16, generator=draw) * torch.logspace(0, -1.5, 16)[:, None]
+    x = torch.randn(1000, 16, generator=draw) @ mix
+    opq = faiss.OPQMatrix(16, 4)
+    opq.niter = 10
+    opq.train(x.numpy())
+    turned = torch.from_numpy(opq.apply(x.numpy()))
+    theirs = product_of_faiss(turned, 4, 4, seed=1)
+    quantizer = fit(x, "gvq4x16,projected=true")
+    there, back = quantizer.project_in.weight, quantizer.project_out.weight
+    torch.testing.assert_close(there @ there.T, torch.eye(16), atol=1e-5, rtol=0)
+    assert torch.equal(back, there.T)
+    assert error(quantizer, x) < 1.02 * theirs
+    assert error(quantizer, x) < 0.9 * error(fit(x, "gvq4x16"), x)
+
+
+def test_additive_codes_leave_less_over_than_stages_with_beams():
+    x = digits()[:600]
+    stages, additive = fit(x, "rvq4x16", beam=8, tries=1), fit(x, "avq4x16", tries=1)
+    beams = float((stages.decode(stages.encode(x, beam=8)) - x).square().mean())
+    assert error(additive, x) < 0.99 * beams
+
+
+def test_networks_leave_less_over_than_plain_stages():
+    x = digits()[:600]
+    plain = fit(x, "rvq3x8", tries=1, steps=20)
+    qinco = fit(x, "qinco3x8,hidden=32", tries=1, steps=20, epochs=10)
+    assert error(qinco, x) < 0.97 * error(plain, x)
+    qinco, again = (fit(x[:200], "qinco2x8,hidden=8", tries=1, steps=5, epochs=1) for _ in range(2))
+    for key, value in qinco.state_dict().items():
+        assert key.endswith("key") or torch.equal(value, again.state_dict()[key]), key

@@ -85,6 +85,20 @@ def test_a_step_of_the_fit_is_that_of_numpy():
     assert torch.equal(sizes, counts)
 
 
+def test_a_vector_of_weight_two_is_two_vectors():
+    rows = clouds(200)
+    weights = torch.ones(200)
+    weights[:50], weights[50:80] = 2, 0
+    repeated = torch.cat([rows[:50], rows[:50], rows[80:]])
+    start = kmeans(rows, 12, seed=1)
+    one = entropy_constrained(start, [rows], EntropyConstrained(0.4), 5, weights)
+    other = entropy_constrained(start, [repeated], EntropyConstrained(0.4), 5)
+    torch.testing.assert_close(one[0], other[0])
+    torch.testing.assert_close(one[1], other[1])
+    light = entropy_constrained(start, [rows], EntropyConstrained(0.4), 5, weights / 1000)
+    torch.testing.assert_close(light[0], one[0])  # the sum of the weights does not matter
+
+
 def rate_and_error(quantizer: codeword.Quantizer, x: torch.Tensor) -> tuple[float, float]:
     indices = quantizer.encode(x)
     bits = float(codeword.functional.usage(indices, quantizer.codebook_size).entropy)

@@ -20,12 +20,18 @@ SPECS = {
     "residual-projected": "rvq2x7,code_features=3",
     "residual-projected-stages": "rvq2x(vq7,code_features=3)",
     "residual-mixed": "rvq(vq9|vq4)",
+    "additive": "avq3x7,beam=3",
+    "additive-without-sweeps": "avq2x5,sweeps=0",
+    "additive-projected": "avq2x(vq7,gradient,commitment,codebook),code_features=3,beam=2",
+    "qinco": "qinco3x7,hidden=8,candidates=3",
+    "qinco-gradient": "qinco2x(vq5,gradient,commitment,codebook),hidden=8,blocks=1",
     "residual-entropy-constrained": "rvq3x7,metric=entropy_constrained(0.2)",
     "grouped": "gvq2x7",
     "grouped-dropout": "gvq3x5,dropout=0.7",
     "grouped-shared-dropout": "gvq3x5,shared=true,dropout=0.7",
     "grouped-residual-dropout": "gvq2x(rvq3x5),dropout=0.5",
     "grouped-shared": "gvq3x7,shared=true",
+    "grouped-projected": "gvq3x7,projected=true",
     "grouped-residual": "gvq2x(rvq3x5)",
     "residual-grouped": "rvq2x(gvq3x5,shared=true)",
     "residual-shared-grouped": "rvq2x(gvq2x5),shared=true,dropout=0.5",
@@ -114,6 +120,9 @@ RELAXED = "its gradient is of a softmax over all codes: tests/quantizers/test_me
 RELAXED_BITS = (
     "its gradient is of relaxed bits: test_bits.py and test_memory.py of tests/quantizers have the formula"
 )
+NORMALIZED = (
+    "its gradient depends on running averages: tests/quantizers/test_normalized_fsq.py has the formula"
+)
 
 EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
     (
@@ -130,6 +139,8 @@ EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
         for promise in ("P4", "P12")
     },
     **{(name, promise): NO_MASK for name in MASKLESS for promise in ("P2", "P4", "P12")},
+    ("fsq-normalized", "P11"): NORMALIZED,
+    ("fsq-normalized-noise", "P11"): NORMALIZED,
     ("mapper", "P11"): "its gradient is of all codes: tests/quantizers/test_binary_mapper.py has the formula",
     ("memory", "P11"): RELAXED,
     ("overlapped", "P11"): RELAXED,

@@ -61,6 +61,11 @@ def with_norm(x: Tensor, q: Tensor, g: Tensor) -> Tensor:
     return on_sphere(x, q, g) * size + dot(q / size, g) * unit(x)
 
 
+def staying(x: Tensor, q: Tensor, g: Tensor) -> Tensor:
+    """Of groups that are left out, whose output is zeros, nothing."""
+    return g * (q != 0)
+
+
 def reach(levels: tuple[int, ...]) -> Tensor:
     """L / (L - 1)."""
     grid = torch.tensor(levels, dtype=torch.float64)
@@ -117,6 +122,10 @@ LAWS: dict[str, Law] = {
     "cosine-unit": on_sphere,
     "cosine-norm": with_norm,
     "bsq": on_sphere,
+    "leech": on_sphere,
+    "grouped-dropout": staying,
+    "grouped-shared-dropout": staying,
+    "grouped-residual-dropout": staying,
     "fsq": of_bound((8, 5, 5, 5, 3, 2)),
     "fsq-projected": of_bound((7, 5)),
     "fsq-sigmoid": of_bound((5, 5, 5), 0.8),

@@ -22,6 +22,7 @@ from codeword import (
     VectorQuantizer,
 )
 from codeword.quantizers import (
+    Additive,
     BinaryMapper,
     Bitcodes,
     BitLayers,
@@ -30,6 +31,7 @@ from codeword.quantizers import (
     MemoryCodes,
     Overlapped,
     Patches,
+    QINCo,
     ResidualLFQ,
     SphericalLeech,
 )
@@ -86,7 +88,14 @@ def train_alike(a: nn.Module, b: nn.Module, case, steps: int = 2) -> None:
 
 
 # Their parts are built before their own projections, and `modules()` has them after: the seed is used in that order.
-PROJECTED = ("residual-projected", "overlapped-mixed", "multiscale-separate", "grouped-residual-grouped")
+PROJECTED = (
+    "residual-projected",
+    "additive-projected",
+    "grouped-projected",
+    "overlapped-mixed",
+    "multiscale-separate",
+    "grouped-residual-grouped",
+)
 
 
 @every_case("P15")
@@ -110,6 +119,8 @@ CLASSES = {
     "vq": lambda **k: VectorQuantizer(6, 11, code_features=3, **k),
     "rvq": lambda **k: Residual([VectorQuantizer(3, 7, **k) for _ in range(2)], features=6, **k),
     "gvq": lambda **k: Grouped([VectorQuantizer(2, 7, **k) for _ in range(2)], features=6, **k),
+    "avq": lambda **k: Additive([VectorQuantizer(3, 7, **k) for _ in range(2)], features=6, **k),
+    "qinco": lambda **k: QINCo([VectorQuantizer(3, 7, **k) for _ in range(2)], features=6, hidden=8, **k),
     "multiscale": lambda **k: Multiscale(
         [VectorQuantizer(3, 7, **k) for _ in range(2)], sizes=(2, 4), features=6, **k
     ),

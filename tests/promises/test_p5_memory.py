@@ -69,7 +69,7 @@ def allocations(run: Callable[[], object]) -> list[int]:
 def enlarged(case):
     """The case with as many rows and codes as make N x K stand out."""
     quantizer = case.build()
-    books = r"\b(vq|rpq|memory|(?:rvq|gvq|multiscale)\d+x)\d+"
+    books = r"\b(vq|rpq|memory|(?:rvq|gvq|avq|qinco|multiscale)\d+x)\d+"
     spec = re.sub(books, rf"\g<1>{CODES}", quantizer.spec)
     axis = 1 if quantizer.dim == 0 else 0
     rows = case.x().numel() // quantizer.features

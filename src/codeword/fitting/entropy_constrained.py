@@ -64,5 +64,5 @@ def _step(
         cost += ((rows - codes[indices]).double().square().sum(1) + metric.weight * bits[indices]) @ own
         seen.index_add_(0, indices, own)
         sums.index_add_(0, indices, rows * own[:, None])
-    moved = torch.where(seen[:, None] > 0, sums / seen.clamp_min(1)[:, None], codes.double())
+    moved = torch.where(seen[:, None] > 0, sums / seen.clamp_min(1e-300)[:, None], codes.double())
     return float(cost), seen.to(codes.dtype), moved.to(codes.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import torch
@@ -12,14 +13,19 @@ from codeword.axes import Metric
 from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
 from codeword.fitting.entropy_constrained import entropy_constrained
+from codeword.fitting.networks import train_networks_
 from codeword.fitting.refine import refine
+from codeword.fitting.rotation import optimal_rotation, turn
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
 from codeword.functional.weights import check_clustering, weighted
 from codeword.metrics import Cosine, EntropyConstrained, Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
+from codeword.quantizers.composite.additive import Additive
 from codeword.quantizers.composite.base import Composite
+from codeword.quantizers.composite.beam import beam_search
 from codeword.quantizers.composite.grouped import Grouped
+from codeword.quantizers.composite.qinco import QINCo
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.vector import VectorQuantizer
 
@@ -34,6 +40,7 @@ class Plan(NamedTuple):
     beam: int
     seed: int
     weights: Tensor | None = None
+    epochs: int = 40
 
     def after(self, number: int) -> Plan:
         """The plan for one of several codebooks: its own draws."""
@@ -48,33 +55,39 @@ def fit(
     steps: int = 100,
     tries: int = 3,
     beam: int = 1,
+    epochs: int = 40,
     weights: Tensor | None = None,
     seed: int = 0,
 ) -> Quantizer:
-    """A quantizer with codebooks fitted to vectors by k-means, in eval.
+    """A quantizer fitted to vectors, in eval: codebooks by k-means and least squares, and networks where it has any.
 
     Groups are fitted each to their features; a codebook by itself is the best of some k-means, the first in growing
     numbers of principal components, the others from k-means++. Stages of a residual quantizer are fitted one after
     another to what the stages before leave over, in growing numbers of components, and then all together: up to ten
-    times the vectors are searched and the codes of all stages solved for, by least squares.
+    times the vectors are searched and the codes of all stages solved for, by least squares. For additive codes that
+    begins with the stages of a residual quantizer, and the search is their own; the networks of `qinco` are trained by
+    gradient after it.
 
     With `EntropyConstrained` the k-means is where a descent of error and entropy together begins, of each codebook by
     itself: `vq256,entropy_constrained(0.5)`.
 
     Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
-    each codebook; of a tensor, what the stages leave over is in memory too.
+    each codebook; of a tensor, what the stages leave over is in memory too, and for a rotation all
+    vectors are.
 
     Args:
         vectors: (N, features), a tensor, an array or a memory-mapped array; or something that yields such tensors
             whenever it is iterated (a list, a loader; not a generator). The codes are on the device of the first.
-        spec: of vector quantizers and residual and grouped ones of them, without projections: `vq1024`, `rvq4x256`,
-            stages of several sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`. `vq1024,cosine` is
-            fitted by spherical k-means: a code has the direction of the normalised mean of its vectors, and the
-            length that is nearest to theirs, or 1 with `cosine(unit=true)`. A codebook with the metric
-            `entropy_constrained` is fitted for error and rate together.
+        spec: of vector quantizers and those made of them, without projections: `vq1024`, `rvq4x256`, stages of several
+            sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`; `gvq8x256,projected=true`, with a rotation
+            before it (OPQ); `avq4x256`, additive; `qinco4x256`, with networks. `vq1024,cosine` is fitted by spherical
+            k-means: a code has the direction of the normalised mean of its vectors, and the length that is nearest to
+            theirs, or 1 with `cosine(unit=true)`. A codebook with the metric `entropy_constrained` is fitted for error
+            and rate together.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
-        beam: that `encode` will be called with: the stages are fitted for it.
+        beam: that `encode` will be called with: the stages are fitted for it. `avq` has its own, in its spec.
+        epochs: passes over the vectors that train the networks of `qinco`.
         weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one
             of weight 0 is left out; default all ones.
         seed: decides every draw.
@@ -96,7 +109,7 @@ def fit(
     first = batches.first()
     quantizer = from_spec(spec, features=first.shape[1]).to(first.device)
     check_clustering(weights, "euclidean")
-    fit_(quantizer, batches, Plan(steps, tries, beam, seed, weights))
+    fit_(quantizer, batches, Plan(steps, tries, beam, seed, weights, epochs))
     return quantizer.eval()
 
 
@@ -109,7 +122,7 @@ class Fitter:
 
     def refine(self, books: list[Tensor], batches: Batches, plan: Plan) -> list[Tensor]:
         """The codes of all stages, fitted together."""
-        return refine(books, batches.read(), plan.beam, plan.weights)
+        return refine(books, batches.read(), partial(beam_search, beam=plan.beam), plan.weights)
 
 
 ALONE = Fitter()
@@ -117,14 +130,22 @@ ALONE = Fitter()
 
 def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = ALONE) -> None:
     """Fit the codebooks of a quantizer in place; see `fit`."""
-    if quantizer.project_in is not None or (isinstance(quantizer, Composite) and quantizer.shared):
+    if isinstance(quantizer, Composite) and quantizer.shared:
+        raise _unfit(quantizer)
+    if isinstance(quantizer, QINCo | Additive) and fitter is not ALONE:
+        raise _unfit(quantizer)
+    if fitter is ALONE and _is_rotated(quantizer):
+        batches = batches.seen(_rotate_(quantizer, batches, plan))
+    elif quantizer.project_in is not None:
         raise _unfit(quantizer)
     if isinstance(quantizer, Grouped):
         for number, group in enumerate(quantizer.components):
             columns = slice(number * group.features, (number + 1) * group.features)
             fit_(group, batches.seen(_columns(columns)), plan.after(number), fitter)
-    elif isinstance(quantizer, Residual):
+    elif isinstance(quantizer, Residual | Additive):
         _fit_stages_(quantizer, batches, plan, fitter)
+        if isinstance(quantizer, QINCo):
+            train_networks_(quantizer, batches.read(), plan.epochs, plan.beam, plan.weights, plan.seed)
     elif _is_plain(quantizer):
         quantizer.codebook.init_from_(fitter.best(batches, quantizer.codebook_size, plan, alone=True))
     elif fitter is ALONE and _is_plain(quantizer, Cosine):
@@ -138,7 +159,7 @@ def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = AL
         raise _unfit(quantizer)
 
 
-def _fit_stages_(quantizer: Residual, batches: Batches, plan: Plan, fitter: Fitter) -> None:
+def _fit_stages_(quantizer: Residual | Additive, batches: Batches, plan: Plan, fitter: Fitter) -> None:
     left = batches
     for number, stage in enumerate(quantizer.components):
         if _is_plain(stage):
@@ -148,10 +169,34 @@ def _fit_stages_(quantizer: Residual, batches: Batches, plan: Plan, fitter: Fitt
             fit_(stage, left, plan.after(number), fitter)
         left = left.seen(_left_by(stage))
     plain = [stage for stage in quantizer.components if _is_plain(stage)]
-    if len(plain) == quantizer.count:
-        books = fitter.refine([stage.codebook.codes for stage in plain], batches, plan)
-        for stage, codes in zip(plain, books, strict=True):
-            stage.codebook.init_from_(codes)
+    if len(plain) < quantizer.count:
+        return
+    books = [stage.codebook.codes for stage in plain]
+    if isinstance(quantizer, Additive):
+        books = refine(books, batches.read(), quantizer.search, plan.weights, prefixes=False)
+    else:
+        books = fitter.refine(books, batches, plan)
+    for stage, book in zip(plain, books, strict=True):
+        stage.codebook.init_from_(book)
+
+
+def _is_rotated(quantizer: Quantizer) -> TypeGuard[Grouped]:
+    """Whether a rotation comes before its groups, each with a codebook."""
+    if not isinstance(quantizer, Grouped) or not quantizer.projected:
+        return False
+    return quantizer.features == quantizer.code_features and all(map(_is_plain, quantizer.components))
+
+
+def _rotate_(quantizer: Grouped, batches: Batches, plan: Plan) -> Callable[[Tensor], Tensor]:
+    """Make the projections a rotation there and back, and give it."""
+    sizes = [group.codebook_sizes[0] for group in quantizer.components]
+    rotation = optimal_rotation(batches.read(), sizes, plan.weights, plan.seed)
+    assert quantizer.project_in is not None
+    assert quantizer.project_out is not None
+    for layer, matrix in ((quantizer.project_in, rotation), (quantizer.project_out, rotation.T)):
+        layer.weight.copy_(matrix)
+        layer.bias.zero_()
+    return lambda rows: turn(rows, rotation)
 
 
 def _best(batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from codeword.functional.weights import weighted
-from codeword.quantizers.composite.beam import beam_search
 
 __all__ = ["MOST_PAIRS", "Seen", "refine", "refine_by", "solve"]
+
+Find = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
 _ROUNDS = 10
 _SWEEPS = 3
@@ -34,9 +35,14 @@ class Seen(NamedTuple):
 
 
 def refine(
-    books: Sequence[Tensor], batches: Iterable[Tensor], beam: int, weights: Tensor | None = None
+    books: Sequence[Tensor],
+    batches: Iterable[Tensor],
+    find: Find,
+    weights: Tensor | None = None,
+    *,
+    prefixes: bool = True,
 ) -> list[Tensor]:
-    """Codes with which a search with `beam` leaves less over, after each of the stages.
+    """Codes with which a search leaves less over, after each of the stages or after all.
 
     A round searches all vectors and then, with the choices held, minimises the sum over m of E_m / e_m, where E_m is
     the squared error after m stages and e_m is what it was: one step on the product of the errors, so that the first
@@ -46,15 +52,23 @@ def refine(
     Args:
         books: the codes (K, D) of each stage.
         batches: vectors (N, D), read once a round.
-        beam: as for `beam_search`.
+        find: the search: indices (N, stages) of vectors (N, D) and the codes of each stage, float32.
         weights: (N,) of all vectors, or None: all ones.
+        prefixes: whether the error after each stage counts; if not, E_M alone is minimised.
 
     Returns:
         the codes; those given, where there is one stage, or more than 2^28 pairs of codes of two stages.
 
     Source: the joint least squares of Babenko and Lempitsky 2014, "Additive quantization", over all prefixes.
     """
-    return refine_by(books, lambda codes: _look(codes, batches, beam, weights))
+
+    def look(codes: list[Tensor]) -> Seen:
+        seen = _look(codes, batches, find, weights)
+        if not prefixes:
+            seen.errors[:-1] = math.inf  # they have no weight
+        return seen
+
+    return refine_by(books, look)
 
 
 def refine_by(books: Sequence[Tensor], look: Callable[[list[Tensor]], Seen]) -> list[Tensor]:
@@ -64,7 +78,7 @@ def refine_by(books: Sequence[Tensor], look: Callable[[list[Tensor]], Seen]) -> 
     lowest, idle = math.inf, 0
     for _ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
         seen = look(books)
-        score = float(seen.errors.log().mean())
+        score = float(seen.errors[seen.errors.isfinite()].log().mean())
         idle = 0 if score < lowest - _GAIN else idle + 1
         if score < lowest:
             lowest, best = score, books
@@ -74,7 +88,7 @@ def refine_by(books: Sequence[Tensor], look: Callable[[list[Tensor]], Seen]) -> 
     return best
 
 
-def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Tensor | None = None) -> Seen:
+def _look(books: list[Tensor], batches: Iterable[Tensor], find: Find, weights: Tensor | None = None) -> Seen:
     sizes = [len(codes) for codes in books]
     searched = [codes.float() for codes in books]
     kind = torch.int32 if weights is None else torch.float32
@@ -85,9 +99,9 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], beam: int, weights: Te
     counts = [codes.new_zeros(len(codes)) for codes in books]
     sums = [torch.zeros_like(codes) for codes in books]
     errors = books[0].new_zeros(len(books))
-    for batch, own in weighted(batches, weights):
-        rows, own = batch[own > 0], own[own > 0]
-        indices = beam_search(rows.float(), searched, beam).unbind(1)
+    for batch, weight in weighted(batches, weights):
+        rows, own = batch[weight > 0], weight[weight > 0]
+        indices = find(rows.float(), searched).unbind(1)
         rows = left = rows.double()
         for m, index in enumerate(indices):
             left = left - books[m][index]

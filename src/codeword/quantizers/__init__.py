@@ -2,7 +2,16 @@
 
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec
-from codeword.quantizers.composite import Grouped, Multiscale, Overlapped, Residual, ResidualFSQ, ResidualLFQ
+from codeword.quantizers.composite import (
+    Additive,
+    Grouped,
+    Multiscale,
+    Overlapped,
+    QINCo,
+    Residual,
+    ResidualFSQ,
+    ResidualLFQ,
+)
 from codeword.quantizers.implicit import (
     BSQ,
     FSQ,
@@ -25,6 +34,7 @@ __all__ = [
     "BSQ",
     "FSQ",
     "LFQ",
+    "Additive",
     "Binarize",
     "BinaryMapper",
     "BitLayers",
@@ -37,6 +47,7 @@ __all__ = [
     "NearestCodes",
     "Overlapped",
     "Patches",
+    "QINCo",
     "Quantized",
     "Quantizer",
     "RandomProjection",

@@ -7,10 +7,12 @@ from typing import Any
 from codeword.errors import CodewordError
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite import (
+    Additive,
     Composite,
     Grouped,
     Multiscale,
     Overlapped,
+    QINCo,
     Residual,
     ResidualFSQ,
     ResidualLFQ,
@@ -39,6 +41,8 @@ _CLASSES = (
     VectorQuantizer,
     Residual,
     Grouped,
+    Additive,
+    QINCo,
     Multiscale,
     FSQ,
     ResidualFSQ,
@@ -68,6 +72,7 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
     Args:
         spec: name, sizes and options: `vq1024`, `vq1024,cosine,code_features=8`, `rvq8x1024` (stages x codes),
             `gvq2x64` (groups x codes), nested `gvq2x(rvq4x256)`, `rvq(vq1024|vq256)`, `rvq8x1024,shared=true`;
+            `avq4x256` and `qinco4x256,hidden=64` (codebooks or stages x codes);
             `fsq8-5-5-5` and `rfsq8-5-5-5,stages=4` (levels), `lfq18`, `rlfq8,stages=4`, `bsq18`, `bits16`, `bitlayers8`
             and `mapper8` (bits),
             `leech`, `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (parts);

@@ -26,8 +26,9 @@ class Composite(Quantizer):
     Args:
         quantizers: the components, with features on the last axis.
         inner: the width of what the components quantize together.
-        features: size of a vector; None or `inner`: no projections.
+        features: size of a vector; None or `inner`: no projections, unless `projected`.
         dim: the axis of the features.
+        projected: whether there are projections though the widths are equal.
         device: of the projections.
         dtype: of the projections.
     """
@@ -49,11 +50,12 @@ class Composite(Quantizer):
         *,
         features: int | None,
         dim: int,
+        projected: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         features = inner if features is None else features
-        code_features = None if features == inner else inner
+        code_features = None if features == inner and not projected else inner
         super().__init__(features, dim=dim, code_features=code_features, device=device, dtype=dtype)
         distinct = list({id(child): child for child in quantizers}.values())
         self.count = len(quantizers)
@@ -89,7 +91,7 @@ class Composite(Quantizer):
     def spec(self) -> str:
         inner = [parse(child.spec) for child in self.components]
         settings = list(differing(type(self), self.options()))
-        if self.project_in is not None:
+        if self.features != self.code_features:
             settings.insert(0, ("code_features", self.code_features))
         if self.shared:
             settings.insert(0, ("shared", True))

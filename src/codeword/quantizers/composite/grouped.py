@@ -40,6 +40,8 @@ class Grouped(Parallel):
         quantizers: one for each group, all different; or the same object for all groups, which then share its codes.
         features: size of a vector, where it is not the sum of the groups': learned projections lead in and out.
         dim: the axis of the features.
+        projected: projections though the widths are equal. `codeword.fit` makes them a rotation (OPQ); in a model they
+            learn with it.
         dropout: the share of items (of the first axis) for which training keeps only the first n groups, n uniform from
             one to all: nested masks, so that the first groups learn to be a coarser quantizer. The others are zeros in
             the output, get no gradient, and have index -1. The codes of all groups learn from all rows all the same.
@@ -63,7 +65,7 @@ class Grouped(Parallel):
     """
 
     spec_name = "gvq"
-    own_options = (*Composite.own_options, "dropout")
+    own_options = (*Composite.own_options, "dropout", "projected")
 
     @classmethod
     def of(cls, groups: int, features: int, codebook_size: int, *, dim: int = -1, **options: Any) -> Grouped:
@@ -100,6 +102,7 @@ class Grouped(Parallel):
         features: int | None = None,
         dim: int = -1,
         dropout: float = 0.0,
+        projected: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -108,7 +111,10 @@ class Grouped(Parallel):
         if not 0 <= dropout <= 1:
             raise CodewordError.of("dropout from 0 to 1", repr(dropout), "pass the share of items")
         inner = sum(child.features for child in quantizers)
-        super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
+        super().__init__(
+            quantizers, inner, features=features, dim=dim, projected=projected, device=device, dtype=dtype
+        )
+        self.projected = projected
         self.call_options = quantizers[0].call_options
         self.dropout = dropout
         self.drops = self.drops or dropout > 0
@@ -116,7 +122,7 @@ class Grouped(Parallel):
             self.rng = Rng(device)
 
     def options(self) -> dict[str, Any]:
-        return {"dropout": self.dropout}
+        return {"dropout": self.dropout, "projected": self.projected}
 
     @property
     def random(self) -> bool:

@@ -1,0 +1,85 @@
+"""The network of a stage whose codes depend on the sum of those before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["ImplicitCodes"]
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class ImplicitCodes(nn.Module):
+    """Codes of a stage, given the sum s of those before it: c + u P z, with z from L residual blocks.
+
+        z_0 = A c / u + B (s - a) / b        z_l = z_(l-1) + V_l relu(U_l z_(l-1))
+
+    u is the root mean square of the codes of the stage; a is the mean and b the root mean square deviation of those of
+    the first stage: what the network sees and gives has no unit. P starts at zero, so that codes start as they are.
+
+    Args:
+        features: size of a code, D.
+        hidden: width of z and of the blocks.
+        blocks: L.
+        device: of the parameters.
+        dtype: of the parameters, float32 or wider; halves and None mean float32.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        hidden: int,
+        blocks: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        dtype = torch.float32 if dtype is None or dtype in _HALF else dtype
+        self.of_code = nn.Linear(features, hidden, device=device, dtype=dtype)
+        self.of_sum = nn.Linear(features, hidden, bias=False, device=device, dtype=dtype)
+        widen = [nn.Linear(hidden, hidden, device=device, dtype=dtype) for _ in range(blocks)]
+        narrow = [nn.Linear(hidden, hidden, device=device, dtype=dtype) for _ in range(blocks)]
+        self.widen, self.narrow = nn.ModuleList(widen), nn.ModuleList(narrow)
+        self.out = _ZeroLinear(hidden, features, device=device, dtype=dtype)
+
+    def forward(self, index: Tensor, sums: Tensor, stage: Tensor, first: Tensor) -> Tensor:
+        """The codes (..., D) of a stage that are asked for.
+
+        Args:
+            index: of the codes, (...).
+            sums: of the codes before, broadcast against (..., D).
+            stage: all codes (K, D) of the stage.
+            first: all codes (K, D) of the first stage.
+        """
+        tiny = torch.finfo(stage.dtype).tiny
+        unit = stage.square().mean().sqrt().clamp_min(tiny)
+        mean = first.mean(0)
+        spread = (first - mean).square().mean().sqrt().clamp_min(tiny)
+        z = self.of_code(stage / unit)[index] + self.of_sum((sums - mean) / spread)
+        for widen, narrow in zip(self.widen, self.narrow, strict=True):
+            z = z + narrow(F.relu(widen(z)))
+        codes: Tensor = stage[index] + unit * self.out(z)
+        return codes
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ImplicitCodes:
+        def keep_wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in _HALF else moved
+
+        for module in self.children():
+            for layer in [module] if isinstance(module, nn.Linear) else module.children():
+                layer._apply(keep_wide)
+        return super()._apply(keep_wide, recurse=False)
+
+
+class _ZeroLinear(nn.Linear):
+    """A linear layer whose weights start at zero."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)

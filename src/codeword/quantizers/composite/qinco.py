@@ -1,0 +1,170 @@
+"""Residual quantization with codebooks that a network makes from the sum so far: QINCo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codeword.functional import Prepared, prepare, search, squared_error, sum_of
+from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.base import Quantizer
+from codeword.quantizers.checks import check_size
+from codeword.quantizers.composite.base import Composite, mean_losses
+from codeword.quantizers.composite.beam import codes_of
+from codeword.quantizers.composite.implicit_codes import ImplicitCodes
+from codeword.quantizers.composite.residual import Residual
+from codeword.quantizers.vector import VectorQuantizer
+
+__all__ = ["QINCo"]
+
+_NUMBERS = 2**20  # at once: 4 MiB in float32
+
+
+class QINCo(Residual):
+    """A residual stack whose codes are made, for each row, from plain codes and the sum of the stages before.
+
+    With the codes C_m of stage m and the sum s_(m-1) of those chosen before, the codes of stage m are f_m(c, s_(m-1))
+    for c in C_m: c itself, moved by a small network that starts at no move. Those of the first stage are plain. Of
+    stage m only the `candidates` nearest of the plain codes to what is left over are made, and the nearest of these is
+    chosen; so plain codes are what pre-selects too, and they learn as in `Residual`.
+
+    The networks learn by gradient from `loss`, whose term `network` is the mean over stages m of |sg x - s_m|^2: give
+    their parameters to your optimiser. The encoder gets the gradient that `Residual` gives it. `codeword.fit` trains
+    all of it on vectors, with an optimiser of its own.
+
+    Args:
+        quantizers: vector quantizers without projections, nearest meaning Euclidean; one for each stage.
+        features: size of a vector, where it is not that of the stages: learned projections lead in and out.
+        dim: the axis of the features.
+        hidden: width of the networks.
+        blocks: residual blocks of a network.
+        candidates: how many codes of a stage are made for each partial sum.
+        device: of the networks and projections.
+        dtype: of the projections; the networks have float32 or wider.
+
+    A call may give `stages` and `beam`, as for `Residual`.
+
+    Raises:
+        CodewordError: no quantizers, or ones that do not fit together; a size below 1.
+
+    Source: QINCo, Huijben et al. 2024 (arXiv:2401.14732); pre-selection and beams QINCo2, Vallaeys et al. 2025
+    (arXiv:2501.03078), which has codes of their own for the pre-selection.
+
+    Examples:
+        >>> from codeword import from_spec
+        >>> qinco = from_spec("qinco3x16,hidden=32", features=8)
+        >>> out = qinco(torch.randn(2, 10, 8))
+        >>> out.indices.shape, list(out.losses)
+        (torch.Size([2, 10, 3]), ['commitment', 'network'])
+        >>> bool((qinco.decode(out.indices) == out.quantized).all())
+        True
+    """
+
+    spec_name = "qinco"
+    own_options = (*Composite.own_options, "hidden", "blocks", "candidates")
+
+    def __init__(
+        self,
+        quantizers: Sequence[Quantizer],
+        *,
+        features: int | None = None,
+        dim: int = -1,
+        hidden: int = 128,
+        blocks: int = 2,
+        candidates: int = 8,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(quantizers, features=features, dim=dim, device=device, dtype=dtype)
+        for name, size in (("hidden", hidden), ("blocks", blocks), ("candidates", candidates)):
+            check_size(name, size)
+        for child in quantizers:
+            codes_of(child)
+        self.hidden, self.blocks, self.candidates = hidden, blocks, candidates
+        inner = quantizers[0].features
+        self.networks = nn.ModuleList(
+            ImplicitCodes(inner, hidden, blocks, device=device, dtype=dtype) for _ in quantizers[1:]
+        )
+
+    def options(self) -> dict[str, Any]:
+        return {"hidden": self.hidden, "blocks": self.blocks, "candidates": self.candidates}
+
+    @property
+    def _together(self) -> bool:
+        return False
+
+    def partial_sums(self, indices: Tensor) -> list[Tensor]:
+        """What the first, the first two, ... of indices (N, stages) stand for, with gradients: (N, code_features)."""
+        sums: list[Tensor] = []
+        for number, index in enumerate(self._split(indices)):
+            codes = self._made(number, index, sums[-1] if sums else None)
+            sums.append(sums[-1] + codes if sums else codes)
+        return sums
+
+    def _made(self, number: int, index: Tensor, sums: Tensor | None) -> Tensor:
+        """The codes of a stage for sums (..., D) of those before; index may have an axis more, of candidates."""
+        if sums is None:
+            return self._books[number][index]
+        sums = sums if sums.ndim > index.ndim else sums[..., None, :]
+        codes: Tensor = self.networks[number - 1](index, sums, self._books[number], self._books[0])
+        return codes
+
+    @property
+    def _books(self) -> list[Tensor]:
+        return [child.codebook.codes for child in self.components if isinstance(child, VectorQuantizer)]
+
+    def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        used = self._used(step)
+        prepared = [prepare(codes) for codes in self._books[:used]]
+        beam = step.beam or 1
+        block = max(1, _NUMBERS // (beam * self.candidates * max(self.hidden, rows.shape[1])))
+        indices = torch.cat([self._search(part, prepared, beam) for part in rows.split(block)])
+        sums = [torch.zeros_like(rows), *self.partial_sums(indices)]
+        components = tuple(
+            Assignment(index, rows - before, step.component(number))
+            for number, (index, before) in enumerate(zip(self._split(indices), sums, strict=False))
+        )
+        return self._joined(components, rows, step)
+
+    def _search(self, rows: Tensor, prepared: Sequence[Prepared], beam: int) -> Tensor:
+        """The indices (N, stages) of the best of `beam` partial sums."""
+        sums = torch.zeros_like(rows)[:, None]  # (N, beams, D)
+        paths = rows.new_zeros(len(rows), 1, 0, dtype=torch.int64)
+        for number, ready in enumerate(prepared):
+            left = rows[:, None] - sums
+            count = min(self.candidates if number else beam, len(self._books[number]))
+            index = search(left.flatten(0, 1), ready, count).view(*left.shape[:2], count)
+            made = self._made(number, index, sums if number else None)
+            errors = (left[:, :, None] - made).square().sum(-1).flatten(1)
+            best = errors.topk(min(beam, errors.shape[1]), largest=False).indices
+            source = (best // count)[..., None]
+            chosen = index.flatten(1).gather(1, best)[..., None]
+            paths = torch.cat([paths.gather(1, source.expand(-1, -1, number)), chosen], 2)
+            made = made.flatten(1, 2).gather(1, best[..., None].expand(-1, -1, rows.shape[1]))
+            sums = sums.gather(1, source.expand(-1, -1, rows.shape[1])) + made
+        return paths[:, 0]
+
+    def _embed(self, indices: Tensor) -> Tensor:
+        return self.partial_sums(indices)[-1]
+
+    def _evaluate(
+        self, assignment: Assignment, rows: Tensor, step: Step
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        sums = self.partial_sums(assignment.indices)
+        befores = [torch.zeros_like(rows), *sums]
+        parts = zip(self.components, assignment.components, befores, sums, strict=False)
+        loss, losses = mean_losses(
+            [
+                child._losses(own, rows - before.detach(), after - before.detach(), own.step)
+                for child, own, before, after in parts
+            ]
+        )
+        weights = step.valid.weights(rows.dtype)
+        network = sum_of([squared_error(total, rows.detach(), weights) for total in sums]) / len(sums)
+        return sums[-1].detach(), loss + network, {**losses, "network": network}
+
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        return self.components[0]._surrogate(assignment.components[0], rows, q, step)
