@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "inside_transform",
     "is_exporting",
     "no_size_is_special",
+    "prepare_for_group",
     "rounds_products",
 ]
 
@@ -43,6 +45,7 @@ def is_exporting() -> bool:
     return bool(getattr(_COMPILER, _EXPORTING))
 
 
+@torch.compiler.assume_constant_result  # which cannot look into the switches
 def rounds_products(device: torch.device) -> bool:
     """Whether the process lets products of float32 be rounded (TF32, bfloat16) on a device.
 
@@ -60,6 +63,15 @@ def rounds_products(device: torch.device) -> bool:
     if precision == "none":
         precision = backends.fp32_precision
     return precision not in ("none", "ieee")
+
+
+def prepare_for_group() -> None:
+    """Import what must be imported before a process group is made.
+
+    Imported after it, `torch._dynamo` keeps the group and its threads for good, and a thread of gloo that frees a
+    tensor while the interpreter ends aborts the process ("terminate called without an active exception").
+    """
+    importlib.import_module("torch._dynamo")
 
 
 def inside_backward() -> bool:

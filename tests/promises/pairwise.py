@@ -106,7 +106,7 @@ def build(combination: Combination) -> VectorQuantizer:
 def may_be(combination: Combination) -> bool:
     parts = chosen(combination)
     try:
-        check_pairs(rule(parts), parts["estimator"], parts["penalties"])
+        check_pairs(rule(parts), parts["metric"], parts["estimator"], parts["penalties"])
     except (CodewordError, TypeError):
         return False
     return True

@@ -161,7 +161,8 @@ def gradients(quantizer: Quantizer, x: Tensor) -> tuple[Tensor, Tensor, Tensor, 
 def expected(quantizer: Quantizer, law: Law, x: Tensor, q: Tensor, g: Tensor) -> Tensor:
     """The law between the projections that lead in and out, of the whole or of each group."""
     state = quantizer.state_dict()
-    owners = ["quantizers.0.", "quantizers.1."] if isinstance(quantizer, Grouped) else [""]
+    of_groups = isinstance(quantizer, Grouped) and quantizer.project_in is None
+    owners = ["quantizers.0.", "quantizers.1."] if of_groups else [""]
     if f"{owners[0]}project_in.weight" not in state:
         return law(x, q, g)
 

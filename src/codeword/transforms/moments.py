@@ -13,8 +13,8 @@ __all__ = ["RunningMoments", "first_moments", "mean_and_covariance", "sums_about
 
 def sums_about(rows: Tensor, valid: Valid, middle: Tensor) -> Tensor:
     """Flat, ready to be summed over ranks: how many rows, their sums about the middle (D,), and those of squares."""
-    weights = valid.mask.to(rows.dtype)
     centred = rows - middle
+    weights = valid.mask.to(centred.dtype)
     return torch.cat([weights.sum()[None], weights @ centred, weights @ centred.square()])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from torch import Tensor, nn
 
 from codeword.errors import CodewordError
 from codeword.packages import load
+from codeword.torch_versions import prepare_for_group
 
-__all__ = ["PRECISIONS", "Accelerated", "Launched", "SingleProcess", "launched", "prepare_for_group", "start"]
+__all__ = ["PRECISIONS", "Accelerated", "Launched", "SingleProcess", "launched", "start"]
 
 PRECISIONS = ("no", "bf16", "fp16")
 SAID = (  # by torchrun, Open MPI, Intel MPI, MVAPICH: those that accelerate looks at
@@ -86,15 +86,6 @@ class SingleProcess:
 
     def finish(self) -> None:
         """Part."""
-
-
-def prepare_for_group() -> None:
-    """Import what must be imported before a process group is made.
-
-    Imported after it, `torch._dynamo` keeps the group and its threads for good, and a thread of gloo that frees a
-    tensor while the interpreter ends aborts the process ("terminate called without an active exception").
-    """
-    importlib.import_module("torch._dynamo")
 
 
 class Accelerated(SingleProcess):

@@ -68,7 +68,7 @@ def main() -> None:
         (2, 4, 3),
     ]
     for weights in (torch.rand(2, 7), torch.rand(2, 7) > 0.5):
-        torch.library.opcheck(segment_sum, (torch.randn(2, 7, 3), torch.randint(4, (2, 7)), 4, weights))
+        torch.library.opcheck(segment_sum, (torch.randn(2, 7, 3), torch.randint(4, (2, 7)), 4, weights, True))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Composite(Quantizer):
         "shared",
         "code_features",
     )  # in a spec; others are its components'
+    dropout: float = 0.0  # the share of items that only the first components see in training
 
     @classmethod
     def component_features(cls, features: int, count: int) -> int:
@@ -131,7 +132,7 @@ class Composite(Quantizer):
 
     @property
     def random(self) -> bool:
-        return any(child.random for child in self.distinct)
+        return self.dropout > 0 or any(child.random for child in self.distinct)
 
     def usage(self) -> Usage:
         """The use of each component: fields of shape (components, ...), or those of the one that is shared."""

@@ -17,7 +17,7 @@ from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["beam_search", "codes_of"]
 
-_NUMBERS = 2**22  # at once: 16 MiB in float32
+_NUMBERS = 2**20  # at once: 4 MiB in float32
 
 
 def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:

@@ -124,10 +124,6 @@ class Grouped(Parallel):
     def options(self) -> dict[str, Any]:
         return {"dropout": self.dropout, "projected": self.projected}
 
-    @property
-    def random(self) -> bool:
-        return self.dropout > 0 or super().random
-
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         apart = self.shared or (self.stagewise and step.training)
         books = [] if apart else plain_books(self.components, step)
@@ -213,7 +209,7 @@ class Grouped(Parallel):
 
     @property
     def _index_counts(self) -> Collection[int]:
-        return range(1, self.count + 1) if self.dropout else super()._index_counts
+        return range(1, self.count + 1) if self.dropout else (self.count,)
 
     def _check_masked(self, masked: Tensor) -> None:
         if not self.dropout:

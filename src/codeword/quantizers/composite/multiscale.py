@@ -123,10 +123,6 @@ class Multiscale(Successive):
         }
 
     @property
-    def random(self) -> bool:
-        return self.dropout > 0 or super().random
-
-    @property
     def codebook_sizes(self) -> tuple[int, ...]:
         return tuple(
             size

@@ -146,10 +146,6 @@ class Residual(Successive):
         }
 
     @property
-    def random(self) -> bool:
-        return self.dropout > 0 or any(child.random for child in self.distinct)
-
-    @property
     def _together(self) -> bool:
         return self.pool is mean_losses and not self.trained_by_output and are_alike(self.distinct)
 

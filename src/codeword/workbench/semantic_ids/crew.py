@@ -12,7 +12,8 @@ from torch import Tensor
 
 from codeword.distributed import sum_
 from codeword.errors import CodewordError
-from codeword.workbench.processes import launched, prepare_for_group
+from codeword.torch_versions import prepare_for_group
+from codeword.workbench.processes import launched
 
 __all__ = ["Crew", "start_crew"]
 
