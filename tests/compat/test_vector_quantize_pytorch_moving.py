@@ -20,7 +20,7 @@ from public import names_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "moving" / "vector_quantize_pytorch.md").read_text()
-CALLS = re.findall(r"^\| `(\w+\(.*?\))` \| `(.*)` \|$", PAGE, re.MULTILINE)
+CALLS = re.findall(r"^\| `([A-Z]\w+\(.*?\))` \| `(.*)` \|$", PAGE, re.MULTILINE)
 LIBRARY = "vector-quantize-pytorch"
 
 
