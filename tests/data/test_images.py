@@ -34,7 +34,7 @@ def test_one_file_is_a_list_of_one(folder):
 def test_nothing_to_find_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(
-        CodewordError, match=rf"pictures in {tmp_path}, with a suffix of \.bmp .* but got none"
+        CodewordError, match=rf"pictures in {tmp_path}, with a suffix of \.avif .* but got none"
     ):
         find_images(tmp_path)
     with pytest.raises(CodewordError, match="nothing there"):

@@ -16,8 +16,13 @@ import soundfile
 
 from codeword.errors import CodewordError, CodewordWarning
 from codeword.workbench.data import any_file, find_images, save_png
-from codeword.workbench.data.audio import find_sounds, read_sound
+from codeword.workbench.data.audio import SoundFiles, read_sound
 from codeword.workbench.data.vectors import VectorStream, with_columns
+
+
+def find_sounds(folder: Path) -> list[str]:
+    return SoundFiles(folder, 8000).names
+
 
 ROWS = np.random.default_rng(0).normal(size=(6, 24)).astype(np.float32)
 SAMPLES = np.random.default_rng(1).integers(-9000, 9000, 1600).astype("<i2")
@@ -38,13 +43,13 @@ def notes(read: object) -> list[str]:
 def test_files_with_other_endings_are_counted(tmp_path, find, good):
     np.save(tmp_path / "a.npy", ROWS) if good == "a.npy" else (tmp_path / good).write_bytes(b"")
     assert notes(lambda: find(tmp_path)) == []
-    for name in ("b.m4a", "deep/c.M4A", "d.txt", "e", ".hidden", ".git/f.txt"):
+    for name in ("b.doc", "deep/c.DOC", "d.txt", "e", ".hidden", ".git/f.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    said = "4 files with other endings were not looked at: .m4a (2), .txt (1), no ending (1)"
+    said = "4 files with other endings were not looked at: .doc (2), .txt (1), no ending (1)"
     assert notes(lambda: find(tmp_path)) == [said]
     (tmp_path / good).unlink()
-    with pytest.raises(CodewordError, match=r"but got none but others: \.m4a \(2\), \.txt \(1\), no ending"):
+    with pytest.raises(CodewordError, match=r"but got none but others: \.doc \(2\), \.txt \(1\), no ending"):
         find(tmp_path)
 
 

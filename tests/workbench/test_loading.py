@@ -12,7 +12,7 @@ import torch
 
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.data import PictureStream, item_cache, save_png, training
+from codeword.workbench.data import PictureStream, ahead, item_cache, save_png, training
 from codeword.workbench.data.item_cache import ItemCache, arrays_of, shapes_of
 from codeword.workbench.data.vector_batches import VectorBatches, VectorRows
 from codeword.workbench.data.vectors import VectorStream
@@ -62,8 +62,9 @@ def test_the_bits_are_the_same(
     assert trained(tmp_path / "workers", folder_of_pictures, config, 2) == expected
 
 
-def test_memory_does_not_grow(tmp_path: Path) -> None:
-    """Thirty pictures of 480 KB, of which two stay."""
+def test_memory_does_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty pictures of 480 KB, of which two stay, and three are read ahead by one thread."""
+    monkeypatch.setattr(ahead, "MOST", 1)
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
     for number in range(30):
         save_png(tmp_path / f"{number}.png", noise)
@@ -75,7 +76,7 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert items.in_memory == 2
-    assert peak < 6 * 480_000  # 14.4 MB would be all
+    assert peak < 10 * 480_000  # 14.4 MB would be all
 
 
 def test_items_of_files_are_a_sequence(folder_of_pictures: Path) -> None:

@@ -16,6 +16,7 @@ def bits_to_codes(bits: Tensor) -> Tensor:
     """The numbers (...,) int64 of bits (..., B), the first the least significant.
 
     Examples:
+        >>> import torch
         >>> bits_to_codes(torch.tensor([[True, False, True]]))
         tensor([5])
     """
@@ -29,7 +30,8 @@ def code_chances(logits: Tensor) -> Tensor:
     Source: Fleuret 2025, "The Free Transformer" (arXiv:2510.17558), the binary mapper.
 
     Examples:
-        >>> code_chances(torch.tensor([0.0, 100.0])).tolist()
+        >>> import torch
+        >>> code_chances(torch.tensor([0.0, 100.0])).round(decimals=3).tolist()
         [0.0, 0.0, 0.5, 0.5]
     """
     table = bit_table(logits.shape[-1], logits.device, logits.dtype)

@@ -96,9 +96,15 @@ def lose_a_worker(command: Train, draw: Random, times: int, folder: Path) -> dic
     _, whole = unbroken(command)
     waited, seen = [], []
     for number in range(times):
-        out = folder / f"run {number}"
-        child = Child([*command.words(out), "--workers", "2"])
-        workers = _workers(child, out, steps=draw.randint(0, Train.steps // 2))
+        steps, tried, workers = draw.randint(0, Train.steps // 2), 0, []
+        while not workers:  # a busy machine may look only when the run is over: then another run, and sooner
+            assert tried < 10, "no run was met while it had workers"
+            out = folder / f"run {number}, {tried}"
+            child = Child([*command.words(out), "--workers", "2"])
+            workers = _workers(child, out, steps=steps)
+            steps, tried = 0, tried + 1
+            if not workers:
+                child.end()
         os.kill(draw.choice(workers), signal.SIGKILL)
         begun = time.monotonic()
         ended = child.end(kill_after=begun - child.begun + PATIENCE)
@@ -142,12 +148,17 @@ def _check_said(ended: Ended, why: str, *, goes_on: bool = False) -> None:
 
 
 def _workers(child: Child, out: Path, steps: int) -> list[int]:
-    """The numbers of the worker processes, as soon as there are two, and a checkpoint after so many steps."""
+    """The numbers of the worker processes, as soon as there are two, and a checkpoint after so many steps.
+
+    None where all steps are done.
+    """
     deadline = time.monotonic() + LIMIT
     while True:
         found, logged = _children(child.number), len(Run(out).metrics())
         if len(found) == 2 and logged >= steps and Run(out).has_checkpoint:
             return found
+        if logged >= Train.steps:
+            return []
         assert time.monotonic() < deadline, f"workers: {found}, steps: {logged}"
         time.sleep(0.02)
 
