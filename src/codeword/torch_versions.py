@@ -45,7 +45,6 @@ def is_exporting() -> bool:
     return bool(getattr(_COMPILER, _EXPORTING))
 
 
-@torch.compiler.assume_constant_result  # which cannot look into the switches
 def rounds_products(device: torch.device) -> bool:
     """Whether the process lets products of float32 be rounded (TF32, bfloat16) on a device.
 
@@ -63,6 +62,10 @@ def rounds_products(device: torch.device) -> bool:
     if precision == "none":
         precision = backends.fp32_precision
     return precision not in ("none", "ieee")
+
+
+# What torch.compiler.assume_constant_result does, which would import the compiler: it cannot look into the switches.
+rounds_products._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def prepare_for_group() -> None:
