@@ -136,7 +136,10 @@ def test_codes_to_start_from_are_as_many_as_asked_for():
 def test_a_weight_of_two_is_a_row_that_is_there_twice() -> None:
     draw = torch.Generator().manual_seed(0)
     rows, times = torch.randn(200, 4, generator=draw), torch.randint(0, 4, (200,), generator=draw)
-    times[:9], start = 2, rows[:9]  # no code is ever without rows: a new place for it would be drawn otherwise
+    times[:9], start = (
+        2,
+        rows[:9],
+    )  # no code is ever without rows: a new place for it would be drawn otherwise
     expected = kmeans(rows.repeat_interleave(times, 0), 9, steps=6, start=start)
     torch.testing.assert_close(kmeans(rows, 9, steps=6, start=start, weights=times.float()), expected)
     batches = list(rows.split(70))
