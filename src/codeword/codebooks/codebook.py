@@ -228,9 +228,8 @@ class Codebook(Learner):
         if type(revival).places is not Revival.places:
             codes = stacked([book.searched() for book in books])
             places = revival.places(places, codes, state, key)
-            places = torch.where(
-                places.abs() < MISSING / 2, places, MISSING
-            )  # moved, what is missing still is
+            # A slot that is empty stays so, however far its place was moved, and to whichever side.
+            places = torch.where(places.abs() < MISSING / 2, places, MISSING)
         _replace_(books, state, revival.dead(state), places)
         for book in books:
             book.revives = False

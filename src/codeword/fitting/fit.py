@@ -82,8 +82,7 @@ def fit(
             sizes `rvq(vq1024|vq256|vq64)`, `gvq8x256`, `gvq2x(rvq4x256)`; `gvq8x256,projected=true`, with a rotation
             before it (OPQ); `avq4x256`, additive; `qinco4x256`, with networks. `vq1024,cosine` is fitted by spherical
             k-means: a code has the direction of the normalised mean of its vectors, and the length that is nearest to
-            theirs, or 1 with `cosine(unit=true)`. A codebook with the metric `entropy_constrained` is fitted for error
-            and rate together.
+            theirs, or 1 with `cosine(unit=true)`.
         steps: Lloyd steps at most, of a k-means.
         tries: how many k-means there are for each codebook.
         beam: that `encode` will be called with: the stages are fitted for it. `avq` has its own, in its spec.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from codeword.models.find import find_codebooks, quantizers_of
+from codeword.models.temporary import temporarily
 from codeword.quantizers.row_weights import RowWeights
 from codeword.quantizers.step import learn_from_waiting
 
@@ -37,15 +38,8 @@ def weighted(model: nn.Module, weights: RowWeights) -> Iterator[None]:
         >>> with weighted(vq, lambda rows, codes: 1 / (1 + (rows - codes).square().sum(-1))):  # outliers count less
         ...     out = vq(torch.randn(100, 8))
     """
-    quantizers = list(quantizers_of(model).values())
-    before = [quantizer.row_weights for quantizer in quantizers]
-    try:
-        for quantizer in quantizers:
-            quantizer.row_weights = weights
+    with temporarily(quantizers_of(model).values(), "row_weights", weights):
         yield
-    finally:
-        for quantizer, own in zip(quantizers, before, strict=True):
-            quantizer.row_weights = own
 
 
 @contextmanager
@@ -72,15 +66,8 @@ def paused(model: nn.Module) -> Iterator[None]:
         True
     """
     quantizers_of(model)
-    codebooks = list(find_codebooks(model).values())
-    before = [codebook.frozen for codebook in codebooks]
-    try:
-        for codebook in codebooks:
-            codebook.frozen = True
+    with temporarily(find_codebooks(model).values(), "frozen", True):
         yield
-    finally:
-        for codebook, frozen in zip(codebooks, before, strict=True):
-            codebook.frozen = frozen
 
 
 def learn_now(model: nn.Module) -> None:

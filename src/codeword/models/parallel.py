@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from codeword import distributed
 from codeword.models.find import codebook_parameters, quantizers_of
+from codeword.models.temporary import temporarily
 
 __all__ = ["accumulate", "finish_sharding"]
 
@@ -42,16 +43,9 @@ def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
         >>> int(vq.codebook.usage_count.sum())
         80
     """
-    modules = list(quantizers_of(model).values())
-    modules = modules if enabled else []
-    before = [module.accumulates for module in modules]
-    try:
-        for module in modules:
-            module.accumulates = True
+    quantizers = quantizers_of(model).values()
+    with temporarily(quantizers if enabled else (), "accumulates", True):
         yield
-    finally:
-        for module, accumulates in zip(modules, before, strict=True):
-            module.accumulates = accumulates
 
 
 def finish_sharding(model: nn.Module) -> None:
