@@ -22,10 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "reliability.md"
 MARKS = ("<!-- torches: python tests/torches.py writes this -->\n", "<!-- end of torches -->")
-VERSIONS = ("2.6.0", "2.8.0", "2.10.0", "2.11.0", "2.13.0", "newest")
-# What the tests below import beside codeword[demo]; the newest that the version of torch allows.
-PACKAGES = """pytest pytest-xdist hypothesis scipy scikit-learn pandas polars duckdb faiss-cpu accelerate tensorboard
-    huggingface_hub onnx onnxscript onnxruntime vector-quantize-pytorch""".split()  # noqa: SIM905
+VERSIONS = ("2.6.0", "2.8.0", "2.11.0", "2.13.0", "newest")
 SUITES = {
     "layer": "kernels functional parts quantizers promises --ignore=tests/promises/test_p6_compile.py",
     "command": "checkpoints tokens tokenizers fitting data workbench cli",
@@ -56,12 +53,12 @@ def run_version(version: str) -> list[str]:
 
 
 def installed(folder: Path, torch: str) -> Path:
-    """A new environment with codeword from this tree, as one package tree, and what its tests need."""
+    """A new environment with this version, codeword from this tree, and what its tests need."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir"]
     subprocess.run([*pip, torch], check=True)
-    subprocess.run([*pip, torch, "--editable", f"{ROOT}[demo]", *PACKAGES], check=True)
+    subprocess.run([*pip, torch, "--editable", f"{ROOT}[test]"], check=True)
     return python
 
 
