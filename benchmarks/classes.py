@@ -134,8 +134,11 @@ def called(module: nn.Module) -> Layer:
 
 @torch.no_grad()
 def coded(quantizer: Quantizer, rows: Tensor) -> None:
-    """Indices and what they stand for: what theirs gives in eval, where ours gives the losses as well."""
+    """Indices and what they stand for: what theirs gives in eval. A forward of ours may give losses as well."""
     quantizer.eval()
+    if isinstance(quantizer, FSQ):  # it has no losses
+        quantizer(rows)
+        return
     indices = quantizer.encode(rows)
     if quantizer.decodes:
         quantizer.decode(indices)

@@ -4,7 +4,7 @@
     python tests/torches.py 2.6.0 2.11.0   # these
 
 An environment has gigabytes, because the usual torch for Linux brings CUDA along, and is removed after its tests.
-The rows go to stdout and, between the marks there, into docs/reliability.md.
+The rows go to stdout and, between the marks there, into docs/reliability.md, where those of other versions stay.
 """
 
 from __future__ import annotations
@@ -32,10 +32,20 @@ SUITES = {
 
 
 def main(versions: list[str]) -> None:
-    rows = [row for version in versions or VERSIONS for row in run_version(version)]
+    for version in versions or VERSIONS:
+        write(run_version(version))
+
+
+def write(rows: list[str]) -> None:
+    """Put the rows of a version into the table, in the place of what it said of that version."""
     sys.stdout.write("".join(rows))
     before, rest = TABLE.read_text().split(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
+    told, _, after = rest.partition(MARKS[1])
+    version = rows[0].split("|")[1]
+    others = [row for row in told.splitlines(keepends=True)[2:] if row.split("|")[1] != version]
+    rows = sorted(
+        others + rows, key=lambda row: [int(number) for number in re.findall(r"\d+", row.split("|")[1])[:3]]
+    )
     head = "| torch | tests | passed | failed | skipped |\n|---|---|---|---|---|\n"
     TABLE.write_text(f"{before}{MARKS[0]}{head}{''.join(rows)}{MARKS[1]}{after}")
 

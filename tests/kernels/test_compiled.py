@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("triton")
+pytest.importorskip("triton", minversion="3.6")  # the oldest that the kernels are written for
 pytest.importorskip("triton.backends.nvidia")
 
 ROOT = Path(__file__).parents[2]

@@ -60,6 +60,12 @@ def test_all_of_the_long_ones(name: str) -> None:
     interpret(next(script for script in SCRIPTS if script.stem == name))
 
 
+@pytest.fixture
+def new_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Triton is there, the dispatch takes it."""
+    monkeypatch.setattr(host, "obstacle", lambda: "")
+
+
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]) -> object:
     """A stand-in for rows on a device of a compute capability, which the dispatch only looks at."""
     monkeypatch.delenv("CODEWORD_KERNEL", raising=False)
@@ -70,6 +76,7 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]) -> ob
     )
 
 
+@pytest.mark.usefixtures("new_enough")
 def test_a_known_chip_has_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = on_a_gpu(monkeypatch, (9, 0))
     assert dispatch.backend_for(rows, 1) == "triton"
@@ -81,6 +88,7 @@ def test_a_known_chip_has_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not dispatch.takes_halves(rows, 1)
 
 
+@pytest.mark.usefixtures("new_enough")
 def test_a_chip_without_tiles_has_the_plain_way_and_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = on_a_gpu(monkeypatch, (7, 5))
     with pytest.warns(CodewordWarning, match=r"plain torch, without a chip .* 9\.0.* \(this one has 7\.5\)"):
@@ -91,6 +99,7 @@ def test_a_chip_without_tiles_has_the_plain_way_and_is_told_once(monkeypatch: py
         dispatch.backend_for(rows, 1)
 
 
+@pytest.mark.usefixtures("new_enough")
 def test_a_chip_of_another_maker_has_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = on_a_gpu(monkeypatch, (9, 0))
     monkeypatch.setattr(torch.version, "hip", "6.0")

@@ -14,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import codeword
 from codeword.kernels.triton import host
-from promises.operators import LAUNCH, count
+from promises.operators import LAUNCH, as_elsewhere, count
 
 
+@as_elsewhere
 def measure(spec: str) -> list[int]:
     """Operators of a training forward, of its backward, and of a forward in eval whose codes are prepared."""
     torch.manual_seed(0)

@@ -34,7 +34,7 @@ from codeword.functional.random import Key, Purpose
 from codeword.functional.replace_gradient import replace_gradient, wants_gradient
 from codeword.functional.segment_sum import segment_sum
 from codeword.functional.usage import Usage, UsageCounter, usage, usage_of_counts
-from codeword.functional.valid import Valid, in_range
+from codeword.functional.valid import Valid, all_known, in_range
 
 __all__ = [
     "Key",
@@ -44,6 +44,7 @@ __all__ = [
     "Usage",
     "UsageCounter",
     "Valid",
+    "all_known",
     "bit_entropy",
     "bit_table",
     "clone_for_backward",

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from codeword import distributed
 from codeword.constants import numbers
+from codeword.torch_versions import inside_transform
 
-__all__ = ["Valid", "in_range"]
+__all__ = ["Valid", "all_known", "in_range"]
 
 
 def in_range(rows: Tensor, dtype: torch.dtype) -> Tensor:
@@ -25,8 +26,35 @@ def in_range(rows: Tensor, dtype: torch.dtype) -> Tensor:
         tensor([ True, False, False])
     """
     # One pass, whatever the precision; of isfinite() and all(), each is 20 times slower.
-    wide = torch.float64 if torch.float64 in (rows.dtype, dtype) else dtype
-    return torch.linalg.vector_norm(rows.detach(), dim=-1, dtype=wide) <= torch.finfo(dtype).max ** (1 / 3)
+    wide, longest = (
+        torch.float64 if torch.float64 in (rows.dtype, dtype) else dtype,
+        torch.finfo(dtype).max ** (1 / 3),
+    )
+    rows = rows.detach()
+    if (
+        _may_look(rows) and torch.linalg.vector_norm(rows, dtype=wide) < longest / 2
+    ):  # of all together: sooner told
+        return torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    return torch.linalg.vector_norm(rows, dim=-1, dtype=wide) <= longest
+
+
+def all_known(mask: Tensor) -> bool:
+    """Whether a mask is known to be True everywhere, so that nothing need be written where it is not.
+
+    It is known on a CPU, where a look costs nothing. Another device would have to be waited for, and a program that is
+    traced must not depend on the numbers that it is traced with.
+
+    Examples:
+        >>> all_known(torch.tensor([True, True])), all_known(torch.tensor([True, False]))
+        (True, False)
+    """
+    return _may_look(mask) and bool(mask.all())
+
+
+def _may_look(tensor: Tensor) -> bool:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return type(tensor) is Tensor and tensor.device.type == "cpu" and not inside_transform()
 
 
 class Valid(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from codeword import distributed
 from codeword.constants import where_else
 from codeword.errors import CodewordError
-from codeword.functional import Valid, in_range, replace_gradient
+from codeword.functional import Valid, all_known, in_range, replace_gradient
 from codeword.quantizers.assignment import Step
 from codeword.quantizers.checks import (
     check_constructor,
@@ -176,11 +176,14 @@ class Quantizer(Hooks):
         step = Step(None, None, stages=stages, scales=scales)  # type: ignore[arg-type]
         flat = self._truncate(indices.reshape(-1, *indices.shape[len(shape) :]), step)
         seen = (flat >= 0).reshape(flat.shape[0], math.prod(flat.shape[1:])).any(1)
-        flat = where_else(seen.view([-1] + [1] * len(self.index_shape)), flat, 0)
+        whole = all_known(seen)
+        if not whole:
+            flat = where_else(seen.view([-1] + [1] * len(self.index_shape)), flat, 0)
         with torch.autocast(indices.device.type, enabled=False):
-            out = self._project(self.project_out, self._embed(flat))
-        out, seen = self._unflatten(out, shape), self._unflatten(seen[:, None], shape)
-        return where_else(seen, out, 0.0).to(dtype)
+            out = self._unflatten(self._project(self.project_out, self._embed(flat)), shape)
+        if not whole:
+            out = where_else(self._unflatten(seen[:, None], shape), out, 0.0)
+        return out.to(dtype, copy=whole)  # no view: FSDP warns of them
 
     @property
     def decodes(self) -> bool:
@@ -246,6 +249,8 @@ class Quantizer(Hooks):
 
     def _lay_out(self, out: Tensor, mask: Tensor, seen: Tensor | None, shape: torch.Size) -> Tensor:
         """Rows as the input was: NaN where they are not finite, zeros where masked. No view: FSDP warns of them."""
+        if all_known(mask):
+            return self._unflatten(out, shape).clone()
         keep = self._unflatten(mask[:, None], shape)
         if seen is None:
             return where_else(keep, self._unflatten(out, shape), math.nan)
@@ -258,11 +263,15 @@ class Quantizer(Hooks):
 
 def _filled(rows: Tensor, finite: Tensor) -> Tensor:
     """Zeros in rows that are not finite. No gradient reaches those: they have no part in output and losses."""
+    if all_known(finite):
+        return rows
     return replace_gradient(where_else(finite[:, None], rows.detach(), 0.0), rows)
 
 
 def _mark_holes(indices: Tensor, mask: Tensor, seen: Tensor | None) -> Tensor:
     """Index 0 for rows that are not finite, -1 for masked ones."""
+    if all_known(mask):
+        return indices
     rows = [-1] + [1] * (indices.ndim - 1)
     if seen is None:
         return where_else(mask.view(rows), indices, 0)
