@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from codeword import distributed
 from codeword.axes import Init, Metric, Revival, State, Update
 from codeword.checks import check_whole
-from codeword.codebooks.learner import Learner, Seen, Statistics
+from codeword.codebooks.learner import Seen, Statistics
 from codeword.codebooks.prepared import PreparedCodes
+from codeword.codebooks.starting import HALVES, Starting
 from codeword.constants import numbers, where_else
 from codeword.errors import CodewordError
 from codeword.functional import Key, Purpose, Usage, Valid, clone_for_backward, segment_sum, usage_of_counts
@@ -21,11 +22,10 @@ from codeword.metrics import Euclidean
 
 __all__ = ["Codebook"]
 
-_HALF = (torch.float16, torch.bfloat16)
 MISSING = 1e30  # marks empty candidate slots: further out than any row, and finite, so that all-reduce works
 
 
-class Codebook(Learner):
+class Codebook(Starting):
     """K codes of D features, and what is known about their use.
 
     Everything is saved with the module: `codes` (K, D), a parameter where the update rule learns by gradient and a
@@ -53,8 +53,6 @@ class Codebook(Learner):
     moved: Tensor
     usage_count: Tensor
     revived: Tensor
-    initialized: Tensor
-    is_frozen: Tensor
 
     def __init__(
         self,
@@ -69,8 +67,6 @@ class Codebook(Learner):
         super().__init__()
         self.update = update
         self.metric = metric
-        self.ready = False  # mirrors `initialized`, so that a step need not ask the device
-        self._frozen = False  # mirrors `is_frozen`
         self.revives = False  # whether the candidates are of the last step, and wait to replace dead codes
         self.observer: Callable[[Tensor, Valid], None] | None = (
             None  # is shown the rows of each training step
@@ -78,7 +74,7 @@ class Codebook(Learner):
         self.group_key = f"{codebook_size} x {features}, {update}, {metric}"
         self.groups = update.transform is None
         self._prepared = PreparedCodes()
-        kind = torch.float32 if dtype is None or dtype in _HALF else dtype
+        kind = torch.float32 if dtype is None or dtype in HALVES else dtype
         codes = torch.empty(codebook_size, features, device=device, dtype=kind)
         if update.by_gradient:
             self.codes = nn.Parameter(codes)
@@ -94,8 +90,7 @@ class Codebook(Learner):
         self.register_buffer("usage_count", counts)
         self.register_buffer("moved", torch.empty_like(counts, dtype=torch.bool), persistent=False)
         self.register_buffer("revived", torch.empty((), device=device, dtype=torch.int64))
-        self.register_buffer("initialized", torch.empty((), device=device, dtype=torch.bool))
-        self.register_buffer("is_frozen", torch.empty((), device=device, dtype=torch.bool))
+        self._register_start(device)
         self.reset_parameters()
         self.transform = None
         if update.transform is not None:
@@ -108,20 +103,8 @@ class Codebook(Learner):
         self._forget_(torch.ones_like(self.codes[:, 0]))
         self.moved.fill_(False)
         self.reset_usage()
-        self.initialized.fill_(False)
-        self.ready = False
+        self._set_ready(False)
         self.frozen = False
-
-    @property
-    def frozen(self) -> bool:
-        """Whether nothing is learned or revived, only counted; saved with the module."""
-        return self._frozen
-
-    @frozen.setter
-    def frozen(self, frozen: bool) -> None:
-        self._frozen = frozen
-        with torch.no_grad():
-            self.is_frozen.fill_(frozen)
 
     @property
     def writes(self) -> bool:
@@ -174,9 +157,7 @@ class Codebook(Learner):
 
         Without such a row, and while frozen, it stays as it is.
         """
-        if self.frozen or not valid.bound():
-            return
-        if not torch.compiler.is_compiling() and not valid.total:  # a compiled first batch must hold a row
+        if not self._takes(valid):
             return
         init = init or self.update.init
         if init is not None:
@@ -296,8 +277,7 @@ class Codebook(Learner):
 
     def _begin_(self, cluster_size: Tensor) -> None:
         self._forget_(cluster_size)
-        self.initialized.fill_(True)
-        self.ready = True
+        self._set_ready(True)
 
     def _forget_(self, cluster_size: Tensor) -> None:
         """Let what is remembered of the codes start anew."""
@@ -315,12 +295,8 @@ class Codebook(Learner):
         super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Codebook:
-        def keep_wide(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return tensor.to(moved.device) if moved.dtype in _HALF else moved
-
         self._prepared.drop()
-        return super()._apply(keep_wide, recurse)
+        return super()._apply(fn, recurse)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
@@ -330,12 +306,8 @@ class Codebook(Learner):
             raise CodewordError.of(
                 f"a codebook of version {self._version} or older", f"one of {version}", "update codeword"
             )
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         was_frozen = self.frozen
-        for name, mirror in (("initialized", "ready"), ("is_frozen", "_frozen")):
-            value = state_dict.get(prefix + name)
-            if value is not None and not value.is_meta:
-                setattr(self, mirror, bool(value))
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         if self.frozen != was_frozen:
             self.requires_grad_(not self.frozen)
         self.revives = self.ready  # unfilled candidates hold MISSING and replace nothing

@@ -62,7 +62,7 @@ class Statistics(NamedTuple):
 class Learner(nn.Module):
     """A module that training forwards write to. Equal ones of a tree learn as one problem, with a leading axis G."""
 
-    kind: str  # learners with the same kind are equal but for their numbers
+    group_key: str  # learners with the same one are equal but for their numbers
     groups = True  # whether it may learn in a group
 
     @property

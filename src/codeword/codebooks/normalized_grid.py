@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from codeword.codebooks.grid import Grid
 from codeword.codebooks.learner import Seen, Statistics
+from codeword.codebooks.starting import Starting
 from codeword.functional import Key, Valid
 from codeword.transforms.moments import RunningMoments
 
@@ -19,7 +20,7 @@ _RATE = 0.05  # with which a batch enters the averages
 _LEAST = 1e-20  # of a variance that is divided by
 
 
-class NormalizedGrid(Grid):
+class NormalizedGrid(Starting, Grid):
     """A grid with the running mean and variance of each number that comes to it.
 
     They are those of the first batch, and then moving averages with a rate of 0.05. In eval, and while `frozen`, they
@@ -32,16 +33,13 @@ class NormalizedGrid(Grid):
     """
 
     groups = False
-    initialized: Tensor
-    is_frozen: Tensor
 
     def __init__(
         self, levels: Sequence[int], *, device: torch.device | str | None = None, **options: Any
     ) -> None:
         super().__init__(levels, device=device, **options)
         self.moments = RunningMoments(len(self.sizes), _RATE).to(self.usage_count.device)
-        self.register_buffer("initialized", torch.empty((), dtype=torch.bool, device=device))
-        self.register_buffer("is_frozen", torch.empty((), dtype=torch.bool, device=device))
+        self._register_start(device)
         self._begin_anew_()
 
     def reset_parameters(self) -> None:
@@ -52,31 +50,16 @@ class NormalizedGrid(Grid):
 
     def _begin_anew_(self) -> None:
         self.moments.reset_parameters()
-        self.initialized.fill_(False)
-        self.ready = False  # mirrors `initialized`, so that a step need not ask the device
+        self._set_ready(False)
         self.frozen = False
 
     @torch.no_grad()
     def init_(self, rows: Tensor, valid: Valid) -> None:
         """Take the mean and variance of a batch that has a valid row; without one it stays as it is."""
-        if self.frozen or not valid.bound():
-            return
-        if not torch.compiler.is_compiling() and not valid.total:  # a compiled first batch must hold a row
+        if not self._takes(valid):
             return
         self.moments.init_(rows, valid)
-        self.initialized.fill_(True)
-        self.ready = True
-
-    @property
-    def frozen(self) -> bool:
-        """Whether nothing is learned, only counted; saved with the module."""
-        return self._frozen
-
-    @frozen.setter
-    def frozen(self, frozen: bool) -> None:
-        self._frozen = frozen
-        with torch.no_grad():
-            self.is_frozen.fill_(frozen)
+        self._set_ready(True)
 
     @property
     def writes(self) -> bool:
@@ -113,17 +96,3 @@ class NormalizedGrid(Grid):
         assert isinstance(grid, NormalizedGrid)
         if statistics.moments is not None:
             grid.moments.update_(statistics.moments.to(grid.moments.mean.dtype))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> NormalizedGrid:
-        def keep_wide(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return tensor.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
-
-        return super()._apply(keep_wide, recurse)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        for name, mirror in (("initialized", "ready"), ("is_frozen", "_frozen")):
-            found = state_dict.get(prefix + name)
-            if found is not None and not found.is_meta:
-                setattr(self, mirror, bool(found))

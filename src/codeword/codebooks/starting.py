@@ -1,0 +1,68 @@
+"""What takes its first numbers from a batch, and may be frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from codeword.codebooks.learner import Learner
+from codeword.functional import Valid
+
+__all__ = ["HALVES", "Starting"]
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+class Starting(Learner):
+    """A learner that is not `ready` before its first batch, and learns nothing while `frozen`.
+
+    Both are saved with the module. Plain attributes mirror the buffers, so that a step need not ask the device.
+    `.half()` and `.bfloat16()` move the state and leave its precision.
+    """
+
+    initialized: Tensor
+    is_frozen: Tensor
+    ready: bool  # mirrors `initialized`
+    _frozen: bool  # mirrors `is_frozen`
+
+    def _register_start(self, device: torch.device | str | None) -> None:
+        self.register_buffer("initialized", torch.empty((), device=device, dtype=torch.bool))
+        self.register_buffer("is_frozen", torch.empty((), device=device, dtype=torch.bool))
+
+    def _set_ready(self, ready: bool) -> None:
+        self.initialized.fill_(ready)
+        self.ready = ready
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing is learned or revived, only counted; saved with the module."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = frozen
+        with torch.no_grad():
+            self.is_frozen.fill_(frozen)
+
+    def _takes(self, valid: Valid) -> bool:
+        """Whether the first numbers may come from a batch: not while frozen, nor from one without a valid row."""
+        if self.frozen or not valid.bound():
+            return False
+        return torch.compiler.is_compiling() or bool(valid.total)  # a compiled first batch must hold a row
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def keep_wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in HALVES else moved
+
+        return super()._apply(keep_wide, recurse)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        for name, mirror in (("initialized", "ready"), ("is_frozen", "_frozen")):
+            value = state_dict.get(prefix + name)
+            if value is not None and not value.is_meta:
+                setattr(self, mirror, bool(value))
