@@ -48,7 +48,7 @@ def count(run: Callable[[], object], whole: str = LAUNCH) -> int:
 
     An operator whose name begins with `whole` is one, whatever it runs inside.
     """
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiled:
         run()
     events, found = list(profiled.profiler.kineto_results.experimental_event_tree()), 0
     while events:  # `profiled.events()` makes the same tree, at four times the cost of all else here

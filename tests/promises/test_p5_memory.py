@@ -55,7 +55,7 @@ def test_a_step_stays_far_below_n_times_k(training):
 
 def allocations(run: Callable[[], object]) -> list[int]:
     """The bytes that torch took (and, below 0, gave back), in order; those taken inside our own operators too."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiled:
         run()
     events, found = list(profiled.profiler.kineto_results.experimental_event_tree()), []
     while events:

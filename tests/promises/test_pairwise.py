@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import codeword
+from promises.operators import as_elsewhere
 from promises.pairwise import AXES, FEATURES, build, covering_array, pairs_of
 from promises.test_p7_no_sync import Watch
 
@@ -91,7 +92,7 @@ def test_promises_in_short(combination):
     assert torch.equal(vq.decode(indices), out.quantized)
     assert all(torch.equal(value, before[key]) for key, value in vq.state_dict().items())
     rows = x(7, vq.dim).requires_grad_()
-    with Watch() as watch:
+    with Watch() as watch, as_elsewhere:
         out = copy.deepcopy(vq).train()(rows)
         (out.quantized.square().sum() + out.loss).backward()
     assert watch.waits == []
