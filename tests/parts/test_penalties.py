@@ -20,6 +20,7 @@ from codeword.penalties import (
     Entropy,
     GrowingAlpha,
     LargeAlpha,
+    Moments,
     NormCap,
     Orthogonality,
     UnitAlpha,
@@ -81,6 +82,16 @@ def orthogonality(x: np.ndarray, c: np.ndarray, active: bool) -> float:
     return ((unit @ unit.T) ** 2).sum() / len(c) ** 2 - 1 / len(c)
 
 
+def moments(x: np.ndarray, higher: bool) -> float:
+    x = valid_rows(x)
+    m, v = x.mean(0), x.var(0, ddof=1)
+    unit = (x - m) / np.sqrt(v)
+    terms = m**2 + 0.7 * (v - (1.0 if higher else 0.7)) ** 2
+    if higher:
+        terms = terms + 0.6 * (unit**3).mean(0) ** 2 + 0.5 * ((unit**4).mean(0) - 3) ** 2
+    return terms.mean()
+
+
 def wasserstein(x: np.ndarray, c: np.ndarray) -> float:
     x = valid_rows(x)
     spreads = [np.cov(v.T, bias=True) for v in (x, c)]
@@ -103,6 +114,8 @@ EXACT = [
     (Orthogonality(active=True), lambda x, c: orthogonality(x, c, True)),
     (Wasserstein(), wasserstein),
     (NormCap(limit=2.0), lambda x, c: (np.maximum(np.linalg.norm(c, axis=1) - 2.0, 0) ** 2).mean()),
+    (Moments(variance=0.7), lambda x, c: moments(x, False)),
+    (Moments(higher=True), lambda x, c: moments(x, True)),
     (LargeAlpha(), lambda x, c: -(c.std(0, ddof=1) ** 2).sum()),
     (UnitAlpha(), lambda x, c: ((1 - c.std(0, ddof=1)) ** 2).sum()),
     (GrowingAlpha(), lambda x, c: -0.5 * 7 * (c.std(0, ddof=1) ** 2).sum()),

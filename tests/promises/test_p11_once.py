@@ -134,6 +134,7 @@ LAWS: dict[str, Law] = {
     "fsq-logit": by_logit,
     "fsq-cell": within,
     "fsq-gaussian": of_density(lambda x: torch.exp(-x.square() / 2) / (2 * torch.pi) ** 0.5),
+    "fsq-moments": of_density(lambda x: torch.exp(-x.square() / 2) / (2 * torch.pi) ** 0.5),
     "logistic": of_density(lambda x: x.sigmoid() * (1 - x.sigmoid())),
     "cauchy": of_density(lambda x: 1 / (torch.pi * (1 + x.square()))),
     "fsq-laplacian-inverse": lambda x, q, g: g * torch.exp((q.abs() - x.abs()) / 0.5),

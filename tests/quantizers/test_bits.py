@@ -57,6 +57,30 @@ def test_signs_are_the_nearest_corners_and_the_losses_those_of_the_softmax(bits,
     )  # the first bit is the most significant
 
 
+def test_entropies_of_a_share_are_those_of_vectors_evenly_apart():
+    lfq = LFQ(5, 5, temperature=0.7, share=0.4, commitment=0.0, entropy=1.0)
+    whole = LFQ(5, 5, temperature=0.7, commitment=0.0, entropy=1.0)
+    mask = torch.rand(60, generator=torch.Generator().manual_seed(1)) > 0.3
+    firsts = set()
+    for step in range(30):
+        x = rows(step, 60, 5).requires_grad_()
+        loss = lfq(x, mask).loss
+        drawn = torch.autograd.grad(loss, x)[0].any(1)[mask].nonzero()[:, 0]
+        assert set(drawn.diff().tolist()) == {2, 3}
+        assert int(drawn[0]) <= 2
+        firsts.add(int(drawn[0]))
+        torch.testing.assert_close(loss, whole(x[mask][drawn]).loss)
+    assert firsts == {0, 1, 2}
+    torch.testing.assert_close(lfq.eval()(x, mask).loss, whole.eval()(x, mask).loss)
+
+
+def test_an_offset_makes_the_entropies_a_softplus():
+    x = rows(0, 40, 5)
+    plain = LFQ(5, 5, temperature=0.7)(x).losses["entropy"].numpy()
+    shifted = LFQ(5, 5, temperature=0.7, offset=2.0)(x).losses["entropy"].numpy()
+    assert shifted == pytest.approx(np.log1p(np.exp(plain + 2)), rel=1e-5)
+
+
 def test_entropy_of_groups_and_masks():
     logits = rows(0, 30, 5)
     mask = rows(1, 30) > 0
@@ -221,6 +245,7 @@ def test_random_projection():
         (lambda: LFQ(4, 64), "1 to 63 bits, but got 64"),
         (lambda: LFQ(4, 4, entropy=-1.0), "entropy of at least 0, but got -1.0"),
         (lambda: BSQ(4, 4, temperature=0.0), "temperature above 0, but got 0.0"),
+        (lambda: LFQ(4, 4, share=0.0), "share above 0, up to 1, but got 0.0"),
         (lambda: BSQ(4, 4, group=17), "group from 1 to 16, but got 17"),
         (lambda: Bitcodes(4, 0), "bits of at least 1, but got 0"),
         (lambda: Bitcodes(4, 4, temperature=-1.0), "temperature above 0, but got -1.0"),

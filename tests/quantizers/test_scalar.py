@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from codeword import FSQ, CodewordError
+from codeword import FSQ, CodewordError, Commitment, from_spec
 from codeword.bounds import Cauchy, Clamp, Gaussian, Laplacian, Logistic, Sigmoid, Symmetric, Tanh
+from codeword.penalties import Moments
 
 LEVELS = [(2,), (3,), (8,), (5, 3), (2, 2, 2), (4, 3, 2), (8, 5, 5), (7, 6)]
 EXTREMES = [-1e6, -30.0, -3.0, -1e-3, 0.0, 1e-3, 3.0, 30.0, 1e6]
@@ -118,6 +119,18 @@ def test_noise_moves_a_share_of_the_vectors_within_a_level():
     assert torch.equal(fsq.eval()(x).quantized, fsq.decode(fsq.encode(x)))
 
 
+def test_penalties_are_in_the_loss():
+    fsq = from_spec("fsq5-5-5,gaussian,moments(weight=0.5),noise=1.0", features=3)
+    x = 2 + 3 * torch.randn(200, 3)
+    mask = torch.arange(200) < 150
+    out = fsq(x, mask)
+    v, m = x[:150].var(0), x[:150].mean(0)
+    expected = (m**2 + 0.7 * (v - 1) ** 2).mean()
+    torch.testing.assert_close(out.losses["moments"], expected)
+    torch.testing.assert_close(out.loss, 0.5 * expected)
+    assert from_spec(fsq.spec, features=3).penalties == (Moments(0.5),)
+
+
 def test_large_grids_report_their_levels():
     small, large = FSQ(2, (5, 4)), FSQ(8, (16,) * 7 + (3,))
     x = torch.randn(1000, 8)
@@ -141,6 +154,7 @@ def test_large_grids_report_their_levels():
         (lambda: FSQ(2, (5, 1)), r"levels of at least 2, but got \(5, 1\)"),
         (lambda: FSQ(2, (5, 5), noise=2.0), "noise from 0 to 1, but got 2.0"),
         (lambda: FSQ(2, (5, 5), bound=torch.tanh), "a part for bound"),
+        (lambda: FSQ(2, (5, 5), penalties=(Commitment(),)), "about the vectors alone, but got Commitment"),
         (lambda: FSQ(16, (16,) * 16), r"at most 2\^63 codes, but got 2\^64.0"),
         (lambda: FSQ(2, (5, 5)).decode(torch.tensor([25])), "indices from 0 to 24 .* but got 25"),
     ],

@@ -1,11 +1,11 @@
-"""Weighted means and covariances of rows."""
+"""Means, covariances and higher moments of rows."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["moments", "scatter_matrix", "with_ridge"]
+__all__ = ["moments", "moments_of_each", "scatter_matrix", "with_ridge"]
 
 
 def moments(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -18,6 +18,36 @@ def moments(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """
     mean = weights @ rows
     return mean, scatter_matrix(rows, weights, mean)
+
+
+def moments_of_each(rows: Tensor, mask: Tensor, higher: bool = True) -> dict[str, Tensor]:
+    """The moments (D,) of each number of rows (N, D), over the rows of a mask (N,).
+
+    Args:
+        rows: (N, D), differentiable.
+        mask: (N,) bool, True for the rows that count.
+        higher: whether the third and fourth are wanted.
+
+    Returns:
+        `mean`, the unbiased `variance`, and `skewness` and excess `kurtosis`, in this order; all finite if no row
+        counts, or one.
+
+    Examples:
+        >>> rows = torch.tensor([[-1.0], [1.0], [-1.0], [1.0], [9.0]])
+        >>> mask = torch.tensor([True, True, True, True, False])
+        >>> {name: float(value) for name, value in moments_of_each(rows, mask, higher=False).items()}
+        {'mean': 0.0, 'variance': 1.3333333730697632}
+    """
+    weights = mask.to(rows.dtype)[:, None]
+    count = weights.sum().clamp_min(1)
+    mean = (weights * rows).sum(0) / count
+    off = weights * (rows - mean)
+    variance = off.square().sum(0) / (count - 1).clamp_min(1)
+    found = {"mean": mean, "variance": variance}
+    if higher:
+        unit = off / variance.clamp_min(torch.finfo(rows.dtype).tiny).sqrt()
+        found |= {"skewness": unit.pow(3).sum(0) / count, "kurtosis": unit.pow(4).sum(0) / count - 3}
+    return found
 
 
 def scatter_matrix(rows: Tensor, weights: Tensor, mean: Tensor) -> Tensor:

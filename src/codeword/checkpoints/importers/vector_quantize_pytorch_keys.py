@@ -23,7 +23,7 @@ from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined,
 from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
 from codeword.metrics import Cosine
-from codeword.quantizers import FSQ, LFQ, Grouped, Quantizer, RandomProjection, Residual, VectorQuantizer
+from codeword.quantizers import BSQ, FSQ, LFQ, Grouped, Quantizer, RandomProjection, Residual, VectorQuantizer
 from codeword.updates import EMA, Frozen
 
 __all__ = ["table_of"]
@@ -39,7 +39,7 @@ def table_of(quantizer: Quantizer) -> KeyTable:
 
 
 def _layer_keys(quantizer: Quantizer) -> KeyTable:
-    if isinstance(quantizer, LFQ | FSQ):
+    if isinstance(quantizer, LFQ | BSQ | FSQ):
         return _grid_keys(quantizer) + _projections(quantizer)
     if isinstance(quantizer, RandomProjection):
         return _random_projection_keys(quantizer)
@@ -76,13 +76,13 @@ def _linear(layer: nn.Linear, quantizer: Quantizer) -> KeyTable:
     return same_names("", "", layer)
 
 
-def _grid_keys(quantizer: LFQ | FSQ) -> KeyTable:
+def _grid_keys(quantizer: LFQ | BSQ | FSQ) -> KeyTable:
     turn = "orthogonal_rot"  # of facades
     names = [name for name in quantizer.state_dict() if not name.startswith(("project_", "rng.", turn))]
     table = KeyTable([kept(*names)])
     if hasattr(quantizer, turn):
         table += KeyTable([renamed(turn, turn)])
-    if isinstance(quantizer, LFQ):
+    if isinstance(quantizer, LFQ | BSQ):
         places = 2 ** torch.arange(quantizer.bits - 1, -1, -1, dtype=torch.int64, device="cpu")
         table += KeyTable(
             [dropped("mask", "the values of the bits, which follow from their number", places.clone)]
@@ -130,7 +130,7 @@ def _group_keys(grouped: Grouped) -> KeyTable:
     table = KeyTable()
     for number, part in enumerate(parts):
         inner = _layer_keys(part)
-        grid = isinstance(part, LFQ | FSQ)  # whose groups are one layer there
+        grid = isinstance(part, LFQ | BSQ | FSQ)  # whose groups are one layer there
         table += inner.under("" if grid else f"rvqs.{number}.", f"quantizers.{number}.")
     return table
 

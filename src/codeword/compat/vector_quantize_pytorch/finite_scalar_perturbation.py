@@ -15,25 +15,20 @@ from codeword.compat.vector_quantize_pytorch.entry import drop_bias
 from codeword.compat.vector_quantize_pytorch.facade import Layer
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, replace_gradient
+from codeword.functional.moments import moments_of_each
+from codeword.penalties import Moments
 from codeword.quantizers.assignment import Assignment, Step
 
 __all__ = ["FSP"]
 
-# Weights and targets of what is known about numbers, and (weight, target) of their variance.
-_NORMS: dict[str, dict[str, tuple[float, float]]] = {
-    "none": {},
-    "var": {"mean": (0.1, 0.0), "variance": (0.07, 1.0)},
-    "kurt": {
-        "mean": (0.1, 0.0),
-        "variance": (0.07, 1.0),
-        "skewness": (0.06, 0.0),
-        "kurtosis": (0.05, 0.0),
-    },
-    "var_tanh": {"mean": (0.1, 0.0), "variance": (0.07, 0.8225)},
-    "var_sigmoid": {"mean": (0.1, 0.0), "variance": (0.07, 3.29)},
-    "var_laplace": {"mean": (0.1, 0.0), "variance": (0.07, 2.0)},
+_NORMS: dict[str, tuple[Moments, ...]] = {
+    "none": (),
+    "var": (Moments(),),
+    "kurt": (Moments(higher=True),),
+    "var_tanh": (Moments(variance=0.8225),),
+    "var_sigmoid": (Moments(variance=3.29),),
+    "var_laplace": (Moments(variance=2.0),),
 }
-
 
 _CDFS: dict[str, Quantile] = {
     "tanh": Logistic(0.5),
@@ -86,8 +81,15 @@ class FSP(Layer):
         if act_name not in _CDFS:
             raise CodewordError.of("an act_name", repr(act_name), f"pass one of: {', '.join(_CDFS)}")
         bound = replace(_CDFS[act_name], inverse=need_inv_act)
-        part = _Perturbed(width, tuple(levels), dim=1 if channel_first else -1, bound=bound, noise=1.0)
-        part.rounded_share, part.terms = quantize_rate, _NORMS[vector_norm]
+        part = _Perturbed(
+            width,
+            tuple(levels),
+            dim=1 if channel_first else -1,
+            bound=bound,
+            noise=1.0,
+            penalties=_NORMS[vector_norm],
+        )
+        part.rounded_share = quantize_rate
         if not projection_has_bias:
             drop_bias(part.project_in, part.project_out)
         super().__init__(part)
@@ -140,7 +142,6 @@ class _Perturbed(quantizers.FSQ):
     """Numbers that are moved one by one, where they stay within the bounds, and a loss on their moments."""
 
     rounded_share = 0.0
-    terms: dict[str, tuple[float, float]] = {}  # noqa: RUF012
     seen: dict[str, Tensor] = {}  # noqa: RUF012
     accepted: Tensor | float = 1.0
 
@@ -148,10 +149,10 @@ class _Perturbed(quantizers.FSQ):
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         q = self._vectors(self.grid.split(assignment.indices))
-        self.seen = _moments(rows, step.valid.mask)
+        self.seen = moments_of_each(rows, step.valid.mask)
         loss = rows.new_zeros(())
-        for name, (weight, target) in self.terms.items():
-            loss = loss + weight * (self.seen[name] - target).square().mean()
+        for penalty in self.penalties:
+            loss = loss + penalty.weight * penalty.of_moments(self.seen)
         if not step.training:
             return q, loss, {"norm": loss}
         draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), 2 * len(self.levels))
@@ -163,19 +164,3 @@ class _Perturbed(quantizers.FSQ):
         perturbed = self.bound.value(torch.where(within, moved, place), self.levels)
         rounded = replace_gradient(q, self._rounded(assignment, rows))
         return torch.where(chance < self.rounded_share, rounded, perturbed), loss, {"norm": loss}
-
-
-def _moments(rows: Tensor, valid: Tensor) -> dict[str, Tensor]:
-    """The moments (D,) of each number over valid rows, of the unbiased variance."""
-    weights = valid.to(rows.dtype)[:, None]
-    count = weights.sum().clamp_min(1)
-    mean = (weights * rows).sum(0) / count
-    off = weights * (rows - mean)
-    variance = off.square().sum(0) / (count - 1).clamp_min(1)
-    spread = variance.clamp_min(torch.finfo(rows.dtype).tiny).sqrt()
-    return {
-        "mean": mean,
-        "variance": variance,
-        "skewness": (off / spread).pow(3).sum(0) / count,
-        "kurtosis": (off / spread).pow(4).sum(0) / count - 3,
-    }

@@ -15,7 +15,6 @@ from codeword.compat.vector_quantize_pytorch.grid import GridLayer, rotate
 from codeword.compat.vector_quantize_pytorch.refusals import refuse
 from codeword.errors import CodewordError
 from codeword.functional import squared_error
-from codeword.functional.bit_entropy import bit_entropy
 from codeword.quantizers import Quantized
 from codeword.quantizers.assignment import Assignment, Step
 
@@ -44,16 +43,12 @@ class Bits(NormedEntry, quantizers.LFQ):
     Attributes:
         scale: of the codes.
         spherical: whether vectors and codes are on the unit sphere.
-        share: of the rows that the entropies are of, drawn at random.
         soft_clamp: c of c tanh(x / c), which vectors go through first; None: they do not.
-        softplus: o of softplus(entropies + o); None: the entropies are in the loss as they are.
     """
 
     scale = 1.0
     spherical = False
-    share = 1.0
     soft_clamp: float | None = None
-    softplus: float | None = None
 
     def _digits(self, rows: Tensor) -> Tensor:
         return super()._digits(self._turned(rows))
@@ -70,23 +65,11 @@ class Bits(NormedEntry, quantizers.LFQ):
         self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
     ) -> tuple[Tensor, dict[str, Tensor]]:
         rows, q = self._clamped(self._turned(rows)), self._turned(q)
-        commitment = squared_error(rows, q.detach(), step.valid.weights(rows.dtype))
-        logits, weights = rows * (4 * self.scale / self.temperature), self._drawn(rows, step)
-        each, together = bit_entropy(logits, weights, self.group)
-        entropy = each - self.diversity * together
-        if self.softplus is not None:
-            entropy = F.softplus(entropy + self.softplus)
+        weights = step.valid.weights(rows.dtype)
+        commitment = squared_error(rows, q.detach(), weights)
+        each, together = self._entropies(rows, weights, step)
         names = {"per_sample_entropy": each, "batch_entropy": together, "commitment": commitment}
-        return self.entropy * entropy + self.commitment * commitment, names
-
-    def _drawn(self, rows: Tensor, step: Step) -> Tensor:
-        """The weights of the rows that the entropies are of."""
-        valid = step.valid.mask
-        if self.share < 1:
-            draws = torch.rand(len(rows), dtype=torch.float32, device=rows.device).masked_fill(~valid, -1.0)
-            kept = draws.argsort(descending=True)[: int(len(rows) * self.share)]
-            valid = valid & torch.zeros_like(valid).index_fill(0, kept, True)
-        return valid.to(rows.dtype) / valid.sum().clamp_min(1)
+        return self.entropy * self._entropy(each, together, weights) + self.commitment * commitment, names
 
     def _clamped(self, rows: Tensor) -> Tensor:
         if self.soft_clamp is not None:
@@ -150,6 +133,8 @@ class LFQ(GridLayer):
             "commitment": commitment_loss_weight,
             "entropy": entropy_loss_weight,
             "diversity": diversity_gamma,
+            "share": options.pop("frac_per_sample_entropy", 1.0),
+            "offset": _offset(options),
         }
         width = dim if num_codebooks == 1 else bits
         parts = [Bits(width, bits, **weights) for _ in range(num_codebooks)]
@@ -240,14 +225,16 @@ def _bits(dim: int | None, codebook_size: int | None) -> int:
     return int(bits)
 
 
+def _offset(options: dict[str, Any]) -> float | None:
+    offset = options.pop("entropy_loss_offset", 5.0)
+    return float(offset) if options.pop("experimental_softplus_entropy_loss", False) else None
+
+
 def _set(part: Bits, options: dict[str, Any], activation: nn.Module | None) -> None:
     part.spherical = options.pop("spherical", False)
     scale = float(options.pop("codebook_scale", 1.0))
     part.scale = part.bits**-0.5 if part.spherical else scale
-    part.share = options.pop("frac_per_sample_entropy", 1.0)
     part.soft_clamp = options.pop("soft_clamp_input_value", None)
-    offset = options.pop("entropy_loss_offset", 5.0)
-    part.softplus = offset if options.pop("experimental_softplus_entropy_loss", False) else None
     if activation is not None and not isinstance(activation, nn.Identity):
         part.add_module("activation", activation)
     if options.pop("orthogonal_rotation", False):

@@ -13,7 +13,8 @@ from codeword.bounds import Bound, Tanh
 from codeword.codebooks.normalized_grid import NormalizedGrid
 from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
-from codeword.functional import Purpose, replace_gradient
+from codeword.functional import Purpose, replace_gradient, sum_of
+from codeword.penalties import Moments
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.implicit.base import Implicit
 
@@ -40,6 +41,7 @@ class FSQ(Implicit):
             normalisation of what each stage leaves over.
         joined: whether the levels of a vector make one index. False: an index each, `indices` (..., numbers), for
             more codes than 2^63, of which none are counted by themselves.
+        penalties: what is added to `loss`, of those that are about the vectors alone: `Moments`.
         device: of parameters and buffers.
         dtype: of the projections.
 
@@ -73,6 +75,7 @@ class FSQ(Implicit):
         noise: float = 0.0,
         normalize: bool = False,
         joined: bool = True,
+        penalties: Sequence[Moments] = (),
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -86,6 +89,11 @@ class FSQ(Implicit):
         self.bound = bound
         self.noise = noise
         self.normalize = normalize
+        self.penalties = tuple(penalties)
+        for penalty in self.penalties:
+            if not isinstance(penalty, Moments):
+                expected = "penalties that are about the vectors alone"
+                raise CodewordError.of(expected, repr(penalty), "pass Moments(), or none")
         if normalize:
             self.grid = NormalizedGrid(levels, joined=joined, ascending=True, device=device)
         self.rng = Rng(device) if noise else None
@@ -97,6 +105,7 @@ class FSQ(Implicit):
             "noise": self.noise,
             "normalize": self.normalize,
             "joined": self.grid.joined,
+            "penalties": self.penalties,
         }
 
     @property
@@ -137,6 +146,14 @@ class FSQ(Implicit):
         moved = self._value(self._place(rows) + draws[:, 1:] - 0.5)
         rounded = replace_gradient(q, self._rounded(assignment, rows))
         return torch.where(draws[:, :1] < self.noise, moved, rounded), loss, losses
+
+    def _losses(
+        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if not self.penalties:
+            return super()._losses(assignment, rows, q, step)
+        losses = {penalty.name: penalty.of(rows, step.valid) for penalty in self.penalties}
+        return sum_of([penalty.weight * losses[penalty.name] for penalty in self.penalties]), losses
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         return q if self.noise and step.training else self._rounded(assignment, rows)

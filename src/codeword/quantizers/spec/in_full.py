@@ -28,7 +28,7 @@ def spec_in_full(quantizer: Quantizer) -> str:
     Examples:
         >>> from codeword import from_spec
         >>> spec_in_full(from_spec("fsq8-5-5", features=3))
-        'fsq8-5-5,bound=tanh(...),noise=0.0,normalize=false,joined=true'
+        'fsq8-5-5,bound=tanh(...),noise=0.0,normalize=false,joined=true,penalties=()'
         >>> spec_in_full(from_spec("rvq2x16", features=3))
         'rvq2x(vq16,code_features=none,update=ema(decay=none,...
     """

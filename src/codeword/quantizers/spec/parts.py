@@ -41,6 +41,7 @@ PARTS = Registry(
         "diversity": penalties.Diversity,
         "orthogonality": penalties.Orthogonality,
         "wasserstein": penalties.Wasserstein,
+        "moments": penalties.Moments,
         "norm_cap": penalties.NormCap,
         "large_alpha": penalties.LargeAlpha,
         "unit_alpha": penalties.UnitAlpha,
