@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import codeword.compat.vector_quantize_pytorch as facade
+from codeword.compat import export_state_dict
 
 original = pytest.importorskip("vector_quantize_pytorch")
 
@@ -83,16 +84,90 @@ def test_the_noise_of_fsq_is_as_wide_as_a_level() -> None:
     assert theirs(z)[0].abs().max() > 0.4
 
 
+def test_stages_are_searched_without_the_noise_of_those_before() -> None:
+    options = {"levels": [5, 5, 5], "num_quantizers": 3, "noise_dropout": 0.5}
+    ours, theirs = facade.ResidualFSQ(**options), original.ResidualFSQ(**options)
+    x = rows(1, (2, 300, 3))
+    (noisy, found), (_, other) = ours(x), theirs(x)
+    plain, expected = ours.eval()(x)
+    assert torch.equal(found, expected)
+    assert torch.equal(theirs.eval()(x)[1], expected)
+    assert not torch.equal(other[..., 1:], expected[..., 1:])
+    moved = (noisy - plain).abs().gt(1e-6).any(-1).float().mean()
+    assert float(moved) == pytest.approx(1 - 0.5**3, abs=0.05)
+
+
+def test_stages_that_are_rotated_decode() -> None:
+    options = {"levels": [5, 5, 5], "num_quantizers": 3, "orthogonal_rotation": True}
+    ours, theirs = facade.ResidualFSQ(**options).eval(), original.ResidualFSQ(**options).eval()
+    ours.load_state_dict(theirs.state_dict())
+    quantized, indices = ours(rows(1, (2, 30, 3)))
+    assert torch.equal(ours.get_output_from_indices(indices), quantized)
+    assert (theirs.get_output_from_indices(indices) - quantized).abs().max() > 0.1
+
+
+def test_numbers_have_float32_whatever_comes() -> None:
+    options = {"levels": [301], "force_quantization_f32": False, "allowed_dtypes": (torch.bfloat16,)}
+    z = torch.linspace(-3, 3, 2001)[:, None].bfloat16()
+    expected = (150 + z.double()[:, 0].tanh() * 150 * 1.001).round().clamp(0, 300)
+    for home in (facade, original):  # without an effect there too
+        quantized, indices = home.FSQ(**options).to(torch.bfloat16).eval()(z[None])
+        assert quantized.dtype == torch.bfloat16
+        assert torch.equal(indices[0].double(), expected)
+    x = rows(0, (2, 500, 9))
+    exact = facade.LFQ(codebook_size=512)(x)[2]
+    layers = [home.LFQ(codebook_size=512, force_quantization_f32=False) for home in (facade, original)]
+    ours, theirs = (layer.to(torch.bfloat16)(x.bfloat16())[2] for layer in layers)
+    assert (ours.dtype, theirs.dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(ours, exact, rtol=1e-2, atol=0)
+
+
+def test_the_entropies_of_a_share_are_those_there_on_average() -> None:
+    options = {"dim": 4, "codebook_size": 16}
+    whole = facade.LFQ(**options)(rows(1, (2, 60, 4)), 1.0, return_loss_breakdown=True)[1]
+    for home in (facade, original):
+        torch.manual_seed(0)
+        layer = home.LFQ(**options, frac_per_sample_entropy=0.4)
+        drawn = [
+            layer(rows(1, (2, 60, 4)), 1.0, return_loss_breakdown=True)[1].per_sample_entropy
+            for _ in range(60)
+        ]
+        assert len(set(drawn)) > 2  # not all rows
+        assert float(torch.stack(drawn).mean()) == pytest.approx(float(whole.per_sample_entropy), rel=0.02)
+
+
+def test_the_sum_that_a_network_sees_hands_no_gradient_on() -> None:
+    sizes = {"dim": 8, "num_quantizers": 3, "codebook_size": 6}
+    theirs, ours = twins("ResidualVQ", sizes=sizes, implicit_neural_codebook=True)
+    x, y = rows(1).requires_grad_(), rows(1).requires_grad_()
+    _, _, losses, codes = ours(y, return_all_codes=True)
+    losses.sum().backward()
+    theirs(x)[2].sum().backward()
+    left = y.detach() - codes.detach().cumsum(0)
+    wanted = 2 * left.sum(0) / y.numel()
+    torch.testing.assert_close(y.grad, wanted, rtol=1e-4, atol=1e-7)
+    assert (x.grad - wanted).abs().max() > 1e-4
+
+
 def test_a_beam_keeps_the_sums_of_the_least_error() -> None:
     torch.manual_seed(0)
-    ours = facade.ResidualVQ(dim=4, num_quantizers=2, codebook_size=5, beam_size=25).eval()
+    sizes = {"dim": 4, "num_quantizers": 2, "codebook_size": 5, "beam_size": 5}
+    ours = facade.ResidualVQ(**sizes, beam_score_quantizer_weights=[1.0, 0.5]).eval()
     for layer in ours.layers:
         layer.codebook = torch.randn(5, 4)
     x = rows(1, (3, 20, 4))
     first, second = ours.codebooks
     every = (first[:, None] + second).reshape(-1, 4)
     best = torch.cdist(x, every).argmin(-1)
-    assert torch.equal(ours(x)[1], torch.stack([best // 5, best % 5], -1))
+    found = torch.stack([best // 5, best % 5], -1)
+    assert torch.equal(ours(x)[1], found)
+    for weights, same in (
+        (None, False),
+        ([0.0, 1.0], True),
+    ):  # the error of the last stage is that of the sum
+        theirs = original.ResidualVQ(**sizes, beam_score_quantizer_weights=weights).eval()
+        theirs.load_state_dict(export_state_dict(ours))
+        assert torch.equal(theirs(x)[1], found) == same
 
 
 def test_latent_values_and_vectors_get_the_gradients_of_their_losses() -> None:

@@ -13,26 +13,10 @@ from torch import Tensor, nn
 
 import codeword.compat.vector_quantize_pytorch as facade
 from codeword.compat import export_state_dict
+from compat.vector_quantize_pytorch_cases import SIZES, TRAINED, steps_itself
 
 original = pytest.importorskip("vector_quantize_pytorch")
 
-SIZES: dict[str, dict[str, Any]] = {
-    "VectorQuantize": {"dim": 8, "codebook_size": 16},
-    "ResidualVQ": {"dim": 8, "num_quantizers": 3, "codebook_size": 16},
-    "GroupedResidualVQ": {"dim": 8, "num_quantizers": 3, "codebook_size": 16},
-    "SimVQ": {"dim": 8, "codebook_size": 16},
-    "ResidualSimVQ": {"dim": 8, "num_quantizers": 3, "codebook_size": 16},
-    "FSQ": {"levels": [8, 5, 5], "dim": 8},
-    "FSP": {"levels": [8, 5, 5], "dim": 8},
-    "ResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
-    "GroupedResidualFSQ": {"levels": [8, 5, 5], "dim": 8, "num_quantizers": 3},
-    "HierarchicalVQ": {"dim": 8, "codebook_size": 16, "scales": [1, 2, 8]},
-    "LatentQuantize": {"levels": [5, 5, 8], "dim": 8},
-    "LFQ": {"codebook_size": 16, "dim": 8},
-    "ResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
-    "GroupedResidualLFQ": {"codebook_size": 256, "dim": 8, "num_quantizers": 3},
-    "RandomProjectionQuantizer": {"dim": 8, "codebook_size": 16, "codebook_dim": 4},
-}
 INNER = {  # whose options go on to which layer
     "ResidualVQ": "VectorQuantize",
     "GroupedResidualVQ": "ResidualVQ",
@@ -111,11 +95,11 @@ def rows(seed: int, shape: tuple[int, ...] = (4, 60, 8)) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + 0.5
 
 
-def twins(name: str, **options: Any) -> tuple[Any, Any]:
+def twins(name: str, shape: tuple[int, ...] = (4, 60, 8), **options: Any) -> tuple[Any, Any]:
     """The original after a step, and the facade with its state."""
     torch.manual_seed(0)
     theirs = getattr(original, name)(**{**SIZES[name], **options})
-    theirs(rows(0))
+    theirs(rows(0, shape))
     torch.manual_seed(0)
     ours = getattr(facade, name)(**{**SIZES[name], **options})
     ours.load_state_dict(theirs.state_dict(), strict=True)
@@ -126,140 +110,47 @@ def check_close(got: Any, expected: Any) -> None:
     if isinstance(expected, tuple | list):
         for mine, own in zip(got, expected, strict=True):
             check_close(mine, own)
-    elif expected.is_floating_point():
+    elif isinstance(expected, dict):
+        assert sorted(got) == sorted(expected)
+        check_close([got[key] for key in expected], list(expected.values()))
+    elif expected is None:
+        assert got is None
+    elif got.is_floating_point() or not expected.is_floating_point():
+        expected = expected if expected.is_floating_point() else expected.long()
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     else:
-        assert torch.equal(got, expected.long())
-
-
-def steps_itself(manual: bool = False) -> dict[str, Any]:
-    return {
-        "learnable_codebook": True,
-        "ema_update": False,
-        "in_place_codebook_optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.5),
-        "manual_in_place_optimizer_update": manual,
-    }
-
-
-MEANS = {
-    "codebook_size": 6,
-    "kmeans_init": True,
-    "rotation_trick": False,
-}  # of which each is chosen: others are pulled to 0 there
-MLP = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
-TRAINED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "ema_update": ("VectorQuantize", {"ema_update": False}, {}),
-    "commitment_use_cross_entropy_loss": (
-        "VectorQuantize",
-        {**MEANS, "commitment_use_cross_entropy_loss": True},
-        {},
-    ),
-    "cross entropy, mask": (
-        "VectorQuantize",
-        {**MEANS, "commitment_use_cross_entropy_loss": True},
-        {"mask": torch.arange(60) < torch.tensor([[60], [3], [30], [1]])},
-    ),
-    "in place": ("VectorQuantize", steps_itself(), {}),
-    "in place, rotation": ("VectorQuantize", {**steps_itself(), "commitment_weight": 0.0}, {}),
-    "in place, breakdown": ("VectorQuantize", steps_itself(), {"return_loss_breakdown": True}),
-    "vq_bridge": ("VectorQuantize", {"vq_bridge": MLP}, {}),
-    "layernorm_after_project_in": (
-        "VectorQuantize",
-        {"codebook_dim": 4, "layernorm_after_project_in": True},
-        {},
-    ),
-    "route_gradients_to_input": ("VectorQuantize", {"route_gradients_to_input": False}, {}),
-    "route, learnable": (
-        "VectorQuantize",
-        {"route_gradients_to_input": False, "learnable_codebook": True, "ema_update": False},
-        {},
-    ),
-    "freeze_codebook": ("VectorQuantize", {}, {"freeze_codebook": True}),
-    "ema_update of a call": ("VectorQuantize", {}, {"ema_update": False}),
-    "ema_update_weight": ("VectorQuantize", {}, {"ema_update_weight": torch.linspace(0.1, 2.0, 16)}),
-    "ema_update_weight, function": (
-        "VectorQuantize",
-        {},
-        {"ema_update_weight": lambda sums, counts: (counts > 4).float() / (1 + sums.norm(dim=-1))},
-    ),
-    "topk": ("VectorQuantize", {}, {"topk": 3}),
-    "topk, learnable": ("VectorQuantize", {"learnable_codebook": True, "ema_update": False}, {"topk": 3}),
-    "indices": ("VectorQuantize", MEANS, {"indices": torch.arange(240).view(4, 60) % 6}),
-    "return_loss_breakdown": ("VectorQuantize", {}, {"return_loss_breakdown": True}),
-    "return_zeros_for_masked_padding": (
-        "VectorQuantize",
-        {"return_zeros_for_masked_padding": False},
-        {"mask": torch.arange(60) < torch.tensor([[60], [3], [30], [1]])},
-    ),
-    "hierarchical": (
-        "HierarchicalVQ",
-        {
-            "channel_first": False,
-            "scales": [1, 4, 60],
-            "codebook_size": (1, 2, 6),
-            "shared_codebook": False,
-            "threshold_ema_dead_code": 0,
-        },
-        {},
-    ),
-    "hierarchical, shared": (
-        "HierarchicalVQ",
-        {
-            "channel_first": False,
-            "scales": [6, 60],
-            "codebook_size": 3,
-            "threshold_ema_dead_code": 0,
-        },
-        {"lens": torch.tensor([60, 20, 40, 7])},
-    ),
-    "simvq codebook_transform": ("SimVQ", {"codebook_transform": MLP}, {}),
-    "simvq frozen_codebook_dim": ("SimVQ", {"frozen_codebook_dim": 3}, {}),
-    "fsq bound_hard_clamp": ("FSQ", {"bound_hard_clamp": True}, {}),
-    "fsq bound_hard_clamp, symmetric": ("FSQ", {"bound_hard_clamp": True, "preserve_symmetry": True}, {}),
-    "fsq orthogonal_rotation": ("FSQ", {"orthogonal_rotation": True}, {}),
-    "lfq codebook_scale": ("LFQ", {"codebook_scale": 0.5, "commitment_loss_weight": 0.2}, {}),
-    "lfq spherical": ("LFQ", {"spherical": True, "commitment_loss_weight": 0.2}, {"inv_temperature": 3.0}),
-    "lfq soft_clamp_input_value": ("LFQ", {"soft_clamp_input_value": 1.5}, {"inv_temperature": 0.7}),
-    "lfq straight_through_activation": (
-        "LFQ",
-        {"straight_through_activation": nn.Tanh(), "commitment_loss_weight": 0.2},
-        {"inv_temperature": 0.7},
-    ),
-    "lfq softplus": ("LFQ", {"experimental_softplus_entropy_loss": True}, {"inv_temperature": 0.7}),
-    "lfq cosine_sim_project_in": ("LFQ", {"cosine_sim_project_in": True}, {"inv_temperature": 0.7}),
-    "lfq orthogonal_rotation": (
-        "LFQ",
-        {"orthogonal_rotation": True, "commitment_loss_weight": 0.2},
-        {"inv_temperature": 0.7},
-    ),
-    "lfq breakdown": (
-        "LFQ",
-        {"num_codebooks": 2, "commitment_loss_weight": 0.2},
-        {"return_loss_breakdown": True, "inv_temperature": 0.7},
-    ),
-}
+        assert torch.equal(got.to(expected.dtype), expected)  # numbers of levels
 
 
 @pytest.mark.parametrize("case", TRAINED)
 def test_three_steps_are_the_originals(case: str) -> None:
-    name, options, call = TRAINED[case]
-    theirs, ours = twins(name, **options)
+    name, options, call, *rest = TRAINED[case]
+    shape = rest[0] if rest else (4, 60, 8)
+    theirs, ours = twins(name, shape, **options)
     for step in range(1, 4):
         theirs.zero_grad()  # an optimiser of the codes would take the gradient of the loss for its own
         ours.zero_grad()
-        x, y = rows(step).requires_grad_(), rows(step).requires_grad_()
+        x, y = rows(step, shape).requires_grad_(), rows(step, shape).requires_grad_()
         expected, got = theirs(x, **call), ours(y, **call)
         check_close(got, expected)
         for result in (expected, got):
             terms = result[0] if isinstance(result[0], tuple) else result[:3]  # without a breakdown
+            if "Residual" in name:
+                terms = terms[2:]  # theirs multiplies the gradient of the output: see docs/moving
             floats = [part for part in terms if isinstance(part, Tensor) and part.requires_grad]
             if floats:
                 sum(part.sum() for part in floats).backward()
-        if "commitment_use_cross_entropy_loss" not in options:  # theirs is at other codes: see docs/moving
+        if not {"commitment_use_cross_entropy_loss", "implicit_neural_codebook"} & set(
+            options
+        ):  # see docs/moving
             check_close(*(zeros_for(at) for at in (y, x)))
     state = export_state_dict(ours)
+    by_gradient = options.get(
+        "learnable_codebook", "vq_bridge" in options or "implicit_neural_codebook" in options
+    )
+    unread = by_gradient or (options.get("ema_update") is False and "threshold_ema_dead_code" in options)
     for key, tensor in theirs.state_dict().items():
-        if not key.endswith("embed_avg") or not options.get("learnable_codebook", "vq_bridge" in options):
+        if not (unread and key.endswith("embed_avg")):  # sums that nothing reads
             torch.testing.assert_close(state[key], tensor, rtol=1e-4, atol=1e-4)
     gradients = {key: p.grad for key, p in theirs.named_parameters() if p.grad is not None}
     compare_gradients(ours, gradients)
@@ -319,7 +210,8 @@ def test_how_many_stages_stay(name: str) -> None:
         sizes = {**SIZES[name], **options, "quantize_dropout_cutoff_index": cutoff}
         ours, theirs = getattr(facade, name)(**sizes), getattr(original, name)(**sizes)
         assert set((ours(many)[1] >= 0).sum(-1).flatten().tolist()) == expected
-        drawn = {int((theirs(many)[1] >= 0).sum(-1).flatten()[0]) for _ in range(60)}
+        calls = [theirs(many[:1, :1], rand_quantize_dropout_fixed_seed=seed) for seed in range(30)]
+        drawn = {int((call[1] >= 0).sum()) for call in calls}
         assert drawn == expected
         fixed = [(ours(many, rand_quantize_dropout_fixed_seed=5)[1] >= 0).sum(-1) for _ in range(2)]
         assert torch.equal(*fixed)

@@ -169,6 +169,16 @@ def test_residual_gradient_is_not_multiplied_by_the_stages(name: str) -> None:
     torch.testing.assert_close(gradient(theirs, rows(1), one), 4 * one)
 
 
+def test_the_gradient_of_a_stack_is_that_of_quant_grad_frac_1() -> None:
+    options = {"dim": 8, "codebook_size": 16, "num_quantizers": 4, "rotation_trick": False}
+    whole, _ = twins("ResidualVQ", rows(0), **options, quant_grad_frac=1.0)
+    half, ours = twins("ResidualVQ", rows(0), **options, quant_grad_frac=0.5)
+    one = torch.ones(4, 200, 8)
+    assert torch.equal(gradient(ours, rows(1), one), one)
+    torch.testing.assert_close(gradient(whole, rows(1), one), one)
+    assert gradient(half, rows(1), one).mean() > 1.8
+
+
 def test_sync_update_v_reaches_the_codes_and_not_the_input() -> None:
     options = {
         "dim": 8,
@@ -217,21 +227,29 @@ def test_minus_one_decodes_to_zeros() -> None:
     assert not stack.get_output_from_indices(torch.full((1, 3, 2), -1)).any()
 
 
-def test_stages_take_images() -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ResidualVQ", {"codebook_size": 16}),
+        ("GroupedResidualVQ", {"groups": 2, "codebook_size": 16}),
+        ("GroupedResidualFSQ", {"groups": 2, "levels": [5, 4]}),
+    ],
+    ids=["stages", "groups", "grids"],
+)
+def test_stages_take_images(name: str, options: dict[str, Any]) -> None:
     image = rows(1, (2, 8, 4, 5))
-    options = {"dim": 8, "num_quantizers": 2, "codebook_size": 16}
-    with pytest.raises(RuntimeError, match="Sizes of tensors"):
-        original.ResidualVQ(**options, accept_image_fmap=True)(image)
-    stack, flat = (
-        facade.ResidualVQ(**options, accept_image_fmap=True).eval(),
-        facade.ResidualVQ(**options).eval(),
-    )
+    options = {"dim": 8, "num_quantizers": 2, **options}
+    with pytest.raises(RuntimeError, match="Sizes of tensors|cannot be multiplied"):
+        getattr(original, name)(**options, accept_image_fmap=True)(image)
+    layer = getattr(facade, name)
+    stack, flat = layer(**options, accept_image_fmap=True).eval(), layer(**options).eval()
     flat.load_state_dict(stack.state_dict())
-    quantized, indices, _ = stack(image)
+    quantized, indices, *_ = stack(image)
     expected = flat(image.movedim(1, -1))
     assert torch.equal(indices, expected[1])
     assert torch.equal(quantized.movedim(1, -1), expected[0])
-    assert torch.equal(stack.get_output_from_indices(indices), expected[0])
+    decoded = stack.get_output_from_indices(indices)
+    assert torch.equal(decoded if name == "ResidualVQ" else decoded.movedim(1, -1), expected[0])
 
 
 def test_diveq_is_exact_in_eval() -> None:

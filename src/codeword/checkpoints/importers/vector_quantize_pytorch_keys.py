@@ -23,7 +23,17 @@ from codeword.checkpoints.importers.table import KeyTable, Row, dropped, joined,
 from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
 from codeword.metrics import Cosine
-from codeword.quantizers import BSQ, FSQ, LFQ, Grouped, Quantizer, RandomProjection, Residual, VectorQuantizer
+from codeword.quantizers import (
+    BSQ,
+    FSQ,
+    LFQ,
+    Grouped,
+    QINCo,
+    Quantizer,
+    RandomProjection,
+    Residual,
+    VectorQuantizer,
+)
 from codeword.updates import EMA, Frozen
 
 __all__ = ["table_of"]
@@ -45,7 +55,7 @@ def _layer_keys(quantizer: Quantizer) -> KeyTable:
         return _random_projection_keys(quantizer)
     if isinstance(quantizer, VectorQuantizer):
         return _book_keys([quantizer], ["codebook."]) + _projections(quantizer)
-    if isinstance(quantizer, Residual):
+    if isinstance(quantizer, Residual) and type(quantizer) is not QINCo:  # whose networks they have not
         return _stage_keys(quantizer) + _projections(quantizer)
     if isinstance(quantizer, Grouped):
         return _group_keys(quantizer) + _projections(quantizer)
@@ -100,10 +110,14 @@ def _random_projection_keys(quantizer: RandomProjection) -> KeyTable:
 
 
 def _stage_keys(residual: Residual) -> KeyTable:
+    table = KeyTable()
+    for number, network in enumerate(getattr(residual, "networks", ())):  # of a facade
+        table += same_names(f"mlps.{number}.", f"networks.{number}.", network)
     if residual.shared:
         own = _layer_keys(residual.distinct[0]).under("", "quantizers.0.")
-        return KeyTable(_again(row, [f"layers.{n}." for n in range(residual.count)]) for row in own.rows)
-    table = KeyTable()
+        return table + KeyTable(
+            _again(row, [f"layers.{n}." for n in range(residual.count)]) for row in own.rows
+        )
     for number, stage in enumerate(residual.distinct):
         table += _layer_keys(stage).under(f"layers.{number}.", f"quantizers.{number}.")
     return table

@@ -18,7 +18,7 @@ from codeword.updates import EMA, Gradient
 from codeword.updates.counting import rate_of, running
 from codeword.updates.in_place import slope
 
-__all__ = ["Bridge", "Codes", "Learned", "StepsItself", "Waits", "Weighed"]
+__all__ = ["Bridge", "Codes", "Held", "Learned", "StepsItself", "Waits", "Weighed"]
 
 
 class Codes(NormedEntry, OldCodes):
@@ -112,6 +112,17 @@ class Learned(Gradient):
         for own in self.steps:
             own.see(counts[0], sums[0], total)
         return (codes, state) if self.revival is None else super().update(codes, state, counts, sums, total)
+
+
+@dataclass(frozen=True)
+class Held(EMA):
+    """Codes that stay where they are, but for dead ones: `ema_update=False` with `threshold_ema_dead_code`."""
+
+    def update(
+        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
+    ) -> tuple[Tensor, State]:
+        rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
+        return codes, {"cluster_size": running(state, counts, rate)}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,17 @@ class Layer(Facade):
     def __init__(self, quantizer: Quantizer) -> None:
         super().__init__()
         self.quantizer = quantizer
+
+    def _around(self, quantizer: Any) -> None:
+        """Begin as the layer of a quantizer."""
+        Layer.__init__(self, quantizer)
+
+    @classmethod
+    def around(cls, quantizer: Quantizer) -> Self:
+        """The layer of a quantizer that there is already, such as a stage of a stack."""
+        layer = cls.__new__(cls)
+        layer._around(quantizer)
+        return layer.train(quantizer.training)
 
     def key_table(self) -> KeyTable:
         """The original's keys for this module's."""

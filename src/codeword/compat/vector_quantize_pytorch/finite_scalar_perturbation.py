@@ -108,9 +108,8 @@ class FSP(Layer):
         return torch.tensor(self.quantizer.grid.worth, dtype=torch.int64, device="cpu")
 
     def forward(self, z: Tensor, eps: float | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
-        """See the class."""
-        if eps is not None:
-            raise CodewordError.of("eps=None", f"{eps}", "numbers are kept off the ends as they should be")
+        """See the class; with `eps`, F of a number is at most 1 - eps."""
+        self.quantizer.eps = eps
         out = self.quantizer(z)
         info: dict[str, Any] = {
             "level_indices": self.indices_to_level_indices(out.indices),
@@ -142,8 +141,23 @@ class _Perturbed(quantizers.FSQ):
     """Numbers that are moved one by one, where they stay within the bounds, and a loss on their moments."""
 
     rounded_share = 0.0
+    eps: float | None = None
     seen: dict[str, Tensor] = {}  # noqa: RUF012
     accepted: Tensor | float = 1.0
+
+    def _place(self, rows: Tensor) -> Tensor:
+        place = super()._place(rows)
+        return place if self.eps is None else place.minimum(self._last)
+
+    def _digits(self, rows: Tensor) -> Tensor:
+        digits = super()._digits(rows)
+        return digits if self.eps is None else digits.minimum((self._last + 0.5).floor().long())
+
+    @property
+    def _last(self) -> Tensor:
+        """The highest place."""
+        assert self.eps is not None
+        return self.grid.levels.to(self.dtype) * (1 - self.eps) - 0.5
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
@@ -157,10 +171,15 @@ class _Perturbed(quantizers.FSQ):
             return q, loss, {"norm": loss}
         draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), 2 * len(self.levels))
         move, chance = draws.to(rows.dtype).chunk(2, 1)
-        place = self.bound.place(rows, self.levels)
+        place = self._place(rows)
         moved = place + move - 0.5
         within = (moved >= -0.5) & (moved <= self.grid.levels - 0.5)
         self.accepted = within.to(rows.dtype).mean()
         perturbed = self.bound.value(torch.where(within, moved, place), self.levels)
         rounded = replace_gradient(q, self._rounded(assignment, rows))
         return torch.where(chance < self.rounded_share, rounded, perturbed), loss, {"norm": loss}
+
+    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        if self.bound.linear:
+            return super()._surrogate(assignment, rows, q, step)
+        return rows  # outputs on the scale of the numbers: straight through

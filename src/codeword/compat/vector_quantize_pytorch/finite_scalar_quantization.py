@@ -14,9 +14,8 @@ from codeword.bounds import Bound, Cell, Clamp, Symmetric, Tanh
 from codeword.compat.vector_quantize_pytorch.grid import GridLayer, rotate
 from codeword.compat.vector_quantize_pytorch.refusals import refuse
 from codeword.errors import CodewordError
-from codeword.quantizers.assignment import Assignment
 
-__all__ = ["FSQ"]
+__all__ = ["FSQ", "Rotated"]
 
 
 class FSQ(GridLayer):
@@ -34,7 +33,8 @@ class FSQ(GridLayer):
         noise_dropout: the share of vectors that training moves by noise instead of rounding; with symmetric levels.
         bound_hard_clamp: numbers are cut off at -1 and 1 instead of going through a tanh.
         orthogonal_rotation: numbers are rotated, at random, before they are rounded, and back.
-        others: refused by name, unless they are at their defaults.
+        others: `scale`, which nothing reads there either, and `allowed_dtypes` and `force_quantization_f32`: numbers
+            have float32 or wider, whatever they say. Any other is refused by name.
 
     Returns (forward):
         quantized like z, and indices; None without them.
@@ -64,7 +64,7 @@ class FSQ(GridLayer):
         **others: Any,
     ) -> None:
         refuse("FSQ", others)
-        _check(levels, preserve_symmetry, noise_dropout, orthogonal_rotation)
+        _check(levels, preserve_symmetry, noise_dropout)
         dim = len(levels) * num_codebooks if dim is None else dim
         width = dim if num_codebooks == 1 else len(levels)
         settings: dict[str, Any] = {
@@ -72,7 +72,7 @@ class FSQ(GridLayer):
             "noise": noise_dropout,
             "joined": return_indices or prod(levels) <= 2**63,
         }
-        parts = [_Rotated(width, tuple(levels), **settings) for _ in range(num_codebooks)]
+        parts = [Rotated(width, tuple(levels), **settings) for _ in range(num_codebooks)]
         if orthogonal_rotation:
             for part in parts:
                 rotate(part)
@@ -99,7 +99,7 @@ class FSQ(GridLayer):
     def codes_to_indices(self, zhat: Tensor) -> Tensor:
         """The indices of codes (..., levels)."""
         part = self._parts()[0]
-        assert isinstance(part, _Rotated)
+        assert isinstance(part, Rotated)
         levels = part.levels
         lowest, highest = (part.bound.value(zhat.new_full((len(levels),), end), levels) for end in (0.0, 1.0))
         return part.grid.join(((zhat - lowest) / (highest - lowest)).round().long())
@@ -114,17 +114,14 @@ class FSQ(GridLayer):
         return out.quantized, out.indices if self.return_indices else None
 
 
-class _Rotated(quantizers.FSQ):
+class Rotated(quantizers.FSQ):
     """Numbers through a rotation and back, where there is one."""
 
-    def _digits(self, rows: Tensor) -> Tensor:
-        return super()._digits(self._turned(rows))
+    def _normalized(self, rows: Tensor) -> Tensor:
+        return self._turned(super()._normalized(rows))
 
-    def _vectors(self, digits: Tensor) -> Tensor:
-        return self._turned(super()._vectors(digits), back=True)
-
-    def _rounded(self, assignment: Assignment, rows: Tensor) -> Tensor:
-        return self._turned(super()._rounded(assignment, self._turned(rows)), back=True)
+    def _value(self, place: Tensor) -> Tensor:
+        return self._turned(super()._value(place), back=True)
 
     def _turned(self, rows: Tensor, back: bool = False) -> Tensor:
         turn = self._buffers.get("orthogonal_rot")
@@ -140,7 +137,7 @@ def _bound(symmetric: bool, hard: bool) -> Bound:
     return Clamp() if hard else Tanh(margin=-1e-3, exact=True)
 
 
-def _check(levels: Sequence[int], symmetric: bool, noise: float, rotation: bool) -> None:
+def _check(levels: Sequence[int], symmetric: bool, noise: float) -> None:
     if 2 in levels and not symmetric:
         raise CodewordError.of(
             "three levels or more", repr(levels), "pass preserve_symmetry=True for two levels"
@@ -148,8 +145,4 @@ def _check(levels: Sequence[int], symmetric: bool, noise: float, rotation: bool)
     if noise and not symmetric:
         raise CodewordError.of(
             "symmetric levels with noise_dropout", f"{noise}", "pass preserve_symmetry=True"
-        )
-    if noise and rotation:
-        raise CodewordError.of(
-            "orthogonal_rotation without noise_dropout", f"{noise}", "leave one of them out"
         )

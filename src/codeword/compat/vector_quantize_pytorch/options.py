@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from codeword.axes import Estimator, Penalty, Update
-from codeword.compat.vector_quantize_pytorch.codes import Bridge, Codes, Learned, StepsItself, Waits
+from codeword.compat.vector_quantize_pytorch.codes import Bridge, Codes, Held, Learned, StepsItself, Waits
 from codeword.compat.vector_quantize_pytorch.penalties import CodeDiversity, Pull
 from codeword.compat.vector_quantize_pytorch.refusals import refuse
 from codeword.errors import CodewordError
@@ -77,9 +77,11 @@ class Options:
             _exclude(
                 "in_place_codebook_optimizer", "learnable_codebook=False", "pass learnable_codebook=True"
             )
-        chosen = [name for name, on in self._estimators().items() if on]
+        chosen = [name for name, on in self._estimators().items() if on and name != "rotation_trick"]
         if self.straight_through and (self.rotation_trick or self.directional_reparam):
-            chosen = ["straight_through", *chosen]
+            chosen = ["straight_through", *chosen, "rotation_trick"]
+        if self.directional_reparam and self.rotation_trick:
+            chosen.append("rotation_trick")
         if len(chosen) > 1:
             _exclude(chosen[0], chosen[1], "gradients pass the look-up one way: leave the other out")
 
@@ -137,9 +139,7 @@ class Options:
             bridge = None if self.vq_bridge is None else Bridge(self.vq_bridge)
             return Learned(**common, transform=bridge)
         if self.ema_update is False:
-            if self.threshold_ema_dead_code:
-                _exclude("threshold_ema_dead_code", "codes that do not learn", "leave ema_update out")
-            return Frozen(init=init, sync=common["sync"])
+            return Held(**common) if self.threshold_ema_dead_code else Frozen(init=init, sync=common["sync"])
         if self.manual_ema_update:
             return Waits(**common, smoothing=self.eps)
         return EMA(**common, smoothing=self.eps)

@@ -7,21 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codeword import quantizers
 from codeword.bounds import Cell
 from codeword.compat.vector_quantize_pytorch.calls import Settings
-from codeword.compat.vector_quantize_pytorch.facade import Layer
+from codeword.compat.vector_quantize_pytorch.finite_scalar_quantization import Rotated
+from codeword.compat.vector_quantize_pytorch.grid import rotate
 from codeword.compat.vector_quantize_pytorch.refusals import refuse
-from codeword.compat.vector_quantize_pytorch.residual_vq import SeededDropout, codes_of_stages
+from codeword.compat.vector_quantize_pytorch.stacks import (
+    GroupedLayer,
+    SeededDropout,
+    StackLayer,
+    dropout_of,
+)
 from codeword.errors import CodewordError
-from codeword.quantizers import FSQ, Grouped
+from codeword.functional import constant
+from codeword.quantizers import FSQ, Residual
 
 __all__ = ["GroupedResidualFSQ", "ResidualFSQ"]
 
 
-class ResidualFSQ(Layer):
+class ResidualFSQ(StackLayer):
     """A stack of FSQ with symmetric levels, each stage on a finer grid.
 
     Args:
@@ -31,7 +38,10 @@ class ResidualFSQ(Layer):
         is_channel_first: whether features, and the stages of indices, are on axis 1.
         quantize_dropout, quantize_dropout_cutoff_index, quantize_dropout_multiple_of: as for `ResidualVQ`.
         bound_hard_clamp: False: a tanh in each stage instead of one before the first.
-        others: refused by name, unless they are at their defaults.
+        soft_clamp_input_value: c of c tanh(x / c), one number or one for each level, which vectors go through first;
+            with `bound_hard_clamp=False`.
+        options: `orthogonal_rotation` and `noise_dropout` of each stage, and what `FSQ` takes without effect; any other
+            is refused by name, unless it is at its default.
 
     Returns (forward):
         quantized like x, indices (..., stages); with `return_all_codes` also the codes (stages, ..., levels).
@@ -51,36 +61,15 @@ class ResidualFSQ(Layer):
         num_quantizers: int,
         dim: int | None = None,
         is_channel_first: bool = False,
-        bound_hard_clamp: bool = True,
         **options: Any,
     ) -> None:
         width = len(levels) if dim is None else dim
-        axis = 1 if is_channel_first else -1
-        self._around(_stack(width, levels, num_quantizers, axis, bound_hard_clamp, options))
+        self._around(_stack(width, levels, num_quantizers, 1 if is_channel_first else -1, options))
 
     def _around(self, quantizer: quantizers.ResidualFSQ) -> None:
-        super().__init__(quantizer)
+        super()._around(quantizer)
         self.levels = quantizer.levels
-        self.num_quantizers = quantizer.count
         self.is_channel_first = quantizer.dim == 1
-
-    @classmethod
-    def around(cls, quantizer: quantizers.ResidualFSQ) -> ResidualFSQ:
-        """The layer of a stack that there is already, such as that of a group."""
-        layer = cls.__new__(cls)
-        layer._around(quantizer)
-        return layer.train(quantizer.training)
-
-    quantizer: quantizers.ResidualFSQ
-
-    @property
-    def codebook_size(self) -> int:
-        return self.quantizer.codebook_sizes[0]
-
-    @property
-    def layers(self) -> nn.ModuleList:
-        """The quantizers of the stages."""
-        return nn.ModuleList(self.quantizer.distinct)
 
     @property
     def codebooks(self) -> Tensor:
@@ -103,16 +92,8 @@ class ResidualFSQ(Layer):
         found = out.quantized, out.indices.movedim(-1, 1) if self.is_channel_first else out.indices
         return (*found, self.get_codes_from_indices(out.indices)) if return_all_codes else found
 
-    def get_codes_from_indices(self, indices: Tensor) -> Tensor:
-        """The codes (stages, ..., levels) of indices (..., stages or fewer); zeros for -1 and missing stages."""
-        return codes_of_stages(self.quantizer, indices)
 
-    def get_output_from_indices(self, indices: Tensor) -> Tensor:
-        """What forward returned for these indices (..., stages or fewer), features last."""
-        return self.quantizer.decode(indices).movedim(self.quantizer.dim, -1)
-
-
-class GroupedResidualFSQ(Layer):
+class GroupedResidualFSQ(GroupedLayer):
     """A stack for each group of the features: see `ResidualFSQ`.
 
     Args:
@@ -133,61 +114,48 @@ class GroupedResidualFSQ(Layer):
         (torch.Size([1, 10, 8]), torch.Size([2, 1, 10, 3]))
     """
 
+    of = ResidualFSQ
+
     def __init__(self, *, dim: int, groups: int = 1, accept_image_fmap: bool = False, **options: Any) -> None:
-        if dim % groups:
-            raise CodewordError.of(
-                f"dim that {groups} groups divide", repr(dim), "pass another number of groups"
-            )
         levels, stages = options.pop("levels"), options.pop("num_quantizers")
-        hard = options.pop("bound_hard_clamp", True)
-        stacks = [_stack(dim // groups, levels, stages, -1, hard, dict(options)) for _ in range(groups)]
-        super().__init__(Grouped(stacks, dim=1 if accept_image_fmap else -1))
-        self.dim, self.groups, self.accept_image_fmap = dim, groups, accept_image_fmap
-
-    quantizer: Grouped
-
-    @property
-    def codebook_size(self) -> int:
-        return self.quantizer.codebook_sizes[0]
-
-    @property
-    def rvqs(self) -> nn.ModuleList:
-        """The stacks as layers, around the quantizers that there are."""
-        return nn.ModuleList(
-            ResidualFSQ.around(stack)
-            for stack in self.quantizer.distinct
-            if isinstance(stack, quantizers.ResidualFSQ)
+        super().__init__(
+            dim, groups, accept_image_fmap, lambda width: _stack(width, levels, stages, -1, dict(options))
         )
-
-    @property
-    def codebooks(self) -> Tensor:
-        """The codes (groups, stages, K, levels)."""
-        return torch.stack([stack.codebooks for stack in self.rvqs])  # type: ignore[misc]
 
     def forward(self, x: Tensor, return_all_codes: bool = False) -> tuple[Any, ...]:
         """See the class."""
-        out = self._forward(x)
-        indices = out.indices.movedim(-2, 0)
-        found = out.quantized, indices
-        return (*found, tuple(self.get_codes_from_indices(indices))) if return_all_codes else found
-
-    def get_codes_from_indices(self, indices: Tensor) -> Tensor:
-        """The codes (groups, stages, ..., levels) of indices (groups, ..., stages)."""
-        pairs = zip(self.rvqs, indices, strict=True)
-        return torch.stack([stack.get_codes_from_indices(index) for stack, index in pairs])  # type: ignore[operator]
-
-    def get_output_from_indices(self, indices: Tensor) -> Tensor:
-        """What forward returned for these indices (groups, ..., stages)."""
-        return self.quantizer.decode(indices.movedim(0, -2))
+        return self._returned(self._forward(x), None, return_all_codes)
 
 
 class _Stack(SeededDropout, quantizers.ResidualFSQ):
-    """With numbers of stages that a call may fix, and numbers that may come as they are."""
+    """A stack of given stages, with another reach of the tanh before the first one.
 
-    squashes = True
+    Args:
+        parts: the stages.
+        features: size of a vector.
+        dim: the axis of the features.
+        reach: a number for each; None: that of `ResidualFSQ`; (): numbers come as they are.
+        dropout: options of `Residual`.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[FSQ],
+        features: int,
+        dim: int,
+        reach: tuple[float, ...] | None,
+        dropout: dict[str, Any],
+    ) -> None:
+        Residual.__init__(self, parts, features=features, dim=dim, **dropout)
+        self.levels, self.reach = parts[0].levels, reach
 
     def _squashed(self, rows: Tensor) -> Tensor:
-        return super()._squashed(rows) if self.squashes else rows
+        if self.reach is None:
+            return super()._squashed(rows)
+        if not self.reach:
+            return rows
+        reach = constant(self.reach, rows.device, rows.dtype)
+        return (rows / reach).tanh() * reach
 
 
 @dataclass(frozen=True)
@@ -200,24 +168,28 @@ class _SoftCell(Cell):
 
 
 def _stack(
-    dim: int, levels: Sequence[int], count: int, axis: int, hard: bool, options: dict[str, Any]
+    dim: int, levels: Sequence[int], count: int, axis: int, options: dict[str, Any]
 ) -> quantizers.ResidualFSQ:
-    drops = options.pop("quantize_dropout", False) and count > 1
-    always = options.pop("quantize_dropout_cutoff_index", 0) + 1
-    multiple = options.pop("quantize_dropout_multiple_of", 1)
-    options.pop("projection_has_bias", True)  # of its stages, which have no projections
+    hard, clamp = options.pop("bound_hard_clamp", True), options.pop("soft_clamp_input_value", None)
+    if hard and clamp is not None:
+        raise CodewordError.of(
+            "bound_hard_clamp=False with soft_clamp_input_value", "True", "pass both, or neither"
+        )
+    turns, noise = options.pop("orthogonal_rotation", False), options.pop("noise_dropout", 0.0)
+    dropout = dropout_of(options, count)
     refuse("ResidualFSQ", options)
-    stack = _Stack(
-        dim,
-        tuple(levels),
-        count,
-        dim=axis,
-        dropout=1.0 if drops else 0.0,
-        minimum_stages=always if drops else 1,
-        dropout_multiple=multiple if drops else 1,
-    )
-    if not hard:
-        stack.squashes = False
-        for number, part in enumerate(stack.distinct):
-            part.bound = _SoftCell(number)  # type: ignore[assignment]
-    return stack
+    parts = [
+        Rotated(len(levels), tuple(levels), bound=Cell(number) if hard else _SoftCell(number), noise=noise)
+        for number in range(count)
+    ]
+    if turns:
+        for part in parts:
+            rotate(part)
+    return _Stack(parts, dim, axis, None if hard else _reach(clamp, len(levels)), dropout)
+
+
+def _reach(clamp: Any, count: int) -> tuple[float, ...]:
+    if clamp is None:
+        return ()
+    numbers = torch.as_tensor(clamp, dtype=torch.float32, device="cpu").expand(count)
+    return tuple(float(c) for c in numbers)

@@ -7,15 +7,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from codeword.compat.vector_quantize_pytorch.calls import Settings
-from codeword.compat.vector_quantize_pytorch.facade import Layer
-from codeword.compat.vector_quantize_pytorch.residual_vq import Stages, codebooks_of, codes_of_stages
+from codeword.compat.vector_quantize_pytorch.residual_vq import codebooks_of
 from codeword.compat.vector_quantize_pytorch.sim_vq import SimVQ, build
-from codeword.quantizers import Residual, VectorQuantizer
+from codeword.compat.vector_quantize_pytorch.stacks import StackLayer, Stages, dropout_of
+from codeword.quantizers import VectorQuantizer
 
 __all__ = ["ResidualSimVQ"]
 
 
-class ResidualSimVQ(Layer):
+class ResidualSimVQ(StackLayer):
     """A stack of `SimVQ`.
 
     Args:
@@ -38,28 +38,13 @@ class ResidualSimVQ(Layer):
         num_quantizers: int,
         codebook_size: int,
         channel_first: bool = False,
-        quantize_dropout: bool = False,
-        quantize_dropout_cutoff_index: int = 0,
-        quantize_dropout_multiple_of: int = 1,
         **options: Any,
     ) -> None:
+        dropout = dropout_of(options, num_quantizers)
         stages = [
             build("ResidualSimVQ", dim, codebook_size, -1, dict(options)) for _ in range(num_quantizers)
         ]
-        drops = quantize_dropout and num_quantizers > 1
-        super().__init__(
-            Stages(
-                stages,
-                dim=1 if channel_first else -1,
-                dropout=1.0 if drops else 0.0,
-                minimum_stages=quantize_dropout_cutoff_index + 1 if drops else 1,
-                dropout_multiple=quantize_dropout_multiple_of if drops else 1,
-            )
-        )
-        self.num_quantizers = num_quantizers
-        self.codebook_size = codebook_size
-
-    quantizer: Residual
+        self._around(Stages(stages, dim=1 if channel_first else -1, **dropout))
 
     @property
     def codebooks(self) -> Tensor:
@@ -85,8 +70,7 @@ class ResidualSimVQ(Layer):
 
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:
         """The codes (stages, ...) in the layout of forward; zeros for -1 and missing stages."""
-        axis = self.quantizer.dim
-        return codes_of_stages(self.quantizer, indices).movedim(-1, 2 if axis == 1 else -1)
+        return super().get_codes_from_indices(indices).movedim(-1, 2 if self.quantizer.dim == 1 else -1)
 
     def get_output_from_indices(self, indices: Tensor) -> Tensor:
         """What forward returned for these indices (..., stages or fewer)."""

@@ -8,77 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codeword.compat.old_codes import OldCodes
 from codeword.compat.vector_quantize_pytorch.calls import Settings
-from codeword.compat.vector_quantize_pytorch.facade import Layer
+from codeword.compat.vector_quantize_pytorch.implicit_codes import ImplicitStages
 from codeword.compat.vector_quantize_pytorch.options import Options
 from codeword.compat.vector_quantize_pytorch.refusals import refuse
+from codeword.compat.vector_quantize_pytorch.stacks import GroupedLayer, StackLayer, Stages, dropout_of
 from codeword.compat.vector_quantize_pytorch.vector_quantize_pytorch import VectorQuantize
 from codeword.errors import CodewordError
-from codeword.functional import Key
-from codeword.quantizers import Grouped, Residual, VectorQuantizer
-from codeword.quantizers.assignment import Assignment, Step
-from codeword.quantizers.composite.base import mean_losses
+from codeword.quantizers import Residual, VectorQuantizer
 
-__all__ = [
-    "GroupedResidualVQ",
-    "Groups",
-    "ResidualVQ",
-    "SeededDropout",
-    "Stages",
-    "codebooks_of",
-    "codes_of_stages",
-]
+__all__ = ["GroupedResidualVQ", "ResidualVQ", "codebooks_of"]
 
 
-def _stacked(losses: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
-    return torch.stack([loss for loss, _ in losses]), mean_losses(losses)[1]
-
-
-class SeededDropout(Residual):
-    """To be put before a stack: how many stages stay can be fixed, and is the same in stacks beside each other.
-
-    Attributes:
-        dropout_seed: of the number of stages that stay, for a call; None: drawn for each.
-    """
-
-    dropout_seed: int | None = None
-
-    def _drop(self, assignment: Assignment) -> Assignment:
-        key = assignment.step.key
-        if self.dropout and self.dropout_seed is not None:
-            key = Key.of(self.dropout_seed, device=key.state.device)
-        elif self.dropout:
-            key = Key(key.state)  # that of the whole: stacks beside each other leave out the same stages
-        step = assignment.step._replace(key=key)
-        return super()._drop(assignment._replace(step=step))
-
-
-class Stages(SeededDropout):
-    """A stack whose loss is one number for each stage."""
-
-    pool = staticmethod(_stacked)
-    _together = False
-
-    def _assign(self, rows: Tensor, step: Step) -> Assignment:
-        for part in self.distinct:
-            if isinstance(part, OldCodes):
-                part.keep_codes_()  # a beam does not go through the stages
-        return super()._assign(rows, step)
-
-    def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
-        if getattr(self.distinct[0], "routes", True):
-            return super()._surrogate(assignment, rows, q, step)
-        return q
-
-
-class Groups(Grouped):
-    """Groups whose loss is one row for each group."""
-
-    pool = staticmethod(_stacked)
-
-
-class ResidualVQ(Layer):
+class ResidualVQ(StackLayer):
     """A stack of codes for each vector, each stage for what those before it left over.
 
     Args:
@@ -87,6 +29,8 @@ class ResidualVQ(Layer):
         codebook_size: how many codes, of each stage or of all.
         codebook_dim: features of a code, where it differs from `dim`.
         shared_codebook: whether all stages use one codebook.
+        implicit_neural_codebook: the codes of all stages but the first are made by a network, from plain codes and the
+            sum so far, and all of them learn by gradient; its size is that of `mlp_kwargs`: `dim_hidden`, `depth`.
         diveq: the codes learn through the directional reparameterisation.
         quantize_dropout: whether training leaves out the last stages, a random number of them for each item.
         quantize_dropout_cutoff_index: the last stage that always stays.
@@ -127,26 +71,12 @@ class ResidualVQ(Layer):
         self.zeros_where_masked = return_zeros_for_masked_padding
 
     def _around(self, quantizer: Residual) -> None:
-        super().__init__(quantizer)
-        self.dim = quantizer.features
-        self.num_quantizers = quantizer.count
+        super()._around(quantizer)
         self.codebook_dim = quantizer.code_features
         self.shared_codebook = quantizer.shared
 
-    @classmethod
-    def around(cls, quantizer: Residual) -> ResidualVQ:
-        """The layer of a stack that there is already, such as that of a group."""
-        layer = cls.__new__(cls)
-        layer._around(quantizer)
-        return layer.train(quantizer.training)
-
-    quantizer: Residual
     beam_size: int | None = None
     eval_beam_size: int | None = None
-
-    @property
-    def codebook_size(self) -> int:
-        return len(self.codebooks[0])
 
     @property
     def codebooks(self) -> Tensor | tuple[Tensor, ...]:
@@ -185,16 +115,12 @@ class ResidualVQ(Layer):
         found = out.quantized, out.indices, self._loss(out.loss)
         return (*found, self.get_codes_from_indices(out.indices)) if return_all_codes else found
 
-    def get_codes_from_indices(self, indices: Tensor) -> Tensor:
-        """The codes (stages, ..., codebook_dim) of indices (..., stages or fewer); zeros for -1 and missing stages."""
-        return codes_of_stages(self.quantizer, indices)
-
-    def get_output_from_indices(self, indices: Tensor) -> Tensor:
-        """What forward returned for these indices (..., stages or fewer), features last."""
-        return self.quantizer.decode(indices).movedim(self.quantizer.dim, -1)
+    def _codes(self, indices: Tensor) -> Tensor:
+        made = self.quantizer
+        return made.codes_of_stages(indices) if isinstance(made, ImplicitStages) else super()._codes(indices)
 
 
-class GroupedResidualVQ(Layer):
+class GroupedResidualVQ(GroupedLayer):
     """A stack for each group of the features: see `ResidualVQ`.
 
     Args:
@@ -215,6 +141,8 @@ class GroupedResidualVQ(Layer):
         (torch.Size([2, 1, 10, 4]), torch.Size([2, 4]))
     """
 
+    of = ResidualVQ
+
     def __init__(
         self,
         *,
@@ -228,41 +156,13 @@ class GroupedResidualVQ(Layer):
         return_zeros_for_masked_padding: bool = True,
         **options: Any,
     ) -> None:
-        if dim % groups:
-            raise CodewordError.of(
-                f"dim that {groups} groups divide", repr(dim), "pass another number of groups"
-            )
-        stacks = [
-            _stack("GroupedResidualVQ", dim // groups, num_quantizers, codebook_size, -1, dict(options))
-            for _ in range(groups)
-        ]
-        super().__init__(Groups(stacks, dim=1 if accept_image_fmap else -1))
-        self.dim = dim
-        self.groups = groups
-        self.accept_image_fmap = accept_image_fmap
+        def build(features: int) -> Residual:
+            return _stack("GroupedResidualVQ", features, num_quantizers, codebook_size, -1, dict(options))
+
+        super().__init__(dim, groups, accept_image_fmap, build)
         self.beam_size = beam_size
         self.eval_beam_size = beam_size if eval_beam_size is None else eval_beam_size
         self.zeros_where_masked = return_zeros_for_masked_padding
-
-    quantizer: Grouped
-
-    @property
-    def codebook_size(self) -> int:
-        return self._stacks()[0].codebook_sizes[0]
-
-    @property
-    def num_quantizers(self) -> int:
-        return self._stacks()[0].count
-
-    @property
-    def codebooks(self) -> Tensor:
-        """The codes (groups, stages, K, D)."""
-        return torch.stack([codebooks_of(stack) for stack in self._stacks()])
-
-    @property
-    def rvqs(self) -> nn.ModuleList:
-        """The stacks as layers, around the quantizers that there are."""
-        return nn.ModuleList(ResidualVQ.around(stack) for stack in self._stacks())
 
     def forward(
         self,
@@ -278,21 +178,7 @@ class GroupedResidualVQ(Layer):
         settings = Settings(freeze_codebook or None, sample_codebook_temp=sample_codebook_temp)
         beam = self.beam_size if self.training else self.eval_beam_size
         out = self._forward(x, mask, settings, beam=beam)
-        numbers = out.indices.movedim(-2, 0)
-        found = out.quantized, numbers, self._loss(out.loss)
-        return (*found, tuple(self.get_codes_from_indices(numbers))) if return_all_codes else found
-
-    def get_codes_from_indices(self, indices: Tensor) -> Tensor:
-        """The codes (groups, stages, ..., features of a group) of indices (groups, ..., stages)."""
-        pairs = zip(self._stacks(), indices, strict=True)
-        return torch.stack([codes_of_stages(stack, index) for stack, index in pairs])
-
-    def get_output_from_indices(self, indices: Tensor) -> Tensor:
-        """What forward returned for these indices (groups, ..., stages)."""
-        return self.quantizer.decode(indices.movedim(0, -2))
-
-    def _stacks(self) -> list[Residual]:
-        return [stack for stack in self.quantizer.distinct if isinstance(stack, Residual)]
+        return self._returned(out, out.loss, return_all_codes)
 
 
 def _stack(
@@ -302,15 +188,11 @@ def _stack(
     size: int | tuple[int, ...],
     axis: int,
     options: dict[str, Any],
-) -> Stages:
+) -> Residual:
     width = options.pop("codebook_dim", None) or dim
     shared = options.pop("shared_codebook", False)
-    dropout = options.pop("quantize_dropout", False)
-    always = options.pop("quantize_dropout_cutoff_index", 0) + 1
-    multiple = options.pop("quantize_dropout_multiple_of", 1)
     if options.pop("diveq", False):
         options["directional_reparam"] = True
-    parts = Options.of(owner, options)
     sizes = size if isinstance(size, tuple) else (size,) * (count or 0)
     if not sizes or (count is not None and count != len(sizes)):
         raise CodewordError.of(
@@ -318,30 +200,21 @@ def _stack(
         )
     if shared and len(set(sizes)) > 1:
         raise CodewordError.of("one codebook_size with shared_codebook", str(sizes), "pass one number")
+    dropout = dropout_of(options, len(sizes))
+    mlp = options.pop("mlp_kwargs", {})
+    implicit = options.pop("implicit_neural_codebook", False)
+    if implicit:
+        options |= {"learnable_codebook": True, "ema_update": False}  # as there, whatever was asked for
+    parts = Options.of(owner, options)
     built: Sequence[VectorQuantizer]
     built = [parts.build(width, sizes[0])] * len(sizes) if shared else [parts.build(width, n) for n in sizes]
-    return Stages(
-        built,
-        features=None if width == dim else dim,
-        dim=axis,
-        dropout=1.0 if dropout and len(sizes) > 1 else 0.0,
-        minimum_stages=always if dropout and len(sizes) > 1 else 1,
-        dropout_multiple=multiple if dropout else 1,
-    )
+    outer = None if width == dim else dim
+    if implicit:
+        return ImplicitStages(built, features=outer, dim=axis, dropout=dropout, **mlp)
+    return Stages(built, features=outer, dim=axis, **dropout)
 
 
 def codebooks_of(stack: Residual) -> Any:
     books = [part for part in stack.components if isinstance(part, VectorQuantizer)]
     codes = tuple(vq.metric.output(vq.codebook.searched()) for vq in books)
     return torch.stack(codes) if len({len(own) for own in codes}) == 1 else codes
-
-
-def codes_of_stages(stack: Residual, indices: Tensor) -> Tensor:
-    """The codes (stages, ..., D) of each stage."""
-    if indices.shape[-1] > stack.count:
-        raise CodewordError.of(
-            f"at most {stack.count} stages", f"{indices.shape[-1]}", "pass what forward returned"
-        )
-    missing = indices.new_full((*indices.shape[:-1], stack.count - indices.shape[-1]), -1)
-    every = torch.cat([indices, missing], -1).unbind(-1)
-    return torch.stack([part.decode(index) for part, index in zip(stack.components, every, strict=True)])

@@ -49,16 +49,9 @@ class SimVQ(Layer):
         self._around(build("SimVQ", dim, codebook_size, 1 if channel_first else -1, options))
 
     def _around(self, quantizer: VectorQuantizer) -> None:
-        super().__init__(quantizer)
+        super()._around(quantizer)
         self.codebook_size = quantizer.codebook_size
         self.channel_first = quantizer.dim == 1
-
-    @classmethod
-    def around(cls, quantizer: VectorQuantizer) -> SimVQ:
-        """The layer of a quantizer that there is already, such as a stage of a stack."""
-        layer = cls.__new__(cls)
-        layer._around(quantizer)
-        return layer.train(quantizer.training)
 
     quantizer: VectorQuantizer
 

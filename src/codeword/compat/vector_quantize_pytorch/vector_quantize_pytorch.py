@@ -81,19 +81,12 @@ class VectorQuantize(Layer):
         self.zeros_where_masked = return_zeros_for_masked_padding
 
     def _around(self, quantizer: Quantizer) -> None:
-        super().__init__(quantizer)
+        super()._around(quantizer)
         books = self._books()
         self.dim = quantizer.features
         self.codebook_size = books[0].codebook_size
         self.heads = quantizer.count if isinstance(quantizer, Grouped) else 1
         self.separate_codebook_per_head = len(books) > 1
-
-    @classmethod
-    def around(cls, quantizer: Quantizer) -> VectorQuantize:
-        """The layer of a vector quantizer that there is already, such as a stage of a stack."""
-        layer = cls.__new__(cls)
-        layer._around(quantizer)
-        return layer.train(quantizer.training)
 
     @property
     def codebook(self) -> Tensor:

@@ -14,7 +14,7 @@ from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "broadcast_to", "draw_kept", "filled"]
+__all__ = ["Successive", "broadcast_to", "draw_kept", "filled", "running_sums"]
 
 
 class Successive(Composite):
@@ -72,7 +72,7 @@ class Successive(Composite):
         for number, (child, index) in enumerate(self._each(indices)):
             index, stays = filled(index)
             outputs.append(self._output_of(number, child._embed(index), stays))
-        return _running_sums(outputs)[-1]
+        return running_sums(outputs)[-1]
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
@@ -122,7 +122,7 @@ class Successive(Composite):
             child._embed(own.indices) if own.embedded is None else own.embedded
             for child, own in zip(self.components, found, strict=False)
         ]
-        totals = _running_sums([q.detach() for q in embedded])
+        totals = running_sums([q.detach() for q in embedded])
         nothing = constant((0.0,), rows.device, rows.dtype).expand_as(totals[0])
         before = torch.stack([nothing, *totals[:-1]])
         losses = self.components[0]._losses(found[0], rows - before, torch.stack(embedded), found[0].step)
@@ -149,7 +149,7 @@ def draw_kept(step: Step, dropout: float, lowest: int, count: int) -> Tensor:
     return torch.where(which < dropout, shortened, count)
 
 
-def _running_sums(terms: Sequence[Tensor]) -> list[Tensor]:
+def running_sums(terms: Sequence[Tensor]) -> list[Tensor]:
     """The sums of the first, the first two, ..., added in order, so that every way here rounds alike."""
     sums = [terms[0]]
     for term in terms[1:]:
