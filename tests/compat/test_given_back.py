@@ -116,6 +116,10 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
             "threshold_ema_dead_code": 2,
         },
     ),
+    "residual implicit": (
+        "ResidualVQ",
+        {"dim": 8, "num_quantizers": 3, "codebook_size": 16, "implicit_neural_codebook": True},
+    ),
     "residual lfq": ("ResidualLFQ", {"dim": 8, "codebook_size": 16, "num_quantizers": 2}),
     "grouped residual fsq": (
         "GroupedResidualFSQ",
@@ -197,6 +201,46 @@ def test_with_fewer_rows_than_dead_codes_as_many_are_replaced(options: dict[str,
     replaced = theirs._codebook.cluster_size == 2  # which begin at the threshold; all others are below it
     ours(x)  # at whose start they move
     assert int(ours.quantizer.usage().revived) == int(replaced.sum()) == 5
+
+
+@pytest.mark.parametrize(
+    "build", [VectorQuant, SemiVQ, GroupVectorQuant], ids=["vqtorch", "semivq", "groups"]
+)
+@pytest.mark.parametrize("rows", [3, 40])
+def test_with_fewer_rows_than_unused_codes_all_of_them_are_replaced(build: Any, rows: int) -> None:
+    """There rows are drawn without repeats if they suffice, and with repeats if not."""
+    torch.manual_seed(0)
+    layer = build(8, 24, replace_freq=2).train()
+    before = layer.codebook.weight.detach().clone()
+    used = set()
+    for _ in range(2):
+        used |= set(layer(torch.randn(1, 8, rows))[1]["q"].flatten().tolist())
+    moved = (layer.codebook.weight.detach() != before).any(1)
+    assert set(moved.nonzero().flatten().tolist()) == set(range(24)) - used
+    assert len(layer.codebook.weight[moved].detach().unique(dim=0)) == int(moved.sum())  # by their noise
+
+
+@pytest.mark.parametrize(
+    ("names", "passes"),
+    [
+        (("counts", "counts, shared", "sums", "counters", "flag", "binarize"), True),
+        (("bits", "mq", "qbit"), False),
+    ],
+    ids=["straight through", "none"],
+)
+def test_the_gradient_that_the_input_gets_in_eval(names: tuple[str, ...], passes: bool) -> None:
+    """That of the originals; of sequences and of Binarize, where theirs passes none, see docs/moving."""
+    for name in names:
+        torch.manual_seed(0)
+        build, _, shape = CASES[name]
+        x = torch.randn(shape, requires_grad=True)
+        out = build().eval()(x)
+        out = out[0] if isinstance(out, tuple) else out
+        direction = torch.randn(shape)
+        if passes or out.requires_grad:
+            out.backward(direction)
+        found = torch.zeros(shape) if x.grad is None else x.grad
+        torch.testing.assert_close(found, direction if passes else torch.zeros(shape), msg=name)
 
 
 def test_loading_forgets_the_rows_that_stood_by_for_dead_codes() -> None:
