@@ -1,4 +1,4 @@
-"""What all quantizers made of quantizers have in common."""
+"""The base of all quantizers made of quantizers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Composite", "are_alike", "check_alike", "check_components", "mean_lo
 
 
 class Composite(Quantizer):
-    """A quantizer made of others, all different or one and the same object: then it is kept, and saved, once.
+    """A quantizer made of others: all separate, or one shared object, which is stored and saved once.
 
     Args:
         quantizers: the components, with features on the last axis.
         inner: the width of what the components quantize together.
         features: size of a vector; None or `inner`: no projections, unless `projected`.
         dim: the axis of the features.
-        projected: whether there are projections though the widths are equal.
+        projected: whether there are projections even if the sizes are equal.
         device: of the projections.
         dtype: of the projections.
     """
