@@ -20,7 +20,8 @@ class Quantized:
             finite.
         indices: int64, the input's shape without the feature axis (and one trailing axis per composition); -1
             where masked.
-        loss: scalar; add it to your own loss. losses: the terms of `loss` by name, unweighted scalars.
+        loss: scalar; add it to your own loss.
+        losses: the terms of `loss` by name, unweighted scalars.
 
     It is a node of torch's pytrees, so it passes through torch.compile, torch.export and data-parallel wrappers.
     """

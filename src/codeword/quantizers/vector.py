@@ -38,7 +38,8 @@ class VectorQuantizer(OfCodebook):
         code_features: size of a code, if not `features`: learned projections lead in and out (8 is common).
         update: how the codes start, learn and are revived.
         metric: decides which code is the nearest.
-        estimator: the gradient of the lookup. penalties: the terms of `loss`.
+        estimator: the gradient of the lookup.
+        penalties: the terms of `loss`.
         device: of parameters and buffers.
         dtype: of parameters; the codebook has float32 instead of a half.
 
