@@ -38,9 +38,7 @@ class Cosine(Metric):
 
     def __post_init__(self) -> None:
         if self.keep_norm and not self.unit:
-            raise CodewordError.of(
-                "unit=True with keep_norm", repr(self), "pass both: it is a unit code that is given a norm"
-            )
+            raise CodewordError.of("unit=True with keep_norm", repr(self), "pass unit=True too")
 
     def prepare(self, codes: Tensor) -> Prepared:
         return prepare(codes, "cosine")

@@ -48,8 +48,8 @@ class Freezable(nn.Module):
             return
         if any(parameter.requires_grad for parameter in self.parameters()):
             raise CodewordError.of(
-                f"a frozen {type(self).__name__}, whose parameters ask for no gradient",
-                "some that do since",
+                f"a frozen {type(self).__name__}, whose parameters do not require gradients",
+                "some that do",
                 "call codeword.freeze(it, False) to train it, or it.requires_grad_(False) to keep it as it is",
             )
 

@@ -115,5 +115,5 @@ def _unfit(name: str, quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
         "codebooks that can have more codes or fewer, those of VectorQuantizer or MemoryCodes",
         f"{quantizer.spec}{f' at {name}' if name else ''}",
-        "build it anew in another size, or pass the parts of the model that can be resized",
+        "build a new one of that size, or pass the parts of the model that can be resized",
     )

@@ -85,5 +85,5 @@ def _losses(quantizer: Quantizer, rows: Tensor, wanted: Tensor) -> Iterator[tupl
         raise CodewordError.of(
             "a VectorQuantizer, or a Residual or Grouped of such",
             quantizer.spec,
-            "its codes have no distances",
+            "pass one of these: their codes have distances",
         )

@@ -150,7 +150,7 @@ def _tensors(state: State | str | os.PathLike[str]) -> State:
         state = read_file(Path(state))
     if not isinstance(state, Mapping):
         raise CodewordError.of(
-            "a state dictionary", f"a {type(state).__name__}", "pass names and their tensors"
+            "a state dictionary", f"a {type(state).__name__}", "pass a dict of names and tensors"
         )
     for key, value in state.items():
         if not isinstance(key, str):

@@ -229,7 +229,7 @@ def check_alike(quantizers: Sequence[Quantizer]) -> None:
     """Raise unless components have one width and take the same options at a call."""
     if len({(child.features, child.call_options) for child in quantizers}) > 1:
         got = ", ".join(f"{child.spec} of {child.features} features" for child in quantizers)
-        raise CodewordError.of("components of one width and kind", got, "build them one way")
+        raise CodewordError.of("components of one width and kind", got, "build them with the same options")
 
 
 def are_alike(quantizers: Sequence[Quantizer]) -> bool:
@@ -253,5 +253,7 @@ def _agree(name: str, quantizers: Sequence[Quantizer]) -> None:
     values = [getattr(child, name) for child in quantizers]
     if any(value != values[0] for value in values):
         raise CodewordError.of(
-            f"components with the same {name}", ", ".join(map(str, values)), "build them all one way"
+            f"components with the same {name}",
+            ", ".join(map(str, values)),
+            "build them all with the same options",
         )

@@ -87,7 +87,7 @@ def codes_of(stage: Quantizer) -> Tensor:
         or not isinstance(stage.metric, Euclidean)
     ):
         raise CodewordError.of(
-            "stages that are vector quantizers with the Euclidean metric and no projections, to search with beams",
+            "stages that are vector quantizers with the Euclidean metric and no projections, for a search with beams",
             stage.spec,
             "leave out beam=, or put code_features on the stack",
         )

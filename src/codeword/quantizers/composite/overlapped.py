@@ -65,7 +65,7 @@ class Overlapped(Parallel):
                 raise CodewordError.of(
                     "overlapped components that learn through the output, such as memory16 or bits8",
                     child.spec,
-                    "quantize what is left over with Residual, or each group of features with Grouped",
+                    "use Residual for residuals, or Grouped for groups of features",
                 )
         inner = quantizers[0].features
         super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
@@ -74,7 +74,7 @@ class Overlapped(Parallel):
             raise CodewordError.of(
                 "overlapped components that are all different",
                 "one for all",
-                "build as many as are to be added",
+                "build one for each output to add",
             )
 
     def _shares(self, rows: Tensor) -> Sequence[tuple[Quantizer, Tensor]]:
