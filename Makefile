@@ -83,6 +83,7 @@ gallery: $(STAMP)  ## three small tokenizers with model cards, into gallery/: mi
 
 docs: .venv/docs  ## the site, into site/, with executed notebooks (not with EXECUTE_NOTEBOOKS=false)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	$(BIN)/python tests/site_search.py
 
 clean:
 	rm -rf .venv .venv-bench build dist site

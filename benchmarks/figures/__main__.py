@@ -13,10 +13,11 @@ from benchmarks.figures.batches import batches
 from benchmarks.figures.demo import demo
 from benchmarks.figures.methods import methods
 from benchmarks.figures.notebooks import cells, rates
+from benchmarks.figures.offline import offline
 from benchmarks.figures.steps import steps
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-FIGURES = {figure.__name__: figure for figure in (cells, rates, steps, methods, batches, demo)}
+FIGURES = {figure.__name__: figure for figure in (cells, rates, steps, methods, batches, offline, demo)}
 
 
 def main() -> None:

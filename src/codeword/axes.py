@@ -1,4 +1,4 @@
-"""The axes of a vector quantizer: what a part of each kind must do. Every part is a frozen dataclass of one of these.
+"""The axes of a vector quantizer: the methods of each kind of part. Every part is a frozen dataclass of one of these.
 
 A frozen dataclass is hashable and comparable, and its repr is its config.
 """
@@ -65,7 +65,7 @@ class Metric(ABC):
         return self.scores(rows, codes)
 
     def prepare(self, codes: Tensor) -> Any:
-        """What the search needs of codes (K, D); cached while the codes do not change."""
+        """The values that the search needs from codes (K, D); cached while the codes do not change."""
         return codes
 
     def weigh(self, prepared: Any, cluster_size: Tensor) -> Any:
@@ -94,7 +94,7 @@ class Lookup:
         indices: (N,) of the codes.
         q: (N, D), the codes; with gradient where the codebook learns by gradient.
         valid: which rows count.
-        metric: what near means.
+        metric: decides which code is the nearest.
         key: the random numbers of this step.
         codebook: the codebook that the codes are from.
     """
@@ -114,7 +114,7 @@ class Lookup:
 
 
 class Estimator(ABC):
-    """How gradients pass the lookup."""
+    """The gradient of the lookup."""
 
     single_lookup_only = False  # whether it means nothing for the sum of several codes
 
@@ -125,7 +125,7 @@ class Estimator(ABC):
 
     @property
     def requires_gradient_codes(self) -> bool:
-        """Whether it makes no sense where codes do not learn by gradient."""
+        """Whether it needs codes that learn by gradient."""
         return False
 
     @property
@@ -140,7 +140,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def surrogate(self, lookup: Lookup) -> Tensor:
-        """The function (N, D) of rows and their codes whose gradient stands in for that of the lookup."""
+        """The function (N, D) of rows and their codes whose gradient replaces that of the lookup."""
 
     def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key) -> Tensor:
         """The indices (N,) that a training forward takes, where it `draws` them."""
@@ -189,7 +189,7 @@ class Revival(ABC):
         return min(codebook_size, self.at_most or -(-codebook_size // 32))
 
     def candidates(self, codebook_size: int) -> int:
-        """Number of rows that a step sets aside for the next one to replace dead codes with."""
+        """Number of rows that a step stores, for the next step to replace dead codes with."""
         return self.replaced(codebook_size)
 
     @abstractmethod
@@ -197,11 +197,11 @@ class Revival(ABC):
         """Which codes (..., K) bool to replace, from what the update rule and the revival remember of them."""
 
     def state(self, cluster_size: Tensor) -> State:
-        """What it remembers of codes that start now, besides the cluster sizes (..., K)."""
+        """Its first state for codes that start now, besides the cluster sizes (..., K)."""
         return {}
 
     def observe(self, state: State, counts: Tensor, total: Tensor) -> State:
-        """What it remembers after a step of `total` rows, `counts` (..., K) of each code."""
+        """Its state after a step of `total` rows, `counts` (..., K) of each code."""
         return {}
 
     def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:

@@ -1,4 +1,4 @@
-"""How finite scalar quantization brings any number within its levels.
+"""The bounds of finite scalar quantization: maps of any number to the range of its levels.
 
 Each bound maps z to a place, measured in levels from 0 to L - 1; the nearest level is the digit.
 """
@@ -38,7 +38,7 @@ _MARGIN = 1e-3  # of the paper: outermost levels are reached short of infinity
 
 
 class Bound(ABC):
-    """What brings numbers within L levels."""
+    """A map of numbers to the range of L levels."""
 
     linear = True  # whether a value is linear in its place
 
@@ -62,7 +62,7 @@ class Tanh(Bound):
     The default. Levels of even L are not symmetric: -L/2 to L/2 - 1, so that 0 is one of them.
 
     Args:
-        margin: m, by which the outermost places stay within the outermost levels; below 0 they go beyond them.
+        margin: m, how far the outermost places are inside the outermost levels; negative: outside.
         exact: s = atanh(o / h) instead, the inverse of the tanh, so that z = 0 is exactly the level 0. With a margin
             of -0.001 this is what vector-quantize-pytorch computes. The margin must be below 0 then.
 
@@ -121,8 +121,8 @@ class Symmetric(Bound):
 class Clamp(Bound):
     """As Tanh with clamp(z + s, -1, 1) in its stead, s = o / h: numbers within the bounds pass as they are.
 
-    The gradient is one and the same within the bounds and 0 beyond them, where tanh still has a little: an encoder
-    that keeps its numbers within -1 to 1 by itself wants this.
+    The gradient is constant within the bounds and 0 beyond them (that of tanh is small there, but not 0). Use it if the
+    encoder already keeps its numbers within -1 to 1.
 
     Args:
         margin: m, as for Tanh. Below 0 the outermost places go beyond the outermost levels, which are as wide as
@@ -152,8 +152,8 @@ class Clamp(Bound):
 class Cell(Bound):
     """Symmetric levels between hard bounds, shrunk `stage` times to the size of one of their cells: L^-stage (-1 to 1).
 
-    For numbers that are already within the bounds. Cells are 2 / (L - 1) wide, so a stage with its own cells covers
-    what the stage before leaves over, to the edge.
+    For numbers that are already within the bounds. Cells are 2 / (L - 1) wide, so a stage with its own cells covers the
+    whole residual of the stage before.
 
     Args:
         stage: 0 for -1 to 1.
@@ -185,8 +185,9 @@ class Logit(Bound):
     """Levels even in probability, returned as logits: log(p / (1 - p)), p = l / (L - 1) within eps to 1 - eps.
 
     A number z becomes the level round(L sigmoid(z) - 1/2), so that all levels take an equal share of sigmoid(z).
-    Outputs are of the scale of the inputs, not within -1 to 1: for an eps of 0.1 they are within -2.2 to 2.2. Levels
-    below eps are one vector, and so are those above 1 - eps, each with its index: with the default from 11 on.
+    Outputs have the scale of the inputs, not -1 to 1: with an eps of 0.1 they are within -2.2 to 2.2. All levels below
+    eps have the same value, and so have all levels above 1 - eps; each keeps its index. With the default this happens
+    from 11 levels on.
 
     Args:
         eps: 0 < eps < 0.5.
@@ -216,13 +217,14 @@ class Logit(Bound):
 
 @dataclass(frozen=True)
 class Quantile(Bound):
-    """Levels even in probability under a distribution F: level floor(L F(z / scale)), the middle of whose share counts.
+    """Levels with equal probability under a distribution F: level floor(L F(z / scale)).
 
-    The value of level l is sqrt(3) (2 (l + 1/2) / L - 1): of mean 0 and variance 1 over numbers that are distributed
-    by F, which use all levels alike. With `inverse` it is scale F^-1((l + 1/2) / L) instead, on the numbers' own scale.
+    The value of level l is sqrt(3) (2 (l + 1/2) / L - 1). Numbers with the distribution F use all levels equally, and
+    their values have mean 0 and variance 1. With `inverse` the value is scale F^-1((l + 1/2) / L), in the scale of the
+    input.
 
-    `FSQ(bound=Gaussian(), noise=1.0)` is finite scalar perturbation: in training every vector is moved within the
-    width of a level instead of being rounded. F is that of a subclass: `Logistic`, `Gaussian`, `Laplacian`, `Cauchy`.
+    `FSQ(bound=Gaussian(), noise=1.0)` is finite scalar perturbation: training moves every vector within the width of a
+    level instead of rounding it. The subclasses define F: `Logistic`, `Gaussian`, `Laplacian`, `Cauchy`.
 
     Args:
         scale: above 0.

@@ -16,7 +16,7 @@ _MADE: dict[tuple[Any, torch.device, torch.dtype], Tensor] = {}
 def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.int64) -> Tensor:
     """The numbers as a tensor that must not be written to.
 
-    Not a buffer: a module that was built on the meta device has its constants all the same.
+    Not a buffer, so a module that was built on the meta device has its constants too.
 
     Examples:
         >>> constant((8, 5, 5), torch.device("cpu"))

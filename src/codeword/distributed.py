@@ -1,7 +1,7 @@
-"""The few collectives that codebooks need. Alone, each one leaves its argument as it is.
+"""The collectives that codebooks need. With a single process they do not change their argument.
 
-Whether a process group exists is asked at each call, never at construction: a module may be older than the
-group. All of them use the default group, and none of them depends on values that differ between ranks.
+Each call checks whether a process group exists, not the constructor, because a module may be older than the group. All
+of them use the default group, and none of them depends on values that differ between ranks.
 """
 
 from __future__ import annotations

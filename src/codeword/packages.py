@@ -1,4 +1,4 @@
-"""Optional packages: imported when first needed, and named with the line that installs them when missing."""
+"""Optional packages: imported when first needed; if one is missing, the error says how to install it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`README.md` beside a checkpoint: the model card that people read before they load it."""
+"""`README.md` of a checkpoint: its model card."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ TAGS = ("codeword", "vector-quantization")
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the card of a model says beside what the model itself tells: its sizes, its bits and how to load it.
+    """What you add to the card of a model; sizes, bits and how to load it come from the model.
 
-    The card is Markdown after a block of YAML, as the Hugging Face Hub reads it. What is not given is said to be
-    missing, so that nobody takes silence for a promise.
+    The card is Markdown after a block of YAML, in the format of the Hugging Face Hub. It says which of these are
+    missing.
 
     Args:
-        name: what people call it, such as `owner/name` of the Hub; None: the name that it is saved under.
+        name: such as `owner/name` of the Hub; None: the name that it is saved under.
         summary: what the model is for, in a sentence or two of Markdown.
         data: what it was trained on.
         figures: what was measured, by name with the unit: `{"PSNR, dB": 24.1}`.
         measured_on: what the figures were measured on.
         license: an identifier of the Hub, such as `mit` or `cc-by-4.0`.
-        tags: words that the Hub finds it by, beside `codeword` and the kind of data.
+        tags: search words of the Hub, in addition to `codeword` and the kind of data.
 
     Examples:
         >>> import codeword

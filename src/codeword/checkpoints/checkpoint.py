@@ -24,7 +24,7 @@ FEW_MODULES, MODULES_PER_TENSOR = 1000, 20  # generous: a tokenizer has less tha
 
 
 class TrainingState(NamedTuple):
-    """What a training loop needs beside the weights to go on where it stopped."""
+    """What a training loop needs, besides the weights, to resume."""
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
@@ -79,7 +79,7 @@ def save(model: Model, folder: str | os.PathLike[str], training: TrainingState |
 def load(folder: str | os.PathLike[str], networks: Networks | None = None) -> Any:
     """The model of a folder, in eval mode, on the CPU, with the dtypes that it was saved with.
 
-    Nothing that a file names is imported or called but what `TYPES` and specs list.
+    Only classes that `TYPES` and specs list are built; nothing else that a file names is imported or called.
 
     Args:
         folder: that `save` wrote.
@@ -153,7 +153,7 @@ def load_training(folder: str | os.PathLike[str]) -> TrainingState:
 
 
 def digest(model: Model) -> str:
-    """The name of a model: SHA-256 over its config and all its state, 64 hexadecimal digits.
+    """The digest of a model: SHA-256 over its config and all its state, 64 hexadecimal digits.
 
     The same before saving and after loading, with one version of codeword. Token files carry it, as
     `stored_digest` gives it, so that no other tokenizer decodes them.

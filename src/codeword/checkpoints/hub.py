@@ -26,9 +26,9 @@ def save_pretrained(model: Model, folder: str | os.PathLike[str], *, card: Model
 
     Args:
         model: a quantizer that has a spec, or a tokenizer.
-        folder: made if it is not there; one with an earlier state of the same model is written over, whole or not
-            at all.
-        card: what the card says beside what the model tells. A `README.md` that is there is kept unless you pass one.
+        folder: created if it does not exist. An earlier state of the same model in it is replaced, completely or not at
+            all.
+        card: your additions to the model card. Without it an existing `README.md` is kept.
 
     Raises:
         CodewordError: the folder holds another model, the class has no spec, the disk is full.
@@ -52,7 +52,7 @@ def from_pretrained(
 ) -> Any:
     """The quantizer or tokenizer of a folder, or of a repository of the Hugging Face Hub; in eval mode, on the CPU.
 
-    Only safetensors, JSON and listed classes are read, so that loading runs nothing of what was downloaded.
+    Only safetensors, JSON and listed classes are read, so loading runs no downloaded code.
 
     Args:
         name: a folder that `save_pretrained` or a training run wrote; or, where there is no such folder, an
@@ -90,7 +90,7 @@ def push_to_hub(
     message: str = "Upload with codeword",
     card: ModelCard | None = None,
 ) -> str:
-    """Put a quantizer or a tokenizer into a repository of the Hugging Face Hub, made if it is not there.
+    """Upload a quantizer or a tokenizer to a repository of the Hugging Face Hub; it is created if it does not exist.
 
     Args:
         model: as for `save_pretrained`.

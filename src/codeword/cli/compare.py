@@ -26,28 +26,28 @@ __all__ = ["Compare"]
 
 @dataclass(frozen=True)
 class Compare:
-    """Train one tokenizer for each of several quantizers, from the same start, and tell which does best.
+    """Train one tokenizer for each of several quantizers, from the same weights, and show which is best.
 
-    All see the same batches, and their encoders and decoders start from the same weights. Each is a run in a folder of
-    its own within --out, as `codeword train` writes it. There are results.json and compare.png beside them.
+    All train on the same batches, and their encoders and decoders start from the same weights. Each has its own run
+    folder in --out, like those of `codeword train`. results.json and compare.png are written next to them.
 
-    The same words again go on where an earlier call was stopped, and more --quantizers join those that are done. One
-    that fails is named, tried again the next time, and does not end the others; the exit code is 0 if one succeeded.
+    The same command continues a stopped comparison, and more --quantizers can be added. If one fails, the others
+    continue, and the next call tries it again. The exit code is 0 if at least one succeeded.
     """
 
     data: Positional[str]
-    """A folder (with its subfolders), one file, or `photos`: the photographs that are built in."""
+    """A folder (with its subfolders), one file, or `photos`: the built-in photographs."""
     quantizers: tuple[str, ...]
     """The specs to compare: vq1024 "vq1024,cosine" fsq8-5-5-5 bsq10 rvq2x32; and codecs of other libraries (extra
-    `codecs`), which are measured as they are: hf:FOLDER, hf:OWNER/NAME, "hf:kyutai/mimi,codebooks=8"."""
+    `codecs`), which are measured without training: hf:FOLDER, hf:OWNER/NAME, "hf:kyutai/mimi,codebooks=8"."""
     out: Path
     """The folder to write: a run for each quantizer, results.json and compare.png."""
     fit: bool = False
     """Fit codebooks to the vectors by k-means, without a network: minutes instead of hours. For vq, rvq and gvq."""
     language_model: bool = False
-    """Train a small transformer on the tokens of each, the same for all, and tell its perplexity: half a minute."""
+    """Train the same small transformer on the tokens of each, and show its perplexity: half a minute."""
     json: bool = False
-    """Print one JSON object at the end, what results.json says, and nothing else."""
+    """Print one JSON object at the end, with the content of results.json, and nothing else."""
     recipe: str | None = None
     """The settings to start from, by name, as for `codeword train`. Other options override the recipe."""
     device: str = "auto"

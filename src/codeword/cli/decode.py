@@ -18,7 +18,7 @@ __all__ = ["Decode"]
 class Decode:
     """Turn a token file back into pictures (PNG) or whatever was encoded.
 
-    Each is exactly as large or as long as what was encoded. Only the tokenizer that made the tokens can decode them.
+    Each has exactly the size or length of the original. Only the tokenizer that made the tokens can decode them.
 
     A file gets the name of the original, with .png or .wav as its ending. Where two files would get the same name, the
     new ending is added to the old one: dup.flac and dup.wav become dup.flac.wav and dup.wav.
@@ -29,12 +29,12 @@ class Decode:
     tokens: Positional[Path]
     """The token file that `codeword encode` wrote."""
     out: Path
-    """The folder to write into, new or empty; vectors are written into one file, NAME.npy or NAME.parquet if named."""
+    """The folder to write into, new or empty; for vectors a file, NAME.npy or NAME.parquet, if you name one."""
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     chunk_seconds: float | None = None
-    """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
-    whole gives, in memory that does not grow with the length. Default: a sound is computed in one piece."""
+    """For sounds: compute them in chunks of this length, with the context that the networks need. The result is that of
+    the whole sound, and memory does not grow with its length. Default: a sound is computed in one piece."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False

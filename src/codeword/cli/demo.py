@@ -17,12 +17,12 @@ FOLDER = "codeword-demo"
 class Demo:
     """Train a small image tokenizer on built-in photographs and show what it learned, in four minutes.
 
-    Nothing is downloaded. It ends with a table of how well photographs that it never saw are kept, beside
-    JPEGs of the same size, and a run folder with the weights, the metrics and a picture.
+    Nothing is downloaded. The result is a table of the quality of held-out photographs, beside JPEGs of the same size,
+    and a run folder with the weights, the metrics and a picture.
     """
 
     out: Path | None = None
-    """The run folder to write (default: codeword-demo, or the next free of codeword-demo-2, -3, ...)."""
+    """The run folder to write (default: codeword-demo, or the first free name of codeword-demo-2, -3, ...)."""
     steps: int = recipes.demo().steps
     """Training steps."""
     minutes: float = recipes.demo().minutes or 0.0

@@ -28,11 +28,11 @@ SHARD_ROWS = 1000
 class Encode:
     """Turn pictures and other data into token files (Parquet).
 
-    Each picture becomes one row: name, grid height, grid width, tokens. Broken files, and items smaller than
-    one code, are left out and named at the end.
+    Each picture becomes one row: name, grid height, grid width, tokens. Broken files, and items smaller than one code,
+    are left out and listed at the end.
 
-    A folder of token files can be written by many: `--engine ray`, or `torchrun -m codeword encode ...`. The files are
-    the same as those of one process. A file is whole or not there; the same words again write those that are missing.
+    Many processes can write a folder of token files: `--engine ray`, or `torchrun -m codeword encode ...`. The files
+    are the same as those of one process. A file is complete or absent; the same command again writes the missing ones.
     """
 
     run_folder: Positional[Path]
@@ -45,27 +45,26 @@ class Encode:
     shard_rows: int | None = None
     """Rows in each file of a folder. Default: 1000."""
     batch: int = 1
-    """Pictures or sounds of one size, beside each other in the data, to encode at once: on a CPU six times faster for
-    32 x 32 pixels, and no faster for 256 x 256, which fill a core one by one. With 1 the tokens of each are the same
-    whatever is beside it; with more a token may differ now and then, by rounding. Vectors are always encoded 4096 at
-    once."""
+    """How many neighbouring pictures or sounds of the same size to encode at once: on a CPU six times faster for 32 x
+    32 pixels, and no faster for 256 x 256. With 1 the tokens of an item do not depend on the others; with more, a
+    token may rarely differ, by rounding. Vectors are always encoded 4096 at once."""
     chunk_seconds: float | None = None
-    """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
-    whole gives, in memory that does not grow with the length. Default: a sound is computed in one piece."""
+    """For sounds: compute them in chunks of this length, with the context that the networks need. The result is that of
+    the whole sound, and memory does not grow with its length. Default: a sound is computed in one piece."""
     channels: Literal["mix", "separate", "mid-side"] = "mix"
-    """Of sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
-    and of their difference), which decode puts together again."""
+    """For sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their
+    sum and of their difference). `codeword decode` joins the rows again."""
     by: Engine = field(default_factory=Engine)
     model: str | None = None
     """Your own encoder and decoder, module:function, if the run was trained with them."""
     codebooks: int | None = None
-    """How many codebooks of a codec to use, from the first. Default: as many as the codec itself uses."""
+    """How many codebooks of a codec to use, from the first. Default: the number of the codec itself."""
     bandwidth: float | None = None
     """Kilobits per second, for EnCodec and X-Codec: one of the rates that the codec was trained for."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False
-    """Print one JSON object and nothing else: what was written now. Of several processes each prints its own."""
+    """Print one JSON object and nothing else: what this call wrote. With several processes each prints its own."""
     table: TableColumns = field(default_factory=TableColumns)
 
     def run(self) -> int:

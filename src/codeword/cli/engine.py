@@ -15,7 +15,7 @@ class Engine:
     """Who does the work."""
 
     engine: Literal["process", "ray"] = "process"
-    """Who does the work: this process, with those that torchrun started; or workers of Ray (extra `cluster`)."""
+    """What does the work: this process, with others that torchrun started; or workers of Ray (extra `cluster`)."""
     workers: int | None = None
     """Number of Ray workers. Default: one for each core, or one for each GPU with --device cuda."""
     address: str | None = None

@@ -37,24 +37,24 @@ class Fit:
     The run folder gets the tokenizer (for `codeword encode` and `decode`), ids.parquet: the tokens of these vectors by
     name, and fit.json: the distortion after each stage and the collisions, which are printed too.
 
-    `torchrun --nproc-per-node 4 -m codeword fit ...` shares all passes over the vectors among processes, which come to
-    the same bits as one, and so do workers of Ray (--engine ray), which read everything once and hold it. --passes
-    makes the codes better in passes over all vectors, and goes on where it was stopped.
+    `torchrun --nproc-per-node 4 -m codeword fit ...` divides all passes over the vectors among processes. The result
+    has the same bits as that of one process. So has the result of Ray workers (--engine ray), which read everything
+    once and keep it in memory. --passes improves the codes in passes over all vectors, and can be resumed.
 
-    --dedupe gives different IDs to vectors with the same tokens; --balance makes such vectors fewer. Both look at all
-    vectors of a catalogue together, so they change ids.parquet and not what `codeword encode` writes. `codeword ids`
-    keeps the catalogue from then on: new items, retired ones, new embeddings.
+    --dedupe gives different IDs to vectors with the same tokens; --balance reduces the number of such vectors. Both
+    need all vectors of a catalogue, so they change ids.parquet and not what `codeword encode` writes. `codeword ids`
+    maintains the catalogue afterwards: new items, retired ones, new embeddings.
     """
 
     data: Positional[str]
-    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them, or the URL of one (s3://bucket/items);
-    FILE::NAME names one of several arrays or columns. The name of a row is its number, or comes from the Parquet column
-    `item_id`, `id` or `name`, or from pandas' index."""
+    """A file of vectors (.npy, .npz, .parquet, .safetensors) or a folder of them, or the URL of one
+    (s3://bucket/items). FILE::NAME names one of several arrays or columns. The name of a row is its number, or comes
+    from the Parquet column `item_id`, `id` or `name`, or from the index of pandas."""
     out: Path
     """The run folder to write."""
     table: TableColumns = field(default_factory=TableColumns)
     strict: bool = False
-    """Refuse data with a row or a file that cannot be used (NaN, another length), instead of leaving it out."""
+    """Refuse data with unusable rows or files (NaN, another length), instead of leaving them out."""
     json: bool = False
     """Write one JSON object and nothing else."""
     by: Engine = field(default_factory=Engine)

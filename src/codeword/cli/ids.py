@@ -15,7 +15,7 @@ __all__ = ["Ids"]
 
 @dataclass(frozen=True)
 class Ids:
-    """Keep a catalogue of semantic IDs over the years: new items, retired ones, new embeddings."""
+    """Maintain a catalogue of semantic IDs: new items, retired ones, new embeddings."""
 
     what: OmitSubcommandPrefixes[
         Annotated[Append, subcommand("append")]

@@ -1,4 +1,4 @@
-"""`codeword ids append`, `retire` and `refresh`: items that come and go, and embeddings that change."""
+"""`codeword ids append`, `retire` and `refresh`: new items, retired items, and new embeddings."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["Append", "Refresh", "Retire"]
 
 @dataclass(frozen=True)
 class Append:
-    """Give new items IDs that nobody has. No ID that was given before moves.
+    """Give new items free IDs. The IDs of other items do not change.
 
-    An item gets the tokens of its vector and, in a catalogue with --dedupe, the lowest last token that nobody has.
-    Where all are taken it gets the next-nearest tokens that share the longest beginning with its own.
+    An item gets the tokens of its vector and, in a catalogue with --dedupe, the lowest free last token. If none is
+    free, it gets the next-nearest tokens that share the longest beginning with its own.
     """
 
     run_folder: Positional[Path]
     """The run folder that `codeword fit` wrote."""
     data: Positional[str]
-    """The vectors of the new items, as for `codeword fit`, by names that the catalogue does not have."""
+    """The vectors of the new items, as for `codeword fit`, with names that are not in the catalogue."""
     table: TableColumns = field(default_factory=TableColumns)
     capacity: int | None = None
-    """How many values the last token of --dedupe may have from now on. Default: as many as before."""
+    """How many values the last token of --dedupe may have. Default: as many as before."""
     reuse: bool = False
     """Give the IDs of retired items to new ones."""
     strict: bool = False
@@ -67,7 +67,7 @@ class Append:
 
 @dataclass(frozen=True)
 class Retire:
-    """Take items out of a catalogue. Nobody gets their IDs, until `ids append --reuse`."""
+    """Remove items from a catalogue. Their IDs stay reserved until `ids append --reuse`."""
 
     run_folder: Positional[Path]
     """The run folder that `codeword fit` wrote."""
@@ -92,17 +92,17 @@ class Retire:
 
 @dataclass(frozen=True)
 class Refresh:
-    """Fit anew, after the model that embeds the items has changed, and keep as many IDs as can be.
+    """Fit again after a change of the embedding model, and keep as many IDs as possible.
 
-    The codes of each level are renamed to overlap best with the old ones. The new generation is a run folder of its
-    own: the old one stays whole, for those who still use it. Items of the old catalogue without a vector are gone, and
-    so is what was retired. `moved.parquet` has the items whose ID has changed.
+    The codes of each level are renamed for the best overlap with the old ones. The new generation is a new run folder;
+    the old one does not change. Items of the old catalogue without a vector, and retired items, are removed.
+    `moved.parquet` lists the items whose ID has changed.
     """
 
     run_folder: Positional[Path]
-    """The run folder of the catalogue, whose settings are taken."""
+    """The run folder of the catalogue; its settings are used."""
     data: Positional[str]
-    """The new vectors of all items, by the same names, of any width."""
+    """The new vectors of all items, with the same names and any number of features."""
     out: Path
     """The run folder to write."""
     table: TableColumns = field(default_factory=TableColumns)

@@ -20,11 +20,11 @@ __all__ = ["Export", "Report"]
 
 @dataclass(frozen=True)
 class Export:
-    """Write a catalogue for the model that is to use its IDs: items, words, and the IDs that there are.
+    """Write a catalogue for the model that uses its IDs: items, words, and a trie of the valid IDs.
 
     The folder gets items.parquet (or items.jsonl) with item_id, tokens, id (such as <a_12><b_7>) and words, the numbers
-    of its tokens in the vocabulary; vocabulary.json: the offset of each level and all words; and trie.safetensors: what
-    may come after the first tokens of an ID, for constrained decoding (`codeword.tokens.PrefixTrie`, `ValidIds`).
+    of its tokens in the vocabulary; vocabulary.json with the offset of each level and all words; and trie.safetensors
+    with the valid next tokens, for constrained decoding (`codeword.tokens.PrefixTrie`, `ValidIds`).
     """
 
     run_folder: Positional[Path]
@@ -34,9 +34,9 @@ class Export:
     format: Literal["parquet", "jsonl"] = "parquet"
     """Of the items."""
     special: tuple[str, ...] = ("<pad>", "<bos>", "<eos>")
-    """Words that are no tokens, before all others."""
+    """Special words, numbered before the tokens."""
     first: int = 0
-    """The number of the first word: the size of the vocabulary that the words are added to."""
+    """The number of the first word: the size of the existing vocabulary."""
     json: bool = False
     """Write one JSON object and nothing else."""
 
@@ -58,7 +58,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Report:
-    """Measure the IDs of a catalogue: how many items have their own, how codes are used, and what has changed."""
+    """Measure the IDs of a catalogue: how many items have a unique ID, how codes are used, and what has changed."""
 
     run_folder: Positional[Path]
     """The run folder of the catalogue."""
@@ -66,7 +66,7 @@ class Report:
     """The vectors of its items: measure how many of the nearest neighbours share the first tokens of an item's ID."""
     table: TableColumns = field(default_factory=TableColumns)
     queries: int = 1000
-    """Items whose neighbours are looked for."""
+    """The number of items whose neighbours are searched."""
     out: Path | None = None
     """Write a page of HTML too (extra `report`)."""
     json: bool = False

@@ -12,12 +12,12 @@ from codeword.version import __version__
 
 __all__ = ["parse"]
 
-DESCRIPTION = f"""codeword {__version__}: learn to write pictures, sounds and vectors as tokens, and to read them back.
+DESCRIPTION = f"""codeword {__version__}: train tokenizers for pictures, sounds and vectors, encode and decode.
 
 Start with `codeword demo`. With your own data: `codeword train FOLDER --out RUN`, then
 `codeword encode RUN FOLDER --out tokens.parquet` and `codeword decode RUN tokens.parquet --out DECODED`.
 `codeword COMMAND --help` explains each command. With --json they print one JSON object instead, for scripts.
-`codeword --completion bash` (or zsh, fish) prints what completes these words in your shell:
+`codeword --completion bash` (or zsh, fish) prints shell completion for this command:
 source it in ~/.bashrc with `source <(codeword --completion bash)`."""
 
 SHELLS = ("bash", "zsh", "fish")

@@ -17,15 +17,15 @@ __all__ = ["Report"]
 class Report:
     """Write one page about a run: curves, originals and reconstructions, codes, settings.
 
-    The page is a single file that needs no network. It shows how training went, some items beside what their tokens
-    keep of them, how the codes are used, a map of them, what the most used ones stand for, and the words that train
-    such a run again.
+    The page is a single file that needs no network. It shows the training curves, some items beside their
+    reconstructions, how the codes are used, a map of the codes, what the most used ones represent, and the command that
+    repeats the run.
     """
 
     run_folder: Positional[Path]
     """The run folder that `codeword train`, `demo`, `fit` or `compare` wrote."""
     data: str | None = None
-    """What to show and measure (default: what the run was trained on, of which the held-out part is measured)."""
+    """What to show and measure (default: the training data of the run; its held-out part is measured)."""
     out: Path | None = None
     """The page to write, or the folder for report.html (default: the run folder)."""
     model: str | None = None

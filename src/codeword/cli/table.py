@@ -12,9 +12,9 @@ class TableColumns:
     """The columns of a table of vectors."""
 
     columns: tuple[str, ...] = ()
-    """Of a table of vectors: the columns that make one, with one number in each; * stands for anything: 'd*'."""
+    """For a table of vectors: the columns of a vector, with one number in each; * matches anything: 'd*'."""
     names: str | None = None
-    """Of a table of vectors: the column that names the rows, of any type."""
+    """For a table of vectors: the column with the names of the rows, of any type."""
 
     def of(self, data: str) -> str:
         """The data with the columns behind it: FILE::COLUMNS::NAMES."""

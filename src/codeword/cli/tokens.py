@@ -51,10 +51,10 @@ class Info:
 
 @dataclass(frozen=True)
 class Stats:
-    """Count the codes, and measure how small the tokens can be made: packed, by zstd, by a range coder.
+    """Count the codes, and measure the size of the tokens: packed, with zstd, and with a range coder.
 
-    The range coder needs `pip install "codeword[entropy]"`. It codes each codebook by the frequencies of the tokens
-    before, so that nothing else is needed to decode; everything is decoded again and compared.
+    The range coder needs `pip install "codeword[entropy]"`. It adapts to the frequencies of the tokens before, so no
+    table is needed to decode; everything is decoded again and compared.
     """
 
     tokens: Positional[Path]

@@ -22,8 +22,8 @@ __all__ = ["Pack", "Unpack"]
 class Pack:
     """Write token files in a format that other programs read: arrays, JSON lines, or words for a language model.
 
-    With --order the tokens of an item become one row of words of one vocabulary: those of each level (stage, group)
-    have numbers of their own. `codeword tokens unpack` makes the same token file of them again.
+    With --order the tokens of an item become one row of words of one vocabulary: each level (stage, group) has its own
+    range of numbers. `codeword tokens unpack` restores the same token file.
     """
 
     tokens: Positional[Path]
@@ -33,14 +33,14 @@ class Pack:
     format: Literal["npy", "jsonl", "webdataset", "bin", "parquet"] = "npy"
     """npy: tokens.npy of the narrowest unsigned type, offsets.npy if the items differ in size, names.json,
     about.json. jsonl: an object for each item. webdataset: a tar with an array and a JSON for each item. bin, parquet:
-    words, with --order: a file of nothing but uint16 or uint32, or a row for each item."""
+    words, with --order: a plain file of uint16 or uint32, or a row for each item."""
     order: Literal["interleave", "delay", "levels"] | None = None
     """Words: position by position with all levels (interleave), the same with level q delayed by q positions (delay),
     or level after level (levels)."""
     bos: bool = False
-    """Words: begin each item with a word of its own."""
+    """Words: begin each item with a special word."""
     eos: bool = False
-    """Words: end each item with a word of its own."""
+    """Words: end each item with a special word."""
     delay: bool = False
     """Without --order: delay stage q of audio by q steps and fill the corners with a pad."""
     json: bool = False
@@ -110,7 +110,7 @@ class Pack:
 
 @dataclass(frozen=True)
 class Unpack:
-    """Make a token file again of what `codeword tokens pack --order` wrote: the same names, tokens and sizes."""
+    """Restore a token file from the output of `codeword tokens pack --order`: the same names, tokens and sizes."""
 
     packed: Positional[Path]
     """The folder, or the Parquet file."""

@@ -23,20 +23,19 @@ __all__ = ["Train"]
 class Train:
     """Train a tokenizer and write it into a run folder.
 
-    The data decides of which kind it is. One item in ten is held out of training and measured on instead. Ctrl-C
-    stops after the step and saves; --resume goes on from there, and ends with the same bits as a run that was never
-    stopped.
+    The kind of the tokenizer depends on the data. One item in ten is held out and used only for measuring. Ctrl-C stops
+    after the current step and saves. --resume continues, and the result has the same bits as a run without a stop.
 
     `torchrun -m codeword train ...` and `accelerate launch -m codeword train ...` (extra `train`) divide each batch
-    among several processes, which together train what one would, but for rounding.
+    among several processes. The result is that of one process, up to rounding.
     """
 
     data: Positional[str]
-    """A folder (with its subfolders), one file, or `photos`: the photographs that are built in."""
+    """A folder (with its subfolders), one file, or `photos`: the built-in photographs."""
     out: Path
     """The run folder to write: weights, settings, metrics and a picture."""
     resume: bool = False
-    """Go on with the run in --out, with the settings it was started with."""
+    """Continue the run in --out, with its original settings."""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Start from the weights of another run, which may have seen other data. Its settings are the defaults. Those of
     the networks and of the quantizer cannot be changed."""
@@ -46,7 +45,7 @@ class Train:
     device: str = "auto"
     """Where to train: cpu, cuda, or auto (cuda if there is one)."""
     save_minutes: float = 0.5
-    """Write a checkpoint whenever so many minutes have passed, and at the end."""
+    """Minutes between checkpoints; one is also written at the end."""
     workers: int = 0
     """Processes that read pictures or sounds ahead of the steps, for folders larger than memory; 0: none."""
     tracker: Literal["tensorboard", "wandb"] | None = None

@@ -1,4 +1,4 @@
-"""What learns: a codebook of codes, a grid that counts, and the random key beside them."""
+"""The state that learns: codebooks, grids with usage counts, and the random key."""
 
 from codeword.codebooks.codebook import Codebook
 from codeword.codebooks.grid import Grid

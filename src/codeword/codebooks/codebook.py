@@ -1,4 +1,4 @@
-"""The codebook: the codes, what is known about their use, and the only code that writes them."""
+"""The codebook: the codes, their statistics, and the only functions that change them."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ MISSING = 1e30  # marks empty candidate slots: further out than any row, and fin
 
 
 class Codebook(Starting):
-    """K codes of D features, and what is known about their use.
+    """K codes of D features, and the statistics of their use.
 
-    Everything is saved with the module: `codes` (K, D), a parameter where the update rule learns by gradient and a
-    buffer where it does not; what the rule and the revival remember of each code, such as the running `cluster_size`
-    (K,); the `transform` that makes the searched codes of those kept; `usage_count` (K,) and `revived` since
-    `reset_usage`; the `candidates`, rows of the last batch that may replace dead codes; and whether it is
-    `initialized` and frozen.
+    The module saves its whole state: `codes` (K, D), a parameter if the update rule learns by gradient, otherwise a
+    buffer; the state of the rule and the revival for each code, such as the running `cluster_size` (K,); the
+    `transform` from stored to searched codes; `usage_count` (K,) and `revived` since `reset_usage`; the `candidates`,
+    rows of the last batch that may replace dead codes; and whether it is `initialized` and frozen.
 
-    Floating-point state is float32 or wider whatever the module is cast to: `.half()` and `.bfloat16()` move it and
-    leave its precision.
+    Floating-point state is float32 or wider for any dtype of the module: `.half()` and `.bfloat16()` do not change its
+    precision.
 
     Args:
         codebook_size: K.
         features: D.
         update: how the codes learn.
-        metric: what near means.
+        metric: decides which code is the nearest.
         device: of all state.
         dtype: of all floating-point state, float32 or wider; halves and None mean float32.
     """
@@ -119,7 +118,7 @@ class Codebook(Starting):
     # Reading --------------------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """What the update rule and the revival remember of each code."""
+        """The state of the update rule and the revival for each code."""
         return {name: getattr(self, name) for name in self._remembered}
 
     def searched(self) -> Tensor:
@@ -170,7 +169,7 @@ class Codebook(Starting):
 
     @torch.no_grad()
     def init_from_(self, codes: Tensor, counts: Tensor | None = None) -> None:
-        """Take codes (K, D) from elsewhere as the first ones; what was remembered of the old ones is forgotten.
+        """Take codes (K, D) from elsewhere as the first codes, and reset the statistics.
 
         `counts` (K,): how often each is chosen, as far as that is known; None: all alike.
         """
@@ -182,7 +181,7 @@ class Codebook(Starting):
     def replace_(self, dead: Tensor, places: Tensor, count: Tensor) -> None:
         """Move the i-th dead code (K,) bool to the i-th of the first `count` places (R, D), while there are any.
 
-        What is remembered of the moved codes starts anew, their cluster sizes at the mean.
+        The statistics of the moved codes are reset, their cluster sizes to the mean.
         """
         there = torch.arange(len(places), dtype=torch.int64, device=places.device) < count
         places = torch.where(there[:, None], places, MISSING)
@@ -194,8 +193,8 @@ class Codebook(Starting):
     def begin_(books: Sequence[Codebook], key: Key) -> None:  # type: ignore[override]
         """Move dead codes to the candidates of the last step.
 
-        This happens at the start of a step, so that what a forward returned stays true until the next one: its
-        indices decode to its output, and its backward finds the codes it used.
+        This happens at the start of a step, so that the result of a forward stays valid until the next one: its indices
+        decode to its output, and its backward finds the codes that it used.
         """
         first = books[0]
         revival = first.update.revival

@@ -1,4 +1,4 @@
-"""Codes that are not kept but numbered: all combinations of a few levels in each of some places."""
+"""Codes that are numbered, not stored: all combinations of the levels of several places."""
 
 from __future__ import annotations
 

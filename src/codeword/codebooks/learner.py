@@ -1,4 +1,4 @@
-"""What learns from a training step: codebooks, and grids that count how they are used."""
+"""The base class of what learns in a training step: codebooks, and grids with usage counts."""
 
 from __future__ import annotations
 

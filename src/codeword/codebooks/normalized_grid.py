@@ -1,4 +1,4 @@
-"""A grid over numbers that are brought to mean 0 and variance 1, and back."""
+"""A grid over numbers that are normalised to mean 0 and variance 1, and restored afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes its first numbers from a batch, and may be frozen."""
+"""Learners that take their first numbers from a batch, and can be frozen."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Starting(Learner):
 
     @property
     def frozen(self) -> bool:
-        """Whether nothing is learned or revived, only counted; saved with the module."""
+        """Whether codes are only counted, and neither learn nor are revived; saved with the module."""
         return self._frozen
 
     @frozen.setter

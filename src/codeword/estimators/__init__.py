@@ -1,4 +1,4 @@
-"""How gradients pass the lookup."""
+"""The gradient of the lookup: estimators."""
 
 from codeword.estimators.directional import Directional
 from codeword.estimators.relaxed import Gumbel, ReinMax

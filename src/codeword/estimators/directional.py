@@ -21,9 +21,9 @@ class Directional(Estimator):
 
         s = x + |c - x| u        ds/dx = I - u u^T        ds/dc = u u^T
 
-    so the part of the gradient along the error moves the code, and the rest moves the input: no loss of the codebook
-    is needed. The value is the code itself, whatever the noise. In a residual stack the codes of each stage get the
-    gradient along their own error, and the input gets the whole gradient once.
+    so the part of the gradient along the error moves the code, and the rest moves the input. No codebook loss is
+    needed. The value is the code itself, for any noise. In a residual stack the codes of each stage get the gradient
+    along their own error, and the input gets the whole gradient once.
 
     Its space-filling form, SF-DiVeQ, is this together with the transform `SpaceFilling` of the codes.
 

@@ -23,8 +23,8 @@ class Gumbel(Estimator):
 
         k = argmax_k (a_k + g_k)        ds = d sum_k softmax((a + g) / temperature)_k c_k
 
-    The value is the drawn code (the "hard" form). All pairs of rows and codes are worked through, in blocks, forward
-    and backward: slow for large codebooks.
+    The value is the drawn code (the "hard" form). Forward and backward compute all pairs of rows and codes, in blocks,
+    which is slow for large codebooks.
 
     Args:
         temperature: of the relaxation, above 0. High: smooth and biased; low: sharp and noisy. See
@@ -93,7 +93,7 @@ class ReinMax(Estimator):
 
         k ~ p        ds = sum_k c_k (2 J(p1) - J(p) / 2) da,    J(p) = diag(p) - p p^T
 
-    The value is the drawn code. All pairs of rows and codes are worked through, in blocks, forward and backward.
+    The value is the drawn code. Forward and backward compute all pairs of rows and codes, in blocks.
 
     Args:
         temperature: 1 or more.

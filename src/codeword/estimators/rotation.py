@@ -20,9 +20,9 @@ class Rotation(Estimator):
 
         R = I - 2 r r^T + 2 c^ x^^T        l = |c| / |x|
 
-    Where x and its code point opposite ways R is the reflection that maps one to the other. A row of zeros is handed
-    its gradient unchanged. Far from the origin this tends to straight-through; the ratio l amplifies gradients where
-    codes are much longer than rows, so try `scaled=False` if training diverges.
+    If x and its code have opposite directions, R is the reflection that maps one to the other. A row of zeros gets its
+    gradient unchanged. Far from the origin this approaches straight-through. The ratio l amplifies gradients if codes
+    are much longer than rows, so try `scaled=False` if training diverges.
 
     Args:
         scaled: whether l is in the product.

@@ -43,11 +43,11 @@ class Logits:
 class Sampled(Estimator):
     """In training the code is drawn, P(k | x) ~ exp(score_k / temperature), and gradients go straight through.
 
-    The score is -|x - c_k|^2, the cosine, or the product, as the metric says. `encode`, and `forward` in eval, take
-    the nearest code. To lower the temperature as training goes on use `codeword.models.anneal`.
+    The score is -|x - c_k|^2, the cosine, or the product, depending on the metric. `encode`, and `forward` in eval, use
+    the nearest code. To lower the temperature during training use `codeword.models.anneal`.
 
     Args:
-        temperature: above 0; towards 0 the nearest code is all but certain.
+        temperature: above 0; close to 0 the nearest code is nearly certain.
         relative: multiply the temperature of each row by the squared distance to its nearest code, so that the unit
             of the data does not matter (our own).
 

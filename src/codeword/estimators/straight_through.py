@@ -14,10 +14,10 @@ __all__ = ["StraightThrough"]
 
 @dataclass(frozen=True)
 class StraightThrough(Estimator):
-    """The gradient of the output is handed to the input unchanged: dq/dx = I. The default.
+    """The input gets the gradient of the output unchanged: dq/dx = I. The default.
 
-    With `sync` the codes get it too: s = x + nu (c - sg c), so that ds/dx = I and ds/dc = nu I. The codebook then
-    follows the task as the encoder does, for a rule that learns by gradient.
+    With `sync` the codes get it too: s = x + nu (c - sg c), so that ds/dx = I and ds/dc = nu I. Then the task trains
+    the codes as well as the encoder, for a rule that learns by gradient.
 
     Args:
         sync: nu, 0 or more; 0.2 to 2 in the paper.

@@ -1,4 +1,4 @@
-"""Models without codeword's classes: programs of torch.export, and ONNX."""
+"""Export of models: programs of torch.export, and ONNX graphs."""
 
 from codeword.export.files import save
 from codeword.export.graphs import onnx_model

@@ -26,8 +26,8 @@ def save(
 ) -> list[Path]:
     """Write `name-encode.onnx` and `name-decode.onnx` for the path `name.onnx`, or two programs for `name.pt2`.
 
-    Each file is written whole or not at all, and neither if one of them cannot be made. Of a quantizer whose indices
-    do not decode there is only the first.
+    Each file is written completely or not at all, and neither if one of them cannot be made. A quantizer whose indices
+    do not decode has only the first.
 
     Args:
         model: a quantizer or a tokenizer; stays as it is.

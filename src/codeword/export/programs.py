@@ -1,4 +1,4 @@
-"""A part of a model as a program of torch.export: no Python class of ours left in it, sizes free."""
+"""A part of a model as a program of torch.export, without Python classes of ours, for inputs of any size."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["program", "trace"]
 def program(model: Model, part: Part = "encode", example: Tensor | None = None) -> ExportedProgram:
     """Trace one part of a quantizer or tokenizer, for inputs of any size.
 
-    The program is that of the model in eval, with its weights as they are now: what the model learns afterwards does
-    not reach it. `torch.export.save` and `torch.export.load` keep it in a file; the process that loads it must
-    `import codeword` first, which brings the operator of the search.
+    The program is that of the model in eval, with its current weights; it does not change when the model learns later.
+    `torch.export.save` and `torch.export.load` write and read it. The process that loads it must `import codeword`
+    first, for the operator of the search.
 
     Args:
         model: stays as it is.

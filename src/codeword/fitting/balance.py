@@ -19,12 +19,12 @@ _SHARPNESS = 0.05  # of the plan, in units of the mean cost
 
 @torch.no_grad()
 def balance(quantizer: Residual, vectors: Tensor, indices: Tensor) -> Tensor:
-    """The indices, with the last one of vectors that collide chosen anew, so that few of them still do.
+    """New indices with few collisions: colliding vectors get another last index.
 
-    Among n vectors with the same indices in all stages but the last, each of the K codes of the last is given to
-    n / K, rounded down or up: they differ where n <= K. Sinkhorn's plan of the transport at equal shares of the
-    codes says which; it is rounded from its largest entry down. Other vectors keep what they have. This is
-    for a whole catalogue at once: `encode` knows nothing of it.
+    Take n vectors with equal indices in all stages except the last. Each of the K codes of the last stage goes to n / K
+    of them, rounded down or up, so all indices differ if n <= K. Sinkhorn's transport plan with equal shares of the
+    codes decides which; it is rounded from its largest entry down. Other vectors keep their indices. The function needs
+    the whole catalogue at once, and `encode` does not use its result.
 
     Args:
         quantizer: residual, its last stage a vector quantizer with the Euclidean metric and without projections.

@@ -23,10 +23,10 @@ def entropy_constrained(
     steps: int,
     weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Make sum |x - c|^2 + weight b smaller, b the bits of the code that x chose, from given codes.
+    """Reduce sum |x - c|^2 + weight b, with b the bits of the code of x, from given codes.
 
-    A step assigns all vectors, moves codes to the means of theirs, and makes the lengths those of the counts: none of
-    the three can make the sum larger. Codes that nobody chooses any more stay where they are.
+    A step assigns all vectors, moves each code to the mean of its vectors, and computes the bits from the counts. None
+    of the three can increase the sum. Codes without vectors do not move.
 
     Args:
         codes: to start from, (K, D).

@@ -59,21 +59,19 @@ def fit(
     weights: Tensor | None = None,
     seed: int = 0,
 ) -> Quantizer:
-    """A quantizer fitted to vectors, in eval: codebooks by k-means and least squares, and networks where it has any.
+    """A quantizer fitted to vectors, in eval: codebooks by k-means and least squares, and networks if it has any.
 
-    Groups are fitted each to their features; a codebook by itself is the best of some k-means, the first in growing
-    numbers of principal components, the others from k-means++. Stages of a residual quantizer are fitted one after
-    another to what the stages before leave over, in growing numbers of components, and then all together: up to ten
-    times the vectors are searched and the codes of all stages solved for, by least squares. For additive codes that
-    begins with the stages of a residual quantizer, and the search is their own; the networks of `qinco` are trained by
-    gradient after it.
+    Each group is fitted to its features. A single codebook is the best of several k-means: the first in growing numbers
+    of principal components, the others from k-means++. Stages of a residual quantizer are fitted one after another to
+    the residual of the stages before, in growing numbers of components. Then all stages are fitted together: up to ten
+    times a search of all vectors and least squares for the codes of all stages. Additive codes start from the stages of
+    a residual quantizer and use their own search. The networks of `qinco` are then trained by gradient.
 
-    With `EntropyConstrained` the k-means is where a descent of error and entropy together begins, of each codebook by
-    itself: `vq256,entropy_constrained(0.5)`.
+    With `EntropyConstrained`, `vq256,entropy_constrained(0.5)`, a joint descent of error and entropy follows the
+    k-means of each codebook.
 
-    Of an array or a stream one batch at a time is in memory, and everything is read up to `tries` x `steps` times for
-    each codebook; of a tensor, what the stages leave over is in memory too, and for a rotation all
-    vectors are.
+    An array or a stream is read in batches, up to `tries` x `steps` times for each codebook, with one batch in memory.
+    For a tensor the residuals are in memory too, and for a rotation all vectors are.
 
     Args:
         vectors: (N, features), a tensor, an array or a memory-mapped array; or something that yields such tensors
@@ -84,8 +82,8 @@ def fit(
             k-means: a code has the direction of the normalised mean of its vectors, and the length that is nearest to
             theirs, or 1 with `cosine(unit=true)`.
         steps: Lloyd steps at most, of a k-means.
-        tries: how many k-means there are for each codebook.
-        beam: that `encode` will be called with: the stages are fitted for it. `avq` has its own, in its spec.
+        tries: the number of k-means runs for each codebook.
+        beam: the beam of later calls of `encode`; the stages are fitted for it. `avq` has its own, in its spec.
         epochs: passes over the vectors that train the networks of `qinco`.
         weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one
             of weight 0 is left out; default all ones.

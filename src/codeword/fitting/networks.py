@@ -25,7 +25,7 @@ def train_networks_(
 ) -> None:
     """Train the networks by AdamW on the sum over stages of the logarithm of the error after it.
 
-    The codes stay. Moved to the means of what is left over they were worse for vectors that were held out.
+    The codes do not change: moved to the means of the residuals, they were worse on held-out vectors.
 
     Args:
         quantizer: with fitted codes; its networks begin anew.

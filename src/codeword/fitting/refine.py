@@ -42,12 +42,13 @@ def refine(
     *,
     prefixes: bool = True,
 ) -> list[Tensor]:
-    """Codes with which a search leaves less over, after each of the stages or after all.
+    """Codes with less error, after each of the stages or after all.
 
-    A round searches all vectors and then, with the choices held, minimises the sum over m of E_m / e_m, where E_m is
-    the squared error after m stages and e_m is what it was: one step on the product of the errors, so that the first
-    stages stay a good quantizer. That is a linear least-squares problem, of which some block Gauss-Seidel sweeps are
-    made: each code moves to the weighted mean of what the other stages leave for it. The best round is kept.
+    A round searches all vectors. Then, with the indices held constant, it minimises the sum over m of E_m / e_m, where
+    E_m is the squared error after m stages and e_m its value before the round. This is one step on the product of the
+    errors, so the first stages stay a good quantizer. It is a linear least-squares problem, solved by a few block
+    Gauss-Seidel sweeps: each code moves to the weighted mean of the residuals of the other stages. The best round is
+    kept.
 
     Args:
         books: the codes (K, D) of each stage.

@@ -18,10 +18,10 @@ _ROUNDS = 20
 def optimal_rotation(
     batches: Iterable[Tensor], sizes: list[int], weights: Tensor | None, seed: int
 ) -> Tensor:
-    """The rotation R (D, D) for which groups of features of R x, each with a codebook, lose little.
+    """The rotation R (D, D) for which groups of features of R x, each with a codebook, have a small error.
 
-    It begins with principal axes, dealt out so that the products of the variances of the groups are near each other.
-    By turns the codebooks make a Lloyd step in rotated vectors, and R becomes the orthogonal matrix that takes the
+    It starts with principal axes, distributed so that the groups have similar products of variances. Then two steps
+    alternate: the codebooks make a Lloyd step on rotated vectors, and R becomes the orthogonal matrix that maps the
     vectors nearest to their codes: U V^T of the singular vectors of the sum over vectors of q x^T.
 
     Args:

@@ -1,4 +1,4 @@
-"""Bits that are each 1 by a chance of their own, and the codes that they are together."""
+"""Independent random bits, and the codes that they form together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bits_to_codes(bits: Tensor) -> Tensor:
 
 
 def code_chances(logits: Tensor) -> Tensor:
-    """The chance (..., 2^B) of every code, whose bits are 1 by the chance sigmoid(logit) (..., B) each.
+    """The probability (..., 2^B) of every code; each bit is 1 with probability sigmoid(logit), logits (..., B).
 
     Source: Fleuret 2025, "The Free Transformer" (arXiv:2510.17558), the binary mapper.
 
@@ -43,7 +43,7 @@ def free_divergence(logits: Tensor, free: float) -> Tensor:
 
     Args:
         logits: (..., B).
-        free: the nats that cost nothing.
+        free: the nats without a penalty.
 
     Source: as for `code_chances`; free bits of Kingma et al. 2016 (arXiv:1606.04934).
     """

@@ -14,7 +14,7 @@ __all__ = ["bit_entropy"]
 
 
 def bit_entropy(logits: Tensor, weights: Tensor, group: int) -> tuple[Tensor, Tensor]:
-    """How sure each row is of its code, and how evenly all of them use the codes: two entropies, in nats.
+    """Two entropies of soft bits, in nats: the mean over rows of each row's, and that of the mean over rows.
 
     Each bit is 1 with probability sigmoid(logit), by itself, so the entropy of a row's code is the sum of its bits',
     exactly. The entropy of the mean over rows is taken for groups of bits, each over its 2^group combinations, and

@@ -1,4 +1,4 @@
-"""Gradients for vectors that were replaced by codes: what the estimators of the layer compute, to use by themselves."""
+"""Gradients for vectors that were replaced by codes: the estimators of the layers as functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["directional", "directional_surrogate", "rotate", "rotated", "straigh
 
 
 def straight_through(x: Tensor, q: Tensor) -> Tensor:
-    """The value of q with the gradient handed to x unchanged: dq/dx = I.
+    """The value of q; x gets its gradient unchanged: dq/dx = I.
 
     Args:
         x: (..., D), the vectors that were quantized.
@@ -34,7 +34,7 @@ def straight_through(x: Tensor, q: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, q: Tensor, *, scaled: bool = True) -> Tensor:
-    """The value of q with the gradient of the rotation that turns x onto it: the rotation trick.
+    """The value of q with the gradient of the rotation from x to q: the rotation trick.
 
     Args:
         x: (..., D), the vectors that were quantized.
@@ -42,7 +42,7 @@ def rotate(x: Tensor, q: Tensor, *, scaled: bool = True) -> Tensor:
         scaled: whether the gradient is also multiplied by |q| / |x|.
 
     Returns:
-        (..., D), exactly q. A row of zeros is handed its gradient unchanged.
+        (..., D), exactly q. A row of zeros gets its gradient unchanged.
 
     Source: Fifty et al. 2024 (arXiv:2410.06424), equations 2 to 4; not scaled: its table 6.
 
@@ -56,7 +56,7 @@ def rotate(x: Tensor, q: Tensor, *, scaled: bool = True) -> Tensor:
 
 
 def directional(x: Tensor, q: Tensor) -> Tensor:
-    """The value of q, of which the error's length is differentiated and its direction is held constant (DiVeQ).
+    """The value of q; the gradient is that of the length of the error, with its direction held constant (DiVeQ).
 
     With u the unit vector from x to q: d/dx = I - u u^T and d/dq = u u^T, so no loss of the codebook is needed.
 

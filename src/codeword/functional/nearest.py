@@ -39,15 +39,15 @@ def nearest(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Find the k nearest codes of each row, exactly, without the N x K matrix of distances.
 
-    The winner is argmax_j (x - m) . (c_j - m) - |c_j - m|^2 / 2 with m the middle of the codes, which is
-    argmin_j |x - c_j|^2 without the cancellation of its expanded form. Its distance is the smallest within the
-    rounding of these sums. Where they are exact, equal distances go to the lowest index: for whole numbers, or
-    multiples of a power of two, as long as squared differences add up to less than 2^22 of its squares, as those of
-    64 pixels of 0 to 255 do. No gradient flows. A row with a
-    non-finite entry gets index 0 (0, 1, ... k - 1); a code with one is never chosen while another is left.
+    The winner is argmax_j (x - m) . (c_j - m) - |c_j - m|^2 / 2 with m the middle of the codes, which is argmin_j |x -
+    c_j|^2 without the cancellation of its expanded form. Its distance is the smallest within the rounding of these
+    sums. If the sums are exact, equal distances give the lowest index. They are exact for integers, and for multiples
+    of a power of two, if the squared differences add up to less than 2^22 of its squares, as for 64 pixels of 0 to 255.
+    No gradient flows. A row with a non-finite entry gets index 0 (0, 1, ... k - 1); a code with one is chosen only if
+    no other code is left.
 
-    Numbers whose squares float32 cannot hold, above 3e14 or all below 3e-15 in a vector, are searched in float64,
-    which takes longer. To know them the search waits for the device once; `search` does not look.
+    Numbers whose squares float32 cannot hold, above 3e14 or all below 3e-15 in a vector, are searched in float64, which
+    takes longer. To detect them `nearest` waits for the device once; `search` does not check.
 
     Args:
         x: rows (..., N, D), floating. Halves are searched as the float32 numbers that they are.
@@ -88,7 +88,7 @@ def nearest(
 
 
 def prepare(codes: Tensor, metric: Metric = "euclidean") -> Prepared:
-    """Make codes ready for `search`, to be used again as long as they do not change. No gradient flows.
+    """Prepare codes for `search`; the result can be used until the codes change. No gradient flows.
 
     Args:
         codes: (K, D), or (G, K, D) for G codebooks, floating.
@@ -111,9 +111,9 @@ def prepare(codes: Tensor, metric: Metric = "euclidean") -> Prepared:
 
 
 def search(rows: Tensor, prepared: Prepared, k: int = 1) -> Tensor:
-    """Find the k nearest codes of each row as `nearest` does, without a look at its input: for training steps.
+    """Find the k nearest codes of each row as `nearest` does, without checking the input: for training steps.
 
-    Rows and codes are to be within 3e-15 to 3e14, where squares and products of float32 lose nothing.
+    Rows and codes must be within 3e-15 to 3e14, where float32 can hold their squares and products.
 
     Args:
         rows: (N, D), or (G, N, D) for codes of G codebooks; computed with in the dtype of the prepared codes.

@@ -1,4 +1,4 @@
-"""k-means that first sees the principal directions of the vectors, then all of them."""
+"""k-means first in the leading principal directions of the vectors, then in all."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def progressive_kmeans(
 ) -> Tensor:
     """Cluster vectors in growing numbers of their principal components: a tenth of the steps in each of ten widths.
 
-    Widths grow by a constant factor from D^(1/10) to D, and codes are carried over, zeros where they are new. Above
-    1,024 features they grow to 512, and the last steps are of the rows themselves. As
-    the codes of the stages of a residual quantizer these are better than those of `kmeans`, whatever its start.
+    Widths grow by a constant factor from D^(1/10) to D. Each width starts from the codes of the one before, with zeros
+    in the new components. Above 1,024 features the widths grow to 512, and the last steps use the rows themselves. For
+    the stages of a residual quantizer these codes are better than those of `kmeans` with any start.
 
     Args:
         rows: (N, D), floating; or something that yields batches of that form whenever it is iterated. A row that

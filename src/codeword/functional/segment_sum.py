@@ -14,7 +14,7 @@ __all__ = ["segment_sum", "wide_segment_sum"]
 def segment_sum(
     rows: Tensor, indices: Tensor, size: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Count the rows of each index and add them up.
+    """The number and the sum of the rows of each index.
 
     counts[j] is the sum of w_n over the rows n with index j, sums[j] the sum of w_n x_n.
 

@@ -17,8 +17,8 @@ class Usage(NamedTuple):
     """The use of a codebook of K codes, over everything counted.
 
     Attributes:
-        perplexity: 2^entropy, the number of equally likely codes that would carry as much: 1 to K. 0 if nothing
-            was counted.
+        perplexity: 2^entropy, the number of equally likely codes with the same entropy: 1 to K. 0 if nothing was
+            counted.
         used: how many codes were hit at least once.
         dead: K - used.
         entropy: -sum p log2 p of the shares p of the codes, in bits.
@@ -84,7 +84,7 @@ class UsageCounter:
 
 
 def usage(indices: Tensor, codebook_size: int) -> Usage:
-    """The use that some indices make of a codebook.
+    """How the indices use a codebook.
 
     Args:
         indices: integers of any shape; -1 is left out.

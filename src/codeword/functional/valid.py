@@ -1,4 +1,4 @@
-"""Which rows of a batch count, and where each stands among the valid rows of all ranks."""
+"""The valid rows of a batch, and their positions among the valid rows of all ranks."""
 
 from __future__ import annotations
 

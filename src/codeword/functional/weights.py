@@ -22,7 +22,9 @@ def check_clustering(weights: Tensor | None, metric: str) -> None:
         got = f"{weights.dtype}" if isinstance(weights, Tensor) else type(weights).__name__
         raise CodewordError.of("weights in a floating tensor (..., N)", got, "pass one number for each row")
     if not bool((weights.isfinite() & (weights >= 0)).all()):
-        raise CodewordError.of("finite weights from 0 up", "others among them", "leave a row out by weight 0")
+        raise CodewordError.of(
+            "finite weights from 0 up", "others among them", "give weight 0 to rows to leave out"
+        )
 
 
 def weights_of(weights: Tensor, rows: Tensor, start: int) -> Tensor:

@@ -19,11 +19,11 @@ __all__ = ["KMeans"]
 class KMeans(Init):
     """Lloyd's algorithm from a sampled start, on a sample of the first batch. The default.
 
-    A batch with fewer than two rows a code has no clusters to find: then the sampled start is kept as it is.
+    With fewer than two rows per code there are no clusters to find, and the sampled rows are kept.
 
     Args:
         steps: Lloyd steps.
-        rows_per_code: at most this many rows for each code take part.
+        rows_per_code: the largest number of rows per code that are used.
 
     Source: Lloyd 1982; as an initialisation of codebooks SoundStream (arXiv:2107.03312) and others.
     """

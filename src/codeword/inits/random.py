@@ -1,4 +1,4 @@
-"""Codes that know nothing of the data."""
+"""Random codes, independent of the data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Normal", "Uniform"]
 
 @dataclass(frozen=True)
 class Normal(Init):
-    """Independent normal numbers of mean 0. For a codebook that is mapped by a transform, or as a baseline.
+    """Independent normal numbers of mean 0. For a codebook with a transform, or as a baseline.
 
     Args:
         std: their standard deviation.
@@ -35,8 +35,8 @@ class Uniform(Init):
     """Independent uniform numbers, -bound < c < bound: with the default, all codes start close to the origin.
 
     Args:
-        bound: None: 1 / K, as in the taming-transformers and torchtools code. It collapses on data that is not
-            centred, so expect revival to do the work.
+        bound: None: 1 / K, as in taming-transformers and torchtools. The codebook collapses on data that is not
+            centred, unless revival moves its codes.
     """
 
     bound: float | None = None

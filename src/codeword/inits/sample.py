@@ -19,7 +19,7 @@ _SPREAD = (
 
 @dataclass(frozen=True)
 class Sample(Init):
-    """Rows of the first batch become the codes, all different while there are enough of them.
+    """Rows of the first batch become the codes, without repetition if there are enough rows.
 
     With fewer rows than codes the remaining codes are noisy copies, and revival moves them later.
     """

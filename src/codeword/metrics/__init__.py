@@ -1,4 +1,4 @@
-"""What near means."""
+"""Metrics: which code is the nearest."""
 
 from codeword.metrics.cosine import Cosine
 from codeword.metrics.dot import Dot

@@ -18,14 +18,13 @@ __all__ = ["Cosine"]
 class Cosine(Metric):
     """k = argmax_k x . c_k / (|x| |c_k|), the lowest index winning exact ties.
 
-    By default only the search is normalised: rows and codes keep their lengths, the codes learn the rows as they
-    are, and the output is a code as it is (as in DAC). With `unit`, rows and codes live on the unit sphere, and so
-    does the output (as in ViT-VQGAN and LlamaGen).
+    By default only the search is normalised: rows and codes keep their lengths, and the output is a code with its
+    length (as in DAC). With `unit`, rows, codes and the output are on the unit sphere (as in ViT-VQGAN and LlamaGen).
 
     Args:
-        unit: rows are normalised before all else, and codes where they are returned.
-        keep_norm: with `unit`: the output is the unit code times the norm of its row. An index does not carry that
-            norm, so `decode` refuses.
+        unit: rows are normalised first, and codes when they are returned.
+        keep_norm: with `unit`: the output is the unit code times the norm of its row. Indices do not contain this norm,
+            so `decode` raises an error.
 
     Raises:
         CodewordError: `keep_norm` without `unit`.
@@ -39,9 +38,7 @@ class Cosine(Metric):
 
     def __post_init__(self) -> None:
         if self.keep_norm and not self.unit:
-            raise CodewordError.of(
-                "unit=True with keep_norm", repr(self), "pass both: it is a unit code that is given a norm"
-            )
+            raise CodewordError.of("unit=True with keep_norm", repr(self), "pass unit=True too")
 
     def prepare(self, codes: Tensor) -> Prepared:
         return prepare(codes, "cosine")

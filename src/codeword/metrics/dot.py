@@ -16,8 +16,8 @@ __all__ = ["Dot"]
 class Dot(Metric):
     """k = argmax_k x . c_k, the lowest index winning exact ties.
 
-    Long codes win everywhere, so this wants codes of about equal length: a norm cap, or a unit-norm transform. Use
-    it where the product is the meaning, as with the logits of index backpropagation (arXiv:2412.02692).
+    Long codes win for all rows, so give the codes about equal lengths, by a norm cap or a unit-norm transform. Use it
+    if your model uses the product itself, like the logits of index backpropagation (arXiv:2412.02692).
     """
 
     prepares_together = True

@@ -1,4 +1,4 @@
-"""Nearest, where a code that is chosen rarely costs more bits."""
+"""The nearest code, with a penalty for the bits of rare codes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ __all__ = ["EntropyConstrained"]
 class EntropyConstrained(Metric):
     """k = argmin_k |x - c_k|^2 + weight b_k, with b_k = -log2(N_k / sum N) the bits of the code: distortion and rate.
 
-    N are the running counts that the update rule keeps, so b_k is what an entropy coder would spend on code k. All
-    weights of one codebook draw its curve of error over entropy; at the same entropy the error is below that of a
-    plain codebook of fewer codes. In eval the counts stay as they are, and they are saved with the codes.
+    N are the running counts of the update rule, so b_k is the cost of code k for an entropy coder. Different weights
+    give a curve of error over entropy. At the same entropy the error is smaller than that of a plain codebook with
+    fewer codes. The counts do not change in eval, and are saved with the codes.
 
-    A code that is chosen rarely becomes long, is chosen less, and falls out of use: this is how the rate gets lower,
-    and why a codebook should have more codes than its entropy asks for. The search is that of the Euclidean metric with
-    another offset for each code. `scores` are of the distance alone, so penalties that ask for them do not see the
-    rate; estimators that draw codes, and rules that keep no counts, are refused.
+    A rare code has more bits, is chosen less, and falls out of use. This lowers the rate, so a codebook should have
+    more codes than its entropy requires. The search is that of the Euclidean metric with another offset for each code.
+    `scores` contain only the distance, so penalties that use them ignore the rate. Estimators that draw codes, and
+    rules that keep no counts, raise an error.
 
     Args:
-        weight: what a bit is worth, in squared error of a vector: in squared units of the data. 0 is `Euclidean`.
+        weight: the increase of the squared error of a vector that is worth one bit, in squared units of the data. 0 is
+            `Euclidean`.
 
     Raises:
         CodewordError: a negative weight.

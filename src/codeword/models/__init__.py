@@ -1,4 +1,4 @@
-"""What can be done to all quantizers of a model at once."""
+"""Operations on all quantizers of a model."""
 
 from codeword.models.change import anneal, disabled
 from codeword.models.evolution import Generation, evolve

@@ -17,9 +17,9 @@ __all__ = ["anneal", "disabled"]
 
 @contextmanager
 def disabled(model: nn.Module) -> Iterator[None]:
-    """Switch quantization off: vectors pass through the quantizers of a model as they are, and nothing is learned.
+    """Switch quantization off: vectors pass the quantizers of a model unchanged, and nothing is learned.
 
-    Projections in and out stay. Indices are -1 and the loss is 0. What was off before stays off afterwards.
+    Projections stay. Indices are -1 and the loss is 0. Quantizers that were off before stay off afterwards.
 
     Raises:
         CodewordError: a model without a quantizer.
@@ -43,10 +43,10 @@ def disabled(model: nn.Module) -> Iterator[None]:
 
 
 def anneal(model: nn.Module, temperature: float) -> None:
-    """Set the temperature at which lookups are drawn or relaxed: of every estimator, bitcode and memory code.
+    """Set the temperature of drawn or relaxed lookups: of every estimator, bitcode and memory code.
 
-    That of an entropy loss (`Entropy`, `Diversity`, `LFQ`, `BSQ`) is something else, and stays. Compiled models are
-    compiled anew for each value.
+    The temperature of an entropy loss (`Entropy`, `Diversity`, `LFQ`, `BSQ`) does not change. Compiled models are
+    recompiled for each value.
 
     Raises:
         CodewordError: there is none, or the value is not allowed.

@@ -1,4 +1,4 @@
-"""A genetic algorithm over the bits of codes: a search that needs no gradient of what is sought."""
+"""A genetic algorithm over the bits of codes: a search without gradients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def evolve(
     tournament: int = 2,
     elite: int = 1,
 ) -> Iterator[Generation]:
-    """Search for bits of a high fitness: tournaments, uniform crossover, mutation, and an elite that stays.
+    """Search for bits with a high fitness: tournaments, uniform crossover, mutation, and an elite that is kept.
 
     For quantizers whose codes are bits, `LFQ`, `BSQ`, `Bitcodes`, `Binarize`: decode a population and judge what comes
     out, by a classifier, a simulator or a measure without a gradient. `codeword.functional.to_indices` makes indices of

@@ -1,4 +1,4 @@
-"""Codebooks and whole modules that stop learning, and say so."""
+"""Codebooks and whole modules that stop learning."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Freezable(nn.Module):
             return
         if any(parameter.requires_grad for parameter in self.parameters()):
             raise CodewordError.of(
-                f"a frozen {type(self).__name__}, whose parameters ask for no gradient",
-                "some that do since",
+                f"a frozen {type(self).__name__}, whose parameters do not require gradients",
+                "some that do",
                 "call codeword.freeze(it, False) to train it, or it.requires_grad_(False) to keep it as it is",
             )
 
@@ -69,14 +69,14 @@ class Freezable(nn.Module):
 
 
 def freeze(model: nn.Module, frozen: bool = True) -> None:
-    """Stop the codebooks of a model from learning, or let them go on; use is still counted in training.
+    """Stop the learning of the codebooks of a model, or start it again; uses are still counted in training.
 
-    Their parameters, where they learn by gradient, stop requiring it, and so do the keys and values of `MemoryCodes`.
-    A tokenizer in the model is frozen whole: encoder, quantizer and decoder stay in eval, whatever `train()` is called
-    on around it, and its parameters ask for no gradient. Pass `tokenizer.quantizer` to freeze its codebooks alone.
-    What is frozen is so in copies too, and is saved with the weights; `repr` of a tokenizer says it.
+    Codes that are parameters, and the keys and values of `MemoryCodes`, stop requiring gradients. A tokenizer in the
+    model is frozen completely: encoder, quantizer and decoder stay in eval when you call `train()` on the model, and
+    its parameters require no gradient. Pass `tokenizer.quantizer` to freeze only its codebooks. Copies are frozen too,
+    the flag is saved with the weights, and `repr` of a tokenizer shows it.
 
-    After `freeze(tokenizer, False)` call `train()` to go on.
+    After `freeze(tokenizer, False)` call `train()` to continue training.
 
     Args:
         model: with a quantizer in it, or a quantizer, or a stage of one.

@@ -1,4 +1,4 @@
-"""What single forwards teach the codebooks of a model: from nothing to some rows more than others."""
+"""What the codebooks of a model learn from single forwards: nothing, or some rows more than others."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["learn_now", "paused", "weighted"]
 def weighted(model: nn.Module, weights: RowWeights) -> Iterator[None]:
     """Let some rows count more than others for codes that are means of rows.
 
-    With weights w the counts and sums that a rule learns from are n_k = sum of w and s_k = sum of w x over the rows of
-    code k. Weights of 0 leave rows out of the learning, not of the output; usage counts rows as they are. Losses are
-    not weighted: they are yours to weigh. Ranks must all do so or none.
+    With weights w the update rule learns from the counts n_k = sum of w and the sums s_k = sum of w x over the rows of
+    code k. Rows of weight 0 are not learned from, but have an output. Usage counts and losses are not weighted. Use it
+    on all ranks or on none.
 
     Args:
         model: or a quantizer, with codes that learn from sums of rows: `EMA` and its like.
@@ -44,9 +44,9 @@ def weighted(model: nn.Module, weights: RowWeights) -> Iterator[None]:
 
 @contextmanager
 def paused(model: nn.Module) -> Iterator[None]:
-    """Let training forwards teach the codebooks of a model nothing; they count uses all the same.
+    """The codebooks of a model learn nothing from training forwards in this context; uses are counted.
 
-    Unlike `freeze` it does not outlast the context, and leaves alone which parameters ask for gradients.
+    Unlike `freeze` it ends with the context, and does not change which parameters require gradients.
 
     Args:
         model: or a quantizer.
@@ -71,7 +71,7 @@ def paused(model: nn.Module) -> Iterator[None]:
 
 
 def learn_now(model: nn.Module) -> None:
-    """Learn from what forwards in `accumulate` have noted, without waiting for a batch outside of it.
+    """Learn from the statistics collected in `accumulate`, without a batch outside of it.
 
     Args:
         model: or a quantizer.

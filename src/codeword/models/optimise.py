@@ -1,4 +1,4 @@
-"""Codes that learn by gradient, as optimisers want to know of them."""
+"""Optimisers for codes that learn by gradient."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["parameter_groups", "reset_moments"]
 def parameter_groups(
     model: nn.Module, learning_rate: float, codebook_learning_rate: float | None = None
 ) -> list[dict[str, Any]]:
-    """Parameters for an optimiser in two groups: codebooks, which want a higher rate and no weight decay, and others.
+    """Parameters for an optimiser in two groups: codebooks, with a higher rate and no weight decay, and the others.
 
-    Leave the rate of the codebooks constant where the other one is scheduled.
+    If you schedule the learning rate, keep that of the codebooks constant.
 
     Args:
-        learning_rate: of all else.
+        learning_rate: of the other parameters.
         codebook_learning_rate: None: ten times that.
 
     Raises:
@@ -49,7 +49,7 @@ def parameter_groups(
 
 
 def reset_moments(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-    """Set to zero what an optimiser remembers of the codes that the last training forward revived.
+    """Set the moments of an optimiser to zero for the codes that the last training forward revived.
 
     Call it between that forward and `optimizer.step()`. Codes that own their moments (`InPlaceAdam`) need no call.
 

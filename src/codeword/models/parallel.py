@@ -16,15 +16,15 @@ __all__ = ["accumulate", "finish_sharding"]
 
 @contextmanager
 def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
-    """Let the codebooks of a model learn once from several batches, as an optimiser does from accumulated gradients.
+    """The codebooks of a model learn once from several batches, like an optimiser with accumulated gradients.
 
-    Training forwards in this context only note what they see, with the codes as they are; the next one outside of it
-    learns from everything noted and from its own batch. So all micro-batches of a step but the last belong in it, as
-    in `no_sync` of DistributedDataParallel. For codes that learn from counts and sums the result is that of one
-    big batch. Dead codes are then revived with rows of all micro-batches.
+    Training forwards in this context only collect statistics; the codes do not change. The next forward outside learns
+    from all of them and from its own batch. So run all micro-batches of a step except the last in it, as with `no_sync`
+    of DistributedDataParallel. For codes that learn from counts and sums the result equals that of one large batch.
+    Dead codes are then revived with rows of all micro-batches.
 
-    The first codes, where they come from data, come from the first micro-batch; `warm_up` takes them from more. What
-    is noted is not saved with the weights: save after whole steps.
+    First codes from data come from the first micro-batch; `warm_up` takes them from several batches. The collected
+    statistics are not saved with the weights: save after complete steps.
 
     Args:
         model: or a quantizer.
@@ -49,14 +49,15 @@ def accumulate(model: nn.Module, enabled: bool = True) -> Iterator[None]:
 
 
 def finish_sharding(model: nn.Module) -> None:
-    """Do what `torch.distributed.fsdp.fully_shard` leaves to do for quantizers; call it once, after that.
+    """Complete `torch.distributed.fsdp.fully_shard` for quantizers; call it once, after `fully_shard`.
 
-    Codebooks must stay whole on every rank, because forward writes to them: pass
-    `ignored_params=set(codeword.models.codebook_parameters(model))` to every `fully_shard`. Then nobody averages their
-    gradients, so this does, in backward, where codes learn by gradient. And it makes `encode` and `decode` of every
-    module that was sharded gather its weights as forward does. Without fully_shard it leaves the model as it is.
+    Codebooks must stay complete on every rank, because forward writes to them: pass
+    `ignored_params=set(codeword.models.codebook_parameters(model))` to every `fully_shard`. FSDP does not average the
+    gradients of ignored parameters, so this function does, in backward, for codes that learn by gradient. It also makes
+    `encode` and `decode` of every sharded module gather its weights like forward. Without `fully_shard` it does
+    nothing.
 
-    To call a quantizer with projections outside its model's forward, shard it before the model: it gathers them then.
+    To call a quantizer with projections outside of its model's forward, shard it before the model.
 
     Args:
         model: after `fully_shard`.

@@ -1,4 +1,4 @@
-"""Codebooks with more or fewer codes, that go on from trained ones."""
+"""Trained codebooks with more or fewer codes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def resize(model: Model, codebook_size: int) -> Model:
-    """Give every codebook of a model more or fewer codes, in place, so that it goes on from what it has learned.
+    """Change the number of codes of every codebook of a model, in place, and keep what the codes have learned.
 
-    Fewer: the codes used most since `reset_usage` stay, in their order. More: all stay where they are, and new ones
-    stand beside those used most, a hundredth of their norm away, so that they share their rows. Use is counted anew.
-    A codebook that waits for its first batch goes on waiting.
+    Fewer codes: the codes used most since `reset_usage` stay, in their order. More codes: all codes stay, and the new
+    ones are placed next to the most used ones, a hundredth of their norm away, so that they share their rows. Usage
+    counts are reset. A codebook that has not seen a batch remains so.
 
-    Pass one stage or group of a quantizer to resize that alone; one that is shared is resized wherever it is used.
-    Codes that learn by gradient are a new parameter, so make the optimizer after this.
+    Pass one stage or group of a quantizer to resize only that one; a shared one is resized everywhere. Codes that learn
+    by gradient become a new parameter, so create the optimizer afterwards.
 
     Args:
         model: with `VectorQuantizer` or `MemoryCodes` in it, or one of these, or quantizers made of them.
@@ -115,5 +115,5 @@ def _unfit(name: str, quantizer: Quantizer) -> CodewordError:
     return CodewordError.of(
         "codebooks that can have more codes or fewer, those of VectorQuantizer or MemoryCodes",
         f"{quantizer.spec}{f' at {name}' if name else ''}",
-        "build it anew in another size, or pass the parts of the model that can be resized",
+        "build a new one of that size, or pass the parts of the model that can be resized",
     )

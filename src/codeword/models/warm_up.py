@@ -32,20 +32,20 @@ def warm_up(
     method: Init | str = KMeans(),
     run: Callable[[nn.Module, Any], Any] | None = None,
 ) -> None:
-    """Fill every codebook of a model from several batches, instead of from the first one that it trains on.
+    """Set the first codes of every codebook of a model from several batches, instead of from its first training batch.
 
-    Codebooks that come after others, such as the stages of a residual quantizer, are filled after them: the batches
-    are read once for each codebook. Frozen ones stay as they are. The model stays in the mode that it is in: one about
-    to be trained normalises by each batch, as it will in training (what new batch norms remember has another scale), a
-    frozen one by what it remembers. What norms and others remember is put back, so that nothing but the codebooks
-    changes. Under a process group every rank calls this with as many batches of its own, and all get the same codes.
+    Codebooks that depend on others, such as the stages of a residual quantizer, are filled after them, so the batches
+    are read once for each codebook. Frozen codebooks do not change. The model keeps its mode: in training mode its
+    norms use each batch, as they will in training; in eval they use their stored statistics. The statistics of norms
+    and other buffers are restored, so only the codebooks change. In a process group every rank calls this with the same
+    number of its own batches, and all ranks get the same codes.
 
     Args:
         model: with at least one codebook.
-        loader: gives batches, and can be iterated again: a data loader or a list.
+        loader: yields batches and can be iterated several times: a data loader or a list.
         batches: at most this many are read.
-        method: how codes are made of rows: "kmeans" or "sample", or a part with options, `KMeans(steps=50)`.
-        run: gives a batch to the model; None: `model(batch)`, or `model(batch[0])` for a tuple or list, on the device
+        method: "kmeans" or "sample", or a part with options, `KMeans(steps=50)`.
+        run: calls the model with a batch; None: `model(batch)`, or `model(batch[0])` for a tuple or list, on the device
             of the codebooks.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is added to the loss."""
+"""Penalties: terms of the loss."""
 
 from codeword.penalties.alpha import GrowingAlpha, LargeAlpha, UnitAlpha
 from codeword.penalties.codebook import CodebookLoss

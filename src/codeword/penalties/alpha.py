@@ -14,7 +14,7 @@ __all__ = ["GrowingAlpha", "LargeAlpha", "UnitAlpha"]
 
 
 class _OfAlpha(Penalty):
-    """What the three share: they see only the standard deviations."""
+    """The base of the three: they use only the standard deviations."""
 
     name: ClassVar[str] = "alpha"
     trains_rows = False

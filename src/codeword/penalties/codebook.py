@@ -17,7 +17,7 @@ __all__ = ["CodebookLoss"]
 class CodebookLoss(Penalty):
     """Pulls each code to its inputs: the mean over valid rows and features of (c - sg x)^2.
 
-    For codes, or a transform of codes, that learn by gradient.
+    For codes that learn by gradient, or codes with a transform that does.
 
     Args:
         weight: of this term in the quantizer's `loss`.

@@ -1,4 +1,4 @@
-"""How surely rows choose their codes: a softmax over minus the distances, as a penalty and as a loss of given codes."""
+"""The cross-entropy of a softmax over distances: as a penalty, and as a loss for given codes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["CrossEntropy", "cross_entropy"]
 
 @dataclass(frozen=True)
 class CrossEntropy(Penalty):
-    """Rows are to be sure of their codes: the mean of -log p(k | x) at the code k of each row, in nats.
+    """Makes rows certain of their codes: the mean of -log p(k | x) at the code k of each row, in nats.
 
     p(k | x) is the softmax of -|x - c_k|, or of the cosine or the product. Unlike `Commitment` it also pushes a row
-    away from the other codes. All pairs of rows and codes are worked through, in blocks of bounded memory.
+    away from the other codes. It computes all pairs of rows and codes, in blocks of bounded memory.
 
     Args:
         weight: of this term in the quantizer's `loss`.

@@ -19,11 +19,11 @@ __all__ = ["Diversity", "Entropy"]
 class Entropy(Penalty):
     """Low entropy for each row, high entropy of their mean: mean H(p(k | x)) - share H(mean p(k | x)), in nats.
 
-    p(k | x) is the softmax of score_k / temperature, with -|x - c_k|^2, the cosine, or the product as score; the
-    means are over this rank's valid rows. It raises usage, at a price in error: on plain codebooks about 2 dB in the
-    published comparison, so it is meant for codes of few bits a feature.
+    p(k | x) is the softmax of score_k / temperature, with -|x - c_k|^2, the cosine, or the product as score; the means
+    are over this rank's valid rows. It raises the usage and the error: on plain codebooks by about 2 dB in a published
+    comparison, so it is meant for codes with few bits per feature.
 
-    All pairs of rows and codes are worked through, in blocks, forward and backward, in bounded memory.
+    Forward and backward compute all pairs of rows and codes, in blocks of bounded memory.
 
     Args:
         weight: of this term in the quantizer's `loss`.

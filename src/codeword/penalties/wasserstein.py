@@ -1,4 +1,4 @@
-"""A penalty on codes that are spread otherwise than the rows."""
+"""A penalty on codes whose mean and covariance differ from those of the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call is told, and what a search finds: the two things that the hooks of a quantizer hand on."""
+"""The options of a call, and the result of a search: the two objects that the hooks of a quantizer pass on."""
 
 from __future__ import annotations
 

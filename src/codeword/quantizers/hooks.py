@@ -1,4 +1,4 @@
-"""What a new quantizer writes: its properties, and hooks over rows (N, code_features)."""
+"""The properties and hooks of a new quantizer, over rows (N, code_features)."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Hooks(nn.Module):
         return q, *self._losses(assignment, rows, q, step)
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
-        """The function of the rows whose gradient stands in for that of the lookup; q, where it has its own."""
+        """The function of the rows whose gradient replaces that of the lookup; q, if q has a gradient of its own."""
         return rows
 
     def _rescale(self, rows: Tensor, q: Tensor) -> Tensor:

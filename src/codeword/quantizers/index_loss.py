@@ -1,4 +1,4 @@
-"""The loss of codes that are predicted: how surely vectors would choose indices that are given."""
+"""The loss of a model that predicts codes: the cross-entropy of given indices."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["index_loss"]
 
 
 def index_loss(quantizer: Quantizer, x: Tensor, indices: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The mean of -log p(k | x) at indices k that are given: a loss for models that predict codes by vectors.
+    """The mean of -log p(k | x) at given indices k: a loss for models whose output vectors predict codes.
 
-    p(k | x) is the softmax over all codes of -|x - c_k|, or of the cosine. A stage of a stack sees what the codes
-    given for the stages before it leave of the vector, a group its features. Nothing is learned from the call itself;
-    the gradient goes to `x`, and to codes that learn by gradient.
+    p(k | x) is the softmax over all codes of -|x - c_k|, or of the cosine. A stage of a stack sees the residual after
+    the given codes of the stages before it, and a group sees its features. The call does not train moving averages; the
+    gradient goes to `x`, and to codes that learn by gradient.
 
     Args:
         quantizer: a `VectorQuantizer`, or a `Residual` or `Grouped` of such.
         x: predicted vectors, as for its forward.
-        indices: as its forward returns them, from the vectors that were to be predicted; -1 has no part.
+        indices: as its forward returns them, from the target vectors; -1 is ignored.
         mask: as for its forward.
 
     Returns:
-        a scalar in nats, the mean over all indices that have a part; 0 if none has.
+        a scalar in nats, the mean over all indices except -1; 0 if there are none.
 
     Raises:
         CodewordError: another quantizer, indices of another shape or out of range.
@@ -85,5 +85,5 @@ def _losses(quantizer: Quantizer, rows: Tensor, wanted: Tensor) -> Iterator[tupl
         raise CodewordError.of(
             "a VectorQuantizer, or a Residual or Grouped of such",
             quantizer.spec,
-            "its codes have no distances",
+            "pass one of these: their codes have distances",
         )

@@ -1,4 +1,4 @@
-"""Memory codes: attention over one codebook, which is asked by keys and answers with values."""
+"""Memory codes: attention over one codebook, with keys and values."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class MemoryCodes(OfCodebook):
 
         k = argmax_k x . (W_K c_k) / sqrt(features)        q = W_V c_k
 
-    Nothing pulls q to x: codes, keys and values learn from your loss, through the output. In training the code is
-    drawn by Gumbel noise on the logits, and gradients are those of softmax((logits + noise) / temperature); see
+    Nothing pulls q towards x: codes, keys and values learn only from your loss, through the output. In training the
+    code is drawn by Gumbel noise on the logits, and gradients are those of softmax((logits + noise) / temperature); see
     `Gumbel`. In eval there is no noise, the codes learn through the output alone, and the gradient of x is that of
     softmax(logits / temperature). Several of them over the same vector are `Overlapped`.
 

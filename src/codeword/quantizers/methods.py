@@ -1,7 +1,7 @@
-"""Methods of the literature by name: each a choice of parts, and what is known of it.
+"""Methods of the literature by name: the parts of each, its source, and when to use it.
 
 Every one takes `features`, `codebook_size` and `dim` as `VectorQuantizer` does and returns one. Reported results are
-the papers' own, on their own models and data; `docs/methods/measured.md` compares all of them on equal terms.
+the papers' own, on their own models and data; `docs/methods/measured.md` compares all of them under equal conditions.
 """
 
 from __future__ import annotations
@@ -87,13 +87,13 @@ def in_place(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuant
     """Codes take a step of Adam of their own in each training forward, before the output is taken; commitment 0.25.
 
     Source: the alternated optimisation of Huh et al. 2023 (arXiv:2305.08842), without a backward pass inside forward.
-    When: codes should have an optimiser, but yours should not know of them.
+    When: codes need an optimiser that is separate from yours.
     """
     return VectorQuantizer(features, codebook_size, dim=dim, update=InPlaceAdam(0.01))
 
 
 def running_affine(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
-    """Codes learned by gradient, kept at the mean and spread that rows have had lately.
+    """Codes learned by gradient, moved to the moving mean and spread of the rows.
 
     Source: Huh et al. 2023 (arXiv:2305.08842), section 3.1.
     When: the encoder drifts or changes its scale faster than codes can follow by gradient.
@@ -164,11 +164,11 @@ def rotation_vq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQu
 
 
 def diveq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
-    """The directional reparameterisation: the task alone moves codes and encoder, and there is no loss of its own.
+    """The directional reparameterisation: the task alone trains codes and encoder, without another loss.
 
     Source: DiVeQ, 2025 (arXiv:2509.26469), which reports LPIPS 0.355 on CelebA-HQ at 11 bits, against 0.373 for
     straight-through and 0.362 for moving averages.
-    When: you do not want to weigh a codebook loss.
+    When: you do not want to choose the weight of a codebook loss.
     """
     return VectorQuantizer(
         features, codebook_size, dim=dim, update=Gradient(), estimator=Directional(), penalties=()
@@ -179,7 +179,7 @@ def sf_diveq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuant
     """The space-filling form: codes are random points of a curve through all corners, so none is left behind.
 
     Source: DiVeQ, 2025 (arXiv:2509.26469), which reports LPIPS 0.349 on CelebA-HQ at 11 bits.
-    When: every code must be in use, without revival, and the order of codes may mean something.
+    When: every code must be used without revival, and neighbouring indices should be similar.
     """
     return VectorQuantizer(
         features,
@@ -209,7 +209,7 @@ def gumbel(features: int, codebook_size: int, *, dim: int = -1, temperature: flo
     Source: Jang et al. 2017 (arXiv:1611.01144); for codes Baevski et al. 2019 (arXiv:1910.05453), which learns
     logits. Logits of ten times the relative distance, and codes that follow their rows, are our own: with -|x - c|^2
     as logits and codes learned by gradient all codes but a few die in an autoencoder.
-    When: a categorical latent is the point. Works through all N x K pairs, so keep the codebook small.
+    When: you need a categorical latent. It computes all N x K pairs, so keep the codebook small.
     """
     estimator = Gumbel(temperature, scale=10.0, relative=True)
     return VectorQuantizer(features, codebook_size, dim=dim, estimator=estimator)
@@ -230,7 +230,7 @@ def wasserstein_vq(features: int, codebook_size: int, *, dim: int = -1) -> Vecto
 
     Source: "Distributional Matching for Vector Quantization", 2025 (arXiv:2506.15078), which reports 100 % of 8,192
     codes used and 29.88 dB on CIFAR-10.
-    When: large codebooks over latents of one cloud. It does not see separate clusters.
+    When: large codebooks over latents that form one cloud. It ignores separate clusters.
     """
     return VectorQuantizer(
         features,

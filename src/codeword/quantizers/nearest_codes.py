@@ -31,11 +31,11 @@ class NearestCodes(NamedTuple):
 
 
 def nearest_codes(vq: VectorQuantizer, x: Tensor, count: int, mask: Tensor | None = None) -> NearestCodes:
-    """The `count` nearest codes of each vector, with gradients and a loss for each: a choice that is left to you.
+    """The `count` nearest codes of each vector, with gradients and a loss for each, so that you can choose.
 
-    Score the candidates with what comes after, for instance, and backpropagate the best. Nothing is learned from the
-    call: go forward as well, or let codes learn by gradient. In training a quantizer without first codes takes them
-    from here. A penalty that is no mean over pairs of row and code is the same for every row.
+    For example, score the candidates with the rest of your model, and backpropagate the best. The call does not train
+    moving averages: call forward as well, or use codes that learn by gradient. In training a quantizer without first
+    codes takes them from this batch. A penalty that is not a mean over pairs of row and code is the same for every row.
 
     Args:
         vq: with one codebook.

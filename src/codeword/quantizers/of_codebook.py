@@ -1,4 +1,4 @@
-"""What quantizers with one codebook have in common."""
+"""The base of quantizers with one codebook."""
 
 from __future__ import annotations
 

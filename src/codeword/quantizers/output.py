@@ -13,15 +13,15 @@ __all__ = ["Quantized"]
 
 @dataclass(frozen=True)
 class Quantized:
-    """The result of a quantizer's forward, whatever the options. `quantized, indices, loss = vq(x)` unpacks it.
+    """The result of every quantizer's forward. `quantized, indices, loss = vq(x)` unpacks it.
 
     Attributes:
         quantized: like the input: same shape, dtype and device; zeros where masked, NaN where the input was not
             finite.
         indices: int64, the input's shape without the feature axis (and one trailing axis per composition); -1
             where masked.
-        loss: scalar, the one thing to add to your own loss.
-        losses: named unweighted scalars that `loss` is made of.
+        loss: scalar; add it to your own loss.
+        losses: the terms of `loss` by name, unweighted scalars.
 
     It is a node of torch's pytrees, so it passes through torch.compile, torch.export and data-parallel wrappers.
     """

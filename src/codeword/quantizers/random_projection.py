@@ -21,10 +21,10 @@ __all__ = ["RandomProjection"]
 
 
 class RandomProjection(OfCodebook):
-    """The nearest, by angle, of random codes to a random projection of the normalised vector. Nothing is learned.
+    """The index of the random code nearest, by angle, to a random projection of the vector. Nothing is learned.
 
-    index = argmin_k |norm(c_k) - norm(P layer_norm(x))|. The indices are targets to be predicted, as those of masked
-    speech are; they do not decode, and `quantized` is the input as it came.
+    index = argmin_k |norm(c_k) - norm(P layer_norm(x))|. The indices are targets for prediction, for example of masked
+    speech; they do not decode, and `quantized` is the unchanged input.
 
     Args:
         features: size of a vector.

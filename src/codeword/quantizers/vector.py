@@ -28,8 +28,8 @@ __all__ = ["VectorQuantizer"]
 class VectorQuantizer(OfCodebook):
     """Each vector becomes the nearest of `codebook_size` learned codes.
 
-    In training the codes learn from each batch that goes forward: nothing else has to be called. The output is made
-    of the codes as they are after that update, so that `decode(out.indices)` is `out.quantized`.
+    In training the codes learn in each forward; no other call is needed. The output uses the codes after that update,
+    so that `decode(out.indices)` equals `out.quantized`.
 
     Args:
         features: size of a vector.
@@ -37,9 +37,9 @@ class VectorQuantizer(OfCodebook):
         dim: the axis of the features: -1 for (..., features), 1 for images (batch, features, height, width).
         code_features: size of a code, if not `features`: learned projections lead in and out (8 is common).
         update: how the codes start, learn and are revived.
-        metric: what near means.
-        estimator: how gradients pass the lookup.
-        penalties: what `loss` is the weighted sum of.
+        metric: decides which code is the nearest.
+        estimator: the gradient of the lookup.
+        penalties: the terms of `loss`.
         device: of parameters and buffers.
         dtype: of parameters; the codebook has float32 instead of a half.
 

@@ -21,8 +21,8 @@ class BelowBudget(Revival):
 
         B_k <- d B_k + (1 - d) K n_k / N, then scaled so that sum B = K
 
-    It differs from `BelowShare` in a memory of its own: it does not follow the decay of the rule, and starts at 1 for
-    all codes, so that a code that is never chosen has log(share) / log(d) steps to live.
+    Unlike `BelowShare` it keeps its own statistics, which do not depend on the decay of the rule and start at 1 for all
+    codes. So a code that is never chosen is dead after log(share) / log(d) steps.
 
     Args:
         share: of the mean budget, 0 <= share < 1; at 0 no code is ever dead, and the budget is only kept.

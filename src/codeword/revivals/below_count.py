@@ -16,8 +16,8 @@ __all__ = ["BelowCount"]
 class BelowCount(Revival):
     """A code is dead when its running count of rows a step is below `count`. It moves to a row of the batch.
 
-    The count is absolute: where a step has fewer than `count` rows a code it replaces codes that are in good use, so
-    `BelowShare` is the default. This is for following a published recipe.
+    The count is absolute: with fewer than `count` rows per code it replaces codes that are in use, so `BelowShare` is
+    the default. Use it to follow a published recipe.
 
     Args:
         count: rows a step; 2 in SoundStream and EnCodec, 1 in RQ-VAE.

@@ -16,7 +16,7 @@ __all__ = ["Split"]
 
 @dataclass(frozen=True)
 class Split(Revival):
-    """A code is dead as for `BelowShare`; the i-th dead code moves beside the i-th most used code, which is so split.
+    """A code is dead as for `BelowShare`; the i-th dead code moves next to the i-th most used code and splits it.
 
     It becomes that code plus noise |c| N(0, I) / sqrt(D), so the two share its rows from then on.
 

@@ -39,14 +39,14 @@ class AudioTokenizer(SizedTokenizer):
     and decoded sounds are steps x stride: up to stride - 1 samples longer than what went in. `pad` does all of
     this to a target that you want to compare with.
 
-    Sounds of several lengths make one batch if they are filled up with anything and `sizes` says how long each is; its
-    tokens are those that it has alone, and -1 behind its end.
+    Sounds of different lengths can be in one batch: pad them with any values, and pass their lengths in `sizes`. The
+    tokens of a sound are those that it has alone, and -1 behind its end.
 
     Args:
         quantizer: any quantizer whose indices decode, with `dim=1`; its `features` is the number of channels that it
             sees. With one of whole sequences, such as a multiscale one of a last scale of 4, a step is as many of the
             encoder's.
-        sample_rate: samples per second of the sounds; it changes nothing here, but belongs to what is decoded.
+        sample_rate: samples per second of the sounds; only stored, for those who decode.
         width: channels after the first stride; they double at each stride.
         strides: how much shorter each convolution makes a sound, each from 2 up.
         blocks: residual units at each stride on each side, of dilations 1, 3, 9, 1, ...

@@ -1,4 +1,4 @@
-"""What all tokenizers have in common: an encoder, a quantizer and a decoder that belong together."""
+"""The base of all tokenizers: an encoder, a quantizer and a decoder that belong together."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class TokenizerOutput(NamedTuple):
 class Tokenizer(Freezable, TokenizerInterface):
     """Batches of one kind of data to grids of indices and back.
 
-    Nothing in it may look across the batch (no batch norm), so that an item is encoded the same whatever is beside
-    it. A class of its own gives `pad`, `example` and `options`. `codeword.freeze` freezes all of it.
+    No part may mix the items of a batch (no batch norm), so that the tokens of an item do not depend on the others. A
+    subclass defines `pad`, `example` and `options`. `codeword.freeze` freezes all of it.
 
     Args:
         quantizer: any quantizer whose indices decode, with `dim=1`. With one of whole maps, such as a multiscale one,

@@ -100,6 +100,6 @@ def _tried(what: str, network: nn.Module, x: Tensor, shape: tuple[int, ...]) -> 
     if not isinstance(out, Tensor) or tuple(out.shape) != shape:
         got = f"{tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
         raise CodewordError.of(
-            expected, got, "see to its sizes: batch, features and stride are those of the run"
+            expected, got, "check its sizes: batch, features and stride are those of the run"
         )
     return out

@@ -23,9 +23,9 @@ SLACK = 0.01  # beyond the range, for what rounding in half precision and resizi
 class ImageTokenizer(SizedTokenizer):
     """Images to a grid of code indices and back.
 
-    The encoder is log2(stride) strided convolutions to `width` channels and `blocks` residual blocks; the
-    decoder is its mirror. Nothing in it looks across the batch (no batch norm), so an image is encoded the
-    same whatever is beside it. After van den Oord et al. 2017 (arXiv 1711.00937), section 4.1.
+    The encoder is log2(stride) strided convolutions to `width` channels and `blocks` residual blocks; the decoder is
+    its mirror. Nothing in it mixes the items of a batch (no batch norm), so the tokens of an image do not depend on the
+    others. After van den Oord et al. 2017 (arXiv 1711.00937), section 4.1.
 
     Images are (batch, 3, height, width), float, -1 (black) to 1 (white), of any height and width from the
     stride up; uint8 of 0 to 255 become x / 127.5 - 1, and other floats the dtype of the weights, which
@@ -33,8 +33,8 @@ class ImageTokenizer(SizedTokenizer):
     last row or column, so reconstructions and decoded images are grid size x stride: up to stride - 1 pixels
     larger than what went in. `pad` does all of this to a target that you want to compare with.
 
-    Images of several sizes make one batch if they are filled up at the bottom and right with anything and `sizes` says
-    how high and wide each is; its tokens are those that it has alone, and -1 beyond its last position.
+    Images of different sizes can be in one batch: pad them at the bottom and right with any values, and pass their
+    heights and widths in `sizes`. The tokens of an image are those that it has alone, and -1 beyond its last position.
 
     Args:
         quantizer: any quantizer whose indices decode, with `dim=1`; its `features` is the number of channels that it

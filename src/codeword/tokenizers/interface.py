@@ -1,4 +1,4 @@
-"""What is asked of a tokenizer by those who encode and decode with it, whoever made it."""
+"""The interface of a tokenizer for encoding and decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenizers of items that differ in size: a batch is filled up, and nothing of that reaches the tokens."""
+"""Tokenizers of items of different sizes: the padding of a batch does not affect the tokens."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Sizes = Tensor | Sequence[int] | Sequence[Sequence[int]]
 class SizedTokenizer(Tokenizer):
     """A tokenizer of items with sides, whose batches may hold items of several sizes.
 
-    `sizes` says how large each item of a batch is, (batch, axes): height and width, or samples, which may also be
-    (batch,). What lies beyond is no part of it: each layer sees an item as if it were alone, with zeros behind its end.
-    So its tokens are those that it has alone (but for rounding, as in any batch), the quantizer learns from nothing
-    else, indices beyond its last position are -1, and reconstructions are 0 beyond its size.
+    `sizes` has the size of each item of a batch, (batch, axes): height and width, or samples, which may also be
+    (batch,). Each layer sees an item as if it were alone, with zeros behind its end. So its tokens are those that it
+    has alone (up to rounding, as in any batch), the quantizer does not learn from the padding, indices beyond the last
+    position are -1, and reconstructions are 0 beyond the size.
     """
 
     def forward(self, x: Tensor, sizes: Sizes | None = None) -> TokenizerOutput:

@@ -1,4 +1,4 @@
-"""Constrained decoding: a language model that writes IDs which there are, and no others."""
+"""Constrained decoding: a language model writes only valid IDs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["ValidIds"]
 
 
 class ValidIds:
-    """Called with the words so far and the logits of the next: those of words that cannot come next become -inf.
+    """Takes the words so far and the logits of the next word, and sets the logits of invalid words to -inf.
 
-    It has the form of a `LogitsProcessor` of transformers, and holds nothing of a sequence: the last words say where in
-    an ID it is. After what is no beginning of an ID, and after a whole one, a new one begins, or a word of `between`
-    comes. A model of items one after the other is free to write as many as it likes.
+    It has the interface of a `LogitsProcessor` of transformers, and no state: the last words determine the position in
+    an ID. After a complete ID, and after words that are not the beginning of an ID, a new ID or a word of `between`
+    must follow. So a model may write any number of items one after another.
 
     Args:
         trie: of the valid IDs.
         vocabulary: of the model, with the sizes of the trie.
-        between: special words that may come where an ID may begin, such as "<eos>".
+        between: special words that are valid between IDs, such as "<eos>".
 
     Raises:
         CodewordError: other sizes, or a word that is not special.

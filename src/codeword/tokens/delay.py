@@ -1,4 +1,4 @@
-"""The delay pattern: how audio language models lay out the stages of a residual stack."""
+"""The delay pattern: the order of the stages of a residual stack in audio language models."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["delay_pattern", "undo_delay_pattern"]
 
 
 def delay_pattern(tokens: Any, pad: int) -> Any:
-    """Delay stage q by q steps, so that a model can say one token of every stage at each step.
+    """Delay stage q by q steps, so that a model can predict one token of every stage at each step.
 
-    At step t it says stage q of step t - q, and so knows all stages before it at that step. As in Copet et al. 2023,
+    At step t it predicts stage q of step t - q, and knows all earlier stages of that step. As in Copet et al. 2023,
     "Simple and Controllable Music Generation" (arXiv:2306.05284), the last pattern of its figure 1.
 
     Args:
@@ -52,7 +52,7 @@ def delay_pattern(tokens: Any, pad: int) -> Any:
 def undo_delay_pattern(delayed: Any) -> Any:
     """The tokens (..., stages, steps) that `delay_pattern` made `delayed` of.
 
-    What stands in the corners is dropped unseen: a model that generates may say anything there.
+    The values in the corners are dropped without a check, because a model may generate anything there.
 
     Raises:
         CodewordError: no whole numbers (..., stages, steps + stages - 1) with a step at least.

@@ -1,4 +1,4 @@
-"""The digest of a token file: it changes when anything that a reader would be handed changes."""
+"""The digest of a token file: it changes with anything that a reader would return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of token files: the items of one encoding in several files, each of which is whole or not there."""
+"""Folders of token files: the items of one encoding in several files, each complete or absent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Track = Callable[[list[str]], Iterable[str]]
 
 
 def shard_name(number: int, count: int) -> str:
-    """The name of a file of a folder: how many there are to be is in it, so that a missing one is missed.
+    """The name of a file of a folder; it contains the number of files, so that a missing file is detected.
 
     Examples:
         >>> shard_name(3, 20)
@@ -34,7 +34,7 @@ class TokenFolder:
     Args:
         path: the folder.
         track: what to hand the names of the files through while they are opened, to show how far it is.
-        verify: how much of each file is verified, and when; see `TokenFile`.
+        verify: what is verified, and when; see `TokenFile`.
 
     Attributes:
         header: what the files say about all of their items.

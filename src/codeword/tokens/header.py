@@ -1,4 +1,4 @@
-"""What a token file says about itself: which tokenizer made it, and what its tokens may be."""
+"""The header of a token file: its tokenizer, and the range and shape of its tokens."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Header:
             `"vectors"`: no grid, an item is one position.
         trailing_shape: shape of the tokens at one position: `()` for one token, `(stages,)` for a residual
             stack.
-        facts: what else people want to know of all items, as whole numbers; no reader needs any. `stride`:
-            pixels (of a side) or samples that a position stands for; `sample_rate`: samples a second.
+        facts: further information about all items, as whole numbers; no reader needs it. `stride`: pixels (of a side)
+            or samples that a position stands for; `sample_rate`: samples a second.
         sized: whether each row has the true size of its item as well, which may end within its last position: height
             and width in pixels, or samples. Vectors have none.
-        name: what people call the tokenizer, such as `hf:facebook/encodec_24khz`; no reader needs it.
+        name: the public name of the tokenizer, such as `hf:facebook/encodec_24khz`; no reader needs it.
 
     Raises:
         CodewordError: a field has the wrong type, or lies outside of the limits of the format.

@@ -1,4 +1,4 @@
-"""Tokens of several levels as words of one vocabulary, each level with numbers of its own."""
+"""Tokens of several levels as words of one vocabulary, with a range of numbers for each level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading token files: what is asked for is verified when a file is opened, and all else when it is read."""
+"""Reading token files: `verify` decides what is checked on opening; the rest is checked on reading."""
 
 from __future__ import annotations
 
@@ -22,27 +22,24 @@ Verify = Literal["full", "seal"] | None
 
 
 class TokenFile:
-    """A token file, opened without reading its items: some milliseconds and no more than its footer, however large.
+    """A token file. Opening reads only its footer, which takes milliseconds for any size.
 
-    The items are read anew by each iteration, about a million tokens at a time. Then their names, shapes and tokens
-    are always checked: no name leads out of its folder, no token lies outside of its codebook, no value is missing. A
-    file that has changed since it was opened is refused.
+    Each iteration reads the items again, about a million tokens at a time. Names, shapes and tokens are always checked:
+    no name leads out of its folder, no token is outside of its codebook, and no value is missing. A file that has
+    changed since it was opened raises an error.
 
     Args:
         path: the file.
         verify: what else is checked.
 
-            - `"seal"`: every byte against the checksums that `TokenWriter` puts into the file; those of the footer at
-              once, all others when they are read, before anything is made of them. It costs one SHA-256 of what is
-              read, and any damage to the file is found. A file that another program has written anew has no such
-              seal: it is read as with `None`, after a `CodewordWarning`.
+            - `"seal"`: every byte, against the checksums that `TokenWriter` puts into the file: the footer at once,
+              everything else before it is used. It costs one SHA-256 of what is read, and finds any damage. A file
+              rewritten by another program has no seal: it is read as with `None`, after a `CodewordWarning`.
             - `"full"`: the same, and all items at once, against the digest of the file: one pass over it, and memory
-              for all names meanwhile. It finds also what has another meaning than when it was written, in a file
-              with or without a seal: values that another program has changed, rows that are missing, names that come
-              twice.
-            - `None`: nothing, but what Parquet itself checks in pages that have a checksum. For a file whose seal does
-              not fit because another program has written into it. Damage is mostly found, but not always, and a
-              damaged footer can end the process.
+              for all names in the meantime. It also finds items that another program has changed, missing rows and
+              duplicate names, in a file with or without a seal.
+            - `None`: only the checksums of pages, if there are any. For a file whose seal does not fit because another
+              program has written into it. It finds most damage, but not all, and a damaged footer can end the process.
 
     Attributes:
         header: what the file says about all of its items.

@@ -1,4 +1,4 @@
-"""From the rows of Parquet to items: every name, null, shape and range checked."""
+"""From the rows of Parquet to items, with checks of every name, null, shape and range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How items lie in Parquet: the columns, the keys of the metadata, and the limits.
+"""The layout of items in Parquet: the columns, the keys of the metadata, and the limits.
 
 One row is one item: `name`, then the sides of its grid as plain int32 columns (`height` and `width` of an image,
 `steps` of audio, none of a vector), so that they can be filtered and summed as they are; then, if the file has them,

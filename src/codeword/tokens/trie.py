@@ -1,4 +1,4 @@
-"""Which semantic IDs there are, as a tree of their tokens: what may come after a beginning."""
+"""The valid semantic IDs as a prefix tree of their tokens."""
 
 from __future__ import annotations
 

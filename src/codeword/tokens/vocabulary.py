@@ -56,9 +56,7 @@ class IdVocabulary:
             )
         odd = [word for word in self.special if WORD.fullmatch(word) or self.special.count(word) > 1]
         if odd:
-            raise CodewordError.of(
-                "special words that are unlike all others", odd[0], "call it something else"
-            )
+            raise CodewordError.of("special words that all differ", odd[0], "choose another word")
 
     def __len__(self) -> int:
         return len(self.special) + sum(self.sizes)

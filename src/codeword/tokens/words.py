@@ -1,4 +1,4 @@
-"""The tokens of an item as one row of words of one vocabulary: what a language model reads and says."""
+"""The tokens of an item as one row of words of one vocabulary, for language models."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ LARGEST = 2**32
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How the tokens of an item become one row of words, and words tokens again.
+    """Converts the tokens of an item to one row of words, and back.
 
-    Level q is the codebook of the q-th token at a position; its token t is the word `offsets[q] + t`, so that a word
-    tells its level. Behind all levels come the words that are no tokens: the beginning, the end, and what fills the
-    corners of the delay pattern, as far as they are used.
+    Level q is the codebook of the q-th token at a position; its token t is the word `offsets[q] + t`, so a word
+    determines its level. The special words come after all levels: the beginning, the end, and the pad of the delay
+    pattern, if they are used.
 
     Args:
         codebook_sizes: how many codes each level has.
         order: in which the words of an item come. `"interleave"`: position after position, each with all levels.
             `"delay"`: the same, with level q delayed by q positions (`delay_pattern`). `"levels"`: all positions of the
             first level, then those of the second, ...
-        bos: whether an item begins with a word of its own.
-        eos: whether it ends with one.
+        bos: whether an item begins with a special word.
+        eos: whether an item ends with a special word.
 
     Raises:
         CodewordError: more than 2^32 words, or an unknown order.
@@ -88,7 +88,7 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """How many words there are: what the embedding of a language model needs."""
+        """The number of words: the size of the embedding of a language model."""
         return self.levels.end + self.bos + self.eos + (self.order == "delay")
 
     @property

@@ -1,4 +1,4 @@
-"""What is done to the codes before they are searched."""
+"""Transforms: maps of the codes before the search."""
 
 from codeword.transforms.affine import Affine, RunningAffine
 from codeword.transforms.bridge import Bridge

@@ -19,7 +19,7 @@ __all__ = ["Affine", "RunningAffine"]
 class Affine(Transform):
     """c' = (1 + rate s) c + rate b with s and b learned, shared by the codes of a group, and 0 at the start.
 
-    All codes move together by one gradient, so those that are not chosen follow the encoder too.
+    One gradient moves all codes, so codes that no row chose follow the encoder too.
 
     Args:
         rate: how much faster than a plain parameter scale and bias move; 2 to 10 in the paper's code.
@@ -71,9 +71,9 @@ class _Affine(TransformModule):
 class RunningAffine(Transform):
     """c' = (sigma_x / sigma_c) (c - mu_c) + mu_x: codes take the mean and spread that rows have had lately.
 
-    mu_x and sigma_x are running averages over the rows of all ranks, mu_c and sigma_c those of the codes as they are.
-    Codes follow an encoder that drifts or grows without learning anything. If rows are not normalised, an
-    over-estimated spread can feed on itself; then lower the momentum.
+    mu_x and sigma_x are moving averages over the rows of all ranks; mu_c and sigma_c are those of the current codes.
+    Codes follow an encoder that drifts or grows without learning. If rows are not normalised, an estimate of the spread
+    that is too large can increase itself; then lower the momentum.
 
     Args:
         momentum: share of a new batch in the running averages, 0 to 1.

@@ -59,7 +59,7 @@ class CodeGamma(Transform):
     w3, w4 and b2 are 0 at the start. It depends on the code alone, so indices decode.
 
     Args:
-        moments_learn: whether the gradient reaches all codes through m and v too, as in the original.
+        moments_learn: whether the gradient also reaches all codes through m and v, as in the original.
 
     Source: "approach 3" of Soft-discretization (semivq), gamma_policy="personalize": two depthwise convolutions of
     size 2 over the stack [mean, value, variance].

@@ -20,8 +20,8 @@ __all__ = ["LearnedSpread", "network"]
 class LearnedSpread(Transform):
     """c' = mu_x + alpha (c - mu_c) / sigma_c, where a network decides the standard deviation alpha of each feature.
 
-    For feature f the network sees the K values z = (c - mu_c) / sigma_c of that feature in the codebook, which have no
-    unit, so that it does not matter in which unit the rows are:
+    For feature f the network reads the K values z = (c - mu_c) / sigma_c of that feature in the codebook, which do not
+    depend on the scale of the rows:
 
         alpha_f = sigma_x,f softplus(net([z_1f ... z_Kf]) + softplus^-1(1))
 

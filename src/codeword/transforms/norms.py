@@ -16,7 +16,7 @@ __all__ = ["MaxNorm", "UnitNorm"]
 
 @dataclass(frozen=True)
 class UnitNorm(Transform):
-    """c' = c / |c|: codes are searched and returned with length 1, whatever the metric.
+    """c' = c / |c|: codes are searched and returned with length 1, for any metric.
 
     For rows of length 1 too, search and output, take the metric `Cosine(unit=True)`.
     """

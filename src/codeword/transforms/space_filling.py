@@ -21,8 +21,8 @@ class SpaceFilling(Transform):
     of it. Both ends of a segment learn from each of its rows, so no code is left behind and none needs revival. In
     eval the points are those of the last training step, saved with the layer, so indices decode.
 
-    With the estimator `Directional` this is SF-DiVeQ, but for one thing: there the direction is taken to both ends of
-    the segment, here to the point.
+    With the estimator `Directional` this is SF-DiVeQ, with one difference: SF-DiVeQ takes the directions to both ends
+    of the segment, this class the direction to the point.
 
     Source: "DiVeQ", 2025 (arXiv:2509.26469), section 3.2.
     """

@@ -20,26 +20,25 @@ __all__ = ["EMA"]
 
 @dataclass(frozen=True)
 class EMA(Update):
-    """Each code is the running mean of the rows that chose it. The default.
+    """Each code is the moving average of the rows that chose it. The default.
 
     With n_k the rows that chose code k in a step, and s_k their sum:
 
         N_k <- g N_k + (1 - g) n_k        c_k <- c_k + (1 - g) (s_k - n_k c_k) / N_k
 
     which is the moving average S_k <- g S_k + (1 - g) s_k, c_k = S_k / N_k, without a second copy of the codes. A code
-    that no row chose stays exactly where it is.
+    that no row chose does not change.
 
     Args:
         decay: g, 0 < g < 1. None: from the load, g = 1 - N / (25 K) clamped to 0.8 ... 0.98 for N valid rows and K
-            codes, so that a code is the mean of about its last twenty-five rows: enough to lie still on still
-            data, and few enough to follow an encoder that moves; and of at most the last fifty steps, so that
-            codes that an encoder left behind are found dead in time.
+            codes. So a code is the mean of about its last 25 rows, which is stable on still data and follows an encoder
+            that changes. It is the mean of at most the last 50 steps, so that codes that the encoder has left are soon
+            found dead.
         init: where the first codes come from, on the first training batch; None keeps the normal start.
         revival: when a code is dead and is moved to a row of the batch; None: never.
-        sync: whether ranks learn one codebook together. False: each its own.
-        smoothing: e of the Laplace smoothing of the counts that codes are divided by,
-            N'_k = (N_k + e) / (sum N + K e) sum N, S_k = N'_k c_k. It pulls rarely used codes to the origin, so the
-            default is 0; the papers use 1e-5.
+        sync: whether all ranks learn one codebook. False: each rank learns its own.
+        smoothing: e of the Laplace smoothing of the counts in the denominator, N'_k = (N_k + e) / (sum N + K e) sum N,
+            S_k = N'_k c_k. It pulls rarely used codes to the origin, so the default is 0; the papers use 1e-5.
 
     Source: van den Oord et al. 2017, appendix A.1 (arXiv:1711.00937); Razavi et al. 2019 (arXiv:1906.00446).
     """

@@ -15,7 +15,7 @@ __all__ = ["Frozen"]
 
 @dataclass(frozen=True)
 class Frozen(Update):
-    """The codes stay as they start; what learns, if anything, is the transform over them.
+    """The codes never change; only their transform can learn.
 
     There is nothing to revive: a code that is not used cannot move.
 

@@ -16,11 +16,11 @@ __all__ = ["Gradient"]
 
 @dataclass(frozen=True)
 class Gradient(Update):
-    """The codes are a parameter that your optimiser moves, by a codebook loss or by the task itself.
+    """The codes are a parameter; your optimiser trains them, by a codebook loss or by the task.
 
-    So something must give them a gradient: the penalty `CodebookLoss`, the estimator `StraightThrough(sync=1.0)`,
-    `Directional`, or another that says so. Codes want a higher learning rate than the encoder, about ten times, held
-    constant, and no weight decay: `codeword.parameter_groups` makes such groups.
+    So a part must give them a gradient: the penalty `CodebookLoss`, or the estimators `StraightThrough(sync=1.0)`,
+    `Directional` and others that train codes. Codes need about ten times the learning rate of the encoder, constant,
+    and no weight decay: `codeword.parameter_groups` makes such groups.
 
     A revived code keeps its old moments in your optimiser; `codeword.models.reset_moments` clears them.
 
@@ -30,8 +30,8 @@ class Gradient(Update):
             so that backward stays valid; None: never.
         transform: what is done to the codes before they are searched.
         decay: of the running counts that revival looks at; None: from the load, as for `EMA`.
-        sync: whether ranks count and revive together. Gradients are averaged by DDP, so False lets ranks drift apart
-            wherever a code is revived or the first codes come from data.
+        sync: whether ranks count and revive together. DDP averages only gradients, so with False the ranks become
+            different when a code is revived or the first codes come from data.
 
     Source: van den Oord et al. 2017, equation 3 (arXiv:1711.00937).
     """

@@ -18,14 +18,14 @@ __all__ = ["InPlaceAdam", "InPlaceSGD"]
 
 @dataclass(frozen=True)
 class InPlaceSGD(Update):
-    """At each step the codes take one step of SGD on the quantization error, before they are gathered.
+    """At each step the codes take one step of SGD on the quantization error, before the output.
 
     The gradient of the mean of (c - x)^2 over N rows and D features is known from counts and sums alone, so ranks
     agree by the same exchange as for `EMA`:
 
         g_k = 2 (n_k c_k - s_k) / (N D)        v_k <- momentum v_k + g_k        c_k <- c_k - rate v_k
 
-    A code that no row chose has g_k = 0, and goes on by its momentum.
+    A code that no row chose has g_k = 0, and moves on with its momentum.
 
     Args:
         learning_rate: of the mean over rows and features, so large: a code with the mean share of the rows moves

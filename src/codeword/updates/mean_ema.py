@@ -23,8 +23,8 @@ class MeanEMA(Update):
 
         c_k <- g c_k + (1 - g) s_k / n_k        where n_k > 0
 
-    A code that no row chose stays where it is. Unlike `EMA` a step with one row counts as much as one with a
-    thousand: codes that are chosen rarely follow faster, and are noisier. The running counts are for revival alone.
+    A code that no row chose does not change. Unlike in `EMA`, a step with one row counts as much as one with a
+    thousand, so rare codes follow faster and are noisier. The running counts are only for revival.
 
     Args:
         decay: g, 0 < g < 1. None: from the load, as for `EMA`.

@@ -19,7 +19,7 @@ __all__ = ["SmoothedEMA"]
 
 @dataclass(frozen=True)
 class SmoothedEMA(Update):
-    """`EMA` as the older libraries have it: the smoothed counts are kept, and smoothed again at the next step.
+    """`EMA` as in older libraries: the smoothed counts are stored, and smoothed again at the next step.
 
     With n_k the rows that chose code k in a step, s_k their sum, and N the sum of all N_k:
 
@@ -32,7 +32,7 @@ class SmoothedEMA(Update):
     Args:
         decay: g, 0 < g < 1. None: from the load, as for `EMA`.
         smoothing: e.
-        patience: steps without a row after which a code rests, until a row chooses it; None: it never does.
+        patience: steps without a row after which a code stops moving, until a row chooses it; None: never.
         init: as for `EMA`.
         revival: as for `EMA`.
         sync: as for `EMA`.

@@ -82,9 +82,9 @@ def convert(
         state: a state dictionary, of the quantizer or of a whole model; or a file of one, `.safetensors` or what
             torch saved (only tensors are read from it, nothing is run).
         library: one of `LIBRARIES`.
-        prefix: what stands before the quantizer's keys; None: where the library's own models have it. Keys without
-            it are not looked at; each one with it must be known.
-        options: what the state does not tell, such as `beta`: the fields of the library's class.
+        prefix: the prefix of the quantizer's keys; None: that of the library's own models. Keys without it are ignored;
+            all keys with it must be known.
+        options: what the state does not contain, such as `beta`: the fields of the library's class.
 
     Raises:
         CodewordError: an unknown library, option or key, a missing key, another shape: the message names it.
@@ -150,7 +150,7 @@ def _tensors(state: State | str | os.PathLike[str]) -> State:
         state = read_file(Path(state))
     if not isinstance(state, Mapping):
         raise CodewordError.of(
-            "a state dictionary", f"a {type(state).__name__}", "pass names and their tensors"
+            "a state dictionary", f"a {type(state).__name__}", "pass a dict of names and tensors"
         )
     for key, value in state.items():
         if not isinstance(key, str):

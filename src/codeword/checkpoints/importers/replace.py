@@ -55,7 +55,7 @@ class Replaced:
     _own: dict[str, tuple[Place, nn.Module]] = field(repr=False)
 
     def put_back(self) -> None:
-        """Write what was learned into the model's own quantizers, and put those into their places again.
+        """Write the learned state into the model's own quantizers, and restore them.
 
         Raises:
             CodewordError: a quantizer was changed so that the model's own cannot hold it.
@@ -78,12 +78,11 @@ class Replaced:
 
 
 def replace_quantizers(model: nn.Module) -> Replaced:
-    """Put codeword quantizers with the same codes into the place of a model's own, to train on with all they can do.
+    """Replace the quantizers of a model by codeword quantizers with the same codes, to train them further.
 
-    Until `put_back`, the quantizer at a place is called as any of codeword: features (batch, features, steps) in,
-    `Quantized` out; in training it learns, and codes that nothing chooses are replaced. The model's own `encode` and
-    `decode` are not to be called meanwhile: call its encoder, the quantizer and its decoder. Mimi adds what its two
-    stacks give.
+    Until `put_back`, call a quantizer like any other: features (batch, features, steps) in, `Quantized` out. In
+    training it learns, and dead codes are revived. Do not call the `encode` and `decode` of the model in the meantime:
+    call its encoder, the quantizer and its decoder. Mimi adds the outputs of its two stacks.
 
     Args:
         model: an `EncodecModel`, `DacModel`, `MimiModel`, `XcodecModel`, `ChameleonVQVAE`, `Emu3VQVAE` or `JanusVQVAE`

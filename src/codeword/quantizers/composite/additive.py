@@ -23,16 +23,16 @@ __all__ = ["Additive"]
 class Additive(Successive):
     """A sum of codes, x ~ c_1 + ... + c_M, one of each codebook, that are chosen together.
 
-    A search with beams chooses codes one after another, as in a residual stack; then sweeps choose them anew by twos,
-    each pair by beams for what the other codes leave over, and keep what is nearer. Codebooks have no order: the first
-    codes alone are no coarser quantizer.
+    First a beam search chooses the codes one after another, as in a residual stack. Then sweeps choose pairs of codes
+    again, each pair by a beam search on the residual of the other codes, and keep the nearer sum. Codebooks have no
+    order: the first codes alone are not a coarser quantizer.
 
-    In training each code learns from rows c_m + (x - q) / M: itself and its share of what the sum leaves over, so that
-    all of them together go where each alone would not overshoot. `loss` is that of one vector quantizer with output q.
+    In training each code learns from rows c_m + (x - q) / M: the code plus a share of the residual, so that all codes
+    together do not overshoot. `loss` is that of one vector quantizer with output q.
 
     Args:
-        quantizers: different vector quantizers that are alike, one for each codebook.
-        features: size of a vector, where it is not that of the codes: learned projections lead in and out.
+        quantizers: separate vector quantizers with equal options, one for each codebook.
+        features: size of a vector, if it is not that of the codes; then learned projections are added.
         dim: the axis of the features.
         beam: how many partial sums the search keeps.
         sweeps: how many of them follow, each over M pairs of codebooks; sweep s takes those that are s apart.

@@ -1,4 +1,4 @@
-"""What all quantizers made of quantizers have in common."""
+"""The base of all quantizers made of quantizers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Composite", "are_alike", "check_alike", "check_components", "mean_lo
 
 
 class Composite(Quantizer):
-    """A quantizer made of others, all different or one and the same object: then it is kept, and saved, once.
+    """A quantizer made of others: all separate, or one shared object, which is stored and saved once.
 
     Args:
         quantizers: the components, with features on the last axis.
         inner: the width of what the components quantize together.
         features: size of a vector; None or `inner`: no projections, unless `projected`.
         dim: the axis of the features.
-        projected: whether there are projections though the widths are equal.
+        projected: whether there are projections even if the sizes are equal.
         device: of the projections.
         dtype: of the projections.
     """
@@ -229,7 +229,7 @@ def check_alike(quantizers: Sequence[Quantizer]) -> None:
     """Raise unless components have one width and take the same options at a call."""
     if len({(child.features, child.call_options) for child in quantizers}) > 1:
         got = ", ".join(f"{child.spec} of {child.features} features" for child in quantizers)
-        raise CodewordError.of("components of one width and kind", got, "build them one way")
+        raise CodewordError.of("components of one width and kind", got, "build them with the same options")
 
 
 def are_alike(quantizers: Sequence[Quantizer]) -> bool:
@@ -253,5 +253,7 @@ def _agree(name: str, quantizers: Sequence[Quantizer]) -> None:
     values = [getattr(child, name) for child in quantizers]
     if any(value != values[0] for value in values):
         raise CodewordError.of(
-            f"components with the same {name}", ", ".join(map(str, values)), "build them all one way"
+            f"components with the same {name}",
+            ", ".join(map(str, values)),
+            "build them all with the same options",
         )

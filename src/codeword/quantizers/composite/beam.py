@@ -26,9 +26,9 @@ def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     Each of the partial sums is continued by its `beam` nearest codes, and of all those the `beam` nearest to the row
     are kept. Memory is O(N + K) beside a bounded scratch.
 
-    There are no tables of the products of codes of different stages, which would stand in for products with what is
-    left over: they pay at 256 codes and many features only, and what is left over becomes a small difference of
-    large numbers; see docs/performance.md.
+    Tables of the products of codes of different stages could replace products with the residual. They are not used:
+    they are faster only at 256 codes and many features, and the residual becomes a small difference of large numbers;
+    see docs/performance.md.
 
     Args:
         rows: (N, D).
@@ -79,7 +79,7 @@ def codes_of(stage: Quantizer) -> Tensor:
     """The codes (K, D) of a stage that can be searched with beams.
 
     Raises:
-        CodewordError: something else than a vector quantizer without projections, nearest meaning Euclidean.
+        CodewordError: not a vector quantizer with the Euclidean metric and without projections.
     """
     if (
         not isinstance(stage, VectorQuantizer)
@@ -87,7 +87,7 @@ def codes_of(stage: Quantizer) -> Tensor:
         or not isinstance(stage.metric, Euclidean)
     ):
         raise CodewordError.of(
-            "stages that are vector quantizers with the Euclidean metric and no projections, to search with beams",
+            "stages that are vector quantizers with the Euclidean metric and no projections, for a search with beams",
             stage.spec,
             "leave out beam=, or put code_features on the stack",
         )

@@ -1,4 +1,4 @@
-"""Product quantization: the features are split into groups, and each group is quantized by itself."""
+"""Product quantization: the features are split into groups, and each group is quantized separately."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ class Grouped(Parallel):
 
     Args:
         quantizers: one for each group, all different; or the same object for all groups, which then share its codes.
-        features: size of a vector, where it is not the sum of the groups': learned projections lead in and out.
+        features: size of a vector, if it is not the sum of the groups'; then learned projections are added.
         dim: the axis of the features.
-        projected: projections though the widths are equal. `codeword.fit` makes them a rotation (OPQ); in a model they
+        projected: projections even if the sizes are equal. `codeword.fit` makes them a rotation (OPQ); in a model they
             learn with it.
         dropout: the share of items (of the first axis) for which training keeps only the first n groups, n uniform from
-            one to all: nested masks, so that the first groups learn to be a coarser quantizer. The others are zeros in
-            the output, get no gradient, and have index -1. The codes of all groups learn from all rows all the same.
-            Then indices of the first groups alone decode: `decode(indices[..., :n])`.
+            one to all. So the first groups learn to be a coarser quantizer: `decode(indices[..., :n])`. The other
+            groups are zeros in the output, get no gradient, and have index -1. The codes of all groups learn from all
+            rows.
         device: of the projections.
         dtype: of the projections.
 
-    A call may give what its groups take.
+    A call accepts the options of its groups.
 
     Raises:
         CodewordError: no quantizers, or ones that do not fit together.

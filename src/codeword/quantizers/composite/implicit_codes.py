@@ -18,8 +18,9 @@ class ImplicitCodes(nn.Module):
 
         z_0 = A c / u + B (s - a) / b        z_l = z_(l-1) + V_l relu(U_l z_(l-1))
 
-    u is the root mean square of the codes of the stage; a is the mean and b the root mean square deviation of those of
-    the first stage: what the network sees and gives has no unit. P starts at zero, so that codes start as they are.
+    u is the root mean square of the codes of the stage; a is the mean and b the root mean square deviation of the codes
+    of the first stage. So the network does not depend on the scale. P starts at zero, so that the codes start
+    unchanged.
 
     Args:
         features: size of a code, D.

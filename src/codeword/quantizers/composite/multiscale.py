@@ -28,31 +28,30 @@ class Multiscale(Successive):
 
         q_k = Q_k(down_k(f - g_1 - ... - g_(k-1)))        g_k = up_k(q_k)        f ~ g_1 + ... + g_K
 
-    Downsampling takes means over areas, upsampling is bicubic (Keys, a = -0.75, as in torch) or bilinear, both fixed.
-    What a scale leaves over is detached, all scales are searched with the old codes and learn together, and the
-    gradient passes once, around the whole sum; as in `Residual`. A learned convolution after upsampling, which the
-    original has, would have to come from your own model: here is none.
+    Downsampling takes means over areas, upsampling is bicubic (Keys, a = -0.75, as in torch) or bilinear; both are
+    fixed. As in `Residual`, the residual of a scale is detached, all scales are searched with the old codes and learn
+    together, and the gradient is applied once, to the whole sum. The original has a learned convolution after
+    upsampling; this class has none.
 
-    `indices` are (..., tokens, ...): the scales after one another, each row by row, then the axes of a component. The
-    tokens of the first scales alone decode as well. `loss` and `losses` are means over scales, each on its own small
-    map.
+    `indices` are (..., tokens, ...): one scale after another, each row by row, then the axes of a component. The tokens
+    of the first scales can be decoded alone. `loss` and `losses` are means over scales, each on its own map.
 
     Args:
         quantizers: one for each scale, all different; or the same object for all, as in the original. First codes of
             a shared one come from the map at all of the scales.
         sizes: of the scales, coarse to fine: (height, width), or a length for sequences. The last is that of the input.
-        features: size of a vector, where it is not that of the components: learned projections lead in and out.
+        features: size of a vector, if it is not that of the components; then learned projections are added.
         dim: the axis of the features; the sizes are those of the last other axes.
-        bicubic: how scales are upsampled; False: between the two nearest places along each axis, bilinear.
-        dropout: the share of items (of the first axis) for which training keeps only the first n scales, n uniform
-            from `minimum_scales` to all: coarse tokens alone become a coarse map. Indices of scales left out are -1.
-            The codes of all scales learn from all rows all the same.
+        bicubic: how scales are upsampled; False: bilinear.
+        dropout: the share of items (of the first axis) for which training keeps only the first n scales, n uniform from
+            `minimum_scales` to all, so that the coarse tokens learn to be a coarse map. Indices of scales left out are
+            -1. The codes of all scales learn from all rows.
         minimum_scales: see `dropout`.
         device: of the projections.
         dtype: of the projections.
 
-    There is no mask: a token sees a whole area. A map with a number that is not finite is left out whole. A call may
-    give `scales`: use the first n.
+    There is no mask, because a token sees a whole area. A map with a number that is not finite is left out completely.
+    A call accepts `scales`: use the first n.
 
     Raises:
         CodewordError: sizes that do not fit, components that learn one after another, or a mask.

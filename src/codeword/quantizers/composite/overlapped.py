@@ -18,24 +18,24 @@ __all__ = ["Overlapped"]
 
 
 class Overlapped(Parallel):
-    """Every component quantizes the whole vector, all at once, and the outputs are summed: q = q_1(x) + q_2(x) + ...
+    """Every component quantizes the whole vector, and the outputs are summed: q = q_1(x) + q_2(x) + ...
 
-    No component sees what the others leave over, so this is for components that learn what to add from your loss
+    No component sees the residual of the others, so this is for components that learn what to add from your loss
     through the output: `MemoryCodes`, `Bitcodes`. `indices` have one trailing axis more than those of a component:
     (..., components). `loss` and `losses` are means over the components.
 
     Args:
         quantizers: all different, of the same features.
-        features: size of a vector, where it is not that of the components: learned projections lead in and out.
+        features: size of a vector, if it is not that of the components; then learned projections are added.
         dim: the axis of the features.
         device: of the projections.
         dtype: of the projections.
 
-    A call may give what its components take.
+    A call accepts the options of its components.
 
     Raises:
-        CodewordError: no quantizers, one and the same object repeated, or components that learn to be near x on their
-            own: each would, and their sum would be as many times too long.
+        CodewordError: no quantizers, a repeated object, or components that each learn to approximate x: their sum would
+            be a multiple of x.
 
     Source: `MQ1d` of quantizer-pytorch.
 
@@ -65,7 +65,7 @@ class Overlapped(Parallel):
                 raise CodewordError.of(
                     "overlapped components that learn through the output, such as memory16 or bits8",
                     child.spec,
-                    "quantize what is left over with Residual, or each group of features with Grouped",
+                    "use Residual for residuals, or Grouped for groups of features",
                 )
         inner = quantizers[0].features
         super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
@@ -74,7 +74,7 @@ class Overlapped(Parallel):
             raise CodewordError.of(
                 "overlapped components that are all different",
                 "one for all",
-                "build as many as are to be added",
+                "build one for each output to add",
             )
 
     def _shares(self, rows: Tensor) -> Sequence[tuple[Quantizer, Tensor]]:

@@ -1,4 +1,4 @@
-"""Residual quantization with codebooks that a network makes from the sum so far: QINCo."""
+"""QINCo: residual quantization with codebooks that depend on the sum of the stages before."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ _NUMBERS = 2**20  # at once: 4 MiB in float32
 
 
 class QINCo(Residual):
-    """A residual stack whose codes are made, for each row, from plain codes and the sum of the stages before.
+    """A residual stack with networks: they compute the codes from plain codes and the sum of the stages before.
 
-    With the codes C_m of stage m and the sum s_(m-1) of those chosen before, the codes of stage m are f_m(c, s_(m-1))
-    for c in C_m: c itself, moved by a small network that starts at no move. Those of the first stage are plain. Of
-    stage m only the `candidates` nearest of the plain codes to what is left over are made, and the nearest of these is
-    chosen; so plain codes are what pre-selects too, and they learn as in `Residual`.
+    C_m are the plain codes of stage m, and s_(m-1) is the sum of the codes chosen before. The codes of stage m are
+    f_m(c, s_(m-1)) for c in C_m: c plus the output of a small network, which starts at zero. The first stage uses its
+    plain codes. Stage m computes only the codes of the `candidates` plain codes that are nearest to the residual, and
+    chooses the nearest of these. Plain codes learn as in `Residual`.
 
     The networks learn by gradient from `loss`, whose term `network` is the mean over stages m of |sg x - s_m|^2: give
     their parameters to your optimiser. The encoder gets the gradient that `Residual` gives it. `codeword.fit` trains
     all of it on vectors, with an optimiser of its own.
 
     Args:
-        quantizers: vector quantizers without projections, nearest meaning Euclidean; one for each stage.
-        features: size of a vector, where it is not that of the stages: learned projections lead in and out.
+        quantizers: vector quantizers with the Euclidean metric and without projections; one for each stage.
+        features: size of a vector, if it is not that of the stages; then learned projections are added.
         dim: the axis of the features.
         hidden: width of the networks.
         blocks: residual blocks of a network.
-        candidates: how many codes of a stage are made for each partial sum.
+        candidates: how many codes of a stage are computed for each partial sum.
         device: of the networks and projections.
         dtype: of the projections; the networks have float32 or wider.
 
-    A call may give `stages` and `beam`, as for `Residual`.
+    A call accepts `stages` and `beam`, as for `Residual`.
 
     Raises:
         CodewordError: no quantizers, or ones that do not fit together; a size below 1.

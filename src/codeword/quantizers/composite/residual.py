@@ -1,4 +1,4 @@
-"""Residual quantization: each stage quantizes what the stages before it left over."""
+"""Residual quantization: each stage quantizes the residual of the stages before it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,19 @@ __all__ = ["Residual"]
 class Residual(Successive):
     """A stack of quantizers: x ~ q_1 + q_2 + ..., with q_m the quantized x - q_1 - ... - q_(m-1).
 
-    All stages are searched with the old codes, learn together (one exchange between ranks for the whole stack), and
-    are then embedded. What a stage leaves over is detached, and the gradient passes once, around the whole sum: the
-    encoder gets the gradient that one stage would give it, not as many times as there are stages.
+    All stages are searched with the old codes, learn together (one exchange between ranks for the whole stack), and are
+    then embedded. The residual of a stage is detached, and the gradient is applied once, to the whole sum: the encoder
+    gets one gradient, not one for each stage.
 
-    `indices` have one trailing axis more than those of a stage: (..., stages). Fewer of them decode as well: the
-    first `n` stages are a coarser quantizer. `loss` and `losses` are means over the stages.
+    `indices` have one trailing axis more than those of a stage: (..., stages). The first `n` stages alone are a coarser
+    quantizer, and their indices can be decoded. `loss` and `losses` are means over the stages.
 
     Args:
         quantizers: one for each stage, all different; or the same object for all stages, which then share its codes.
-        features: size of a vector, where it is not that of the stages: learned projections lead in and out.
+        features: size of a vector, if it is not that of the stages; then learned projections are added.
         dim: the axis of the features.
-        dropout: the share of items (of the first axis) for which training keeps only the first n stages, n uniform
-            from `minimum_stages` to all. Indices of stages left out are -1. The codes of all stages learn from all
-            rows all the same.
+        dropout: the share of items (of the first axis) for which training keeps only the first n stages, n uniform from
+            `minimum_stages` to all. Indices of stages left out are -1. The codes of all stages learn from all rows.
         minimum_stages: see `dropout`.
         dropout_multiple: n is rounded up to a multiple of this, or to all stages.
         stagewise: each stage learns before the next one is searched: one exchange between ranks for each stage
@@ -47,8 +46,8 @@ class Residual(Successive):
         device: of the projections.
         dtype: of the projections.
 
-    A call may give `stages`: use the first ones; and `beam`: keep this many partial sums at each stage instead of one.
-    In training each stage then learns from what the chosen sum leaves over for it.
+    A call accepts `stages`: use the first ones; and `beam`: keep this many partial sums at each stage instead of one.
+    In training each stage then learns from its residual in the chosen sum.
 
     Raises:
         CodewordError: no quantizers, or ones that do not fit together.

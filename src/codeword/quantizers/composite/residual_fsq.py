@@ -23,8 +23,8 @@ __all__ = ["ResidualFSQ"]
 class ResidualFSQ(Residual):
     """Stages of FSQ, each with the grid of the first shrunk to one cell of the stage before.
 
-    Stages of a plain `Residual` of FSQ all span -1 to 1, so that from the second on nearly all numbers of a vector
-    meet the middle level. Here stage m = 0, 1, ... spans -L^-m to L^-m, in each number with its own L:
+    All stages of a plain `Residual` of FSQ span -1 to 1, so from the second stage on nearly all numbers of a vector get
+    the middle level. Here stage m = 0, 1, ... spans -L^-m to L^-m, in each number with its own L:
 
         x' = c tanh(x / c), c = L / (L - 1)        what the first stage and half a cell around it cover
         q_m = L^-m s(L^m (x' - q_0 - ... - q_(m-1)))
@@ -33,7 +33,7 @@ class ResidualFSQ(Residual):
     The error of M stages is at most L^(1-M) / (L - 1) in each number of x'. The encoder gets the gradient of x'.
 
     Args:
-        features: size of a vector; where it is not the number of levels, learned projections lead in and out.
+        features: size of a vector; if it is not the number of levels, learned projections are added.
         levels: how many levels each number has, at least 2, the same in all stages.
         stages: how many.
         dim: the axis of the features.
@@ -43,7 +43,7 @@ class ResidualFSQ(Residual):
         device: of parameters and buffers.
         dtype: of the projections.
 
-    `indices` are (..., stages). There is no loss. A call may give `stages`.
+    `indices` are (..., stages). There is no loss. A call accepts `stages`.
 
     Raises:
         CodewordError: a level below 2, more than 2^63 codes a stage, or no stages.

@@ -17,12 +17,12 @@ __all__ = ["ResidualLFQ"]
 class ResidualLFQ(Residual):
     """Stages of LFQ, each with codes of half the size of those of the stage before.
 
-    Stage m = 0, 1, ... quantizes what those before left over, q_m = 2^-m sign(x - q_0 - ... - q_(m-1)): the binary
-    digits of each number, most significant first. The error of M stages is at most 2^(1-M) in each number within -2
-    to 2. The encoder gets the gradient of the output unchanged; `loss` and `losses` are means over the stages.
+    Stage m = 0, 1, ... quantizes the residual of those before, q_m = 2^-m sign(x - q_0 - ... - q_(m-1)): the binary
+    digits of each number, most significant first. The error of M stages is at most 2^(1-M) in each number within -2 to
+    2. The encoder gets the gradient of the output unchanged; `loss` and `losses` are means over the stages.
 
     Args:
-        features: size of a vector; where it is not `bits`, learned projections lead in and out.
+        features: size of a vector; if it is not `bits`, learned projections are added.
         bits: of a code of one stage, 1 to 63.
         stages: how many.
         dim: the axis of the features.
@@ -33,7 +33,7 @@ class ResidualLFQ(Residual):
         device: of parameters and buffers.
         dtype: of the projections.
 
-    `indices` are (..., stages). A call may give `stages`.
+    `indices` are (..., stages). A call accepts `stages`.
 
     Raises:
         CodewordError: a number out of its range.

@@ -1,4 +1,4 @@
-"""Quantizers without a codebook: what an index means is computed."""
+"""Quantizers without a codebook: codes are computed from indices."""
 
 from codeword.quantizers.implicit.base import Implicit
 from codeword.quantizers.implicit.binary import Binarize

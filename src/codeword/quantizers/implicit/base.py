@@ -22,7 +22,7 @@ class Implicit(Quantizer):
     """The codes are the points of a grid: computed, never kept; what is kept is how they were used.
 
     Args:
-        features: size of a vector; where it is not `width`, learned projections lead in and out.
+        features: size of a vector; if it is not `width`, learned projections are added.
         levels: how many digits each place has.
         dim: the axis of the features.
         width: size of a code; None: as many numbers as there are places.

@@ -1,4 +1,4 @@
-"""Bits that are drawn by chances of their own, and a vector for each of their combinations."""
+"""Bits that are drawn at random, and a vector for each of their combinations."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class BinaryMapper(OfCodebook):
 
         l = W x + b      bit_i ~ Bernoulli(sigmoid(l_i))      k = sum_i 2^i bit_i      q = c_k
 
-    The gradient of x is that of sum_k p(k) c_k over all codes, p(k) the chance of the code, though one was drawn; the
-    code gets that of the output. Nothing pulls q to x: all learns from your loss, through the output. In eval bits are
-    the likelier ones. The loss keeps the bits from saying more than they must: `losses["divergence"]` is the mean of
-    relu(bits log 2 - H(bits) - free), in nats.
+    The gradient of x is that of sum_k p(k) c_k over all codes, with p(k) the probability of the code. The drawn code
+    gets the gradient of the output. Nothing pulls q towards x: everything learns only from your loss, through the
+    output. In eval each bit has its more likely value. A penalty limits the information in the bits:
+    `losses["divergence"]` is the mean of relu(bits log 2 - H(bits) - free), in nats.
 
     Args:
         features: size of a vector and of a code.
-        bits: how many, 1 to 16; all 2^bits codes are kept, and each training step works through all of them.
+        bits: how many, 1 to 16; all 2^bits codes are stored, and each training step computes all of them.
         dim: the axis of the features.
         weight: of `divergence` in `loss`.
-        free: the nats that a vector may say at no cost; None: half of all, bits log(2) / 2.
+        free: the nats per vector without a penalty; None: half of all, bits log(2) / 2.
         device: of parameters and buffers.
         dtype: of parameters; the codebook has float32 instead of a half.
 

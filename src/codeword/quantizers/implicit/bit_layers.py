@@ -1,4 +1,4 @@
-"""Bit layers: one bit after the other, each of what those before it left over."""
+"""Bit layers: one bit after the other, each for the residual of those before it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["BitLayers"]
 
 
 class BitLayers(Bitcodes):
-    """As `Bitcodes`, but each bit is picked for the rest that the vectors of the bits before it leave.
+    """As `Bitcodes`, but each bit is chosen for the residual of the bits before it.
 
     r_1 = x, bit_b = [r_b . C[b, 1] > r_b . C[b, 0]], r_(b+1) = r_b - C[b, bit_b], q = sum_b C[b, bit_b]. In training
-    each bit is drawn, and gradients are those of the relaxed bits, through the rests as well. With one bit this is
+    each bit is drawn, and gradients are those of the relaxed bits, through the residuals as well. With one bit this is
     `Bitcodes`.
 
     `indices` are the bits, (..., bits). `functional.regroup_bits` and `functional.to_indices` read those of

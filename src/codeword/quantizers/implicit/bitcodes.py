@@ -22,10 +22,10 @@ __all__ = ["Bitcodes"]
 
 
 class Bitcodes(OfCodebook):
-    """Each bit has two learned vectors, of which it picks the one with the larger product with x; the picks add up.
+    """Each bit has two learned vectors and chooses the one with the larger product with x; the output is their sum.
 
-    q = sum_b C[b, bit_b], bit_b = [x . C[b, 1] > x . C[b, 0]]. All bits are found at once: they overlap instead of
-    quantizing what others left over. Nothing pulls q to x: the codes learn from your loss, through the output.
+    q = sum_b C[b, bit_b], bit_b = [x . C[b, 1] > x . C[b, 0]]. All bits are computed at once; no bit sees the residual
+    of the others. Nothing pulls q towards x: the codes learn only from your loss, through the output.
 
     In training the bits are drawn: a bit is 1 if the difference of its products plus logistic noise is above 0
     (hard Gumbel-softmax), and its gradient is that of sigmoid((difference + noise) / temperature). The bits returned

@@ -18,13 +18,13 @@ __all__ = ["SphericalLeech"]
 class SphericalLeech(Implicit):
     """Each vector is projected on the unit sphere and becomes the nearest shortest vector of the Leech lattice.
 
-    196,560 codes of 24 numbers, 17.58 bits, as far apart as that many points of this sphere can be: each has an angle
-    of at least 60 degrees to all others. A frozen codebook of the cosine metric would give the same; here codes are
-    computed, and the search uses the Golay code. There is no loss: the sphere bounds the error, and nothing can
-    collapse. The gradient passes the choice, not the projection.
+    There are 196,560 codes of 24 numbers (17.58 bits). The angle between two codes is at least 60 degrees, the largest
+    possible for so many points on this sphere. A frozen codebook with the cosine metric would give the same result;
+    here codes are computed, and the search uses the Golay code. There is no loss: the sphere bounds the error, and
+    nothing can collapse. The gradient is straight-through for the choice, and exact for the projection.
 
     Args:
-        features: size of a vector; where it is not 24, learned projections lead in and out.
+        features: size of a vector; if it is not 24, learned projections are added.
         dim: the axis of the features.
         device: of parameters and buffers.
         dtype: of the projections.

@@ -107,7 +107,7 @@ def _check_extent(text: Any) -> None:
         raise CodewordError.of(f"a spec of at most {_LONGEST} characters", got, "write it like vq1024")
     deepest = max(accumulate((character == "(") - (character == ")") for character in text), default=0)
     if deepest > _DEEPEST:
-        raise CodewordError.of(f"at most {_DEEPEST} parentheses in each other", f"{deepest}", "write less")
+        raise CodewordError.of(f"at most {_DEEPEST} nested parentheses", f"{deepest}", "write less")
 
 
 class _Parser:
