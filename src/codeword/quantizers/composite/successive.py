@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from codeword.constants import constant
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, replace_gradient
+from codeword.functional.stacked import together
+from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
@@ -122,11 +123,10 @@ class Successive(Composite):
             child._embed(own.indices) if own.embedded is None else own.embedded
             for child, own in zip(self.components, found, strict=False)
         ]
-        totals = _running_sums([q.detach() for q in embedded])
-        nothing = constant((0.0,), rows.device, rows.dtype).expand_as(totals[0])
-        before = torch.stack([nothing, *totals[:-1]])
-        losses = self.components[0]._losses(found[0], rows - before, torch.stack(embedded), found[0].step)
-        return totals[-1], *losses
+        q = together(embedded)
+        before, total = running_sums(q)
+        losses = self.components[0]._losses(found[0], rows - before, q, found[0].step)
+        return total, *losses
 
     def _output_of(self, number: int, q: Tensor, stays: Tensor | None = None) -> Tensor:
         """What a component adds to the sum; zeros for rows for which it does not stay."""
