@@ -26,7 +26,8 @@ LEAST = 1e-20  # of a running size, which codes are divided by
 
 def writes_in_place(codes: Sequence[Tensor]) -> bool:
     """Whether that saves copies: of one contiguous codebook, and of many where there is no kernel for all of them."""
-    return not serves(codes[0]) or (len(codes) == 1 and codes[0].is_contiguous())
+    own = codes[0]
+    return not serves(own) or (len(codes) == 1 and own.is_contiguous() and not own.is_inference())
 
 
 def serves(codes: Tensor) -> bool:
