@@ -77,7 +77,8 @@ _REGISTERS: dict[Class, Tile] = {
 }
 
 TILES: dict[int, dict[Class, Tile]] = {
-    **dict.fromkeys((80, 86, 89, 120), _REGISTERS),
+    80: _REGISTERS | {("parts", 0): Tile(32, 64, 4, 2)},  # that of the others spills here
+    **dict.fromkeys((86, 89, 120), _REGISTERS),
     90: {
         ("packed", 16): _PER_LANE,
         ("packed", 32): _PER_LANE,
