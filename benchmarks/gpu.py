@@ -16,7 +16,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from benchmarks.layers import LAYERS, RESIDUAL, STAGES, Layer
 from benchmarks.measure import machine
 from codeword.functional import Prepared, kmeans, nearest, prepare
 from codeword.kernels.nearest.stack import search_stack, search_stage_by_stage
+from codeword.kernels.triton import host
 
 SETS, ROUNDS = 3, 9
 CHECKED = 1024  # rows that are compared with float64
@@ -158,14 +159,16 @@ def known(chip: Chip, run: Run, sets: Sets) -> float | None:
 
 def predicted(chip: Chip, kernel: str, shape: tuple[int, int, int], dtype: torch.dtype) -> float | None:
     """By the model, where it has the chip."""
-    capability = 10 * torch.cuda.get_device_capability()[0] if chip.cuda else 0
-    if capability not in CHIPS:
+    capability = host.CHIPS.get(torch.cuda.get_device_capability()) if chip.cuda else None
+    if capability is None:
         return None
     try:
         from benchmarks.kernels import Case, line
     except ImportError:  # a triton without its compiler's tools
         return None
-    return line(Case(kernel, capability, shape, dtype != torch.float32)).predicted_ms
+    case = Case(kernel, capability, shape, dtype != torch.float32)
+    few = shape[0] <= case.tile.rows * (CHIPS[capability].multiprocessors - 1)
+    return line(replace(case, few=few)).predicted_ms
 
 
 def search(chip: Chip, n: int, k: int, d: int, dtype: torch.dtype, peer: str, wanted: float) -> Line:
@@ -284,6 +287,8 @@ def cases(chip: Chip) -> Iterator[tuple[str, Callable[[], Line]]]:
     yield "search", partial(search, chip, 2**20, 8192, 128, single, "flash-kmeans", 1.0)
     yield "search", partial(search, chip, 2**18, 65536, 256, brain, "product", 0.6)
     yield "search", partial(stages, chip, 2**17, 1024, 128, 1.0)
+    yield "search", partial(search, chip, 2048, 1024, 64, single, "product", 1.0)  # tiles for few rows
+    yield "search", partial(stages, chip, 2048, 1024, 128, 1.0)
     yield "step", partial(step, chip, "training step", LAYERS, 2**17, 8192, 64, 15.0)
     yield "step", partial(step, chip, "training step, 8 stages", RESIDUAL, 2**17, 1024, 128, 8.0)
     yield "kmeans", partial(clustering, chip, 2**22, 4096, 64, 1.0)

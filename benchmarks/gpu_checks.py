@@ -10,6 +10,8 @@ from torch import Tensor
 
 from codeword.functional import nearest, prepare, segment_sum
 from codeword.kernels.nearest.stack import search_stack
+from codeword.kernels.running_sums import running_sums
+from codeword.kernels.squared_error import squared_error
 
 __all__ = ["Check", "checks"]
 
@@ -33,6 +35,8 @@ def checks(device: torch.device, divide: int = 1) -> Iterator[Check]:
         for kind in ("normal", "near ties", "offset", "scales"):
             rows, codes = _data(kind, n, k, d, device)
             yield Check(f"search, float32, {kind}", d, _wrong(rows, codes, nearest(rows, codes)), n)
+        rows, codes = _data("near ties", 67, k, d, device)
+        yield Check("search, float32, few rows", d, _wrong(rows, codes, nearest(rows, codes)), 67)
     for d in (16, 64, 128, 256, 600):
         for dtype in (torch.float16, torch.bfloat16):
             rows, codes = (part.to(dtype) for part in _data("normal", n, k, d, device))
@@ -40,7 +44,9 @@ def checks(device: torch.device, divide: int = 1) -> Iterator[Check]:
             yield Check(f"search, {name}", d, _wrong(rows, codes, nearest(rows, codes)), n)
     for d in (5, 20, 64, 128):
         yield _stack(n, k, d, device)
+        yield _stack(67, k, d, device)
         yield _sums(n, k, d, device)
+        yield _losses(n, d, device)
 
 
 def _data(kind: str, n: int, k: int, d: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -79,7 +85,21 @@ def _stack(n: int, k: int, d: int, device: torch.device) -> Check:
         wrong += _wrong(seen[stage], own, found[:, stage])
         wrong += int((seen[stage] != left).any(1).sum())
         left = left - own[found[:, stage]]
-    return Check("8 stages, float32", d, wrong, 8 * n)
+    return Check(f"8 stages, float32, {n} rows", d, wrong, 8 * n)
+
+
+def _losses(n: int, d: int, device: torch.device) -> Check:
+    """What eval does after the search: sums of stages, which are to be those of plain torch, and the mean error."""
+    terms, mask = torch.randn(8, n, d, device=device), torch.rand(n, device=device) > 0.3
+    before, total = running_sums(terms)
+    wrong, added = 0, torch.zeros(n, d, device=device)
+    for sums, term in zip(before, terms, strict=True):
+        wrong += int((sums != added).any())
+        added = added + term
+    mean = squared_error(terms, before, mask).double()
+    right = (terms - before)[:, mask].double().square().mean()
+    wrong += int((total != added).any()) + int((mean - right).abs() > 1e-6 * right)
+    return Check("sums of 8 stages, and the mean error", d, wrong, 10)
 
 
 def _sums(n: int, k: int, d: int, device: torch.device) -> Check:

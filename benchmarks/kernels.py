@@ -2,9 +2,9 @@
 
     python -m benchmarks.kernels --json benchmarks/results/kernels.json
 
-No GPU is needed: each is compiled for sm_80, sm_90 and sm_100. Nothing here was timed: `predicted_ms` is from the model
-in `benchmarks.model`, for 1,024 to 65,536 codes of rows in the hundred thousands, and `floor_ms` is what no kernel of
-this kind can beat on the chip.
+No GPU is needed: each is compiled for every chip of the tables. Nothing here was timed: `predicted_ms` is from the
+model in `benchmarks.model`, for 1,024 to 65,536 codes of rows in the hundred thousands (2,048 where tiles are for few
+rows), and `floor_ms` is what no kernel of this kind can beat on the chip.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,26 +30,46 @@ from codeword.kernels.nearest.prepare import SAMPLE
 from codeword.kernels.nearest.triton import parts, prepared
 from codeword.kernels.nearest.triton.again_code import search_again
 from codeword.kernels.nearest.triton.modes import CHUNK, Mode, mode_of
-from codeword.kernels.nearest.triton.prepare_code import centre, centred
+from codeword.kernels.nearest.triton.prepare_code import centre
 from codeword.kernels.nearest.triton.search_code import search as search_kept
 from codeword.kernels.nearest.triton.search_code import search_chunked
 from codeword.kernels.nearest.triton.split_code import split
 from codeword.kernels.nearest.triton.stack_code import stack, stack_again
-from codeword.kernels.nearest.triton.tiles import AGAIN, AGAIN_STACK, STACKS, TILES, Tile
+from codeword.kernels.nearest.triton.tiles import AGAIN, AGAIN_STACK, FEW, FEW_STACK, STACKS, TILES, Tile
+from codeword.kernels.running_sums import triton as running
+from codeword.kernels.running_sums.triton import add_up
 from codeword.kernels.segment_sum import triton as segments
 from codeword.kernels.segment_sum.triton_code import sort_keys, sum_pieces, sum_segments
+from codeword.kernels.squared_error import triton as errors
+from codeword.kernels.squared_error.triton import mean_of_parts, sums_of_parts
 
 __all__ = ["Case", "Line", "cases", "line", "main"]
 
 FLOATS, HALVES = "*fp32", "*bf16"
-LISTS = {"found": "*i64", "todo": "*i32", "waiting": "*i32"}
+FOUND = {"found": "*i64"}
 SPLIT = {"high": HALVES, "low": HALVES, "offsets": FLOATS, "norms": FLOATS}
-SHAPES = ((2**20, 8192, 64), (2**18, 65536, 256))  # those of the table of issue and docs
+WIDE_SHAPE = (2**18, 65536, 256)
+SHAPES = ((2**20, 8192, 64), WIDE_SHAPE)  # those that figures are wanted of
+FEW_SHAPE = (2048, 1024)  # rows and codes, where a launch has few blocks
+MEASURED = (80, 90, 100)  # chips whose reports have every kernel; of the others the tables alone
 HALF_SHAPES = tuple((2**20, k, 128) for k in (1024, 4096, 16384))
 STACK_SHAPE = (2**17, 1024, 128)
 STAGES = 8
 SEGMENTS = {"sort_keys": sort_keys, "sum_pieces": sum_pieces, "sum_segments": sum_segments}
-AROUND = {"centre": centre, "centred": centred, "strata": strata, "moving_average": moving_average}
+AROUND = {
+    "centre": centre,
+    "strata": strata,
+    "moving_average": moving_average,
+    "add_up": add_up,
+    "sums_of_parts": sums_of_parts,
+    "mean_of_parts": mean_of_parts,
+}
+ROWS_AROUND = {
+    "strata": draws.DRAWS,
+    "add_up": running.NUMBERS,
+    "sums_of_parts": errors.ROWS,
+    "mean_of_parts": errors.PROGRAMS,
+}
 SHARE_AGAIN = 100  # one in so many rows is looked at again, in the model
 FEATURES = {("packed", 16): 5, ("packed", 32): 10, ("packed", 64): 20, ("packed", 128): 40}
 
@@ -62,6 +82,7 @@ class Case:
     capability: int
     shape: tuple[int, int, int]
     raw: bool = False
+    few: bool = False
 
     @property
     def mode(self) -> Mode:
@@ -76,11 +97,11 @@ class Case:
         if self.kernel in SEGMENTS:
             return Tile(segments.KEYS if self.kernel == "sort_keys" else segments.ROWS, 0, 4, 3)
         if self.kernel in AROUND:
-            return Tile({"strata": draws.DRAWS}.get(self.kernel, 0), prepared.CODES, 4, 3)
+            return Tile(ROWS_AROUND.get(self.kernel, 0), average.CODES, 4, 3)
         if self.kernel == "split":
             return Tile(0, parts.SPLIT_CODES, 4, 3)
-        table = STACKS if self.kernel == "stack" else TILES
-        return table[self.capability][self.mode.shape_class]
+        many, few = (STACKS, FEW_STACK) if self.kernel == "stack" else (TILES, FEW)
+        return (few if self.few else many[self.capability])[self.mode.shape_class]
 
 
 @dataclass(frozen=True)
@@ -104,20 +125,21 @@ class Line:
 
 
 def cases() -> Iterator[Case]:
-    """Every row of the tables, and the shapes that figures are wanted of."""
+    """Every row of the tables, the shapes that figures are wanted of, and on three chips what is beside them."""
     for capability in TILES:
         for kind, width in TILES[capability]:
             features = FEATURES.get((kind, width), width) or 1024
-            shape = (
-                (2**18, 65536, 256)
-                if features == 256
-                else (2**20 if features < 256 else 2**17, 8192, features)
-            )
+            many = 2**20 if features < 256 else 2**17
+            shape = WIDE_SHAPE if features == 256 else (many, 8192, features)
             yield Case("search", capability, shape, kind == "halves")
-        yield from (Case("search", capability, shape, True) for shape in HALF_SHAPES)
+            yield Case("search", capability, (*FEW_SHAPE, features), kind == "halves", few=True)
         for kind, width in STACKS[capability]:
             features = FEATURES.get((kind, width), width)
             yield Case("stack", capability, (2**17, 1024, features))
+            yield Case("stack", capability, (*FEW_SHAPE, features), few=True)
+        if capability not in MEASURED:
+            continue
+        yield from (Case("search", capability, shape, True) for shape in HALF_SHAPES)
         for features in (5, 64, 1024):
             yield Case("split", capability, (2**20, 8192, features))
             yield Case("search_again", capability, (2**20, 8192, features))
@@ -129,7 +151,7 @@ def line(case: Case) -> Line:
     """Compile a case, and say what to expect of it."""
     chip, code, work = CHIPS[case.capability], code_of(case), work_of(case)
     return Line(
-        f"{case.kernel}, {'bfloat16' if case.raw else 'float32'}",
+        f"{case.kernel}, {'bfloat16' if case.raw else 'float32'}{', few rows' if case.few else ''}",
         case.capability,
         case.shape,
         tuple(case.tile),
@@ -145,19 +167,20 @@ def line(case: Case) -> Line:
 
 def code_of(case: Case) -> Compiled:
     """What the compiler makes of a case; numbers of rows and codes do not matter to it."""
-    return _code_of(Case(case.kernel, case.capability, (0, 0, case.shape[2]), case.raw))
+    return _code_of(replace(case, shape=(0, 0, case.shape[2])))
 
 
 @cache
 def _code_of(case: Case) -> Compiled:
     mode, tile = case.mode, case.tile
-    numbers: tuple[str, ...] = ("count", "padded")
+    numbers: tuple[str, ...] = ("count", "padded", "stride")
     rows = HALVES if case.raw else FLOATS
-    constants: dict[str, Any] = {"D": case.shape[2], "ROWS": tile.rows, "CODES": tile.codes, "WIDE": False}
+    sizes = {"D": case.shape[2], "ROWS": tile.rows, "CODES": tile.codes, "UNIT": parts.UNIT}
+    constants: dict[str, Any] = sizes | {"WIDE": False}
     if case.kernel in ("search", "stack", "split"):
         constants |= {"DIM": mode.width, "PACKED": mode.packed}
     if case.kernel == "search":
-        pointers = {"rows": rows, "shift": FLOATS, **SPLIT, **LISTS}
+        pointers = {"rows": rows, "shift": FLOATS, **SPLIT, **FOUND}
         constants |= {
             "PRODUCTS": mode.products,
             "RAW": case.raw,
@@ -171,13 +194,13 @@ def _code_of(case: Case) -> Compiled:
             }
         kernel = search_chunked if mode.chunked else search_kept
     elif case.kernel == "stack":
-        kernel, numbers = stack, ("count", "size", "padded", "stages")
+        kernel, numbers = stack, ("count", "size", "padded", "stride", "stages")
         pointers = {
             "rows": rows,
             "shift": FLOATS,
             "codes": FLOATS,
             **SPLIT,
-            **LISTS,
+            **FOUND,
             "seen": FLOATS,
             "embedded": FLOATS,
         }
@@ -189,25 +212,30 @@ def _code_of(case: Case) -> Compiled:
             "STAGES": tile.stages,
         }
     elif case.kernel == "split":
-        kernel, numbers = split, ("size", "padded")
-        pointers = {"codes": rows, "given": FLOATS, **SPLIT, "waiting": "*i32"}
+        kernel, numbers = split, ("size", "padded", "stride")
+        pointers = {"codes": rows, "middle": FLOATS, "given": FLOATS, "less": FLOATS, **SPLIT}
         del constants["ROWS"]
-        constants |= {"RAW": case.raw, "EUCLIDEAN": True, "CHUNK": min(mode.width, CHUNK)}
+        constants |= {"RAW": case.raw, "GIVEN": False, "EUCLIDEAN": True, "CHUNK": min(mode.width, CHUNK)}
     elif case.kernel in SEGMENTS:
         kernel, pointers, numbers, constants = segment_parts(case)
     elif case.kernel in AROUND:
         kernel, pointers, numbers, constants = around_parts(case)
     elif case.kernel == "search_again":
-        kernel, numbers = search_again, ("count", "size")
-        pointers = {"rows": rows, "shift": FLOATS, "codes": FLOATS, "offsets": FLOATS, **LISTS}
-        constants = {name: constants[name] for name in ("D", "ROWS", "CODES")} | {"CHUNK": AGAIN.chunk}
+        kernel, numbers = search_again, ("count", "padded", "stride", "share")
+        pointers = {
+            "rows": rows,
+            "shift": FLOATS,
+            "codes": FLOATS,
+            "offsets": FLOATS,
+            "todo": "*i32",
+            **FOUND,
+        }
+        constants = sizes | {"CHUNK": AGAIN.chunk, "LOOK": AGAIN.look}
     else:
-        kernel, numbers = stack_again, ("count", "size", "stages")
-        pointers = (
-            dict.fromkeys(("rows", "shift", "codes", "centred", "offsets", "seen", "embedded"), FLOATS)
-            | LISTS
-        )
-        constants = {name: constants[name] for name in ("D", "ROWS", "CODES")}
+        kernel, numbers = stack_again, ("count", "size", "padded", "stride", "stages", "share")
+        pointers = dict.fromkeys(("rows", "shift", "codes", "centred", "offsets", "seen", "embedded"), FLOATS)
+        pointers |= {"todo": "*i32"} | FOUND
+        constants = sizes | {"LOOK": AGAIN_STACK.look}
         constants |= {"DIM": max(16, 1 << (case.shape[2] - 1).bit_length()), "SEEN": True, "EMBEDDED": False}
     return compiled(
         kernel, pointers, numbers, constants, case.capability, warps=tile.warps, stages=tile.stages
@@ -247,12 +275,18 @@ def around_parts(case: Case) -> tuple[Any, dict[str, str], tuple[str, ...], dict
         pointers = dict.fromkeys(("codes", "middle", "shift"), FLOATS)
         own = {"D": d, "EUCLIDEAN": True, "SAMPLE": SAMPLE, "CHUNK": prepared.FEATURES}
         return kernel, pointers, ("size", "step", "sampled"), own
-    if case.kernel == "centred":
-        pointers = dict.fromkeys(("codes", "middle", "less", "offsets"), FLOATS)
-        return kernel, pointers, ("size",), {"D": d, "EUCLIDEAN": True, "CODES": prepared.CODES, "CHUNK": 64}
     if case.kernel == "strata":
         pointers = {"state": "*i64", "total": "*i64", "positions": "*i64", "fresh": "*i1", "salt": "i64"}
         return kernel, pointers, ("count", "sets"), {"GOLDEN": GOLDEN, "DRAWS": draws.DRAWS}
+    if case.kernel == "add_up":
+        pointers = {"terms": FLOATS, "sums": FLOATS}
+        return kernel, pointers, ("numbers", "terms_in_all"), {"NUMBERS": running.NUMBERS}
+    if case.kernel == "sums_of_parts":
+        pointers = {"rows": FLOATS, "targets": FLOATS, "mask": "*i1", "sums": "*fp64", "counts": "*i64"}
+        return kernel, pointers, ("count", "groups"), {"D": d, "ROWS": errors.ROWS, "CHUNK": errors.CHUNK}
+    if case.kernel == "mean_of_parts":
+        pointers = {"sums": "*fp64", "counts": "*i64", "mean": FLOATS}
+        return kernel, pointers, ("programs", "each"), {"PROGRAMS": errors.PROGRAMS}
     pointers = dict.fromkeys(("codes", "before", "counts", "sums", "moved", "after"), FLOATS)
     pointers |= {"total": "*i64", "share": "fp32"}
     own = {"D": d, "BY_LOAD": True, "LEAST": LEAST, "CODES": average.CODES, "CHUNK": average.FEATURES}
@@ -271,12 +305,17 @@ def work_of(case: Case) -> Work:
         )
         return Work(1, 4, 0, 0.0, 0.0, 0.0, memory, tensor_core=False)
     if case.kernel in AROUND:
-        floats = {"centre": SAMPLE * d, "centred": 2 * k * d, "strata": 2 * k, "moving_average": 3 * k * d}[
-            case.kernel
-        ]
+        floats = {
+            "centre": SAMPLE * d,
+            "strata": 2 * k,
+            "moving_average": 3 * k * d,
+            "add_up": (2 * STAGES + 1) * n * d,
+            "sums_of_parts": 2 * n * d,
+            "mean_of_parts": 3 * errors.PROGRAMS,
+        }[case.kernel]
         return Work(1, 4, 0, 0.0, 0.0, 0.0, 4 * floats, tensor_core=False)
     if case.kernel == "split":
-        memory = k * d * size + k * mode.width * 2 * (2 if mode.products == 3 else 1)
+        memory = k * d * size * (1 if case.raw else 2) + k * mode.width * 2 * (2 if mode.products == 3 else 1)
         return Work(1, 4, 0, 0.0, 0.0, 0.0, memory, tensor_core=False)
     again = case.kernel.endswith("again")
     stages = STAGES if case.kernel.startswith("stack") else 1

@@ -19,8 +19,10 @@ from codeword.kernels.triton import host
 
 triton = pytest.importorskip("triton")
 
+from codeword.kernels.nearest.triton import tiles  # noqa: E402
 from codeword.kernels.nearest.triton.modes import mode_of  # noqa: E402
-from codeword.kernels.nearest.triton.tiles import TILES, tile_for  # noqa: E402
+from codeword.kernels.nearest.triton.parts import UNIT  # noqa: E402
+from codeword.kernels.nearest.triton.tiles import FEW, FEW_STACK, STACKS, TILES, tile_for  # noqa: E402
 from codeword.kernels.triton.host import CHIPS  # noqa: E402
 
 SCRIPTS = sorted(Path(__file__).with_name("interpreter").glob("[!_]*.py"))
@@ -30,10 +32,18 @@ def version(package) -> tuple[int, ...]:
     return tuple(int(number) for number in package.__version__.split(".")[:2])
 
 
-LONG = {
-    "search": "check_ties",
-    "stack": "check_ties_equal_the_plain_way",
-}  # and what the quick run takes of it
+# What the quick run takes of the long ones: a case of each kernel, ties, marks, and what is not finite.
+QUICK = {
+    "search": ("check_each_mode", "check_rows_that_many_programs_look_through", "check_ties"),
+    "stack": ("check_ties_equal_the_plain_way", "check_one_row_and_one_code"),
+    "step": (
+        "check_a_few_prepared_codes",
+        "check_draws",
+        "check_moving_average_in_place",
+        "check_running_sums",
+        "check_squared_error",
+    ),
+}
 interpreted = pytest.mark.skipif(
     version(triton) < (3, 7) and version(numpy) >= (2, 4),
     reason="the interpreter of Triton up to 3.6, which torch 2.11 comes with, knows NumPy up to 2.3",
@@ -50,12 +60,12 @@ def interpret(script: Path, *checks: str) -> None:
 @interpreted
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_in_the_interpreter(script: Path) -> None:
-    interpret(script, *filter(None, [LONG.get(script.stem)]))
+    interpret(script, *QUICK.get(script.stem, ()))
 
 
 @interpreted
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("name", QUICK)
 def test_all_of_the_long_ones(name: str) -> None:
     interpret(next(script for script in SCRIPTS if script.stem == name))
 
@@ -138,11 +148,26 @@ def test_a_triton_that_is_old_or_missing(
 
 def test_every_mode_has_a_tile_on_every_chip() -> None:
     modes = [mode_of(d, raw=raw) for d in (*range(1, 600), 2**14) for raw in (False, True)]
-    for capability in CHIPS:
-        for mode in modes:
-            tile = tile_for(mode, capability)
-            assert all(size & (size - 1) == 0 for size in tile[:3])
-            assert tile.rows >= 16
-            assert tile.codes >= 16
-        kinds = {mode.shape_class for mode in modes}
-        assert set(TILES[CHIPS[capability]]) == kinds  # and no row that nothing uses
+    kinds = {mode.shape_class for mode in modes}
+    kept = {kind for kind in kinds if kind[0] != "halves" and 0 < kind[1] <= 128}
+    for wanted, tables in ((kinds, (*TILES.values(), FEW)), (kept, (*STACKS.values(), FEW_STACK))):
+        for table in tables:
+            assert set(table) == wanted  # and no row that nothing uses
+            for (kind, _), tile in table.items():
+                assert all(size & (size - 1) == 0 for size in tile[:3])
+                assert min(tile.rows, tile.codes) >= 16
+                assert kind == "halves" or UNIT % tile.codes == 0
+    assert set(TILES) == set(STACKS) == set(CHIPS.values())
+
+
+def test_few_rows_have_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as the large ones would leave a multiprocessor without one."""
+    rows, mode = on_a_gpu(monkeypatch, (9, 0)), mode_of(64, raw=False)
+    monkeypatch.setattr(tiles, "multiprocessors", lambda rows: 132)
+    large = TILES[90]["parts", 64]
+    rows.shape = torch.Size([1, 131 * large.rows + 1, 64])
+    assert tile_for(mode, rows) == large
+    rows.shape = torch.Size([1, 131 * large.rows, 64])
+    assert tile_for(mode, rows) == FEW["parts", 64]
+    rows.shape = torch.Size([2, 131 * large.rows, 64])
+    assert tile_for(mode, rows) == large

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["squared_error", "sum_of"]
+from codeword.functional.valid import Valid
+from codeword.kernels import squared_error as kernel
+
+__all__ = ["squared_error", "sum_of", "valid_squared_error"]
 
 
 def squared_error(rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -30,6 +33,22 @@ def squared_error(rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     )  # not after the sum, where it costs backward too
     errors = torch.ops.aten.mse_loss(rows, targets, 0)  # 0: not reduced
     return errors.sum([axis for axis in range(rows.ndim) if axis != rows.ndim - 2]) @ share
+
+
+def valid_squared_error(rows: Tensor, targets: Tensor, valid: Valid) -> Tensor:
+    """As `squared_error`, over the valid rows; in two launches where Triton serves and no gradient is wanted.
+
+    Examples:
+        >>> rows, valid = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), Valid.of(torch.tensor([True, False]))
+        >>> valid_squared_error(rows, torch.zeros(2, 2), valid)
+        tensor(2.5000)
+    """
+    if not kernel.serves(rows):
+        return squared_error(rows, targets, valid.weights(rows.dtype))
+    groups = rows.shape[:-2].numel()
+    parts = (part.reshape(groups, *part.shape[-2:]) for part in (rows, targets))
+    found: Tensor = kernel.squared_error(*parts, valid.mask)
+    return found
 
 
 def sum_of(terms: Sequence[Tensor]) -> Tensor:

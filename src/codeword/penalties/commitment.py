@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from codeword.axes import Lookup, Penalty
-from codeword.functional import squared_error
+from codeword.functional.losses import valid_squared_error
 
 __all__ = ["Commitment"]
 
@@ -28,4 +28,4 @@ class Commitment(Penalty):
     of_pairs = True
 
     def __call__(self, lookup: Lookup) -> Tensor:
-        return squared_error(lookup.rows, lookup.q.detach(), lookup.valid.weights(lookup.rows.dtype))
+        return valid_squared_error(lookup.rows, lookup.q.detach(), lookup.valid)

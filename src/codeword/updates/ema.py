@@ -73,7 +73,7 @@ class EMA(Update):
         self, codes: Sequence[Tensor], state: State, counts: Tensor, sums: Tensor, total: Tensor
     ) -> State:
         own = self.smoothing or type(self).update is not EMA.update
-        if own or torch.compiler.is_compiling() or kernel.serves(codes[0]):
+        if own or torch.compiler.is_compiling() or not kernel.writes_in_place(codes):
             return super().update_(codes, state, counts, sums, total)
         return {
             "cluster_size": kernel.in_place_(codes, state["cluster_size"], counts, sums, total, self.decay)

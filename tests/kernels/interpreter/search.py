@@ -9,6 +9,7 @@ from _data import KINDS, guarded, hard, judge
 from torch import Tensor
 
 from codeword.kernels.nearest import Prepared, nearest, prepare, reference, triton
+from codeword.kernels.nearest.prepare import prepare as plain
 from codeword.kernels.nearest.triton.modes import CHUNK, mode_of
 from codeword.kernels.nearest.triton.tiles import Tile
 
@@ -18,7 +19,22 @@ HALVES = (torch.float16, torch.bfloat16)
 
 
 def prepared_of(codes: Tensor, metric: str) -> Prepared:
-    return Prepared(*(guarded(part) for part in prepare(codes, metric)))
+    """Packed by the kernel, or prepared in plain torch and packed by the search."""
+    own = prepare if codes.shape[2] in (5, 20, 64) else plain
+    return Prepared(*(guarded(part) for part in own(codes, metric)))
+
+
+def check_each_mode() -> None:
+    """The quick one: a case of every way to multiply, with rows that the second launch has to decide."""
+    for d, tile in ((5, TILES[0]), (20, TILES[2]), (70, TILES[1]), (257, None)):
+        rows, codes = hard("near ties", 1, 17, 21, d)
+        judge(
+            rows, codes, triton.search(guarded(rows), prepared_of(codes, "euclidean"), tile=tile), "euclidean"
+        )
+    for d, dtype in ((24, torch.float16), (130, torch.bfloat16)):
+        rows, codes = (part.to(dtype) for part in hard("normal", 1, 17, 21, d))
+        found = triton.search_halves(guarded(rows), guarded(codes), "dot")
+        judge(rows.float(), codes.float(), found, "dot")
 
 
 def check_modes() -> None:
@@ -33,9 +49,9 @@ def check_modes() -> None:
 
 def check_halves() -> None:
     for number, d in enumerate((1, 16, 20, 70, 600)):
-        for kind in KINDS:
-            if kind in ("offset", "scales"):  # beyond float16
-                continue
+        for kind in [kind for kind in KINDS if kind not in ("offset", "scales")][
+            number % 3 :: 3
+        ]:  # within float16
             dtype = HALVES[number % 2]
             rows, codes = (part.to(dtype) for part in hard(kind, 1, 19, 37, d))
             metric = "dot" if kind == "scales" else "euclidean"
@@ -50,7 +66,7 @@ def check_sure_rows_are_exact() -> None:
     for kind, most in (("normal", 12), ("one far", 12), ("scales", 60), ("near ties", 120)):
         for d in (5, 300):
             rows, codes = hard(kind, 1, 120, 40, d)
-            prepared = prepare(codes, "euclidean")
+            prepared = plain(codes, "euclidean")
             found, unsure = first_launch(rows, prepared)
             assert len(unsure) <= most, (kind, d, len(unsure))
             sure = torch.ones(120, dtype=torch.bool)
@@ -60,19 +76,32 @@ def check_sure_rows_are_exact() -> None:
 
 def first_launch(rows: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
     """The indices before the second launch, and the rows that it would look at."""
-    again, launch = [], triton.launch
+    launch = triton.launch
 
     def watched(kernel, grid, *arguments, **constants) -> None:
-        if kernel is triton.search_again:
-            again.append(arguments[5][0, : int(arguments[6])].long())
-        else:
+        if kernel is not triton.search_again:
             launch(kernel, grid, *arguments, **constants)
 
     triton.launch = watched
     try:
-        return triton.search(rows, prepared)[0], again[0]
+        found = triton.search(rows, prepared)[0]
     finally:
         triton.launch = launch
+    return found.where(found >= 0, -1 - found), (found < 0).nonzero()[:, 0]
+
+
+def check_rows_that_many_programs_look_through() -> None:
+    """All rows are to be looked at again, by programs that have several tiles of them, and a last one with few."""
+    rows, codes = torch.zeros(2, 75, 3), torch.ones(2, 5, 3)
+    codes[:, 1:3] = -1
+    _, unsure = first_launch(rows, plain(codes, "dot"))
+    assert len(unsure) == 75
+    again, triton.AGAIN = triton.AGAIN, triton.AGAIN._replace(look=8)
+    share, triton.share_of = triton.share_of, lambda rows, groups: 40
+    try:
+        assert not triton.search(rows, prepare(codes, "dot")).any()
+    finally:
+        triton.AGAIN, triton.share_of = again, share
 
 
 def check_the_bound() -> None:
@@ -104,9 +133,10 @@ def check_ties() -> None:
     codes = torch.cat([codes, -codes], 1).repeat(1, 3, 1)  # exact in any order: equal codes, and rows between
     rows = torch.randint(-4, 5, (1, 100, 3)).float() / 2
     prepared = prepare(codes, "euclidean")
-    assert torch.equal(triton.search(rows, prepared), reference.search(rows, prepared, 1))
+    right = reference.search(rows, prepared.unpacked(), 1)
+    assert torch.equal(triton.search(rows, prepared), right)
     half = triton.search_halves(rows.half(), codes.half(), "euclidean")
-    assert torch.equal(half, reference.search(rows, prepared, 1))
+    assert torch.equal(half, right)
     codes = torch.arange(1e4, 1e4 + 100)[None, :, None]
     found = triton.search(codes[:, :-1] + 0.5, prepare(codes, "euclidean"))
     assert torch.equal(found, torch.arange(99)[None])
@@ -129,7 +159,16 @@ def check_edges() -> None:
     assert triton.search(torch.ones(1, 2, 2), prepare(all_bad, "euclidean")).tolist() == [[0, 0]]
 
 
-CHECKS = (check_modes, check_halves, check_sure_rows_are_exact, check_the_bound, check_ties, check_edges)
+CHECKS = (
+    check_each_mode,
+    check_modes,
+    check_halves,
+    check_sure_rows_are_exact,
+    check_rows_that_many_programs_look_through,
+    check_the_bound,
+    check_ties,
+    check_edges,
+)
 
 
 def main() -> None:

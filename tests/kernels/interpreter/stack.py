@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import torch
@@ -51,6 +52,21 @@ def check_ties_equal_the_plain_way() -> None:
     assert few[1].shape == few[2].shape == (0, 70, 6)
 
 
+def check_one_row_and_one_code() -> None:
+    """And rows that are first not sure at the second stage, in the middle of others, and one that is not finite."""
+    one = torch.randn(1, 40)
+    codes = one.expand(2, 1, 40).contiguous()
+    found, seen, chosen = search_stack(one, codes, prepare(codes, "euclidean"), True, True)
+    assert found.tolist() == [[0, 0]]
+    assert torch.equal(seen, torch.stack([one, torch.zeros(1, 40)]))
+    assert torch.equal(chosen, codes)
+    codes = torch.tensor([[[0.0], [8.0], [16.0]], [[-1.0], [1.0], [3.0]], [[0.0], [0.5], [-0.5]]])
+    rows = torch.tensor([[1.0], [8.0], [14.75], [torch.inf], [7.5], [8.0]])
+    found, seen, _ = search_stack(rows, codes, prepare(codes, "euclidean"), True, False, tile=TILES[0])
+    assert found.tolist() == [[0, 1, 0], [1, 0, 1], [2, 0, 0], [0, 0, 0], [1, 0, 1], [1, 0, 1]]
+    assert seen[2, :3, 0].tolist() == [0.0, 1.0, -0.25]
+
+
 def check_the_operator() -> None:
     rows, codes = torch.randn(9, 5), torch.randn(3, 7, 5)
     prepared = prepare(codes, "euclidean")
@@ -70,6 +86,11 @@ def step_of(spec: str, x: Tensor, fused: bool) -> list[Tensor]:
     place.takes_stacks = takes if fused else lambda rows: False
     torch.manual_seed(0)
     layer, given = codeword.from_spec(spec, features=x.shape[-1]), []
+    os.environ["CODEWORD_KERNEL"] = (
+        "blocked"  # for the first batch, whose k-means takes long in the interpreter
+    )
+    layer(x)
+    os.environ["CODEWORD_KERNEL"] = "triton"
     try:
         for _ in range(2):
             out = layer(x)
@@ -86,13 +107,19 @@ def step_of(spec: str, x: Tensor, fused: bool) -> list[Tensor]:
 
 def check_layers() -> None:
     """A layer does the same, whether its stages are searched at once or one after another."""
-    x = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(20, 6, dtype=torch.float32, generator=torch.Generator().manual_seed(1))
     for spec in ("rvq3x8", "rvq3x8,shared=true", "rvq3x8,dropout=0.5"):
         for ours, plain in zip(step_of(spec, x, True), step_of(spec, x, False), strict=True):
             assert torch.equal(ours, plain), spec
 
 
-CHECKS = (check_stages, check_ties_equal_the_plain_way, check_the_operator, check_layers)
+CHECKS = (
+    check_stages,
+    check_ties_equal_the_plain_way,
+    check_one_row_and_one_code,
+    check_the_operator,
+    check_layers,
+)
 
 
 def main() -> None:

@@ -19,9 +19,15 @@ from torch.library import Library
 
 from codeword.kernels.triton import host
 
-__all__ = ["LEAST", "in_place_", "moving_average", "plain", "rate_of", "serves"]
+__all__ = ["LEAST", "in_place_", "moving_average", "plain", "rate_of", "serves", "writes_in_place"]
 
 LEAST = 1e-20  # of a running size, which codes are divided by
+
+
+def writes_in_place(codes: Sequence[Tensor]) -> bool:
+    """Whether that saves copies: of one contiguous codebook, and of many where there is no kernel for all of them."""
+    own = codes[0]
+    return not serves(own) or (len(codes) == 1 and own.is_contiguous() and not own.is_inference())
 
 
 def serves(codes: Tensor) -> bool:
@@ -49,7 +55,11 @@ def plain(
 def in_place_(
     codes: Sequence[Tensor], size: Tensor, counts: Tensor, sums: Tensor, total: Tensor, decay: float | None
 ) -> Tensor:
-    """The same, written into G codebooks (K, D) without a copy of them; overwrites the sums, and gives the sizes."""
+    """The same, written into G codebooks (K, D) without a copy of them; may overwrite the sums, and gives the sizes."""
+    if serves(codes[0]):
+        from codeword.kernels.moving_average import triton
+
+        return triton.in_place_(codes[0][None], size, counts, sums, total, decay)
     size, share = _sizes(size, counts, total, decay)
     parts = zip(codes, counts[..., None].unbind(0), sums.unbind(0), share[..., None].unbind(0), strict=True)
     for own, count, off, part in parts:

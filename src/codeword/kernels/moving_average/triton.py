@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 import triton
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from codeword.kernels.moving_average import LEAST
 from codeword.kernels.moving_average.triton_code import moving_average as kernel
 from codeword.kernels.triton.host import launch
 
-__all__ = ["moving_average"]
+__all__ = ["in_place_", "moving_average"]
 
 CODES, FEATURES = 32, 64  # of a program
 
@@ -19,8 +20,31 @@ def moving_average(
     codes: Tensor, size: Tensor, counts: Tensor, sums: Tensor, total: Tensor, decay: float | None
 ) -> tuple[Tensor, Tensor]:
     """New codes (G, K, D) and sizes (G, K)."""
-    codes, size, counts, sums = (part.contiguous() for part in (codes, size, counts, sums))
-    moved, after = torch.empty_like(codes), torch.empty_like(size)
+    codes = codes.contiguous()
+    moved = torch.empty_like(codes)
+    return moved, _move(codes, size, counts, sums, total, decay, moved)
+
+
+def in_place_(
+    codes: Tensor, size: Tensor, counts: Tensor, sums: Tensor, total: Tensor, decay: float | None
+) -> Tensor:
+    """The same, written into contiguous codes; the sizes come back."""
+    after = _move(codes, size, counts, sums, total, decay, codes)
+    increment_version(codes)  # which a kernel does not, and by which prepared codes are known to be old
+    return after
+
+
+def _move(
+    codes: Tensor,
+    size: Tensor,
+    counts: Tensor,
+    sums: Tensor,
+    total: Tensor,
+    decay: float | None,
+    moved: Tensor,
+) -> Tensor:
+    size, counts, sums = (part.contiguous() for part in (size, counts, sums))
+    after = torch.empty_like(size)
     features = codes.shape[-1]
     if codes.numel():
         launch(
@@ -42,4 +66,4 @@ def moving_average(
             CODES=CODES,
             CHUNK=min(FEATURES, triton.next_power_of_2(features)),
         )
-    return moved, after
+    return after

@@ -25,9 +25,9 @@ __all__ = ["Prepared", "nearest", "prepare", "search"]
 
 def _search(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int) -> Tensor:
     # Vector code would read what is not there, or take float64 for float32.
-    if rows.shape[::2] != codes.shape[::2] or rows.dtype != codes.dtype:
+    if rows.shape[::2] != shift.shape or rows.dtype != codes.dtype:
         raise CodewordError.of(
-            f"{codes.dtype} rows of {codes.shape[0]} groups and {codes.shape[2]} features, as the codes are",
+            f"{codes.dtype} rows of {shift.shape[0]} groups and {shift.shape[1]} features, as the codes are",
             f"{rows.dtype} {tuple(rows.shape)}",
             "search the codes that were prepared for these rows",
         )

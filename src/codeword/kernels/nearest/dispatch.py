@@ -22,13 +22,14 @@ __all__ = ["BACKENDS", "HALVES", "backend_for", "packs", "search", "takes_halves
 
 BACKENDS = ("reference", "blocked", "llvm", "triton")
 VARIABLE = host.VARIABLE
+PACKS = ("llvm", "triton")  # those that keep codes in their own way
 HALVES = (torch.float16, torch.bfloat16)
 
 
 def search(rows: Tensor, prepared: Prepared, k: int) -> Tensor:
     """Indices of the k nearest codes of each row, nearest first."""
     name = backend_for(rows, k)
-    if name != "llvm":
+    if name not in PACKS:
         prepared = prepared.unpacked()
     found: Tensor = import_module(f"codeword.kernels.nearest.{name}").search(rows, prepared, k)
     return found

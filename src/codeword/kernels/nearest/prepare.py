@@ -23,8 +23,8 @@ class Prepared(NamedTuple):
     """Codes ready for searches, until they change.
 
     Attributes:
-        codes: (..., K, D), less their centre; 0 for an entry that is not finite. Or packed for vector code,
-            (..., panels, D, width), with more of them than there are codes.
+        codes: (..., K, D), less their centre; 0 for an entry that is not finite. Or packed, with more of them than
+            there are codes: for vector code, (..., panels, D, width), or for tensor cores, (..., numbers).
         offsets: (..., K), added to the products of rows and codes; the least for a code that is not finite, and -inf
             for one that does not exist.
         shift: (..., D), what is taken off the rows.
@@ -36,12 +36,17 @@ class Prepared(NamedTuple):
 
     @property
     def packed(self) -> bool:
-        """Whether the codes are in panels."""
-        return self.codes.ndim == self.offsets.ndim + 2
+        """Whether the codes are as a kernel wants them."""
+        return self.codes.ndim != self.offsets.ndim + 1
 
     def unpacked(self) -> Prepared:
         """With codes (..., K, D), for every search that wants them so."""
-        return self._replace(codes=self.codes.mT.flatten(-3, -2)) if self.packed else self
+        if not self.packed:
+            return self
+        if self.codes.ndim > self.offsets.ndim:
+            return self._replace(codes=self.codes.mT.flatten(-3, -2))
+        size, features = self.offsets.shape[-1], self.shift.shape[-1]
+        return self._replace(codes=self.codes[..., : size * features].unflatten(-1, (size, features)))
 
 
 def prepare(codes: Tensor, metric: str) -> Prepared:

@@ -49,6 +49,11 @@ def _prepare(codes: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def _shapes(codes: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor]:
     shift = codes.new_empty((codes.shape[0], codes.shape[2]))
+    if _kernel_for(codes, metric) == "triton" and codes.numel():
+        from codeword.kernels.nearest.triton import parts
+
+        numbers, padded = parts.sizes(codes)
+        return codes.new_empty((codes.shape[0], numbers)), codes.new_empty((codes.shape[0], padded)), shift
     return torch.empty_like(codes), codes.new_empty(codes.shape[:2]), shift
 
 

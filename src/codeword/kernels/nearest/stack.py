@@ -31,10 +31,10 @@ def _search_stack(
     seen: bool,
     embedded: bool,
 ) -> Found:
-    if rows.shape[1] != codes.shape[2] or rows.dtype != codes.dtype or codes.shape[::2] != centred.shape[::2]:
+    if rows.shape[1] != codes.shape[2] or rows.dtype != codes.dtype or codes.shape[::2] != shift.shape:
         raise CodewordError.of(
             f"{codes.dtype} rows of {codes.shape[2]} features, as the codes are",
-            f"{rows.dtype} {tuple(rows.shape)} and prepared codes {tuple(centred.shape)}",
+            f"{rows.dtype} {tuple(rows.shape)} and codes prepared for {tuple(shift.shape)}",
             "search the codes that were prepared for these rows",
         )
     prepared = Prepared(centred, offsets, shift)

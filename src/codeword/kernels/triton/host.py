@@ -26,7 +26,15 @@ __all__ = [
 VARIABLE = "CODEWORD_KERNEL"
 OLDEST = (3, 6)  # what torch 2.11 brings; with an older torch the search runs in plain torch
 # Compute capability to the chip of the tables of tiles, which is what the kernels are compiled and checked for.
-CHIPS: dict[tuple[int, int], int] = {(8, 0): 80, (9, 0): 90, (10, 0): 100, (10, 3): 100}
+CHIPS: dict[tuple[int, int], int] = {
+    (8, 0): 80,
+    (8, 6): 86,
+    (8, 9): 89,
+    (9, 0): 90,
+    (10, 0): 100,
+    (10, 3): 100,
+    (12, 0): 120,
+}
 INTERPRETED_MULTIPROCESSORS = 2  # few, so that programs take several blocks in turn
 
 

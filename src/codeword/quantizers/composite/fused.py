@@ -9,6 +9,7 @@ from torch import Tensor
 
 from codeword.codebooks import Codebook
 from codeword.functional import Prepared, search
+from codeword.functional.stacked import together
 from codeword.kernels.nearest.dispatch import takes_stacks
 from codeword.kernels.nearest.stack import search_stack
 from codeword.metrics import Cosine, Dot, Euclidean
@@ -58,7 +59,7 @@ def plain_books(children: Sequence[Quantizer], step: Step) -> list[Codebook]:
 
 
 def _prepared(books: Sequence[Codebook]) -> Prepared:
-    return Prepared(*map(_together, zip(*(book.prepared() for book in books), strict=True)))
+    return Prepared(*map(together, zip(*(book.prepared() for book in books), strict=True)))
 
 
 def _is_plain(child: VectorQuantizer, step: Step) -> bool:
@@ -77,18 +78,3 @@ def _serves(rows: Tensor) -> bool:
     if torch.compiler.is_compiling():  # the operator chooses when it runs
         return rows.is_cuda and rows.dtype == torch.float32
     return takes_stacks(rows)
-
-
-def _together(parts: Sequence[Tensor]) -> Tensor:
-    """The tensors with a leading axis: the one that they are pieces of, where they are all of it in order."""
-    whole = None if torch.compiler.is_compiling() else parts[0]._base
-    if whole is not None and whole.shape == (len(parts), *parts[0].shape) and whole.is_contiguous():
-        size = parts[0].numel()
-        start = whole.storage_offset()
-        same = (
-            part._base is whole and part.storage_offset() == start + number * size
-            for number, part in enumerate(parts)
-        )
-        if all(same):
-            return whole
-    return torch.stack(list(parts))

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from codeword.constants import constant
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, replace_gradient
+from codeword.functional.stacked import together
+from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "broadcast_to", "draw_kept", "filled", "running_sums"]
+__all__ = ["Successive", "broadcast_to", "draw_kept", "filled", "partial_sums"]
 
 
 class Successive(Composite):
@@ -72,7 +73,7 @@ class Successive(Composite):
         for number, (child, index) in enumerate(self._each(indices)):
             index, stays = filled(index)
             outputs.append(self._output_of(number, child._embed(index), stays))
-        return running_sums(outputs)[-1]
+        return partial_sums(outputs)[-1]
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
@@ -122,11 +123,10 @@ class Successive(Composite):
             child._embed(own.indices) if own.embedded is None else own.embedded
             for child, own in zip(self.components, found, strict=False)
         ]
-        totals = running_sums([q.detach() for q in embedded])
-        nothing = constant((0.0,), rows.device, rows.dtype).expand_as(totals[0])
-        before = torch.stack([nothing, *totals[:-1]])
-        losses = self.components[0]._losses(found[0], rows - before, torch.stack(embedded), found[0].step)
-        return totals[-1], *losses
+        q = together(embedded)
+        before, total = running_sums(q)
+        losses = self.components[0]._losses(found[0], rows - before, q, found[0].step)
+        return total, *losses
 
     def _output_of(self, number: int, q: Tensor, stays: Tensor | None = None) -> Tensor:
         """What a component adds to the sum; zeros for rows for which it does not stay."""
@@ -149,7 +149,7 @@ def draw_kept(step: Step, dropout: float, lowest: int, count: int) -> Tensor:
     return torch.where(which < dropout, shortened, count)
 
 
-def running_sums(terms: Sequence[Tensor]) -> list[Tensor]:
+def partial_sums(terms: Sequence[Tensor]) -> list[Tensor]:
     """The sums of the first, the first two, ..., added in order, so that every way here rounds alike."""
     sums = [terms[0]]
     for term in terms[1:]:

@@ -2,8 +2,10 @@ r"""The search on CUDA: tensor-core products with a proven bound, and float32 fo
 
 The score of a row x (less its shift) and a code c is s*(c) = x . c + o(c), an exact number, since x, c and o are
 float32 numbers, or halves, that are given. It is computed as s(c), from tensor-core products. A row is *sure* when
-its best score is so far above its second best that the best code must have the largest s*. The others are listed, and
-a second launch searches them in float32. Rows and groups are independent, so the order of the list does not matter.
+its best score is so far above its second best that the best code must have the largest s*. The others are marked, as
+-1 - index, and a second launch searches them in float32: each of its programs looks through a stretch of rows. In a
+stack a row is marked at the first stage at which it is not sure, and searched again from there on, because all that
+follows depends on it. Nothing is counted with atomics, and no buffer has to be 0 before.
 
 **The products.** Let h be the bfloat16 number nearest to x, and l the one nearest to x - h, entry by entry; bfloat16
 has 8 bits. For 2^e <= |x| < 2^(e+1), |x - h| <= 2^(e-8). That difference is a float32 number; where it is not exactly
@@ -54,27 +56,26 @@ import torch
 import triton
 from torch import Tensor
 
-from codeword.kernels.nearest.prepare import Prepared, prepare
+from codeword.kernels.nearest.prepare import Prepared
 from codeword.kernels.nearest.triton.again_code import search_again
 from codeword.kernels.nearest.triton.modes import CHUNK, LONGEST, Mode, mode_of
-from codeword.kernels.nearest.triton.parts import split_codes
+from codeword.kernels.nearest.triton.parts import UNIT, Parts, pack_halves, packed_of, parts_of
+from codeword.kernels.nearest.triton.prepared import prepare
 from codeword.kernels.nearest.triton.search_code import search as search_kept
 from codeword.kernels.nearest.triton.search_code import search_chunked
-from codeword.kernels.nearest.triton.tiles import AGAIN, Tile, tile_for
-from codeword.kernels.triton.host import interpreted, launch, multiprocessors
+from codeword.kernels.nearest.triton.tiles import AGAIN, Tile, share_of, tile_for
+from codeword.kernels.triton.host import interpreted, launch
 
 __all__ = ["LONGEST", "search", "search_halves"]
-
-SMALL = Tile(64, 64, 4, 1)  # for the interpreter, which has no tensor cores to fill
 
 
 def search(rows: Tensor, prepared: Prepared, k: int = 1, *, tile: Tile | None = None) -> Tensor:
     """Indices (G, N) of the codes with the largest scores, ties to the lowest index."""
     assert k == 1
-    rows = rows.contiguous()
-    prepared = Prepared(*(part.contiguous() for part in prepared))
-    mode = mode_of(rows.shape[2], raw=False)
-    return _search(rows, prepared.codes, prepared, mode, tile or _tile(mode, rows), euclidean=False)
+    rows, mode = rows.contiguous(), mode_of(rows.shape[2], raw=False)
+    prepared = _whole(packed_of(prepared))
+    parts = parts_of(prepared.codes, rows.shape[2], mode)
+    return _search(rows, parts, prepared.offsets, prepared, mode, tile or tile_for(mode, rows))
 
 
 def search_halves(rows: Tensor, codes: Tensor, metric: str, *, tile: Tile | None = None) -> Tensor:
@@ -82,30 +83,32 @@ def search_halves(rows: Tensor, codes: Tensor, metric: str, *, tile: Tile | None
 
     They are multiplied as they are, not centred, with offsets of their own; the second launch has centred ones.
     """
-    rows, codes = rows.contiguous(), codes.contiguous()
-    mode = mode_of(rows.shape[2], raw=True)
-    prepared = Prepared(*(part.contiguous() for part in prepare(codes.float(), metric)))
-    return _search(rows, codes, prepared, mode, tile or _tile(mode, rows), euclidean=metric == "euclidean")
+    rows, mode = rows.contiguous(), mode_of(rows.shape[2], raw=True)
+    tile = tile or tile_for(mode, rows)
+    packed, offsets = pack_halves(codes.contiguous(), mode, tile.codes, euclidean=metric == "euclidean")
+    parts = parts_of(packed, rows.shape[2], mode, codes.dtype)
+    return _search(rows, parts, offsets, packed_of(prepare(codes.float(), metric)), mode, tile)
 
 
 def _search(
-    rows: Tensor, codes: Tensor, prepared: Prepared, mode: Mode, tile: Tile, *, euclidean: bool
+    rows: Tensor, parts: Parts, offsets: Tensor, prepared: Prepared, mode: Mode, tile: Tile
 ) -> Tensor:
+    """With the parts and their offsets for the first launch, and prepared codes, which are packed, for the second."""
     groups, count, features = rows.shape
     found = torch.empty((groups, count), dtype=torch.int64, device=rows.device)
     if not found.numel():
         return found
-    parts = split_codes(rows, codes, prepared, mode, tile.codes, euclidean=euclidean)
     launch(
         search_chunked if mode.chunked else search_kept,
         (triton.cdiv(count, tile.rows), groups),
         rows,
         prepared.shift,
-        *parts[:4],
+        *parts[1:4],
+        offsets,
         found,
-        *parts[4:],
         count,
-        parts.high.shape[1],
+        offsets.shape[1],
+        parts.stride,
         D=features,
         DIM=mode.width,
         PRODUCTS=mode.products,
@@ -116,31 +119,36 @@ def _search(
         ROWS=tile.rows,
         CODES=tile.codes,
         STAGES=tile.stages,
+        UNIT=UNIT,
         num_warps=tile.warps,
         num_stages=tile.stages,
         **({"CHUNK": CHUNK} if mode.chunked else {"PACKED": mode.packed}),
     )
+    share = share_of(rows, groups)
     launch(
         search_again,
-        (min(triton.cdiv(count, AGAIN.rows), 4 * multiprocessors(rows)), groups),
+        (triton.cdiv(count, share), groups),
         rows,
         prepared.shift,
         prepared.codes,
         prepared.offsets,
         found,
-        parts.todo,
-        parts.waiting,
+        torch.empty((groups, count), dtype=torch.int32, device=rows.device),
         count,
-        prepared.codes.shape[1],
+        prepared.offsets.shape[1],
+        prepared.codes.shape[1] // UNIT,
+        share,
         D=features,
         ROWS=AGAIN.rows,
         CODES=AGAIN.codes,
         CHUNK=AGAIN.chunk,
+        LOOK=AGAIN.look,
+        UNIT=UNIT,
         num_warps=AGAIN.warps,
         num_stages=AGAIN.stages,
     )
     return found
 
 
-def _tile(mode: Mode, rows: Tensor) -> Tile:
-    return tile_for(mode, torch.cuda.get_device_capability(rows.device)) if rows.is_cuda else SMALL
+def _whole(prepared: Prepared) -> Prepared:
+    return Prepared(*(part.contiguous() for part in prepared))

@@ -1,11 +1,11 @@
-"""What every search does to the codes first, in two launches; the formulas are in `kernels/nearest/prepare.py`."""
+"""The centre of codes; the formula is in `kernels/nearest/prepare.py`."""
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-__all__ = ["centre", "centred"]
+__all__ = ["centre"]
 
 
 @triton.jit(do_not_specialize=["size", "step", "sampled"])
@@ -39,32 +39,3 @@ def centre(  # type: ignore[no-untyped-def]
     chosen = tl.where(chosen - chosen == 0, chosen, 0.0)
     tl.store(middle + group * D + d, chosen, d < D)
     tl.store(shift + group * D + d, chosen if EUCLIDEAN else tl.zeros((CHUNK,), tl.float32), d < D)
-
-
-@triton.jit(do_not_specialize=["size"])
-def centred(  # type: ignore[no-untyped-def]
-    codes,  # (groups, size, D)
-    middle,  # (groups, D)
-    less,  # (groups, size, D), codes less their centre
-    offsets,  # (groups, size)
-    size,
-    D: tl.constexpr,
-    EUCLIDEAN: tl.constexpr,
-    CODES: tl.constexpr,
-    CHUNK: tl.constexpr,
-):
-    group = tl.program_id(1).to(tl.int64)
-    j = tl.program_id(0).to(tl.int64) * CODES + tl.arange(0, CODES)
-    squares = tl.zeros((CODES,), tl.float64)
-    for first in range(0, D, CHUNK):
-        d = first + tl.arange(0, CHUNK)
-        here = (j < size)[:, None] & (d < D)[None, :]
-        at = (group * size + j)[:, None] * D + d[None, :]
-        c = tl.load(codes + at, here, other=0.0) - tl.load(middle + group * D + d, d < D, other=0.0)[None, :]
-        squares += tl.sum(tl.where(here, c * c, 0.0).to(tl.float64), 1)
-        tl.store(less + at, tl.where(c - c == 0, c, 0.0), here)
-    offset = (squares * -0.5).to(tl.float32)
-    offset = tl.where(offset - offset == 0, offset, -1.7014117331926443e38)  # half of the least
-    if not EUCLIDEAN:
-        offset = tl.where(offset == -1.7014117331926443e38, offset, 0.0)
-    tl.store(offsets + group * size + j, offset, j < size)

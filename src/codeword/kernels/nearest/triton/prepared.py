@@ -1,4 +1,4 @@
-"""Codes ready for searches, in two launches."""
+"""Codes ready for searches, packed, in two launches."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import triton
 from torch import Tensor
 
 from codeword.kernels.nearest.prepare import SAMPLE, Prepared
-from codeword.kernels.nearest.triton.prepare_code import centre, centred
+from codeword.kernels.nearest.prepare import prepare as plain
+from codeword.kernels.nearest.triton.parts import pack
+from codeword.kernels.nearest.triton.prepare_code import centre
 from codeword.kernels.triton.host import launch
 
 __all__ = ["prepare"]
 
-FEATURES, CODES = 16, 32  # of a program
+FEATURES = 16  # of a program
 
 
 def prepare(codes: Tensor, metric: str) -> Prepared:
-    """As `kernels.nearest.prepare.prepare`, of float32 codes (G, K, D)."""
+    """As `kernels.nearest.prepare.prepare`, of float32 codes (G, K, D), packed where a kernel can keep them so."""
     codes = codes.contiguous()
     groups, size, features = codes.shape
+    if metric == "cosine" or not codes.numel():
+        return plain(codes, metric)
     middle, shift = (codes.new_empty((groups, features)) for _ in range(2))
-    less, offsets = codes.new_empty(codes.shape), codes.new_empty((groups, size))
-    if not codes.numel():
-        return Prepared(less, offsets.zero_(), shift.zero_())
     step = triton.cdiv(size, SAMPLE)
     launch(
         centre,
@@ -37,17 +38,4 @@ def prepare(codes: Tensor, metric: str) -> Prepared:
         SAMPLE=SAMPLE,
         CHUNK=FEATURES,
     )
-    launch(
-        centred,
-        (triton.cdiv(size, CODES), groups),
-        codes,
-        middle,
-        less,
-        offsets,
-        size,
-        D=features,
-        EUCLIDEAN=metric == "euclidean",
-        CODES=CODES,
-        CHUNK=min(64, triton.next_power_of_2(features)),
-    )
-    return Prepared(less, offsets, shift)
+    return Prepared(*pack(codes, middle, None, euclidean=metric == "euclidean"), shift)

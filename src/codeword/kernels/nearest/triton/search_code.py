@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["append", "in_order", "is_sure", "scan", "search", "search_chunked", "two_parts"]
+__all__ = ["in_order", "is_sure", "marked", "scan", "search", "search_chunked", "two_parts"]
 
 
 @triton.jit
@@ -95,7 +95,6 @@ def scan(  # type: ignore[no-untyped-def]
     low,
     offsets,
     norms,
-    first,  # where the codes begin
     padded,
     p,
     DIM: tl.constexpr,
@@ -113,7 +112,7 @@ def scan(  # type: ignore[no-untyped-def]
     largest = tl.zeros((CODES,), tl.float32)
     slack = tl.full((CODES,), float("-inf"), tl.float32)
     for start in tl.range(0, padded, CODES, num_stages=STAGES):
-        code = first + start + lane
+        code = (start + lane).to(tl.int64)
         score = product(xh, xl, high, low, code[None, :] * DIM + p[:, None], PRODUCTS, WIDE)
         offset = tl.load(offsets + code)
         largest, slack = note(offset, tl.load(norms + code), largest, slack)
@@ -169,33 +168,30 @@ def keep_best_lane(score, start, best, second, win, CODES: tl.constexpr):  # typ
 
 
 @triton.jit
-def append(todo, waiting, n, wanted):  # type: ignore[no-untyped-def]
-    """List the rows that are wanted. The order of the list may differ, what is made of it does not."""
-    again = wanted.to(tl.int32)
-    place = tl.atomic_add(waiting, tl.sum(again, 0)) + tl.cumsum(again, 0) - 1
-    tl.store(todo + place, n.to(tl.int32), again == 1)
+def marked(chosen, doubtful):  # type: ignore[no-untyped-def]
+    """Indices, those of rows to look at again as -1 - index."""
+    return tl.where(doubtful, -1 - chosen, chosen).to(tl.int64)
 
 
 @triton.jit
-def write(found, todo, waiting, n, count, chosen, sure, spoilt):  # type: ignore[no-untyped-def]
-    """The indices, and the list of the rows that are not sure."""
-    tl.store(found + n, tl.where(spoilt == 0, chosen, 0).to(tl.int64), n < count)
-    append(todo, waiting, n, (spoilt == 0) & (sure == 0) & (n < count))
+def write(found, n, count, chosen, sure, spoilt):  # type: ignore[no-untyped-def]
+    """The indices, with a mark on those that are not sure."""
+    finite = spoilt == 0
+    tl.store(found + n, marked(tl.where(finite, chosen, 0), finite & (sure == 0)), n < count)
 
 
-@triton.jit(do_not_specialize=["count", "padded"])
+@triton.jit(do_not_specialize=["count", "padded", "stride"])
 def search(  # type: ignore[no-untyped-def]
     rows,  # (groups, count, D)
     shift,  # (groups, D)
-    high,  # (groups, padded, DIM): the codes in bfloat16, or the halves that they are
-    low,  # (groups, padded, DIM): what is left of them
+    high,  # groups of `stride` units, as all parts: (padded, DIM), the codes in bfloat16, or the halves that they are
+    low,  # (padded, DIM): what is left of them
+    norms,  # (padded,), |c|^2
     offsets,  # (groups, padded), -inf for codes that are added
-    norms,  # (groups, padded), |c|^2
-    found,  # (groups, count)
-    todo,  # (groups, count), the first `waiting` of each are rows to look at again
-    waiting,  # (groups,), 0
+    found,  # (groups, count): indices, and -1 - index for rows to look at again
     count,
     padded,
+    stride,
     D: tl.constexpr,
     DIM: tl.constexpr,
     PRODUCTS: tl.constexpr,
@@ -207,6 +203,7 @@ def search(  # type: ignore[no-untyped-def]
     ROWS: tl.constexpr,
     CODES: tl.constexpr,
     STAGES: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
     group = tl.program_id(1).to(tl.int64)
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -229,26 +226,30 @@ def search(  # type: ignore[no-untyped-def]
         spoilt = tl.sum(x - x, 1)
         x = x - tl.load(shift + group * D + d, inside, other=0.0)[None, :]
         xh, xl, squares = in_order(x, p, D, PACKED, high.dtype.element_ty, WIDE)
+    own = group * stride * UNIT
+    high += 2 * own
+    low += 2 * own
+    norms += own
+    offsets += group * padded
     top, rival, chosen, largest, slack = scan(
-        xh, xl, high, low, offsets, norms, group * padded, padded, p, DIM, PRODUCTS, WIDE, ROWS, CODES, STAGES
+        xh, xl, high, low, offsets, norms, padded, p, DIM, PRODUCTS, WIDE, ROWS, CODES, STAGES
     )
     sure = is_sure(top, rival, squares, largest, slack, ERROR, OFFSET)
-    write(found + group * count, todo + group * count, waiting + group, n, count, chosen, sure, spoilt)
+    write(found + group * count, n, count, chosen, sure, spoilt)
 
 
-@triton.jit(do_not_specialize=["count", "padded"])
+@triton.jit(do_not_specialize=["count", "padded", "stride"])
 def search_chunked(  # type: ignore[no-untyped-def]
     rows,
     shift,
     high,
     low,
-    offsets,
     norms,
+    offsets,
     found,
-    todo,
-    waiting,
     count,
     padded,
+    stride,
     D: tl.constexpr,
     DIM: tl.constexpr,
     PRODUCTS: tl.constexpr,
@@ -260,6 +261,7 @@ def search_chunked(  # type: ignore[no-untyped-def]
     CODES: tl.constexpr,
     STAGES: tl.constexpr,
     CHUNK: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
     """As `search`, for rows that are too long to be kept: both rows and codes come in chunks of features.
 
@@ -268,10 +270,11 @@ def search_chunked(  # type: ignore[no-untyped-def]
     group = tl.program_id(1).to(tl.int64)
     rows += group * count * D
     shift += group * D
-    high += group * padded * DIM
-    low += group * padded * DIM
+    own = group * stride * UNIT
+    high += 2 * own
+    low += 2 * own
+    norms += own
     offsets += group * padded
-    norms += group * padded
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     p = tl.arange(0, CHUNK)
     HALF: tl.constexpr = high.dtype.element_ty
@@ -300,4 +303,4 @@ def search_chunked(  # type: ignore[no-untyped-def]
         largest, slack = note(offset, tl.load(norms + start + lane), largest, slack)
         best, second, win = keep_best_lane(score + offset[None, :], start, best, second, win, CODES)
     sure = is_sure(best, second, squares, largest, slack, ERROR, OFFSET)
-    write(found + group * count, todo + group * count, waiting + group, n, count, win, sure, spoilt)
+    write(found + group * count, n, count, win, sure, spoilt)

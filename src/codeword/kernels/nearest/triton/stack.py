@@ -1,4 +1,4 @@
-"""The launches of a residual stack: three, however many stages there are."""
+"""The launches of a residual stack: two, however many stages there are."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from torch import Tensor
 
 from codeword.kernels.nearest.prepare import Prepared
 from codeword.kernels.nearest.triton.modes import Mode, mode_of
-from codeword.kernels.nearest.triton.parts import split_codes
+from codeword.kernels.nearest.triton.parts import UNIT, packed_of, parts_of
 from codeword.kernels.nearest.triton.stack_code import stack, stack_again
-from codeword.kernels.nearest.triton.tiles import AGAIN_STACK, Tile, stack_tile_for
-from codeword.kernels.triton.host import interpreted, launch, multiprocessors
+from codeword.kernels.nearest.triton.tiles import AGAIN_STACK, Tile, share_of, stack_tile_for
+from codeword.kernels.triton.host import interpreted, launch
 
 __all__ = ["search_stack", "serves"]
-
-SMALL = Tile(64, 64, 4, 1)  # for the interpreter
 
 
 def serves(features: int) -> bool:
@@ -31,19 +29,17 @@ def search_stack(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Indices (N, M), what each stage searched for and what it found (M, N, D); those not asked for are empty."""
     rows, codes = rows.contiguous(), codes.contiguous()
-    prepared = Prepared(*(part.contiguous() for part in prepared))
+    prepared = Prepared(*(part.contiguous() for part in packed_of(prepared)))
     (count, features), stages = rows.shape, len(codes)
     mode = mode_of(features, raw=False)
-    tile = tile or (
-        stack_tile_for(mode, torch.cuda.get_device_capability(rows.device)) if rows.is_cuda else SMALL
-    )
+    tile = tile or stack_tile_for(mode, rows)
     found = torch.empty((count, stages), dtype=torch.int64, device=rows.device)
     left, picked = (rows.new_empty((stages if asked else 0, count, features)) for asked in (seen, embedded))
     if not count:
         return found, left, picked
-    parts = split_codes(rows.expand(stages, *rows.shape), prepared.codes, prepared, mode, tile.codes)
+    parts = parts_of(prepared.codes, features, mode)
     asked = {"D": features, "SEEN": seen, "EMBEDDED": embedded}
-    sizes = count, codes.shape[1]
+    sizes = count, codes.shape[1], prepared.offsets.shape[1], parts.stride, stages
     out = found, left, picked
     launch(
         stack,
@@ -51,18 +47,18 @@ def search_stack(
         rows,
         prepared.shift,
         codes,
-        *parts[:4],
+        *parts[1:4],
+        prepared.offsets,
         *out,
-        *parts[4:],
         *sizes,
-        parts.high.shape[1],
-        stages,
         **asked,
         **_constants(mode, tile),
     )
-    grid = min(triton.cdiv(count, AGAIN_STACK.rows), multiprocessors(rows)), stages
+    share = share_of(rows, stages)
+    todo = torch.empty((stages, count), dtype=torch.int32, device=rows.device)
     given = rows, prepared.shift, codes, prepared.codes, prepared.offsets
-    launch(stack_again, grid, *given, *out, *parts[4:], *sizes, stages, **asked, **_again_constants(features))
+    grid = triton.cdiv(count, share), stages
+    launch(stack_again, grid, *given, *out, todo, *sizes, share, **asked, **_again_constants(features))
     return out
 
 
@@ -76,6 +72,7 @@ def _constants(mode: Mode, tile: Tile) -> dict[str, Any]:
         "ROWS": tile.rows,
         "CODES": tile.codes,
         "STAGES": tile.stages,
+        "UNIT": UNIT,
         "num_warps": tile.warps,
         "num_stages": tile.stages,
     }
@@ -86,6 +83,8 @@ def _again_constants(features: int) -> dict[str, Any]:
         "DIM": max(16, triton.next_power_of_2(features)),
         "ROWS": AGAIN_STACK.rows,
         "CODES": AGAIN_STACK.codes,
+        "LOOK": AGAIN_STACK.look,
+        "UNIT": UNIT,
         "num_warps": AGAIN_STACK.warps,
         "num_stages": AGAIN_STACK.stages,
     }
