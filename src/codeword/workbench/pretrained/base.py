@@ -60,6 +60,8 @@ class Codec(TokenizerInterface):
     library: ClassVar[str] = "transformers"
     model_class: ClassVar[str]
     """Of the library."""
+    whole: ClassVar[str]
+    """Why it cannot be computed in chunks, unless `compute_in_chunks` is its own."""
 
     def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
         super().__init__()
@@ -69,6 +71,15 @@ class Codec(TokenizerInterface):
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         indices = self.encode(x)
         return self.decode(indices), indices
+
+    def compute_in_chunks(self, positions: int) -> None:
+        """From now on compute in chunks of so many positions: what comes out is the same, but for rounding.
+
+        Raises:
+            CodewordError: a part of the model sees everything, so that nothing less gives its tokens.
+        """
+        got = f"{self.name}, {self.whole}"
+        raise CodewordError.of("a codec that can be computed in chunks", got, "leave out --chunk-seconds")
 
 
 class SoundCodec(Codec):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeword.errors import CodewordError
+from codeword.tokenizers import InChunks, receptive_field
 from codeword.workbench.pretrained.base import CodecOptions, SoundCodec
 
 __all__ = ["EnCodec", "XCodec"]
@@ -54,6 +55,20 @@ class EnCodec(_WithBandwidth):
         super().__init__(model, name, options)
         self.sample_rate = int(config.sampling_rate)
 
+    def compute_in_chunks(self, positions: int) -> None:
+        # Its LSTM hears all that came before, but has one frame for `stride` samples: it is run over the whole, and
+        # what is at higher rates in chunks.
+        encoder, decoder = self.model.encoder, self.model.decoder
+        place = _place_of_lstm(encoder.layers)
+        down, rest = nn.Sequential(*encoder.layers[:place]), encoder.layers[place:]
+        field = receptive_field(down, 1, self.stride, 1)
+        encoder.layers = nn.ModuleList([InChunks(down, positions, self.stride, 1, field), *rest])
+        place = _place_of_lstm(decoder.layers) + 1
+        rest, up = decoder.layers[:place], nn.Sequential(*decoder.layers[place:])
+        width = decoder.layers[0].conv.out_channels
+        field = receptive_field(up, width, 1, self.stride)
+        decoder.layers = nn.ModuleList([*rest, InChunks(up, positions, 1, self.stride, field)])
+
     def _encode(self, sounds: Tensor) -> Tensor:
         codes: Tensor = self.model.encode(sounds, bandwidth=self.bandwidth).audio_codes[0]
         return codes
@@ -63,11 +78,20 @@ class EnCodec(_WithBandwidth):
         return sounds
 
 
+def _place_of_lstm(layers: nn.ModuleList) -> int:
+    return next(
+        place
+        for place, layer in enumerate(layers)
+        if any(isinstance(part, nn.LSTM) for part in layer.modules())
+    )
+
+
 class XCodec(_WithBandwidth):
     """X-Codec, such as hf-audio/xcodec-hubert-librispeech; sounds are filled up to whole steps, as by its processor."""
 
     model_class = "XcodecModel"
     usual = -1
+    whole = "whose semantic model sees the whole sound"
     whole_steps = True
 
     def __init__(self, model: Any, name: str, options: CodecOptions) -> None:

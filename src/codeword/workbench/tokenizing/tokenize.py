@@ -23,7 +23,7 @@ from codeword.tokenizers import (
 )
 from codeword.workbench.modalities import modality_of_tokenizer
 from codeword.workbench.modalities.audio import Sounds
-from codeword.workbench.pretrained import CodecOptions, is_codec, open_codec
+from codeword.workbench.pretrained import CodecOptions, SoundCodec, is_codec, open_codec
 from codeword.workbench.threads import in_order
 
 __all__ = ["ItemTokenizer", "groups", "neighbours", "open_tokenizer"]
@@ -209,7 +209,8 @@ def open_tokenizer(
 
     Raises:
         CodewordError: as `codeword.checkpoints.load`; the folder holds no tokenizer; as `open_codec`; chunks or
-            channels of what is no sound, chunks for a codec.
+            channels or chunks of what is no sound, chunks of a codec that sees
+            everything.
     """
     found = _opened(place, device, networks, options, chunk_seconds)
     if channels != "mix":
@@ -230,9 +231,10 @@ def _opened(
     if is_codec(place):
         if networks is not None:
             raise CodewordError.of("no --model", f"{networks.name} for {place}", "leave out --model")
+        codec = open_codec(str(place), options)
         if chunk_seconds is not None:
-            raise CodewordError.of("no --chunk-seconds for a codec", f"{place}", "leave it out")
-        codec = open_codec(str(place), options).to(device)
+            codec.compute_in_chunks(_chunk_of(codec, chunk_seconds))
+        codec.to(device)
         return ItemTokenizer(codec, codec.digest, codec.name)
     if options != CodecOptions():
         expected = "--codebooks and --bandwidth for a codec of another library"
@@ -246,9 +248,9 @@ def _opened(
     return ItemTokenizer(model.to(device), stored_digest(folder), chunk=chunk)
 
 
-def _chunk_of(model: Tokenizer, seconds: float) -> int:
+def _chunk_of(model: TokenizerInterface, seconds: float) -> int:
     """The positions of a chunk."""
-    if not isinstance(model, AudioTokenizer):
+    if not isinstance(model, AudioTokenizer | SoundCodec):
         expected = "a tokenizer of sounds for --chunk-seconds"
         raise CodewordError.of(expected, f"one of {model.unit}", "leave it out")
     if not 0 < seconds < math.inf:
