@@ -185,7 +185,7 @@ def _joined(
     taken: tuple[int, int],
     given: tuple[int, int],
 ) -> Tensor:
-    """What the chunks of an input give, one after the other: `taken` and `given` are an axis, and numbers a position."""
+    """What the chunks of an input give, one after the other; `taken` and `given`: an axis, and numbers a position."""
     (axis, into), (out_axis, out_of) = taken, given
     parts = []
     for chunk in chunks:

@@ -36,11 +36,11 @@ SHOWN = 4  # seconds, at most, of what is drawn
 
 
 class Sounds(Modality):
-    """Speech, music and other sounds of one channel: float32 arrays (samples,), full scale is -1 to 1.
+    """Speech, music and other sounds: float32 arrays (samples,), or (samples, 2) of `both`, full scale is -1 to 1.
 
     Args:
         sample_rate: samples per second.
-        channels: of files of two channels: "mix", "separate" or "mid-side".
+        channels: of files of two channels: "mix", "both", "separate" or "mid-side".
     """
 
     kind = "audio"
@@ -73,8 +73,8 @@ class Sounds(Modality):
         return cls(config.sample_rate, config.channels)
 
     @classmethod
-    def of_tokenizer(cls, tokenizer: AudioTokenizer) -> Sounds:
-        return cls(tokenizer.sample_rate)
+    def of_tokenizer(cls, tokenizer: Any) -> Sounds:
+        return cls(tokenizer.sample_rate, "both" if getattr(tokenizer, "stereo", False) else "mix")
 
     def stream(self, data: str, stride: int, names: Sequence[str] | None = None) -> SoundFiles:
         return SoundFiles(data, self.sample_rate, stride, names, self.channels)
@@ -104,22 +104,23 @@ class Sounds(Modality):
         return -error
 
     def to_batch(self, item: np.ndarray) -> Tensor:
-        return torch.from_numpy(item)[None, None]
+        return torch.from_numpy(item).view(len(item), -1).mT[None]
 
     def true_size(self, item: np.ndarray) -> tuple[int, ...]:
         return (len(item),)
 
     def from_batch(self, batch: Tensor, size: Sequence[int] | None = None) -> np.ndarray:
-        sound: np.ndarray = batch[0, 0].detach().cpu().float().numpy()
-        return sound if size is None else sound[: size[0]]
+        sound = batch[0].detach().cpu().float()
+        found: np.ndarray = (sound[0] if len(sound) == 1 else sound.mT).numpy()
+        return found if size is None else found[: size[0]]
 
     def measure(
         self, item: np.ndarray, reconstruction: np.ndarray, bits: float, *, brief: bool = False
     ) -> dict[str, float]:
-        """SI-SDR, bits a second, and the distance of the mel spectra."""
-        pair = torch.from_numpy(item), torch.from_numpy(reconstruction)
+        """SI-SDR, bits a second, and the distance of the mel spectra; of two channels their mean."""
+        pair = torch.from_numpy(item.T), torch.from_numpy(reconstruction.T)
         metrics = {
-            "si_sdr": si_sdr(*pair, floor=NOTHING).item(),
+            "si_sdr": si_sdr(*pair, floor=NOTHING).mean().item(),
             "bits_per_second": bits * self.sample_rate / len(item),
         }
         return metrics if brief else metrics | {"mel_distance": self.mel(*pair).item()}
@@ -156,6 +157,7 @@ class Sounds(Modality):
 
     def _show(self, sound: np.ndarray, axes: Any) -> None:
         sound = sound[: SHOWN * self.sample_rate]
+        sound = sound if sound.ndim == 1 else sound.mean(1)
         levels = self.mel.levels(torch.from_numpy(sound))[0].numpy()
         seconds = len(sound) / self.sample_rate
         axes.imshow(

@@ -217,6 +217,9 @@ def open_tokenizer(
         if not isinstance(found.modality, Sounds):
             got = f"{channels} for {found.modality.items}"
             raise CodewordError.of("--channels for sounds", got, "leave it out")
+        if found.modality.channels == "both":
+            expected = f"no --channels for {found.name}, which encodes two channels together"
+            raise CodewordError.of(expected, channels, "leave it out")
         found.modality = Sounds(found.modality.sample_rate, channels)
     return found
 
