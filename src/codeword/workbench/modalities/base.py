@@ -109,6 +109,8 @@ class Modality(ABC):
     """What the picture of a run shows: `originals above ...`."""
     footnote: ClassVar[str] = ""
     """What a star behind the last figure means; see `starred`."""
+    dtype: ClassVar[str] = "float32"
+    """Of an item, and of a reconstruction as it is measured."""
     suffix: ClassVar[str]
     """Of the files that `decode` writes."""
     together: ClassVar[int] = 1

@@ -51,6 +51,7 @@ class Images(Modality):
     )
     drawn = "originals above reconstructions and JPEGs of the same size"
     footnote = "no JPEG is that small: this is the smallest there is (quality 1)"
+    dtype = "uint8"
     suffix = ".png"
     unused = {"sample_rate": None, "causal": False, "channels": "mix"}  # noqa: RUF012  as in the base
 

@@ -64,6 +64,11 @@ class ItemTokenizer:
         """Where the weights are."""
         return next(iter(self.tokenizer.state_dict().values())).device
 
+    @property
+    def dtype(self) -> str:
+        """That of the weights: `float32`."""
+        return str(next(self.tokenizer.parameters()).dtype).removeprefix("torch.")
+
     def encode(self, item: Any) -> np.ndarray:
         """The tokens of one item: int64 (*grid, *trailing_shape)."""
         indices: np.ndarray = self._encode([item])[0]
