@@ -127,7 +127,10 @@ class Evaluate:
         console.skipped(skipped)
         if self.json:
             facts = {one.metric.key: one.facts for one in measures}
-            heard = {"sample_rate": getattr(modality, "sample_rate", None), "channels": getattr(modality, "channels", None)}
+            heard = {
+                "sample_rate": getattr(modality, "sample_rate", None),
+                "channels": getattr(modality, "channels", None),
+            }
             kept = {"image": fitted, "audio": heard}.get(modality.kind, {})
             kept |= {"dtype": modality.dtype, "weights": tokenizer.dtype}
             protocol = {**kept, "metrics": facts}

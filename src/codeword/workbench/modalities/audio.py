@@ -17,6 +17,7 @@ from codeword.quantizers import from_spec
 from codeword.tokenizers import AudioTokenizer, Tokenizer
 from codeword.workbench.audio import MelDistance, MelLoss, relative_error, si_sdr
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.critic import Adversarial, Critic, stft_view
 from codeword.workbench.data import IMAGE_SUFFIXES
 from codeword.workbench.data.audio import SUFFIXES, SoundFiles, save_wav
 from codeword.workbench.data.containers import CONTAINERS
@@ -32,6 +33,7 @@ MEL_WEIGHT = 0.03  # of a dB beside the logarithm of the relative error; see `_O
 DECIBELS = 10 / math.log(10)  # in a natural logarithm of powers
 NOTHING = 1e-12  # power: a hundredth of what rounding to 16 bits adds
 CLIPPED = 0.001  # share of samples at full scale from which a sound is called clipped
+WINDOWS = (0.016, 0.064)  # seconds of the spectra that a discriminator sees
 SHOWN = 4  # seconds, at most, of what is drawn
 
 
@@ -97,8 +99,14 @@ class Sounds(Modality):
             causal=config.causal,
         )
 
-    def objective(self, tokenizer: Tokenizer) -> nn.Module:
-        return _Objective(tokenizer, self.sample_rate)
+    def objective(self, tokenizer: Tokenizer, critic: Critic | None = None) -> nn.Module:
+        return _Objective(tokenizer, self.sample_rate, critic)
+
+    def critic(self, config: TrainConfig) -> Critic | None:
+        if config.adversarial is None:
+            return None
+        views = [stft_view(round(self.sample_rate * seconds / 8) * 8) for seconds in WINDOWS]
+        return Critic(views, 2, Adversarial.of(config.adversarial), seed=config.seed)
 
     def quality(self, error: float) -> float:
         return -error
@@ -174,9 +182,9 @@ class _Objective(nn.Module):
     The mel spectra keep what is too weak to matter to the waveform: consonants, the upper bands.
     """
 
-    def __init__(self, tokenizer: Tokenizer, sample_rate: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, sample_rate: int, critic: Critic | None) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer, self.critic = tokenizer, critic
         self.mel = MelLoss(sample_rate).to(next(tokenizer.parameters()).device)
 
     def forward(self, sounds: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,6 +194,8 @@ class _Objective(nn.Module):
         with torch.autocast(sounds.device.type, enabled=False):  # quiet bands are below what fp16 can hold
             error = relative_error(sounds, reconstruction).mean() / DECIBELS
             loss = error + MEL_WEIGHT * self.mel(sounds, reconstruction) + out.quantized.loss
+            if self.critic is not None:
+                loss = loss + self.critic(sounds, reconstruction)
             return loss, -si_sdr(sounds, reconstruction.detach(), floor=1e-6).mean()
 
 

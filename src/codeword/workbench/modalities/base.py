@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.critic import Critic
 from codeword.workbench.data import Skipped
 from codeword.workbench.data.item_cache import ItemCache, shapes_of
 from codeword.workbench.folders import file_names, whole_folder
@@ -151,8 +152,12 @@ class Modality(ABC):
         """A fresh tokenizer, drawn from torch's generator."""
 
     @abstractmethod
-    def objective(self, tokenizer: Tokenizer) -> nn.Module:
+    def objective(self, tokenizer: Tokenizer, critic: Critic | None = None) -> nn.Module:
         """What is minimised, as one module: a batch to the loss, and the error in it that `quality` is about."""
+
+    def critic(self, config: TrainConfig) -> Critic | None:
+        """The discriminator that a run is to have, drawn from torch's generator."""
+        return None
 
     @abstractmethod
     def quality(self, error: float) -> float:
