@@ -117,6 +117,9 @@ class Modality(ABC):
     together: ClassVar[int] = 1
     """How many items are encoded at once: more than one where all have one size and the tokenizer gives an item the
     same tokens in every batch."""
+    room: ClassVar[int | None] = None
+    """Of a batch on a CPU, how many positions of the input (pixels) at most: with more, what networks keep is too large
+    for caches, and each item takes longer than alone. None: any."""
     unused: ClassVar[Mapping[str, Any]] = {}
     """The settings that mean nothing for this kind, at the values that say so."""
 

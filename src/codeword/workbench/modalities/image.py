@@ -53,6 +53,7 @@ class Images(Modality):
     drawn = "originals above reconstructions and JPEGs of the same size"
     footnote = "no JPEG is that small: this is the smallest there is (quality 1)"
     dtype = "uint8"
+    room = 2**16
     suffix = ".png"
     unused = {"sample_rate": None, "causal": False, "channels": "mix"}  # noqa: RUF012  as in the base
 

@@ -103,8 +103,9 @@ class ItemTokenizer:
 
         Args:
             items: names and arrays.
-            batch: how many neighbours of one size are encoded at once. With 1 the tokens of an item do not depend on
-                what is beside it; with more a sum may be rounded otherwise, and now and then a token with it.
+            batch: how many neighbours of one size are encoded at once, or on a CPU as many of them as are faster
+                together than alone. With 1 the tokens of an item do not depend on what is beside it; with more a sum
+                may be rounded otherwise, and now and then a token with it.
 
         Yields:
             Names, and what `encode` gives for each: int64 (items, *grid, *trailing_shape).
@@ -122,7 +123,7 @@ class ItemTokenizer:
             return [name for name, _ in some], self._encode(found), [*map(self.modality.true_size, found)]
 
         size = max(batch, self.modality.together)
-        return in_order(work, neighbours(items, size))
+        return in_order(work, neighbours(items, size, self.modality.room if self.device.type == "cpu" else None))
 
     def decode_all(
         self, batches: Iterable[Any], sizes: Iterable[Sequence[int] | None] | None = None
@@ -182,16 +183,26 @@ def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield some
 
 
-def neighbours(items: Iterable[tuple[str, Any]], size: int) -> Iterator[list[tuple[str, Any]]]:
+def neighbours(
+    items: Iterable[tuple[str, Any]], size: int, room: int | None = None
+) -> Iterator[list[tuple[str, Any]]]:
     """The items in lists of at most `size`, each of neighbours with one shape.
+
+    Args:
+        items: names and arrays.
+        size: of a list.
+        room: height x width of all items of a list, at most, if it has more than one; None: any.
 
     Examples:
         >>> items = [("a", np.zeros(2)), ("b", np.zeros(2)), ("c", np.zeros(3)), ("d", np.zeros(2))]
         >>> [[name for name, _ in some] for some in neighbours(items, 8)]
         [['a', 'b'], ['c'], ['d']]
+        >>> [len(some) for some in neighbours([("a", np.zeros((4, 5, 3)))] * 5, 8, room=47)]
+        [2, 2, 1]
     """
-    for _, same in groupby(items, lambda item: np.shape(item[1])):
-        yield from groups(same, size)
+    for shape, same in groupby(items, lambda item: np.shape(item[1])):
+        fitting = size if room is None else room // math.prod(shape[:2])
+        yield from groups(same, max(1, min(size, fitting)))
 
 
 def open_tokenizer(
