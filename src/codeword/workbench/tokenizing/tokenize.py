@@ -123,7 +123,9 @@ class ItemTokenizer:
             return [name for name, _ in some], self._encode(found), [*map(self.modality.true_size, found)]
 
         size = max(batch, self.modality.together)
-        return in_order(work, neighbours(items, size, self.modality.room if self.device.type == "cpu" else None))
+        return in_order(
+            work, neighbours(items, size, self.modality.room if self.device.type == "cpu" else None)
+        )
 
     def decode_all(
         self, batches: Iterable[Any], sizes: Iterable[Sequence[int] | None] | None = None
