@@ -169,11 +169,13 @@ def autoencoder(
 
 def load_pictures(folder: Path) -> tuple[Tensor, Tensor]:
     """The pictures below `train` and `test` of a folder, all of one size: (N, 3, height, width), uint8."""
-    from codeword.workbench.data.decode import read_image
-    from codeword.workbench.data.images import find_images
+    from codeword.workbench.data import IMAGE_SUFFIXES, find_files, read_image
 
     parts = []
     for name in ("train", "test"):
-        pictures = [torch.from_numpy(read_image(path)) for path in find_images(folder / name)]
+        pictures = [
+            torch.from_numpy(read_image(path))
+            for path in find_files(folder / name, IMAGE_SUFFIXES, "pictures")
+        ]
         parts.append(torch.stack(pictures).permute(0, 3, 1, 2).contiguous())
     return parts[0], parts[1]

@@ -189,6 +189,7 @@ def test_one_in_the_middle_goes_on(images: Path, tmp_path: Path) -> None:
     assert steps == list(range(1, 13))
 
 
+@pytest.mark.slow  # tests/faults kills it at every time; test_one_in_the_middle_goes_on sees the rest
 def test_killed_and_called_again(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SIGKILL in the second of two: the first is not trained again, the second ends as if nothing had been."""
     words = [

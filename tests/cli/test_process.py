@@ -14,6 +14,7 @@ import pytest
 import codeword
 from codeword import checkpoints
 from codeword.cli import main
+from codeword.tokens import Header, write_tokens
 
 from .conftest import TINY, WATCHDOG, Command, environment
 
@@ -62,7 +63,7 @@ def test_ctrl_c_and_resume(
     tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["train", str(images), *TINY, "--steps", "300"]
+    words = ["train", str(images), *TINY, "--steps", "200"]
     assert main([*words, "--out", "straight"]) == 0
     process = start(tmp_path, *words, "--out", "my run")
     wait_for(process, "step ")
@@ -101,11 +102,12 @@ def test_a_killed_run_resumes(tmp_path: Path, images: Path, command: Command) ->
     assert "Traceback" not in errors
 
 
-def test_a_reader_that_leaves(tmp_path: Path, run_folder: Path, images: Path) -> None:
+def test_a_reader_that_leaves(tmp_path: Path) -> None:
+    write_tokens(tmp_path / "tokens.parquet", Header("c0de", (16,)), [("one.png", [[1]])])
     reader, writer = os.pipe()
     os.close(reader)
     result = subprocess.run(
-        [sys.executable, "-m", "codeword", "evaluate", str(run_folder), str(images)],
+        [sys.executable, "-m", "codeword", "tokens", "info", "tokens.parquet"],
         cwd=tmp_path,
         env=environment(),
         stdout=writer,
@@ -121,10 +123,11 @@ def test_a_reader_that_leaves(tmp_path: Path, run_folder: Path, images: Path) ->
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_under_the_output(tmp_path: Path, run_folder: Path, images: Path) -> None:
+def test_a_full_disk_under_the_output(tmp_path: Path) -> None:
+    write_tokens(tmp_path / "tokens.parquet", Header("c0de", (16,)), [("one.png", [[1]])])
     with open("/dev/full", "w") as full:
         result = subprocess.run(
-            [sys.executable, "-m", "codeword", "evaluate", str(run_folder), str(images)],
+            [sys.executable, "-m", "codeword", "tokens", "info", "tokens.parquet"],
             cwd=tmp_path,
             env=environment(),
             stdout=full,

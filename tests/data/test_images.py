@@ -13,11 +13,16 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from codeword.errors import CodewordError
-from codeword.workbench.data import find_images, read_image, save_png, to_image, to_tensor
+from codeword.workbench.data import IMAGE_SUFFIXES, find_files, read_image, save_png, to_image, to_tensor
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:1 file with another ending:codeword.errors.CodewordWarning"
 )  # notes.txt
+
+
+def find_images(folder):
+    return find_files(folder, IMAGE_SUFFIXES, "pictures")
+
 
 BATCHES = arrays.array_shapes(min_dims=2, max_dims=4, max_side=5).map(lambda shape: (*shape, 3))
 

@@ -15,9 +15,13 @@ import pytest
 import soundfile
 
 from codeword.errors import CodewordError, CodewordWarning
-from codeword.workbench.data import any_file, find_images, save_png
+from codeword.workbench.data import IMAGE_SUFFIXES, any_file, find_files, save_png
 from codeword.workbench.data.audio import SoundFiles, read_sound
 from codeword.workbench.data.vectors import VectorStream, with_columns
+
+
+def find_images(folder: Path) -> list[Path]:
+    return find_files(folder, IMAGE_SUFFIXES, "pictures")
 
 
 def find_sounds(folder: Path) -> list[str]:

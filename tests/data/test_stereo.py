@@ -78,5 +78,5 @@ def test_a_lone_channel_keeps_its_name() -> None:
 
 
 def test_other_words_are_refused(folder: Path) -> None:
-    with pytest.raises(CodewordError, match="channels among mix, separate, mid-side, but got both"):
-        SoundFiles(folder, RATE, channels="both")
+    with pytest.raises(CodewordError, match="channels among mix, both, separate, mid-side, but got left"):
+        SoundFiles(folder, RATE, channels="left")

@@ -239,6 +239,7 @@ def test_the_command_tells_the_protocol(
     found = json.loads(capsys.readouterr().out)
     protocol = found["protocol"]
     assert (protocol["resize"], protocol["crop"], protocol["resample"]) == (24, 16, "bicubic")
+    assert (protocol["dtype"], protocol["weights"]) == ("uint8", "float32")
     assert set(protocol["metrics"]) == {"ssim", "fid"}
     fitted = [Fitted(24, 16)(picture) for _, picture in pictures]
     assert protocol["reference"] == digest_of_set(map(digest_of, fitted))

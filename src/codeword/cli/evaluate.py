@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from codeword.workbench.data import Skipped
     from codeword.workbench.evaluate import Evaluation
     from codeword.workbench.measuring import Measure
-    from codeword.workbench.modalities import Modality
     from codeword.workbench.semantic_ids.crew import Crew
     from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 
@@ -96,7 +95,7 @@ class Evaluate:
         if crew.first:
             skipped = sorted((one for _, some in parts for one in some), key=lambda one: one.path)
             evaluation = join(tokenizer, [part for part, _ in parts], measures, names)
-            self._report(console, tokenizer.modality, evaluation, kind, skipped, fitted.facts, measures)
+            self._report(console, tokenizer, evaluation, kind, skipped, fitted.facts, measures)
         return 0
 
     def _items(self, tokenizer: ItemTokenizer, crew: Crew) -> tuple[Any, Sequence[str], str]:
@@ -116,19 +115,24 @@ class Evaluate:
     def _report(
         self,
         console: Console,
-        modality: Modality,
+        tokenizer: ItemTokenizer,
         evaluation: Evaluation,
         kind: str,
         skipped: list[Skipped],
         fitted: dict[str, Any],
         measures: Sequence[Measure],
     ) -> None:
+        modality = tokenizer.modality
         console.scores(evaluation, modality, kind)
         console.skipped(skipped)
         if self.json:
             facts = {one.metric.key: one.facts for one in measures}
-            heard = {"sample_rate": getattr(modality, "sample_rate", None), "channels": self.channels}
+            heard = {
+                "sample_rate": getattr(modality, "sample_rate", None),
+                "channels": getattr(modality, "channels", None),
+            }
             kept = {"image": fitted, "audio": heard}.get(modality.kind, {})
+            kept |= {"dtype": modality.dtype, "weights": tokenizer.dtype}
             protocol = {**kept, "metrics": facts}
             values = {
                 "path": self.data,

@@ -2,7 +2,13 @@
 
 from codeword.tokenizers.audio import AudioTokenizer
 from codeword.tokenizers.base import Tokenizer, TokenizerOutput
-from codeword.tokenizers.chunks import decode_in_chunks, encode_in_chunks, receptive_field
+from codeword.tokenizers.chunks import (
+    InChunks,
+    ReceptiveField,
+    decode_in_chunks,
+    encode_in_chunks,
+    receptive_field,
+)
 from codeword.tokenizers.custom import Networks
 from codeword.tokenizers.image import ImageTokenizer
 from codeword.tokenizers.interface import TokenizerInterface
@@ -12,7 +18,9 @@ __all__ = [
     "TOKENIZERS",
     "AudioTokenizer",
     "ImageTokenizer",
+    "InChunks",
     "Networks",
+    "ReceptiveField",
     "Tokenizer",
     "TokenizerInterface",
     "TokenizerOutput",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from codeword.errors import CodewordError
 from codeword.tokenizers.base import Tokenizer
 
-__all__ = ["ReceptiveField", "decode_in_chunks", "encode_in_chunks", "receptive_field"]
+__all__ = ["InChunks", "ReceptiveField", "decode_in_chunks", "encode_in_chunks", "receptive_field"]
 
 SHORTEST, LONGEST = 16, 4096  # positions of the input that a receptive field is looked for in
 
@@ -67,13 +68,7 @@ def encode_in_chunks(tokenizer: Tokenizer, sounds: Tensor, positions: int) -> Te
     if total <= positions:
         return tokenizer.encode(sounds)
     field = receptive_field(tokenizer.encoder, tokenizer.example().shape[1], stride, tokenizer.tile)
-    parts = [
-        tokenizer.encode(sounds[..., chunk.first * stride : chunk.last * stride])[
-            :, chunk.skip : chunk.skip + chunk.keep
-        ]
-        for chunk in _chunks(total, positions, field)
-    ]
-    return torch.cat(parts, 1)
+    return _joined(tokenizer.encode, sounds, _chunks(total, positions, field), (-1, stride), (1, 1))
 
 
 def decode_in_chunks(tokenizer: Tokenizer, indices: Tensor, positions: int) -> Tensor:
@@ -95,13 +90,48 @@ def decode_in_chunks(tokenizer: Tokenizer, indices: Tensor, positions: int) -> T
     if total <= positions:
         return tokenizer.decode(indices)
     field = receptive_field(tokenizer.decoder, tokenizer.channels, tokenizer.tile, stride)
-    parts = [
-        tokenizer.decode(indices[:, chunk.first : chunk.last])[
-            ..., chunk.skip * stride : (chunk.skip + chunk.keep) * stride
-        ]
-        for chunk in _chunks(total, positions, field)
-    ]
-    return torch.cat(parts, -1)
+    return _joined(tokenizer.decode, indices, _chunks(total, positions, field), (1, 1), (-1, stride))
+
+
+class InChunks(nn.Module):
+    """A network along time that computes what it always did, but for rounding, in chunks.
+
+    It stands in a model in the place of the network, of a codec of another library for example, whose own code goes on
+    as before. The network's memory is that of a chunk; what comes in and what goes out is whole.
+
+    Args:
+        network: (batch, channels, positions x taken) to (batch, any, positions x given), in eval mode.
+        positions: of a chunk, without what is around it.
+        taken: numbers of the input for a position.
+        given: numbers of the output for a position.
+        field: how much around a position an output depends on.
+
+    Raises:
+        CodewordError: less than one position.
+
+    Examples:
+        >>> network = nn.Conv1d(1, 1, 7, padding=3)
+        >>> chunked = InChunks(network, 4, 1, 1, receptive_field(network, 1, 1, 1))
+        >>> x = torch.rand(1, 1, 50)
+        >>> torch.allclose(chunked(x), network(x))
+        True
+    """
+
+    def __init__(
+        self, network: nn.Module, positions: int, taken: int, given: int, field: ReceptiveField
+    ) -> None:
+        super().__init__()
+        _check(positions)
+        self.network, self.positions, self.taken, self.given = network, positions, taken, given
+        self.field = field
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = math.ceil(x.shape[-1] / self.taken)
+        if total <= self.positions:
+            whole: Tensor = self.network(x)
+            return whole
+        chunks = _chunks(total, self.positions, self.field)
+        return _joined(self.network, x, chunks, (-1, self.taken), (-1, self.given))
 
 
 @torch.no_grad()
@@ -135,7 +165,9 @@ def receptive_field(network: nn.Module, channels: int, taken: int, given: int) -
             x = weight.new_zeros(1, channels, positions * taken)
             middle = positions // 2
             x[..., middle * taken : (middle + 1) * taken] = math.nan
-            reached = network(x).isnan().flatten(0, 1).any(0).view(positions, given).any(1)
+            reached = network(x).isnan().flatten(0, 1).any(0)
+            # Transposed convolutions of odd strides may leave out a little of the end.
+            reached = F.pad(reached, (0, positions * given - len(reached))).view(positions, given).any(1)
             places = reached.nonzero()[:, 0].tolist()
             if places and places[0] > 0 and places[-1] < positions - 1:
                 return ReceptiveField(max(0, places[-1] - middle), max(0, middle - places[0]))
@@ -144,6 +176,24 @@ def receptive_field(network: nn.Module, channels: int, taken: int, given: int) -
         network.train(training)
     expected = f"a {type(network).__name__} that sees at most {LONGEST // 2} positions on a side, for chunks"
     raise CodewordError.of(expected, "one that sees more", "encode and decode in one piece")
+
+
+def _joined(
+    work: Callable[[Tensor], Tensor],
+    x: Tensor,
+    chunks: Iterable[_Chunk],
+    taken: tuple[int, int],
+    given: tuple[int, int],
+) -> Tensor:
+    """What the chunks of an input give, one after the other; `taken` and `given`: an axis, and numbers a position."""
+    (axis, into), (out_axis, out_of) = taken, given
+    parts = []
+    for chunk in chunks:
+        begin, end = chunk.first * into, min(chunk.last * into, x.shape[axis])
+        found = work(x.narrow(axis, begin, end - begin))
+        skip = chunk.skip * out_of
+        parts.append(found.narrow(out_axis, skip, min(chunk.keep * out_of, found.shape[out_axis] - skip)))
+    return torch.cat(parts, out_axis)
 
 
 def _chunks(total: int, positions: int, field: ReceptiveField) -> Iterator[_Chunk]:

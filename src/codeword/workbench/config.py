@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from codeword.errors import CodewordError
+from codeword.workbench.critic import Adversarial
 from codeword.workbench.processes import PRECISIONS
 
 __all__ = ["TrainConfig"]
@@ -65,6 +66,9 @@ class TrainConfig:
     schedule: str | None = None
     """Weights of losses that move: lfq.entropy=0.1:0.0@2000 takes that of the entropy of `lfq` from 0.1 to 0 in 2,000
     steps, where it stays; several with commas between."""
+    adversarial: str | None = None
+    """Train a discriminator beside the tokenizer, of patches of pictures or of spectra of sounds: WEIGHT@STEP, such as
+    0.05@1000, is how much of its loss the tokenizer pays, and from which step on."""
     average: float | None = None
     """Keep and measure a running mean of the weights with this decay, such as 0.999, instead of the last ones."""
     shuffle_colours: bool = False
@@ -131,6 +135,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise CodewordError.of(f"{name} above 0", f"{value}", f"pass another {name}")
+        if self.adversarial is not None:
+            Adversarial.of(self.adversarial)
         self._check_optimizer()
 
     def _check_optimizer(self) -> None:

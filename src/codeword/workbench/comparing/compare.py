@@ -156,6 +156,8 @@ def _codec(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> d
             f"{rate}",
             f"compare with --sample-rate {rate}",
         )
+    if getattr(tokenizer.tokenizer, "stereo", False):
+        raise CodewordError.of("a codec of one channel", "one of two", "use `codeword evaluate`")
     return _measure(task, tokenizer)
 
 

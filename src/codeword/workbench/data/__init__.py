@@ -6,7 +6,7 @@ from codeword.workbench.data.crops import Crops
 from codeword.workbench.data.decode import read_image
 from codeword.workbench.data.files import Skipped, any_file, find_files, none_usable
 from codeword.workbench.data.images import SUFFIXES as IMAGE_SUFFIXES
-from codeword.workbench.data.images import find_images, save_png, to_image, to_tensor
+from codeword.workbench.data.images import save_png, to_image, to_tensor
 from codeword.workbench.data.photos import HELD_OUT, TRAINING, held_out, training
 from codeword.workbench.data.pictures import PHOTOS, PictureStream
 
@@ -20,7 +20,6 @@ __all__ = [
     "Skipped",
     "any_file",
     "find_files",
-    "find_images",
     "held_out",
     "none_usable",
     "read_image",

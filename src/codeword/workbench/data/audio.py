@@ -16,7 +16,7 @@ from codeword.workbench.data.containers import CONTAINERS
 from codeword.workbench.data.files import Skipped, none_usable
 from codeword.workbench.data.item_files import item_files
 from codeword.workbench.data.sound_decode import BLOCK, channels_of, decode_sound
-from codeword.workbench.data.stereo import CHANNELS, parts_of, split
+from codeword.workbench.data.stereo import CHANNELS, of_two, parts_of, split
 
 __all__ = ["SUFFIXES", "SoundFiles", "is_silent", "read_sound", "save_wav"]
 
@@ -39,8 +39,9 @@ class SoundFiles:
         sample_rate: what all are resampled to.
         stride: the least length: samples per step.
         names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
-        channels: of a file of two: "mix" (their mean), "separate" (left and right, two items) or "mid-side" (half of
-            their sum and half of their difference, two items).
+        channels: of a file of two: "mix" (their mean), "both" (one item (samples, 2), as which a file of one channel
+            comes too), "separate" (left and right, two items) or "mid-side" (half of their sum and half of their
+            difference, two items).
 
     Attributes:
         names: of all files, the bad ones too, in order.
@@ -82,9 +83,11 @@ class SoundFiles:
                     sound = last[1]
                 else:
                     with self._files.opened(file) as path:
-                        sound = self._read(path, mix=part is None)
+                        sound = self._read(path, mix=part is None and self.channels != "both")
                     last = file, sound
                 self._check(sound)  # of both: where one of the channels is silent, both are kept
+                if self.channels == "both":
+                    sound = of_two(sound)
                 sound = sound if part is None else split(sound, part)
             except CodewordError as error:
                 self.skipped.append(Skipped.of(self._files.where(file), error, path))

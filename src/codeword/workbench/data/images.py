@@ -11,27 +11,13 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.files import replacing, writing
 from codeword.packages import load
-from codeword.workbench.data.files import find_files
 
-__all__ = ["SUFFIXES", "find_images", "save_png", "to_image", "to_tensor"]
+__all__ = ["SUFFIXES", "save_png", "to_image", "to_tensor"]
 
 SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm"),
     *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-
-
-def find_images(folder: str | Path) -> list[Path]:
-    """All picture files in a folder and the folders in it, as `find_files`; or one picture file, whatever its suffix.
-
-    Examples:
-        >>> import numpy as np, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_png(f"{folder}/cats/one.png", np.zeros((2, 3, 3), "uint8"))
-        ...     [path.name for path in find_images(folder)]
-        ['one.png']
-    """
-    return find_files(folder, SUFFIXES, "pictures")
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:
@@ -48,8 +34,8 @@ def save_png(path: str | Path, image: np.ndarray) -> None:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_png(f"{folder}/black.png", np.zeros((2, 3, 3), "uint8"))
-        ...     find_images(folder)[0].name
-        'black.png'
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['black.png']
     """
     check_image(image)
     picture = load("PIL.Image", "image").fromarray(image)

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-__all__ = ["CHANNELS", "joined", "parts_of", "rejoined", "split"]
+from codeword.errors import CodewordError
+
+__all__ = ["CHANNELS", "joined", "of_two", "parts_of", "rejoined", "split"]
 
 PARTS = {"separate": ("left", "right"), "mid-side": ("mid", "side")}
-CHANNELS = ("mix", *PARTS)
-"""What may be made of them."""
+CHANNELS = ("mix", "both", *PARTS)
+"""What may be made of them: one item of one channel, one of two channels, or two items."""
 
 
 def parts_of(channels: str) -> tuple[str, ...]:
-    """The names of the two items; none where they are mixed."""
+    """The names of the two items; none where there is one."""
     return PARTS.get(channels, ())
 
 
@@ -42,6 +44,22 @@ def joined(first: np.ndarray, second: np.ndarray, part: str) -> np.ndarray:
     """
     pair = (first, second) if part == "right" else (first + second, first - second)
     return np.stack(pair, 1)
+
+
+def of_two(sound: np.ndarray) -> np.ndarray:
+    """A sound (samples, 1 or 2) as one of two channels.
+
+    Raises:
+        CodewordError: more than two.
+
+    Examples:
+        >>> of_two(np.zeros((5, 1), "float32")).shape
+        (5, 2)
+    """
+    if sound.shape[1] > 2:
+        got, remedy = f"{sound.shape[1]}", "mix them down to two with another program"
+        raise CodewordError.of("one channel or two", got, remedy)
+    return sound if sound.shape[1] == 2 else np.repeat(sound, 2, 1)
 
 
 def rejoined(names: Sequence[str], items: Iterable[np.ndarray]) -> tuple[list[str], Iterator[np.ndarray]]:

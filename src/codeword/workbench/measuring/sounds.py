@@ -1,10 +1,11 @@
-"""Measures of sounds (samples,) float32 of one channel."""
+"""Measures of sounds float32: (samples,) of one channel, or (samples, 2), of which it is the mean over channels."""
 
 from __future__ import annotations
 
 import math
 import threading
 import warnings
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,21 @@ WINDOWS, SMALLEST = (2048, 512), 1e-5
 TOO_SHORT = 1e-5  # what pystoi gives for less than 30 frames of speech
 
 
-class PESQ(Measure):
+class SoundMeasure(Measure):
+    """A measure of a channel."""
+
+    def of(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
+        if item.ndim == 1:
+            return self.of_channel(item, reconstruction)
+        pairs = zip(np.ascontiguousarray(item.T), np.ascontiguousarray(reconstruction.T), strict=True)
+        return math.fsum(self.of_channel(*pair) for pair in pairs) / item.shape[1]
+
+    @abstractmethod
+    def of_channel(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
+        """Its value of (samples,); nan where it has none."""
+
+
+class PESQ(SoundMeasure):
     """Perceptual quality of speech (MOS-LQO): wide band at 16 kHz, narrow band at 8 kHz for sounds of less.
 
     Other rates are resampled. A sound in which PESQ finds no speech has no value.
@@ -36,7 +51,7 @@ class PESQ(Measure):
         self.package = load("pesq", EXTRA)
         self.given, self.rate = sample_rate, WIDE if sample_rate >= WIDE else NARROW
 
-    def of(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
+    def of_channel(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
         mode = "wb" if self.rate == WIDE else "nb"
         first, second = (self._resampled(sound) for sound in (item, reconstruction))
         if not (first.any() and second.any()):  # the package would divide by 0
@@ -57,7 +72,7 @@ class PESQ(Measure):
         return {"rate": self.rate, "band": "wide" if self.rate == WIDE else "narrow", **_version("pesq")}
 
 
-class STOI(Measure):
+class STOI(SoundMeasure):
     """Short-time objective intelligibility, 0 to 1; a sound of less than 30 frames of speech has no value.
 
     Source: Taal et al. 2011; computed by the package pystoi, which resamples to 10 kHz.
@@ -68,7 +83,7 @@ class STOI(Measure):
     def __init__(self, sample_rate: int) -> None:
         self.package, self.rate, self.lock = load("pystoi", EXTRA), sample_rate, threading.Lock()
 
-    def of(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
+    def of_channel(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
         with self.lock, warnings.catch_warnings():  # filters belong to all threads
             warnings.filterwarnings("ignore", message="Not enough STFT frames")
             value = float(self.package.stoi(item, reconstruction, self.rate, extended=False))
@@ -79,7 +94,7 @@ class STOI(Measure):
         return {"extended": False, **_version("pystoi")}
 
 
-class STFT(Measure):
+class STFT(SoundMeasure):
     """Distance of spectra, over windows w of 2048 and 512 samples, Hann, a quarter of w apart:
 
         sum_w  mean | |X| - |Y| |  +  mean | 2 log10 max(|X|, 1e-5) - 2 log10 max(|Y|, 1e-5) |
@@ -92,7 +107,7 @@ class STFT(Measure):
     def __init__(self, sample_rate: int) -> None:
         """Nothing depends on the rate."""
 
-    def of(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
+    def of_channel(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
         pair = torch.from_numpy(np.stack([item, reconstruction])).double()
         total = 0.0
         for size in WINDOWS:

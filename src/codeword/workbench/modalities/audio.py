@@ -17,6 +17,7 @@ from codeword.quantizers import from_spec
 from codeword.tokenizers import AudioTokenizer, Tokenizer
 from codeword.workbench.audio import MelDistance, MelLoss, relative_error, si_sdr
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.critic import Adversarial, Critic, stft_view
 from codeword.workbench.data import IMAGE_SUFFIXES
 from codeword.workbench.data.audio import SUFFIXES, SoundFiles, save_wav
 from codeword.workbench.data.containers import CONTAINERS
@@ -32,15 +33,16 @@ MEL_WEIGHT = 0.03  # of a dB beside the logarithm of the relative error; see `_O
 DECIBELS = 10 / math.log(10)  # in a natural logarithm of powers
 NOTHING = 1e-12  # power: a hundredth of what rounding to 16 bits adds
 CLIPPED = 0.001  # share of samples at full scale from which a sound is called clipped
+WINDOWS = (0.016, 0.064)  # seconds of the spectra that a discriminator sees
 SHOWN = 4  # seconds, at most, of what is drawn
 
 
 class Sounds(Modality):
-    """Speech, music and other sounds of one channel: float32 arrays (samples,), full scale is -1 to 1.
+    """Speech, music and other sounds: float32 arrays (samples,), or (samples, 2) of `both`, full scale is -1 to 1.
 
     Args:
         sample_rate: samples per second.
-        channels: of files of two channels: "mix", "separate" or "mid-side".
+        channels: of files of two channels: "mix", "both", "separate" or "mid-side".
     """
 
     kind = "audio"
@@ -73,8 +75,8 @@ class Sounds(Modality):
         return cls(config.sample_rate, config.channels)
 
     @classmethod
-    def of_tokenizer(cls, tokenizer: AudioTokenizer) -> Sounds:
-        return cls(tokenizer.sample_rate)
+    def of_tokenizer(cls, tokenizer: Any) -> Sounds:
+        return cls(tokenizer.sample_rate, "both" if getattr(tokenizer, "stereo", False) else "mix")
 
     def stream(self, data: str, stride: int, names: Sequence[str] | None = None) -> SoundFiles:
         return SoundFiles(data, self.sample_rate, stride, names, self.channels)
@@ -97,29 +99,36 @@ class Sounds(Modality):
             causal=config.causal,
         )
 
-    def objective(self, tokenizer: Tokenizer) -> nn.Module:
-        return _Objective(tokenizer, self.sample_rate)
+    def objective(self, tokenizer: Tokenizer, critic: Critic | None = None) -> nn.Module:
+        return _Objective(tokenizer, self.sample_rate, critic)
+
+    def critic(self, config: TrainConfig) -> Critic | None:
+        if config.adversarial is None:
+            return None
+        views = [stft_view(round(self.sample_rate * seconds / 8) * 8) for seconds in WINDOWS]
+        return Critic(views, 2, Adversarial.of(config.adversarial), seed=config.seed)
 
     def quality(self, error: float) -> float:
         return -error
 
     def to_batch(self, item: np.ndarray) -> Tensor:
-        return torch.from_numpy(item)[None, None]
+        return torch.from_numpy(item).view(len(item), -1).mT[None]
 
     def true_size(self, item: np.ndarray) -> tuple[int, ...]:
         return (len(item),)
 
     def from_batch(self, batch: Tensor, size: Sequence[int] | None = None) -> np.ndarray:
-        sound: np.ndarray = batch[0, 0].detach().cpu().float().numpy()
-        return sound if size is None else sound[: size[0]]
+        sound = batch[0].detach().cpu().float()
+        found: np.ndarray = (sound[0] if len(sound) == 1 else sound.mT).numpy()
+        return found if size is None else found[: size[0]]
 
     def measure(
         self, item: np.ndarray, reconstruction: np.ndarray, bits: float, *, brief: bool = False
     ) -> dict[str, float]:
-        """SI-SDR, bits a second, and the distance of the mel spectra."""
-        pair = torch.from_numpy(item), torch.from_numpy(reconstruction)
+        """SI-SDR, bits a second, and the distance of the mel spectra; of two channels their mean."""
+        pair = torch.from_numpy(item.T), torch.from_numpy(reconstruction.T)
         metrics = {
-            "si_sdr": si_sdr(*pair, floor=NOTHING).item(),
+            "si_sdr": si_sdr(*pair, floor=NOTHING).mean().item(),
             "bits_per_second": bits * self.sample_rate / len(item),
         }
         return metrics if brief else metrics | {"mel_distance": self.mel(*pair).item()}
@@ -156,6 +165,7 @@ class Sounds(Modality):
 
     def _show(self, sound: np.ndarray, axes: Any) -> None:
         sound = sound[: SHOWN * self.sample_rate]
+        sound = sound if sound.ndim == 1 else sound.mean(1)
         levels = self.mel.levels(torch.from_numpy(sound))[0].numpy()
         seconds = len(sound) / self.sample_rate
         axes.imshow(
@@ -172,9 +182,9 @@ class _Objective(nn.Module):
     The mel spectra keep what is too weak to matter to the waveform: consonants, the upper bands.
     """
 
-    def __init__(self, tokenizer: Tokenizer, sample_rate: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, sample_rate: int, critic: Critic | None) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer, self.critic = tokenizer, critic
         self.mel = MelLoss(sample_rate).to(next(tokenizer.parameters()).device)
 
     def forward(self, sounds: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,6 +194,8 @@ class _Objective(nn.Module):
         with torch.autocast(sounds.device.type, enabled=False):  # quiet bands are below what fp16 can hold
             error = relative_error(sounds, reconstruction).mean() / DECIBELS
             loss = error + MEL_WEIGHT * self.mel(sounds, reconstruction) + out.quantized.loss
+            if self.critic is not None:
+                loss = loss + self.critic(sounds, reconstruction)
             return loss, -si_sdr(sounds, reconstruction.detach(), floor=1e-6).mean()
 
 

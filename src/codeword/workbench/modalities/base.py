@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from codeword.errors import CodewordError
 from codeword.tokenizers import Tokenizer
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.critic import Critic
 from codeword.workbench.data import Skipped
 from codeword.workbench.data.item_cache import ItemCache, shapes_of
 from codeword.workbench.folders import file_names, whole_folder
@@ -109,11 +110,16 @@ class Modality(ABC):
     """What the picture of a run shows: `originals above ...`."""
     footnote: ClassVar[str] = ""
     """What a star behind the last figure means; see `starred`."""
+    dtype: ClassVar[str] = "float32"
+    """Of an item, and of a reconstruction as it is measured."""
     suffix: ClassVar[str]
     """Of the files that `decode` writes."""
     together: ClassVar[int] = 1
     """How many items are encoded at once: more than one where all have one size and the tokenizer gives an item the
     same tokens in every batch."""
+    room: ClassVar[int | None] = None
+    """Of a batch on a CPU, how many positions of the input (pixels) at most: with more, what networks keep is too large
+    for caches, and each item takes longer than alone. None: any."""
     unused: ClassVar[Mapping[str, Any]] = {}
     """The settings that mean nothing for this kind, at the values that say so."""
 
@@ -149,8 +155,12 @@ class Modality(ABC):
         """A fresh tokenizer, drawn from torch's generator."""
 
     @abstractmethod
-    def objective(self, tokenizer: Tokenizer) -> nn.Module:
+    def objective(self, tokenizer: Tokenizer, critic: Critic | None = None) -> nn.Module:
         """What is minimised, as one module: a batch to the loss, and the error in it that `quality` is about."""
+
+    def critic(self, config: TrainConfig) -> Critic | None:
+        """The discriminator that a run is to have, drawn from torch's generator."""
+        return None
 
     @abstractmethod
     def quality(self, error: float) -> float:

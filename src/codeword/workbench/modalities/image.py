@@ -17,6 +17,7 @@ from codeword.quantizers import from_spec
 from codeword.tokenizers import ImageTokenizer, Tokenizer
 from codeword.tokenizers.image import check_stride
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.critic import Adversarial, Critic
 from codeword.workbench.data import (
     IMAGE_SUFFIXES,
     PHOTOS,
@@ -51,6 +52,8 @@ class Images(Modality):
     )
     drawn = "originals above reconstructions and JPEGs of the same size"
     footnote = "no JPEG is that small: this is the smallest there is (quality 1)"
+    dtype = "uint8"
+    room = 2**16
     suffix = ".png"
     unused = {"sample_rate": None, "causal": False, "channels": "mix"}  # noqa: RUF012  as in the base
 
@@ -88,8 +91,13 @@ class Images(Modality):
             raise CodewordError.of(expected, f"{config.size}", "pass another --size")
         return tokenizer
 
-    def objective(self, tokenizer: Tokenizer) -> nn.Module:
-        return _Objective(tokenizer)
+    def objective(self, tokenizer: Tokenizer, critic: Critic | None = None) -> nn.Module:
+        return _Objective(tokenizer, critic)
+
+    def critic(self, config: TrainConfig) -> Critic | None:
+        if config.adversarial is None:
+            return None
+        return Critic([lambda pictures: pictures], 3, Adversarial.of(config.adversarial), seed=config.seed)
 
     def quality(self, error: float) -> float:
         """PSNR in dB of a mean squared error between pictures of -1 to 1: 10 log10(2^2 / error)."""
@@ -158,15 +166,16 @@ class Images(Modality):
 
 
 class _Objective(nn.Module):
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, critic: Critic | None) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer, self.critic = tokenizer, critic
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the mean squared error in it."""
         out = self.tokenizer(images)
         error = F.mse_loss(out.reconstruction.float(), images)
-        return error + out.quantized.loss, error
+        loss = error + out.quantized.loss
+        return (loss if self.critic is None else loss + self.critic(images, out.reconstruction)), error
 
 
 def _show(image: np.ndarray, axes: Any) -> None:

@@ -19,6 +19,7 @@ from codeword.packages import load
 from codeword.quantizers import from_spec
 from codeword.tokenizers import Tokenizer, VectorTokenizer
 from codeword.workbench.config import TrainConfig
+from codeword.workbench.critic import Critic
 from codeword.workbench.data import any_file
 from codeword.workbench.data.vector_batches import VectorBatches, VectorRows, VectorSummary, summarize
 from codeword.workbench.data.vectors import VECTOR_SUFFIXES, VectorStream, place_of
@@ -56,6 +57,7 @@ class Vectors(Modality):
         "size": 1,
         "sample_rate": None,
         "shuffle_colours": False,
+        "adversarial": None,
         "causal": False,
         "channels": "mix",
     }
@@ -110,7 +112,7 @@ class Vectors(Modality):
         tokenizer.standardize_(self._opened[1].mean, self.scale)
         return tokenizer
 
-    def objective(self, tokenizer: Tokenizer) -> nn.Module:
+    def objective(self, tokenizer: Tokenizer, critic: Critic | None = None) -> nn.Module:
         return _Objective(tokenizer, self.scale)
 
     def quality(self, error: float) -> float:

@@ -60,6 +60,8 @@ class Codec(TokenizerInterface):
     library: ClassVar[str] = "transformers"
     model_class: ClassVar[str]
     """Of the library."""
+    whole: str
+    """Why it cannot be computed in chunks, unless `compute_in_chunks` is its own."""
 
     def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
         super().__init__()
@@ -70,12 +72,21 @@ class Codec(TokenizerInterface):
         indices = self.encode(x)
         return self.decode(indices), indices
 
+    def compute_in_chunks(self, positions: int) -> None:
+        """From now on compute in chunks of so many positions: what comes out is the same, but for rounding.
+
+        Raises:
+            CodewordError: a part of the model sees everything, so that nothing less gives its tokens.
+        """
+        got = f"{self.name}, {self.whole}"
+        raise CodewordError.of("a codec that can be computed in chunks", got, "leave out --chunk-seconds")
+
 
 class SoundCodec(Codec):
-    """A codec of sounds of one channel, with one or several codebooks at a step. A class of its own gives the rest.
+    """A codec of sounds, with one or several codebooks at a step. A class of its own gives the rest.
 
-    Sounds are (batch, 1, samples) in full scale -1 to 1. Indices are (batch, steps, codebooks). What is decoded is
-    steps x stride long.
+    Sounds are (batch, 1, samples), or (batch, 2, samples) of a codec that is `stereo`, in full scale -1 to 1. Indices
+    are (batch, steps, codebooks). What is decoded is steps x stride long.
     """
 
     kind = "audio"
@@ -85,6 +96,8 @@ class SoundCodec(Codec):
     sample_rate: int
     codebooks: int
     """How many are used."""
+    stereo: bool = False
+    """Whether it takes two channels, which it encodes together."""
     whole_steps: ClassVar[bool] = False
     """Whether the library's own processor fills sounds up to whole steps, with silence at the end."""
 
@@ -108,8 +121,12 @@ class SoundCodec(Codec):
 
     def decode(self, indices: Tensor) -> Tensor:
         sounds = self._run(self._decode, indices.transpose(1, 2), f"{indices.shape[1]} steps")
-        length = indices.shape[1] * self.stride
+        length = self._length(indices.shape[1])
         return F.pad(sounds, (0, max(0, length - sounds.shape[-1])))[..., :length]
+
+    def _length(self, steps: int) -> int:
+        """Samples that are decoded of so many steps."""
+        return steps * self.stride
 
     @abstractmethod
     def _encode(self, sounds: Tensor) -> Tensor:
@@ -117,7 +134,7 @@ class SoundCodec(Codec):
 
     @abstractmethod
     def _decode(self, codes: Tensor) -> Tensor:
-        """Sounds (batch, 1, samples) of codes (batch, codebooks, steps)."""
+        """Sounds (batch, channels, samples) of codes (batch, codebooks, steps)."""
 
     def _count(self, most: int, usual: int) -> int:
         """How many codebooks the user wants of `most`; `usual`: that the model's own encode uses."""

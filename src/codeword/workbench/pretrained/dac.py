@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from codeword.tokenizers import InChunks, receptive_field
 from codeword.workbench.pretrained.base import CodecOptions, SoundCodec
 
 __all__ = ["DAC"]
@@ -22,6 +23,13 @@ class DAC(SoundCodec):
         options.refuse(self.model_class, "bandwidth")
         self.sample_rate, self.stride = int(model.config.sampling_rate), int(model.config.hop_length)
         self.codebooks = self._count(model.config.n_codebooks, model.config.n_codebooks)
+
+    def compute_in_chunks(self, positions: int) -> None:
+        model, width = self.model, int(self.model.config.hidden_size)
+        sees = receptive_field(model.encoder, 1, self.stride, 1)
+        model.encoder = InChunks(model.encoder, positions, self.stride, 1, sees)
+        sees = receptive_field(model.decoder, width, 1, self.stride)
+        model.decoder = InChunks(model.decoder, positions, 1, self.stride, sees)
 
     def _encode(self, sounds: Tensor) -> Tensor:
         codes: Tensor = self.model.encode(sounds, n_quantizers=self.codebooks).audio_codes

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeword.errors import CodewordError
+from codeword.tokenizers import InChunks, receptive_field
 from codeword.workbench.pretrained.base import CodecOptions, SoundCodec
+from codeword.workbench.pretrained.frames import Frames
 
 __all__ = ["EnCodec", "XCodec"]
 
@@ -40,27 +42,71 @@ class _WithBandwidth(SoundCodec):
 
 
 class EnCodec(_WithBandwidth):
-    """EnCodec of one channel that is encoded as a whole, such as facebook/encodec_24khz."""
+    """EnCodec, such as facebook/encodec_24khz, and that of 48 kHz: two channels, in frames with a scale each.
+
+    A row of the latter has the scale of a frame before its codes; see `Frames`. Sounds are filled up to whole frames,
+    as its processor does.
+    """
 
     model_class = "EncodecModel"
     usual = 0
 
     def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
-        config = model.config
-        if config.audio_channels != 1 or config.normalize or config.chunk_length_s is not None:
-            got = f"{name}: {config.audio_channels} channels, in chunks or with a scale of each"
-            remedy = "use a model of 24 kHz"
-            raise CodewordError.of("an EnCodec of one channel without chunks and scales", got, remedy)
         super().__init__(model, name, options)
-        self.sample_rate = int(config.sampling_rate)
+        config = model.config
+        self.sample_rate, self.stereo = int(config.sampling_rate), config.audio_channels == 2
+        length = config.chunk_length
+        bits = int(config.codebook_size).bit_length() - 1
+        self.frames = Frames(
+            *(self.codebooks, bits, bool(config.normalize), length, config.chunk_stride, self.stride)
+        )
+
+    @property
+    def facts(self) -> dict[str, int]:
+        return {**super().facts, **self.frames.facts}
+
+    def compute_in_chunks(self, positions: int) -> None:
+        if self.frames.length is not None:
+            self.whole = "which works in frames by itself"
+        elif self.frames.scaled:
+            self.whole = "which scales a sound by its power as a whole"
+        if self.frames.length is not None or self.frames.scaled:
+            super().compute_in_chunks(positions)
+        # Its LSTM hears all that came before, but has one frame for `stride` samples: it is run over the whole, and
+        # what is at higher rates in chunks.
+        encoder, decoder = self.model.encoder, self.model.decoder
+        place = _place_of_lstm(encoder.layers)
+        down, rest = nn.Sequential(*encoder.layers[:place]), encoder.layers[place:]
+        field = receptive_field(down, 2 if self.stereo else 1, self.stride, 1)
+        encoder.layers = nn.ModuleList([InChunks(down, positions, self.stride, 1, field), *rest])
+        place = _place_of_lstm(decoder.layers) + 1
+        rest, up = decoder.layers[:place], nn.Sequential(*decoder.layers[place:])
+        width = decoder.layers[0].conv.out_channels
+        field = receptive_field(up, width, 1, self.stride)
+        decoder.layers = nn.ModuleList([*rest, InChunks(up, positions, 1, self.stride, field)])
 
     def _encode(self, sounds: Tensor) -> Tensor:
-        codes: Tensor = self.model.encode(sounds, bandwidth=self.bandwidth).audio_codes[0]
-        return codes
+        if self.stereo:
+            sounds = sounds.expand(-1, 2, -1)
+        found = self.model.encode(self.frames.pad(sounds), bandwidth=self.bandwidth)
+        codes = found.audio_codes[:, :, : self.codebooks]
+        return self.frames.join(codes, found.audio_scales, found.last_frame_pad_length)
 
     def _decode(self, codes: Tensor) -> Tensor:
-        sounds: Tensor = self.model.decode(codes[None], [None]).audio_values
+        found, scales, missing = self.frames.split(codes)
+        sounds: Tensor = self.model.decode(found, scales, last_frame_pad_length=missing).audio_values
         return sounds
+
+    def _length(self, steps: int) -> int:
+        return self.frames.samples_of(steps)
+
+
+def _place_of_lstm(layers: nn.ModuleList) -> int:
+    return next(
+        place
+        for place, layer in enumerate(layers)
+        if any(isinstance(part, nn.LSTM) for part in layer.modules())
+    )
 
 
 class XCodec(_WithBandwidth):
@@ -68,6 +114,7 @@ class XCodec(_WithBandwidth):
 
     model_class = "XcodecModel"
     usual = -1
+    whole = "whose semantic model sees the whole sound"
     whole_steps = True
 
     def __init__(self, model: Any, name: str, options: CodecOptions) -> None:

@@ -58,9 +58,10 @@ class PictureCodec(Codec):
     def decode(self, indices: Tensor) -> Tensor:
         return self._decode(indices)
 
-    @abstractmethod
     def _encode(self, pictures: Tensor) -> Tensor:
         """Indices of any shape, picture by picture and row by row."""
+        tokens: Tensor = self.model.encode(pictures).image_tokens
+        return tokens
 
     @abstractmethod
     def _decode(self, indices: Tensor) -> Tensor: ...
@@ -92,10 +93,6 @@ class Chameleon(PictureCodec):
 
     model_class = "ChameleonVQVAE"
 
-    def _encode(self, pictures: Tensor) -> Tensor:
-        tokens: Tensor = self.model.encode(pictures).image_tokens
-        return tokens
-
     def _decode(self, indices: Tensor) -> Tensor:
         expected, got = (
             "a model that decodes",
@@ -122,10 +119,6 @@ class Janus(PictureCodec):
     """The VQVAE of Janus: codes are found as they are, and decoded at unit length, pictures of any size."""
 
     model_class = "JanusVQVAE"
-
-    def _encode(self, pictures: Tensor) -> Tensor:
-        tokens: Tensor = self.model.encode(pictures).image_tokens
-        return tokens
 
     def _decode(self, indices: Tensor) -> Tensor:
         codes = F.normalize(self.model.quantize.embedding(indices), dim=-1).movedim(-1, 1)

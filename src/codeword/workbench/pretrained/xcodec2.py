@@ -19,6 +19,7 @@ class XCodec2(SoundCodec):
     """X-Codec 2, such as HKUSTAudio/xcodec2-hf; its own extractor makes the features (package torchaudio)."""
 
     model_class = "Xcodec2Model"
+    whole = "whose semantic features are normalised over the whole sound"
     extractor_class: ClassVar[str] = "Xcodec2FeatureExtractor"
 
     def __init__(self, model: Any, name: str, options: CodecOptions) -> None:

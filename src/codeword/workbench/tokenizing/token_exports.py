@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -93,18 +93,13 @@ def pack_json_lines(
         CodewordError: as `pack_npy`.
     """
     header = tokens.header
-    pad = _pad(header) if delay else None
     nested = bool(header.grid and header.trailing_shape)
-    sizes = tokens.sizes() if header.sized else repeat(())
     with replacing(path) as stream, writing(path):
-        for names, array in track(tokens.batches(), "packing"):
-            grid = dict(zip(header.grid, array.shape[1:], strict=False))
-            rows = _delayed_steps(array, header, pad).reshape(len(names), -1, header.tokens_per_position)
-            lists = rows.transpose(0, 2, 1) if nested else rows.reshape(len(names), -1)
-            for name, item, size in zip(names, lists.tolist(), sizes, strict=False):
-                facts = {"name": name, **grid, **dict(zip(header.size_names, size, strict=True))}
-                line = json.dumps({**facts, "tokens": item}, ensure_ascii=False)
-                stream.write(line.encode() + b"\n")
+        for facts, item in _items(tokens, track, _pad(header) if delay else None):
+            rows = item.reshape(-1, header.tokens_per_position)
+            lists = rows.T if nested else rows.reshape(-1)
+            line = json.dumps({**facts, "tokens": lists.tolist()}, ensure_ascii=False)
+            stream.write(line.encode() + b"\n")
 
 
 def pack_tar(tokens: TokenFile | TokenFolder, path: Path, track: Track, *, delay: bool = False) -> None:
@@ -113,33 +108,32 @@ def pack_tar(tokens: TokenFile | TokenFolder, path: Path, track: Track, *, delay
     `000000012.tokens.npy` is (*grid, *trailing_shape) of the narrowest unsigned type, with the delay pattern if it is
     asked for; `000000012.json` has the name, the sides of the grid and the true size.
 
-    Args:
-        tokens: the files.
-        path: the tar to write.
-        track: shows how far it is.
-        delay: with the delay pattern.
-
-    Raises:
-        CodewordError: as `pack_npy`.
+    The arguments and what is raised are those of `pack_json_lines`.
     """
-    header = tokens.header
-    pad = _pad(header) if delay else None
-    kind = np.dtype(_token_type(header, pad)).newbyteorder("<")
-    sizes, number = iter(tokens.sizes()) if header.sized else repeat(()), 0
+    pad = _pad(tokens.header) if delay else None
+    kind = np.dtype(_token_type(tokens.header, pad)).newbyteorder("<")
     with (
         replacing(path) as stream,
         writing(path),
         tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for names, array in track(tokens.batches(), "packing"):
-            grid = dict(zip(header.grid, array.shape[1:], strict=False))
-            for name, item in zip(names, _delayed_steps(array, header, pad).astype(kind), strict=True):
-                facts = {"name": name, **grid, **dict(zip(header.size_names, next(sizes), strict=True))}
-                content = io.BytesIO()
-                np.save(content, item)
-                _add(tar, f"{number:09}.tokens.npy", content.getvalue())
-                _add(tar, f"{number:09}.json", json.dumps(facts, ensure_ascii=False).encode())
-                number += 1
+        for number, (facts, item) in enumerate(_items(tokens, track, pad)):
+            content = io.BytesIO()
+            np.save(content, item.astype(kind))
+            _add(tar, f"{number:09}.tokens.npy", content.getvalue())
+            _add(tar, f"{number:09}.json", json.dumps(facts, ensure_ascii=False).encode())
+
+
+def _items(
+    tokens: TokenFile | TokenFolder, track: Track, pad: int | None
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """The items of token files: name, sides of the grid and true size; and the tokens, delayed if there is a pad."""
+    header = tokens.header
+    sizes = iter(tokens.sizes()) if header.sized else repeat(())
+    for names, array in track(tokens.batches(), "packing"):
+        grid = dict(zip(header.grid, array.shape[1:], strict=False))
+        for name, item in zip(names, _delayed_steps(array, header, pad), strict=True):
+            yield {"name": name, **grid, **dict(zip(header.size_names, next(sizes), strict=True))}, item
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

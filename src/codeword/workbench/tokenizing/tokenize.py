@@ -23,7 +23,7 @@ from codeword.tokenizers import (
 )
 from codeword.workbench.modalities import modality_of_tokenizer
 from codeword.workbench.modalities.audio import Sounds
-from codeword.workbench.pretrained import CodecOptions, is_codec, open_codec
+from codeword.workbench.pretrained import CodecOptions, SoundCodec, is_codec, open_codec
 from codeword.workbench.threads import in_order
 
 __all__ = ["ItemTokenizer", "groups", "neighbours", "open_tokenizer"]
@@ -64,6 +64,11 @@ class ItemTokenizer:
         """Where the weights are."""
         return next(iter(self.tokenizer.state_dict().values())).device
 
+    @property
+    def dtype(self) -> str:
+        """That of the weights: `float32`."""
+        return str(next(self.tokenizer.parameters()).dtype).removeprefix("torch.")
+
     def encode(self, item: Any) -> np.ndarray:
         """The tokens of one item: int64 (*grid, *trailing_shape)."""
         indices: np.ndarray = self._encode([item])[0]
@@ -98,8 +103,9 @@ class ItemTokenizer:
 
         Args:
             items: names and arrays.
-            batch: how many neighbours of one size are encoded at once. With 1 the tokens of an item do not depend on
-                what is beside it; with more a sum may be rounded otherwise, and now and then a token with it.
+            batch: how many neighbours of one size are encoded at once, or on a CPU as many of them as are faster
+                together than alone. With 1 the tokens of an item do not depend on what is beside it; with more a sum
+                may be rounded otherwise, and now and then a token with it.
 
         Yields:
             Names, and what `encode` gives for each: int64 (items, *grid, *trailing_shape).
@@ -117,7 +123,9 @@ class ItemTokenizer:
             return [name for name, _ in some], self._encode(found), [*map(self.modality.true_size, found)]
 
         size = max(batch, self.modality.together)
-        return in_order(work, neighbours(items, size))
+        return in_order(
+            work, neighbours(items, size, self.modality.room if self.device.type == "cpu" else None)
+        )
 
     def decode_all(
         self, batches: Iterable[Any], sizes: Iterable[Sequence[int] | None] | None = None
@@ -177,16 +185,26 @@ def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield some
 
 
-def neighbours(items: Iterable[tuple[str, Any]], size: int) -> Iterator[list[tuple[str, Any]]]:
+def neighbours(
+    items: Iterable[tuple[str, Any]], size: int, room: int | None = None
+) -> Iterator[list[tuple[str, Any]]]:
     """The items in lists of at most `size`, each of neighbours with one shape.
+
+    Args:
+        items: names and arrays.
+        size: of a list.
+        room: height x width of all items of a list, at most, if it has more than one; None: any.
 
     Examples:
         >>> items = [("a", np.zeros(2)), ("b", np.zeros(2)), ("c", np.zeros(3)), ("d", np.zeros(2))]
         >>> [[name for name, _ in some] for some in neighbours(items, 8)]
         [['a', 'b'], ['c'], ['d']]
+        >>> [len(some) for some in neighbours([("a", np.zeros((4, 5, 3)))] * 5, 8, room=47)]
+        [2, 2, 1]
     """
-    for _, same in groupby(items, lambda item: np.shape(item[1])):
-        yield from groups(same, size)
+    for shape, same in groupby(items, lambda item: np.shape(item[1])):
+        fitting = size if room is None else room // math.prod(shape[:2])
+        yield from groups(same, max(1, min(size, fitting)))
 
 
 def open_tokenizer(
@@ -209,13 +227,17 @@ def open_tokenizer(
 
     Raises:
         CodewordError: as `codeword.checkpoints.load`; the folder holds no tokenizer; as `open_codec`; chunks or
-            channels of what is no sound, chunks for a codec.
+            channels or chunks of what is no sound, chunks of a codec that sees
+            everything.
     """
     found = _opened(place, device, networks, options, chunk_seconds)
     if channels != "mix":
         if not isinstance(found.modality, Sounds):
             got = f"{channels} for {found.modality.items}"
             raise CodewordError.of("--channels for sounds", got, "leave it out")
+        if found.modality.channels == "both":
+            expected = f"no --channels for {found.name}, which encodes two channels together"
+            raise CodewordError.of(expected, channels, "leave it out")
         found.modality = Sounds(found.modality.sample_rate, channels)
     return found
 
@@ -230,9 +252,10 @@ def _opened(
     if is_codec(place):
         if networks is not None:
             raise CodewordError.of("no --model", f"{networks.name} for {place}", "leave out --model")
+        codec = open_codec(str(place), options)
         if chunk_seconds is not None:
-            raise CodewordError.of("no --chunk-seconds for a codec", f"{place}", "leave it out")
-        codec = open_codec(str(place), options).to(device)
+            codec.compute_in_chunks(_chunk_of(codec, chunk_seconds))
+        codec.to(device)
         return ItemTokenizer(codec, codec.digest, codec.name)
     if options != CodecOptions():
         expected = "--codebooks and --bandwidth for a codec of another library"
@@ -246,9 +269,9 @@ def _opened(
     return ItemTokenizer(model.to(device), stored_digest(folder), chunk=chunk)
 
 
-def _chunk_of(model: Tokenizer, seconds: float) -> int:
+def _chunk_of(model: TokenizerInterface, seconds: float) -> int:
     """The positions of a chunk."""
-    if not isinstance(model, AudioTokenizer):
+    if not isinstance(model, AudioTokenizer | SoundCodec):
         expected = "a tokenizer of sounds for --chunk-seconds"
         raise CodewordError.of(expected, f"one of {model.unit}", "leave it out")
     if not 0 < seconds < math.inf:

@@ -36,6 +36,7 @@ __all__ = ["Progress", "Trainer"]
 LOGGED = 100  # lines of metrics in a run, at most, beside the evaluations
 EVALUATIONS = 8
 WEIGHTS = "weights."  # before the names of the weights in training, where a checkpoint's model is their mean
+CRITIC = "critic."  # before those of the discriminator
 SETTLED = 0.1  # of the time that a run may take, before it can go by time
 
 
@@ -88,8 +89,13 @@ class Trainer:
         self.tokenizer.to(self.processes.device).train()
         self.losses = LossSchedule(config.schedule, self.tokenizer)
         self.average = None if config.average is None else Average(self.tokenizer, config.average)
+        self.critic = modality.critic(config)
+        groups = parameter_groups(self.tokenizer, config.learning_rate)
+        if self.critic is not None:
+            self.critic.to(self.processes.device)
+            groups[0]["params"] += self.critic.parameters()
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.tokenizer, config.learning_rate),
+            groups,
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
         )
@@ -99,7 +105,7 @@ class Trainer:
         state = self._resume() if resume else {}
         self.window.begin(self.step, self.seconds)
         self.objective, self.stepper = self.processes.prepare(
-            modality.objective(self.tokenizer), self.optimizer
+            modality.objective(self.tokenizer, self.critic), self.optimizer
         )
         self.processes.load_state(state)
 
@@ -174,6 +180,8 @@ class Trainer:
         # Codes that are a parameter are a second group, whose rate stays as it is.
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step, self.share)
         self.losses.set(self.step)
+        if self.critic is not None:
+            self.critic.step = self.step
         loss, error = self.objective(batch)
         self.stepper.zero_grad()
         self.processes.backward(loss)
@@ -231,6 +239,8 @@ class Trainer:
         values |= {"data": self.source.fingerprint, "processes": self.processes.state()}
         if self.average is not None:  # the mean is saved as the model
             tensors |= {WEIGHTS + name: value for name, value in self.tokenizer.state_dict().items()}
+        if self.critic is not None:
+            tensors |= {CRITIC + name: value for name, value in self.critic.state_dict().items()}
         self.run.write_metrics(self.lines)
         with self.losses.paused():
             save(self.result, self.run.folder, TrainingState(tensors, values))
@@ -247,7 +257,10 @@ class Trainer:
         weights = {name: value for name, value in state.tensors.items() if name.startswith(WEIGHTS)}
         if weights:  # until here the tokenizer, and its copy, are the mean
             self.tokenizer.load_state_dict({name.removeprefix(WEIGHTS): v for name, v in weights.items()})
-        moments = {name: value for name, value in state.tensors.items() if name not in weights}
+        critic = {name: value for name, value in state.tensors.items() if name.startswith(CRITIC)}
+        if self.critic is not None:
+            self.critic.load_state_dict({name.removeprefix(CRITIC): v for name, v in critic.items()})
+        moments = {name: value for name, value in state.tensors.items() if name not in weights | critic}
         unpack(self.optimizer, moments, state.values["optimizer"])
         self.step, self.seconds = state.values["step"], state.values["seconds"]
         self.window.load_state(state.values)
