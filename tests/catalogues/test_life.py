@@ -21,8 +21,8 @@ from codeword import CodewordError, checkpoints
 from codeword.tokens import read_tokens
 from codeword.workbench.semantic_ids.catalogue import Catalogue
 from codeword.workbench.semantic_ids.changes import append, read_names, retire
-from codeword.workbench.semantic_ids.refresh import refresh, settings_of
-from codeword.workbench.semantic_ids.semantic_ids import FitConfig
+from codeword.workbench.semantic_ids.refresh import refresh
+from codeword.workbench.semantic_ids.semantic_ids import FitConfig, KMeansConfig
 from codeword.workbench.training.run import Run
 
 from .conftest import ids_of, make, save_items
@@ -214,12 +214,13 @@ def test_a_refresh_that_is_killed_at_every_write(tmp_path):
     old = make(tmp_path / "run", "rvq2x2", rows_of(0, 5))
     vectors = save_items(tmp_path / "new.parquet", [*list("ab"), "old 1", "old 3"], rows_of(1, 4))
     before = {file.name: file.read_bytes() for file in old.folder.iterdir()}
+    config = FitConfig("rvq2x2", dedupe=True, kmeans=KMeansConfig(tries=1))
 
     def again(out: Path) -> None:
         run = Run(out)
         with run.claimed():
             run.check_free()
-            refresh(old, vectors, out, settings_of(old.folder), lambda blocks, what: blocks)
+            refresh(old, vectors, out, config, lambda blocks, what: blocks)
 
     again(tmp_path / "straight")
     straight = {file.name: file.read_bytes() for file in (tmp_path / "straight").iterdir()}
