@@ -22,7 +22,7 @@ from codeword.tokens import read_tokens
 from codeword.workbench.semantic_ids.catalogue import Catalogue
 from codeword.workbench.semantic_ids.changes import append, read_names, retire
 from codeword.workbench.semantic_ids.refresh import refresh
-from codeword.workbench.semantic_ids.semantic_ids import FitConfig, KMeansConfig
+from codeword.workbench.semantic_ids.semantic_ids import FitConfig, KMeansConfig, fit_vectors, write_fit
 from codeword.workbench.training.run import Run
 
 from .conftest import ids_of, make, save_items
@@ -210,7 +210,8 @@ def die_at(kill: int, work: Callable[[], object]) -> None:
         os._exit(1)
 
 
-def test_a_refresh_that_is_killed_at_every_write(tmp_path):
+@pytest.mark.parametrize(("work", "files"), [("fit", 5), ("refresh", 7)])
+def test_a_new_folder_that_is_killed_at_every_write(tmp_path, work, files):
     old = make(tmp_path / "run", "rvq2x2", rows_of(0, 5))
     vectors = save_items(tmp_path / "new.parquet", [*list("ab"), "old 1", "old 3"], rows_of(1, 4))
     before = {file.name: file.read_bytes() for file in old.folder.iterdir()}
@@ -220,25 +221,34 @@ def test_a_refresh_that_is_killed_at_every_write(tmp_path):
         run = Run(out)
         with run.claimed():
             run.check_free()
-            refresh(old, vectors, out, config, lambda blocks, what: blocks)
+            if work == "refresh":
+                refresh(old, vectors, out, config, untracked)
+            else:
+                write_fit(out, vectors, config, fit_vectors(vectors, config, untracked), untracked)
 
     again(tmp_path / "straight")
     straight = {file.name: file.read_bytes() for file in (tmp_path / "straight").iterdir()}
-    assert len(straight) == 7
+    assert len(straight) == files
     for kill in itertools.count():
         out = tmp_path / f"{kill}"
         if (child := os.fork()) == 0:
             die_at(kill, lambda out=out: again(out))
         ended_well = os.waitpid(child, 0)[1] == 0
         assert {file.name: file.read_bytes() for file in old.folder.iterdir()} == before
-        if kill < 2 * len(straight) - 1:
+        if kill < 2 * files - 1:  # before the weights, which are the last
             with pytest.raises(CodewordError, match="catalogue"):
                 Catalogue(out)
+            with pytest.raises(CodewordError, match="a run folder|model.safetensors"):
+                checkpoints.load(out)
             again(out)
         assert {file.name: file.read_bytes() for file in out.iterdir()} == straight
         if ended_well:
             break
-    assert kill == 2 * len(straight)
+    assert kill == 2 * files
+
+
+def untracked(blocks: object, what: str) -> object:
+    return blocks
 
 
 def test_what_is_refused(tmp_path):

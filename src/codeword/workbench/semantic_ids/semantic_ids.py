@@ -218,6 +218,8 @@ def write_generation(
     write_whole(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
     first = Generation(start.number, start.action, writer.count, str(TokenFile(folder / IDS).digest))
     write_manifest(folder, Manifest(name, tokenizer.codebook_sizes, start.digits, (first,)))
+    # The weights are the seal of every run folder, so they come even after the manifest: without them there is neither
+    # a tokenizer nor a catalogue, and the same command may begin anew (`Run.check_free`).
     save(tokenizer, folder)
     return report
 
