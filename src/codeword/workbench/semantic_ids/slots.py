@@ -32,10 +32,11 @@ class Levels:
         self.residual = not isinstance(quantizer, Grouped)
         self.turn = None if quantizer.project_in is None else deepcopy(quantizer.project_in).double().cpu()
         parts = list(quantizer.components) if isinstance(quantizer, Residual | Grouped) else [quantizer]
-        if not all(isinstance(part, VectorQuantizer) and part.project_in is None for part in parts):
+        plain = [part for part in parts if isinstance(part, VectorQuantizer) and part.project_in is None]
+        if len(plain) < len(parts):
             return
         first = 0
-        for part in parts:
+        for part in plain:
             self.books.append(_Book(part, slice(first, first + part.features)))
             first += 0 if self.residual else part.features
 
