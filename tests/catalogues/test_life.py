@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Callable
@@ -13,20 +14,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from codeword import CodewordError, checkpoints
 from codeword.tokens import read_tokens
 from codeword.workbench.semantic_ids.catalogue import Catalogue
 from codeword.workbench.semantic_ids.changes import append, read_names, retire
-from codeword.workbench.semantic_ids.refresh import refresh, settings_of
+from codeword.workbench.semantic_ids.refresh import refresh
+from codeword.workbench.semantic_ids.semantic_ids import FitConfig, KMeansConfig, fit_vectors, write_fit
 from codeword.workbench.training.run import Run
 
 from .conftest import ids_of, make, save_items
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*vectors of the column:codeword.errors.CodewordWarning")
-SPECS = st.sampled_from(["rvq2x2", "rvq3x2", "vq4", "gvq2x3", "rvq2x4"])
+SPECS = st.sampled_from(
+    ["rvq2x2", "rvq3x2", "vq4", "gvq2x3", "rvq2x4", "vq4,cosine", "gvq2x3,projected=true"]
+)
 
 
 def rows_of(seed: int, count: int) -> np.ndarray:
@@ -49,6 +53,8 @@ def in_order(
         for level, code in enumerate(other):
             part = left if not spec.startswith("g") else row[2 * level : 2 * level + 2].astype(np.float64)
             distances = ((books[level] - part) ** 2).sum(1)
+            if "cosine" in spec:
+                distances = -(books[level] @ part) / np.linalg.norm(books[level], axis=1)
             found.append(int((distances < distances[code]).sum()))
             left = left - books[level][code] if not spec.startswith("g") else left
         return tuple(found)
@@ -60,7 +66,9 @@ def in_order(
     return sorted(every, key=lambda other: (-shared(other), ranks(other)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=13, deadline=None)
+@example("vq4,cosine", 4, False, [1, 1])
+@example("gvq2x3,projected=true", 0, False, [4])
 @given(SPECS, st.integers(0, 99), st.booleans(), st.lists(st.integers(1, 5), min_size=1, max_size=3))
 def test_each_item_gets_the_nearest_free_id_and_none_moves(spec, seed, dedupe, parts):
     with tempfile.TemporaryDirectory() as place:
@@ -85,7 +93,11 @@ def test_each_item_gets_the_nearest_free_id_and_none_moves(spec, seed, dedupe, p
             assert {name: now[name] for name in known} == known
             assert len(now) == len(known) + count == done["items"] == len(catalogue)
             own = catalogue.tokenizer().encode(torch.from_numpy(some)).reshape(count, -1).tolist()
-            for name, row, codes in zip(names, some, own, strict=True):
+            turn = catalogue.tokenizer().quantizer.project_in
+            if turn is not None:
+                weight, bias = (one.detach().double().numpy() for one in (turn.weight, turn.bias))
+            seen = some if turn is None else some @ weight.T + bias
+            for name, row, codes in zip(names, seen, own, strict=True):
                 order = in_order(spec, books, row, tuple(codes))
                 free = ((*codes, digit) for codes in order for digit in range(digits))
                 expected = next(one for one in free if one not in taken)
@@ -98,7 +110,11 @@ def test_each_item_gets_the_nearest_free_id_and_none_moves(spec, seed, dedupe, p
 @given(SPECS, st.integers(0, 99), st.lists(st.integers(0, 6), max_size=3), st.booleans())
 def test_any_split_of_an_append_gives_the_same_ids(spec, seed, cuts, dedupe):
     rows, names = rows_of(seed + 7, 6), [f"{n}" for n in range(6)]
-    if len(rows) + 2 > int(spec[-1]) ** (1 if spec == "vq4" else int(spec[3])) and not dedupe:
+    if (
+        len(rows) + 2
+        > int(re.search(r"x?(\d)(,|$)", spec)[1]) ** (1 if spec.startswith("vq") else int(spec[3]))
+        and not dedupe
+    ):
         return  # more than fit
     with tempfile.TemporaryDirectory() as place:
         found = []
@@ -194,34 +210,45 @@ def die_at(kill: int, work: Callable[[], object]) -> None:
         os._exit(1)
 
 
-def test_a_refresh_that_is_killed_at_every_write(tmp_path):
+@pytest.mark.parametrize(("work", "files"), [("fit", 5), ("refresh", 7)])
+def test_a_new_folder_that_is_killed_at_every_write(tmp_path, work, files):
     old = make(tmp_path / "run", "rvq2x2", rows_of(0, 5))
     vectors = save_items(tmp_path / "new.parquet", [*list("ab"), "old 1", "old 3"], rows_of(1, 4))
     before = {file.name: file.read_bytes() for file in old.folder.iterdir()}
+    config = FitConfig("rvq2x2", dedupe=True, kmeans=KMeansConfig(tries=1))
 
     def again(out: Path) -> None:
         run = Run(out)
         with run.claimed():
             run.check_free()
-            refresh(old, vectors, out, settings_of(old.folder), lambda blocks, what: blocks)
+            if work == "refresh":
+                refresh(old, vectors, out, config, untracked)
+            else:
+                write_fit(out, vectors, config, fit_vectors(vectors, config, untracked), untracked)
 
     again(tmp_path / "straight")
     straight = {file.name: file.read_bytes() for file in (tmp_path / "straight").iterdir()}
-    assert len(straight) == 7
+    assert len(straight) == files
     for kill in itertools.count():
         out = tmp_path / f"{kill}"
         if (child := os.fork()) == 0:
             die_at(kill, lambda out=out: again(out))
         ended_well = os.waitpid(child, 0)[1] == 0
         assert {file.name: file.read_bytes() for file in old.folder.iterdir()} == before
-        if kill < 2 * len(straight) - 1:
+        if kill < 2 * files - 1:  # before the weights, which are the last
             with pytest.raises(CodewordError, match="catalogue"):
                 Catalogue(out)
+            with pytest.raises(CodewordError, match="a run folder|model.safetensors"):
+                checkpoints.load(out)
             again(out)
         assert {file.name: file.read_bytes() for file in out.iterdir()} == straight
         if ended_well:
             break
-    assert kill == 2 * len(straight)
+    assert kill == 2 * files
+
+
+def untracked(blocks: object, what: str) -> object:
+    return blocks
 
 
 def test_what_is_refused(tmp_path):
@@ -240,9 +267,21 @@ def test_what_is_refused(tmp_path):
     known = save_items(tmp_path / "known.parquet", ["a", "old 3"], rows_of(1, 2))
     refused("does not have, but got 'old 3'; .*--names", append, catalogue, known)
     refused("a capacity of at least 256", append, catalogue, new, digits=2)
+    refused("a capacity of at most 2305843009213693952", append, catalogue, new, digits=2**61 + 1)
     refused("but got 'x' and 1 more, without an ID", retire, catalogue, ["old 1", "x", "y"])
     refused("each item once", retire, catalogue, ["old 1", "old 1"])
     refused("names of items to retire, but got none", retire, catalogue, [])
+
+    def unread(blocks: object, what: str) -> object:
+        assert what == "looking at names"  # what cannot be is said before the fit
+        return blocks
+
+    for spec, said in (
+        ("gvq2x(rvq2x2)", "to rename codes, but got gvq2x"),
+        ("rvq2x4", r"codebooks of \(2, 2\) codes, .* but got \(4, 4\)"),
+        ("rvq2x2", "vectors of items that .* has, by their names, but got none"),
+    ):
+        refused(said, refresh, catalogue, new, tmp_path / "next", FitConfig(spec), unread)
     plain = make(tmp_path / "plain", "rvq2x4", rows_of(0, 2), dedupe=False)
     refused("have one more token", append, plain, new, digits=4)
     refused("a catalogue in .*nothing, with catalogue.json, but got none", Catalogue, tmp_path / "nothing")
@@ -251,6 +290,8 @@ def test_what_is_refused(tmp_path):
     refused("the tokenizer .* of the IDs .* but got another one", append, catalogue, new)
     (tmp_path / "run/ids.parquet").write_bytes((tmp_path / "other/ids.parquet").read_bytes())
     refused("generation 1 of .* but got IDs of another tokenizer", Catalogue, tmp_path / "run")
+    (tmp_path / "run/ids.parquet").unlink()
+    refused("generation 1 of .* but got no such file; restore it", Catalogue, tmp_path / "run")
     assert read_tokens(tmp_path / "other/ids.parquet").header.tokenizer == checkpoints.stored_digest(
         tmp_path / "other"
     )

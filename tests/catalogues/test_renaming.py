@@ -43,7 +43,7 @@ def test_each_level_keeps_as_many_as_scipy_would():
         assert agree.sum() == overlap[linear_sum_assignment(overlap, maximize=True)].sum()
 
 
-@pytest.mark.parametrize("spec", ["rvq2x8", "gvq2x8", "vq8"])
+@pytest.mark.parametrize("spec", ["rvq2x8", "gvq2x8", "vq8", "vq8,cosine", "vq8,entropy_constrained(1.0)"])
 def test_renamed_codes_decode_to_the_same(spec):
     rows = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
     quantizer = codeword.fit(rows, spec, tries=1, steps=5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack, chdir, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,12 +21,23 @@ from codeword import CodewordError
 from codeword.cli import main
 from codeword.fitting.passes import Tally, stages_to_pass
 from codeword.workbench.data import vectors as streams
+from codeword.workbench.semantic_ids import crew as crews
 from codeword.workbench.semantic_ids import full_passes
 from codeword.workbench.semantic_ids.crew import Crew
 from codeword.workbench.semantic_ids.survey import survey
 from codeword.workbench.semantic_ids.tracked import Tracked
+from ranks import Ranks
 
-RUN = "import sys; from codeword.workbench.data import vectors; vectors.NUMBERS = 4096; from codeword.cli import main; "
+RUN = """
+import os, sys
+from codeword.cli import main
+from codeword.workbench.data import vectors
+vectors.NUMBERS = 4096
+for port, words in {fits!r}:
+    os.environ["MASTER_PORT"] = port
+    if code := main(words):
+        sys.exit(code)
+"""
 WORDS = [
     "--quantizer",
     "rvq2x8",
@@ -53,15 +67,19 @@ def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     return rows
 
 
-def fit_together(count: int, out: str, *more: str) -> None:
-    """As torchrun would start them."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    words = ["fit", "items", "--out", out, *WORDS, *more]
+def fit_together(count: int, more: dict[str, list[str]]) -> None:
+    """As torchrun would start them: a fit for each folder, with more words, one after the other."""
+    with ExitStack() as bound:
+        ports = [bound.enter_context(socket.socket()) for _ in more]
+        for port in ports:
+            port.bind(("localhost", 0))
+        fits = [
+            (str(port.getsockname()[1]), ["fit", "items", "--out", out, *WORDS, *words])
+            for port, (out, words) in zip(ports, more.items(), strict=True)
+        ]
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", f"{RUN} sys.exit(main({words!r}))"],
+            [sys.executable, "-c", RUN.format(fits=fits)],
             env={
                 **os.environ,
                 "RANK": str(rank),
@@ -69,7 +87,6 @@ def fit_together(count: int, out: str, *more: str) -> None:
                 "LOCAL_RANK": str(rank),
                 "OMP_NUM_THREADS": "1",
                 "MASTER_ADDR": "localhost",
-                "MASTER_PORT": port,
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -79,17 +96,53 @@ def fit_together(count: int, out: str, *more: str) -> None:
     ]
     said = [one.communicate(timeout=300) for one in started]
     assert [one.returncode for one in started] == [0] * count, said
-    assert "fitted to 700 of 2999" in said[0][0]
+    assert said[0][0].count("fitted to 700 of 2999") == len(more)
     assert all(out == "" for out, _ in said[1:])
     assert ["left out" in one for _, one in said] == [False] * count
 
 
-@pytest.mark.parametrize("more", [(), ("--shared",)], ids=["", "shared"])
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_several_processes_come_to_the_bits_of_one(count: int, more: tuple[str, ...]) -> None:
-    assert main(["fit", "items", "--out", "alone", *WORDS, *more]) == 0
-    fit_together(count, "together", *more)
-    same_files("alone", "together")
+MORE: dict[str, list[str]] = {"plain": [], "shared": ["--shared"]}
+
+
+class Member(Crew):
+    """One of the processes of a group that outlives it."""
+
+    def part(self) -> None:
+        pass
+
+
+def fit_as_one_of_four(rank: int, place: str) -> list[str]:
+    said = []
+    with (
+        mock.patch.object(crews, "start_crew", return_value=Member(rank, 4)),
+        mock.patch.object(streams, "NUMBERS", 4096),
+        chdir(place),
+    ):
+        for out, words in MORE.items():
+            with redirect_stdout(io.StringIO()) as stream:
+                assert main(["fit", "items", "--out", out, *WORDS, *words]) == 0
+            said.append(stream.getvalue())
+    return said
+
+
+def same_as_alone() -> None:
+    for out, words in MORE.items():
+        assert main(["fit", "items", "--out", f"{out} alone", *WORDS, *words]) == 0
+        same_files(f"{out} alone", out)
+
+
+def test_four_processes_come_to_the_bits_of_one(ranks: Ranks, tmp_path: Path) -> None:
+    said = ranks.run(fit_as_one_of_four, str(tmp_path))
+    assert all("fitted to 700 of 2999" in one for one in said[0])
+    assert said[1:] == [["", ""]] * 3
+    same_as_alone()
+
+
+@pytest.mark.slow  # as above, but for how the processes find each other, which costs each a torch and a compiler
+@pytest.mark.parametrize("count", [2, 4])
+def test_launched_processes_come_to_the_bits_of_one(count: int) -> None:
+    fit_together(count, MORE)
+    same_as_alone()
 
 
 @pytest.mark.slow  # a cluster takes as long to start as all other tests of this file

@@ -139,3 +139,21 @@ def test_rows_without_names_are_no_new_items(capsys: pytest.CaptureFixture[str])
     assert main(["ids", "append", "nowhere", "some.npy"]) == 2
     assert "a catalogue in nowhere" in capsys.readouterr().err
     assert not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    "spec", ["vq16,cosine", "vq16,entropy_constrained(0.5)", "gvq2x4,projected=true", "qinco2x4,hidden=8"]
+)
+def test_a_year_of_each_kind_of_codes(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """More items of one vector than there is room for, and a refresh whose IDs are those of `encode`."""
+    rows = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    for day, table in {"old": rows, "same": rows[[0] * 260], "later": rows + 0.1}.items():
+        names = [f"{'same' if day == 'same' else 'old'} {n}" for n in range(len(table))]
+        parquet.write_table(pa.table({"item_id": names, "vector": list(table)}), f"{day}.parquet")
+    assert main(["fit", "old.parquet", "--out", "run", "--quantizer", spec, "--dedupe", *QUICK]) == 0
+    assert done(capsys, "ids", "append", "run", "same.parquet")["of_other_codes"] > 0
+    ids = ids_of("run/ids.parquet") | ids_of("run/ids-00002.parquet")
+    assert len(ids) == len(set(ids.values())) == 560
+    assert main(["ids", "refresh", "run", "later.parquet", "--out", "next"]) == 0
+    assert main(["encode", "next", "later.parquet", "--out", "t.parquet"]) == 0
+    assert ids_of("t.parquet") == {name: one[:-1] for name, one in ids_of("next/ids.parquet").items()}

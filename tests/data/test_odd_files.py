@@ -139,13 +139,19 @@ def test_what_is_read_of_a_table_is_always_said(tmp_path):
     assert notes(lambda: VectorStream(path)) == [said]
     assert notes(lambda: VectorStream(f"{path}::vector")) == [said]
     path = table(tmp_path / "b.parquet", {"vector": list(ROWS)})
-    assert notes(lambda: VectorStream(path)) == [f"{path}: vectors of the column vector"]
+    plain = "vectors of the column vector; the rows are named by their numbers"
+    assert notes(lambda: VectorStream(path)) == [f"{path}: {plain}"]
+    for kind in ([[n] for n in "abcdef"], [{"a": n} for n in "abcdef"]):  # no single values: no names
+        path = table(tmp_path / "c.parquet", {"id": kind, "vector": list(ROWS)})
+        assert notes(lambda path=path: VectorStream(path)) == [f"{path}: {plain}; left out: id"]
+        assert [name for name, _ in VectorStream(path, names=["4"])] == ["4"]
 
 
 def test_tables_of_one_kind_are_said_once(tmp_path):
     for name in "abc":
         table(tmp_path / f"{name}.parquet", {"x": ROWS[:, 0], "y": ROWS[:, 1]})
-    said = [f"{tmp_path}/a.parquet and 2 more: vectors of the columns x, y"]
+    columns = "vectors of the columns x, y; the rows are named by their numbers"
+    said = [f"{tmp_path}/a.parquet and 2 more: {columns}"]
     assert notes(lambda: VectorStream(f"{tmp_path}::x,y")) == said
 
 

@@ -47,7 +47,6 @@ class Plan(NamedTuple):
         return self._replace(seed=self.seed + number)
 
 
-@torch.no_grad()
 def fit(
     vectors: Any,
     spec: str,
@@ -125,6 +124,7 @@ class Fitter:
 ALONE = Fitter()
 
 
+@torch.no_grad()
 def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = ALONE) -> None:
     """Fit the codebooks of a quantizer in place; see `fit`."""
     if isinstance(quantizer, Composite) and quantizer.shared:

@@ -33,7 +33,7 @@ class IdVocabulary:
         first: the number of the first word: the size of the vocabulary that these words are added to.
 
     Raises:
-        CodewordError: no levels, or special words that come twice or look like tokens.
+        CodewordError: no levels, a negative `first`, or special words that come twice or look like tokens.
 
     Examples:
         >>> vocabulary = IdVocabulary((256, 256, 4))
@@ -50,7 +50,11 @@ class IdVocabulary:
     first: int = 0
 
     def __post_init__(self) -> None:
-        if not self.sizes or min(self.sizes) < 1 or self.first < 0:
+        if self.first < 0:
+            raise CodewordError.of(
+                "a first word of at least 0", f"{self.first}", "pass a size of a vocabulary"
+            )
+        if not self.sizes or min(self.sizes) < 1:
             raise CodewordError.of(
                 "levels of at least one value", f"{self.sizes}", "pass the sizes of codebooks"
             )

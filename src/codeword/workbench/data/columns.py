@@ -86,7 +86,8 @@ def row_names(schema: Any, rows: int, wanted: str | None, path: Path) -> str | r
     """
     index, span = _pandas_index(schema, rows)
     if wanted is None:
-        lower = {name.lower(): name for name in reversed(schema.names)}
+        single = [field.name for field in schema if not field.type.num_fields]
+        lower = {name.lower(): name for name in reversed(single)}
         return next((lower[name] for name in NAMES if name in lower), index if span is None else span)
     if wanted == index and span is not None:
         return span
@@ -105,8 +106,11 @@ def say_columns(taken: Sequence[str], names: str | range | None, others: Sequenc
     Examples:
         >>> say_columns([f"d{number}" for number in range(24)], "id", ["price"])
         'vectors of the columns d0 ... d23 (24); names of the column id; left out: price'
+        >>> say_columns(["vector"], None, [])
+        'vectors of the column vector; the rows are named by their numbers'
     """
-    named = f"; names of the {'index' if isinstance(names, range) else f'column {names}'}" if names else ""
+    named = f"; names of the {'index' if isinstance(names, range) else f'column {names}'}"
+    named = named if names else "; the rows are named by their numbers"
     left_out = f"; left out: {_listed(others)}" if others else ""
     return f"vectors of the column{'s' * (len(taken) != 1)} {_listed(taken)}{named}{left_out}"
 

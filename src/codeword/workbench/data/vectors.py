@@ -232,7 +232,7 @@ class VectorStream:
                     got = f"{file.features} in {path}"
                     raise CodewordError.of(f"vectors of {expected} numbers", got, "leave them out")
             except CodewordError as error:
-                if len(paths) == 1:
+                if len(paths) == 1 or self.strict:
                     raise
                 self._skip(str(path), str(error))
             else:

@@ -38,7 +38,7 @@ class Catalogue:
     def __init__(self, folder: Path) -> None:
         self.folder, self.manifest = folder, read_manifest(folder)
         if not (folder / WEIGHTS).exists():  # which `codeword fit` and `ids refresh` write last
-            remedy = "say the words again that were to write it"
+            remedy = "run the command that was writing it again"
             raise CodewordError.of(f"a whole catalogue in {folder}", f"none, without {WEIGHTS}", remedy)
         self._files = [self._open(generation) for generation in self.manifest.generations]
         self._retired: dict[str, int] = {}  # the last generation that retired a name
@@ -139,11 +139,13 @@ class Catalogue:
 
     def _open(self, generation: Generation) -> TokenFile:
         path = self.folder / self.manifest.file(generation)
-        file = TokenFile(path)
         expected, remedy = (
             f"generation {generation.number} of the catalogue in {path}",
             "restore it from a copy",
         )
+        if not path.exists():
+            raise CodewordError.of(expected, "no such file", remedy)
+        file = TokenFile(path)
         if file.header.tokenizer != self.manifest.tokenizer:
             raise CodewordError.of(expected, f"IDs of another tokenizer, {file.header.tokenizer:.16}", remedy)
         if (len(file), file.digest) != (generation.items, generation.digest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from codeword.errors import CodewordError
 from codeword.workbench.data.vectors import Block, VectorStream
 from codeword.workbench.semantic_ids.catalogue import Catalogue, Ids
+from codeword.workbench.semantic_ids.packing import MOST
 from codeword.workbench.semantic_ids.slots import Levels, Slots
 
 __all__ = ["append", "read_names", "retire"]
@@ -124,6 +126,10 @@ def _digits(catalogue: Catalogue, wanted: int | None) -> int:
     if wanted < now:
         expected = f"a capacity of at least {now}, which models of these IDs know"
         raise CodewordError.of(expected, f"{wanted}", "leave out --capacity")
+    most = MOST // math.prod(catalogue.manifest.codebook_sizes)
+    if wanted > most:
+        expected = f"a capacity of at most {most}: there are 2^63 different IDs at most"
+        raise CodewordError.of(expected, f"{wanted}", "pass a smaller --capacity")
     return wanted
 
 

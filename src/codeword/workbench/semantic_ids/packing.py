@@ -9,9 +9,10 @@ import numpy as np
 
 from codeword.errors import CodewordError
 
-__all__ = ["pack", "unpack"]
+__all__ = ["MOST", "pack", "unpack"]
 
 MOST = 2**63
+"""Different IDs at most."""
 
 
 def pack(tokens: np.ndarray, sizes: Sequence[int]) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from codeword.errors import CodewordError
 from codeword.files import replacing, write_whole, writing
 from codeword.packages import load
+from codeword.quantizers import from_spec
 from codeword.workbench.data.vectors import VectorStream
 from codeword.workbench.semantic_ids.catalogue import Catalogue
 from codeword.workbench.semantic_ids.manifest import room_for
@@ -65,19 +66,22 @@ def refresh(
     Raises:
         CodewordError: no item in common, other codebook sizes than before, what `fit_vectors` says.
     """
-    fitted = fit_vectors(vectors, config, track)
-    assert fitted is not None  # one process alone
-    manifest, sizes = catalogue.manifest, fitted.tokenizer.codebook_sizes
-    codebooks_of(fitted.tokenizer.quantizer)
+    quantizer = from_spec(
+        config.quantizer, features=vectors.features
+    )  # what cannot be is said before the fit
+    codebooks_of(quantizer)
+    manifest, sizes = catalogue.manifest, tuple(quantizer.codebook_sizes)
     if sizes != manifest.codebook_sizes:
         expected = f"codebooks of {manifest.codebook_sizes} codes, as {catalogue.folder} has"
-        raise CodewordError.of(expected, f"{sizes}", "leave out --quantizer")
+        raise CodewordError.of(expected, f"{sizes}", "pass the settings that it was fitted with")
     names = [name for block in track(vectors.blocks(), "looking at names") for name in block.names]
     old = _old_ids(catalogue, names)
     known = np.flatnonzero(old[:, 0] >= 0)
     if not len(known):
         expected = f"vectors of items that {catalogue.folder} has, by their names"
         raise CodewordError.of(expected, "none", "name the rows as before (--names)")
+    fitted = fit_vectors(vectors, config, track)
+    assert fitted is not None  # one process alone
     before = fitted.indices[known].astype(np.int64)
     naming = new_names(old[known, : len(sizes)], before, sizes)
     rename_(fitted.tokenizer.quantizer, naming)

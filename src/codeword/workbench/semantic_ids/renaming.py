@@ -42,8 +42,11 @@ def new_names(old: np.ndarray, new: np.ndarray, sizes: Sequence[int]) -> list[np
 def rename_(quantizer: Quantizer, names: Sequence[np.ndarray]) -> None:
     """Order the codes of each level anew, so that code k gets the number names[level][k]."""
     for part, order in zip(codebooks_of(quantizer), names, strict=True):
-        place = torch.from_numpy(np.argsort(order))
-        part.codebook.init_from_(part.codebook.codes[place.to(part.codebook.codes.device)].clone())
+        book = part.codebook
+        place = torch.from_numpy(np.argsort(order)).to(book.codes.device)
+        book.init_from_(
+            book.codes[place], book.cluster_size[place]
+        )  # the search of some metrics asks for sizes
 
 
 def codebooks_of(quantizer: Quantizer) -> list[VectorQuantizer]:

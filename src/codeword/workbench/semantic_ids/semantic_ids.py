@@ -145,9 +145,10 @@ def fit_vectors(
         CodewordError: a spec that cannot be fitted or does not fit the vectors, fewer vectors than codes, two
             vectors of one name.
     """
-    rows = _check(config, vectors.features)
+    rows, codes = _check(config, vectors.features)
     once = Tracked(vectors, track, "reading", once=crew.count == 1)  # of several, the one that writes looks
     facts = survey(vectors, rows, config.kmeans.seed, crew, once)
+    _check_enough(vectors, facts, config, codes)
     tokenizer = _fit(facts, vectors, config, crew)
     if config.passes:
         passes = Passes(config.passes, config.beam, kept, name_of(vectors, config))
@@ -217,6 +218,8 @@ def write_generation(
     write_whole(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
     first = Generation(start.number, start.action, writer.count, str(TokenFile(folder / IDS).digest))
     write_manifest(folder, Manifest(name, tokenizer.codebook_sizes, start.digits, (first,)))
+    # The weights are the seal of every run folder, so they come even after the manifest: without them there is neither
+    # a tokenizer nor a catalogue, and the same command may begin anew (`Run.check_free`).
     save(tokenizer, folder)
     return report
 
@@ -235,8 +238,8 @@ def _ids(
         first = end
 
 
-def _check(config: FitConfig, features: int) -> int:
-    """How many rows to fit to."""
+def _check(config: FitConfig, features: int) -> tuple[int, int]:
+    """How many rows to fit to, and how many codes the largest codebook has."""
     kmeans = config.kmeans
     for name, value in (("beam", config.beam), ("tries", kmeans.tries), ("steps", kmeans.steps)):
         if value < 1:
@@ -255,10 +258,19 @@ def _check(config: FitConfig, features: int) -> int:
         raise CodewordError.of("a quantizer with a beam", config.quantizer, "leave out --beam")
     largest = max(quantizer.codebook_sizes)
     if kmeans.rows is None:
-        return max(LEAST_ROWS, ROWS_A_CODE * largest)
+        return max(LEAST_ROWS, ROWS_A_CODE * largest), largest
     if kmeans.rows < largest:
         raise CodewordError.of(f"rows of at least {largest}, the codes", f"{kmeans.rows}", "raise --rows")
-    return kmeans.rows
+    return kmeans.rows, largest
+
+
+def _check_enough(vectors: VectorStream, facts: Survey, config: FitConfig, codes: int) -> None:
+    if facts.fitted_to >= codes:
+        return
+    first = next((f", without {one.path} ({one.reason}) and others like it" for one in vectors.skipped), "")
+    expected = f"at least {codes} vectors, for the {codes} codes of {config.quantizer}"
+    remedy = "pass more vectors, or a --quantizer of fewer codes"
+    raise CodewordError.of(expected, f"{facts.fitted_to}{first}", remedy)
 
 
 def _fit(facts: Survey, vectors: VectorStream, config: FitConfig, crew: Crew) -> VectorTokenizer:

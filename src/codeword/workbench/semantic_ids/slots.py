@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer, VectorQuantizer
 from codeword.quantizers.composite import Grouped, Residual
-from codeword.quantizers.composite.beam import codes_of
 from codeword.workbench.semantic_ids.packing import pack
 
 __all__ = ["Levels", "Slots"]
@@ -21,21 +23,22 @@ class Levels:
     """The codebooks of a quantizer, one for each token, and which codes come next when one cannot be had.
 
     Args:
-        quantizer: a vector quantizer, or a residual or grouped one of them; of any other nothing comes next.
+        quantizer: a vector quantizer, or a residual or grouped one of them (of `qinco` the plain codes count); of any
+            other nothing comes next.
     """
 
     def __init__(self, quantizer: Quantizer) -> None:
-        self.books, self.places = [], []
+        self.books: list[_Book] = []
         self.residual = not isinstance(quantizer, Grouped)
+        self.turn = None if quantizer.project_in is None else deepcopy(quantizer.project_in).double().cpu()
         parts = list(quantizer.components) if isinstance(quantizer, Residual | Grouped) else [quantizer]
-        if not all(isinstance(part, VectorQuantizer) for part in parts):
+        plain = [part for part in parts if isinstance(part, VectorQuantizer) and part.project_in is None]
+        if len(plain) < len(parts):
             return
         first = 0
-        for part in parts:
-            self.books.append(codes_of(part).double().cpu().numpy())
-            width = part.features
-            self.places.append(slice(first, first + width))
-            first += 0 if self.residual else width
+        for part in plain:
+            self.books.append(_Book(part, slice(first, first + part.features)))
+            first += 0 if self.residual else part.features
 
     def nearby(self, row: np.ndarray, codes: Codes, full: set[Codes]) -> Iterator[Codes]:
         """Other codes for a vector: those that share the longest prefix first, and among these the nearest first.
@@ -45,19 +48,20 @@ class Levels:
             codes: those that it would have.
             full: prefixes below which nothing is free; those that are found to be so are added.
         """
+        left = torch.from_numpy(row)
+        if self.turn is not None:
+            left = self.turn(left).detach()
         for level in reversed(range(len(self.books))):
             prefix = codes[:level]
             if prefix not in full:
-                yield from self._below(self._left(row, prefix), prefix, full, leave_out=codes[level])
+                yield from self._below(self._left(left, prefix), prefix, full, leave_out=codes[level])
                 full.add(prefix)  # all below was tried, in vain
 
     def _below(
-        self, left: np.ndarray, prefix: Codes, full: set[Codes], leave_out: int | None = None
+        self, left: Tensor, prefix: Codes, full: set[Codes], leave_out: int | None = None
     ) -> Iterator[Codes]:
         level = len(prefix)
-        book, part = self.books[level], left[self.places[level]]
-        distances = np.square(book - part).sum(1)
-        for code in np.argsort(distances, kind="stable").tolist():
+        for code in self.books[level].by_distance(left):
             longer = (*prefix, code)
             if code == leave_out or longer in full:
                 continue
@@ -67,13 +71,28 @@ class Levels:
             yield from self._below(self._without(left, level, code), longer, full)
             full.add(longer)
 
-    def _left(self, row: np.ndarray, codes: Codes) -> np.ndarray:
+    def _left(self, row: Tensor, codes: Codes) -> Tensor:
         for level, code in enumerate(codes):
             row = self._without(row, level, code)
         return row
 
-    def _without(self, row: np.ndarray, level: int, code: int) -> np.ndarray:
-        return row - self.books[level][code] if self.residual else row
+    def _without(self, row: Tensor, level: int, code: int) -> Tensor:
+        return row - self.books[level].outputs[code] if self.residual else row
+
+
+class _Book:
+    """The codes of a level in float64, which a part of each vector is compared with."""
+
+    def __init__(self, quantizer: VectorQuantizer, place: slice) -> None:
+        self.metric, self.place = quantizer.metric, place
+        self.codes = quantizer.codebook.searched().detach().double().cpu()
+        self.outputs = self.metric.output(self.codes)
+
+    def by_distance(self, row: Tensor) -> list[int]:
+        """All codes, the nearest first."""
+        scores = self.metric.scores(self.metric.input(row[None, self.place]), self.codes)[0]
+        order: list[int] = scores.argsort(descending=True, stable=True).tolist()
+        return order
 
 
 class Slots:
