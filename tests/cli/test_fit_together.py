@@ -97,7 +97,10 @@ def fit_together(count: int, more: dict[str, list[str]]) -> None:
     said = [one.communicate(timeout=300) for one in started]
     assert [one.returncode for one in started] == [0] * count, said
     assert said[0][0].count("fitted to 700 of 2999") == len(more)
-    assert all(out == "" for out, _ in said[1:])
+    lines = [line for out, _ in said[1:] for line in out.splitlines()]
+    assert all(line.startswith("[Gloo]") for line in lines), (
+        lines
+    )  # torch 2.7 and 2.8 say that ranks are connected
     assert ["left out" in one for _, one in said] == [False] * count
 
 
