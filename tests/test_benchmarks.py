@@ -22,7 +22,7 @@ def test_gpu_benchmark_on_the_cpu(tmp_path):
     told = json.loads(out.read_text())
     lines = told["lines"]
     assert len(lines) == 20
-    assert len(told["checks"]) == 54
+    assert len(told["checks"]) == 71
     assert not any(check["wrong"] for check in told["checks"])
     for line in lines:
         assert line["ours"] > 0
