@@ -21,8 +21,8 @@ def test_gpu_benchmark_on_the_cpu(tmp_path):
     assert result.returncode == 0, result.stderr
     told = json.loads(out.read_text())
     lines = told["lines"]
-    assert len(lines) == 18
-    assert len(told["checks"]) == 54
+    assert len(lines) == 20
+    assert len(told["checks"]) == 71
     assert not any(check["wrong"] for check in told["checks"])
     for line in lines:
         assert line["ours"] > 0
