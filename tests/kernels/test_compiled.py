@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("triton", minversion="3.6")  # the oldest that the kernels are written for
+triton = pytest.importorskip("triton")
 pytest.importorskip("triton.backends.nvidia")
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,12 @@ FEW = (
 )
 
 
+of_the_report = pytest.mark.skipif(
+    not triton.__version__.startswith("3.9."),
+    reason="each version of Triton allocates registers in its own way; the report is of 3.9",
+)
+
+
 def judge(made: Line) -> None:
     assert made.fits, made
     assert made.registers <= 255, made
@@ -34,11 +40,13 @@ def judge(made: Line) -> None:
     assert made.floor_ms <= made.predicted_ms, made
 
 
+@of_the_report
 @pytest.mark.parametrize("case", FEW, ids=str)
 def test_a_few_kernels_compile_as_they_should(case: Case) -> None:
     judge(line(case))
 
 
+@of_the_report
 @pytest.mark.slow
 def test_every_row_of_the_tables_compiles_as_it_should() -> None:
     for case in cases():
