@@ -110,7 +110,7 @@ def test_none_that_counts_is_zero():
     ("spec", "indices", "said"),
     [
         ("vq9", torch.zeros(2, dtype=torch.int64), "pass what encode returned"),
-        ("fsq5-5-5-5", torch.zeros(3, dtype=torch.int64), "no distances"),
+        ("fsq5-5-5-5", torch.zeros(3, dtype=torch.int64), "codes have distances"),
         ("vq9", torch.full((3,), 9), "from 0 to 8"),
     ],
     ids=["shape", "levels", "range"],

@@ -121,6 +121,17 @@ def trained_on(scale: float) -> torch.Tensor:
     return quantizer.eval().encode(scale * moons(100, 5))
 
 
+def test_codes_whose_squares_are_zero_have_finite_gradients():
+    quantizer = from_spec("qinco2x(vq4,update=gradient,penalties=(codebook,commitment)),hidden=8", features=6)
+    with torch.no_grad():
+        for child in quantizer.components:
+            child.codebook.init_from_(1e-40 * torch.randn(4, 6))
+    quantizer.train()(1e-40 * torch.randn(20, 6)).loss.backward()
+    gradients = [parameter.grad for parameter in quantizer.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

@@ -57,10 +57,10 @@ class ImplicitCodes(nn.Module):
             stage: all codes (K, D) of the stage.
             first: all codes (K, D) of the first stage.
         """
-        tiny = torch.finfo(stage.dtype).tiny
-        unit = stage.square().mean().sqrt().clamp_min(tiny)
+        tiny = torch.finfo(stage.dtype).tiny  # below the root, whose slope at 0 is infinite
+        unit = stage.square().mean().clamp_min(tiny).sqrt()
         mean = first.mean(0)
-        spread = (first - mean).square().mean().sqrt().clamp_min(tiny)
+        spread = (first - mean).square().mean().clamp_min(tiny).sqrt()
         z = self.of_code(stage / unit)[index] + self.of_sum((sums - mean) / spread)
         for widen, narrow in zip(self.widen, self.narrow, strict=True):
             z = z + narrow(F.relu(widen(z)))
