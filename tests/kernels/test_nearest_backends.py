@@ -262,6 +262,8 @@ def test_the_operator_of_stacks_passes_torch_s_own_checks() -> None:
 def test_halves_are_searched_as_the_float32_numbers_that_they_are(
     monkeypatch: pytest.MonkeyPatch, kernel: str
 ) -> None:
+    if kernel == "llvm":
+        pytest.importorskip("llvmlite")
     monkeypatch.setenv("CODEWORD_KERNEL", kernel)
     for dtype in (torch.float16, torch.bfloat16):
         rows, codes = (torch.randn(1, n, 6).to(dtype) for n in (40, 30))
