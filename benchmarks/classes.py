@@ -132,16 +132,21 @@ def called(module: nn.Module) -> Layer:
     return Layer(module, call)
 
 
-@torch.no_grad()
-def coded(quantizer: Quantizer, rows: Tensor) -> None:
-    """Indices and what they stand for: what theirs gives in eval. A forward of ours may give losses as well."""
-    quantizer.eval()
-    if isinstance(quantizer, FSQ):  # it has no losses
-        quantizer(rows)
-        return
-    indices = quantizer.encode(rows)
-    if quantizer.decodes:
-        quantizer.decode(indices)
+def evaluation(quantizer: Quantizer, rows: Tensor) -> Callable[[], object]:
+    """A call that gives indices and their vectors in eval, as theirs does: forward, or without its losses."""
+
+    @torch.no_grad()
+    def coded() -> None:
+        indices = quantizer.eval().encode(rows)
+        if quantizer.decodes:
+            quantizer.decode(indices)
+
+    @torch.no_grad()
+    def forward() -> None:
+        quantizer.eval()(rows)
+
+    with torch.no_grad():
+        return coded if quantizer.eval()(rows).losses else forward
 
 
 def times(name: str, rounds: int) -> tuple[Milliseconds, Milliseconds]:
@@ -156,7 +161,7 @@ def times(name: str, rounds: int) -> tuple[Milliseconds, Milliseconds]:
     rows = torch.randn(*SHAPE, FEATURES, dtype=torch.float32)
     train = {kind: partial(layer.train_step, rows) for kind, layer in built.items()}
     evaluate = {
-        "codeword": partial(coded, quantizer, rows),
+        "codeword": evaluation(quantizer, rows),
         "vector-quantize-pytorch": partial(built["vector-quantize-pytorch"].evaluate, rows),
     }
     return alternate(train, rounds=rounds), alternate(evaluate, rounds=rounds)
