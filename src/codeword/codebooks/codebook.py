@@ -16,7 +16,16 @@ from codeword.codebooks.prepared import PreparedCodes
 from codeword.codebooks.starting import HALVES, Starting
 from codeword.constants import numbers, where_else
 from codeword.errors import CodewordError
-from codeword.functional import Key, Purpose, Usage, Valid, clone_for_backward, segment_sum, usage_of_counts
+from codeword.functional import (
+    Key,
+    Purpose,
+    Usage,
+    Valid,
+    all_known,
+    clone_for_backward,
+    segment_sum,
+    usage_of_counts,
+)
 from codeword.functional.stacked import stacked, write_each_
 from codeword.metrics import Euclidean
 
@@ -205,14 +214,17 @@ class Codebook(Starting):
         if revival is None or not first.revives:
             return
         state, places = _stacked_state(books), stacked([book.candidates for book in books])
+        dead = revival.dead(state)
+        for book in books:
+            book.revives = False
+        if all_known(~dead):
+            return
         if type(revival).places is not Revival.places:
             codes = stacked([book.searched() for book in books])
             places = revival.places(places, codes, state, key)
             # A slot that is empty stays so, however far its place was moved, and to whichever side.
             places = torch.where(places.abs() < MISSING / 2, places, MISSING)
-        _replace_(books, state, revival.dead(state), places)
-        for book in books:
-            book.revives = False
+        _replace_(books, state, dead, places)
 
     @staticmethod
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 
 from codeword.codebooks.rng import Rng
 from codeword.compat.vector_quantize_pytorch.stacks import Stages
+from codeword.functional import sum_of
 from codeword.quantizers import QINCo, VectorQuantizer
 from codeword.quantizers.assignment import Assignment, Step
-from codeword.quantizers.composite.successive import filled, partial_sums
+from codeword.quantizers.composite.successive import filled
 
 __all__ = ["ImplicitStages"]
 
@@ -55,7 +57,7 @@ class ImplicitStages(Stages, QINCo):
         return codes.view(len(codes), *indices.shape[:-1], -1)
 
     def partial_sums(self, indices: Tensor) -> list[Tensor]:
-        return partial_sums(self._each_made(indices))
+        return list(accumulate(self._each_made(indices)))
 
     def _each_made(self, indices: Tensor) -> list[Tensor]:
         """The codes (N, D) of each stage, with gradients to that stage's code and network alone."""
@@ -77,7 +79,7 @@ class ImplicitStages(Stages, QINCo):
             valid = own.step.valid.among(stays)
             losses.append(child._losses(own, left, made, own.step._replace(valid=valid)))
             left = left - made.detach()
-        return partial_sums(codes)[-1].detach(), *self.pool(losses)
+        return sum_of(codes).detach(), *self.pool(losses)
 
 
 class _Network(nn.Module):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Purpose, replace_gradient
+from codeword.functional import Purpose, replace_gradient, sum_of
 from codeword.functional.stacked import together
 from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "broadcast_to", "draw_kept", "filled", "partial_sums"]
+__all__ = ["Successive", "broadcast_to", "draw_kept", "filled"]
 
 
 class Successive(Composite):
@@ -73,7 +71,7 @@ class Successive(Composite):
         for number, (child, index) in enumerate(self._each(indices)):
             index, stays = filled(index)
             outputs.append(self._output_of(number, child._embed(index), stays))
-        return partial_sums(outputs)[-1]
+        return sum_of(outputs)
 
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
@@ -147,14 +145,6 @@ def draw_kept(step: Step, dropout: float, lowest: int, count: int) -> Tensor:
     which, how_many = step.key.uniform_at(Purpose.DROPOUT, step.items, 2).unbind(1)
     shortened = lowest + (how_many * (count - lowest + 1)).long()
     return torch.where(which < dropout, shortened, count)
-
-
-def partial_sums(terms: Sequence[Tensor]) -> list[Tensor]:
-    """The sums of the first, the first two, ..., added in order, so that every way here rounds alike."""
-    sums = [terms[0]]
-    for term in terms[1:]:
-        sums.append(sums[-1] + term)
-    return sums
 
 
 def filled(index: Tensor) -> tuple[Tensor, Tensor]:
