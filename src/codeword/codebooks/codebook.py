@@ -21,8 +21,8 @@ from codeword.functional import (
     Purpose,
     Usage,
     Valid,
-    all_known,
     clone_for_backward,
+    none_known,
     segment_sum,
     usage_of_counts,
 )
@@ -217,7 +217,7 @@ class Codebook(Starting):
         dead = revival.dead(state)
         for book in books:
             book.revives = False
-        if all_known(~dead):
+        if none_known(dead):
             return
         if type(revival).places is not Revival.places:
             codes = stacked([book.searched() for book in books])

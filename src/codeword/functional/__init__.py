@@ -34,7 +34,7 @@ from codeword.functional.random import Key, Purpose
 from codeword.functional.replace_gradient import replace_gradient, wants_gradient
 from codeword.functional.segment_sum import segment_sum
 from codeword.functional.usage import Usage, UsageCounter, usage, usage_of_counts
-from codeword.functional.valid import Valid, all_known, in_range
+from codeword.functional.valid import Valid, all_known, in_range, none_known
 
 __all__ = [
     "Key",
@@ -57,6 +57,7 @@ __all__ = [
     "lloyd",
     "moments",
     "nearest",
+    "none_known",
     "over_blocks",
     "pack_bits",
     "prepare",

@@ -12,7 +12,7 @@ from codeword import distributed
 from codeword.constants import numbers
 from codeword.torch_versions import inside_transform
 
-__all__ = ["Valid", "all_known", "in_range"]
+__all__ = ["Valid", "all_known", "in_range", "none_known"]
 
 
 def in_range(rows: Tensor, dtype: torch.dtype) -> Tensor:
@@ -46,6 +46,16 @@ def all_known(mask: Tensor) -> bool:
         (True, False)
     """
     return _may_look(mask) and bool(mask.all())
+
+
+def none_known(mask: Tensor) -> bool:
+    """Whether a mask is known to be False everywhere, as `all_known` knows that it is True.
+
+    Examples:
+        >>> none_known(torch.tensor([False, False])), none_known(torch.tensor([True, False]))
+        (True, False)
+    """
+    return _may_look(mask) and not mask.any()
 
 
 def _may_look(tensor: Tensor) -> bool:
