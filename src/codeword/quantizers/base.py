@@ -258,13 +258,13 @@ class Quantizer(Hooks):
         return Quantized(out, indices, rows.new_zeros(()), {})
 
     def _lay_out(self, out: Tensor, mask: Tensor | None, seen: Tensor | None, shape: torch.Size) -> Tensor:
-        """Rows as the input was: NaN where they are not finite, zeros where masked.
-
-        No view with a gradient: FSDP warns of them, and backward may need what they share.
-        """
+        """Rows as the input was: NaN where they are not finite, zeros where masked."""
         if mask is None:
             whole = self._unflatten(out, shape)
-            return whole.clone() if torch.is_grad_enabled() else whole
+            if not torch.is_grad_enabled():
+                return whole
+            # Codes are needed by backward, so they must not be written to; of views FSDP warns.
+            return whole.clone() if self.project_out is None or distributed.is_started() else whole
         keep = self._unflatten(mask[:, None], shape)
         if seen is None:
             return where_else(keep, self._unflatten(out, shape), math.nan)
