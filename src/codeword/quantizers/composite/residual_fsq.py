@@ -115,8 +115,8 @@ class ResidualFSQ(Residual):
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        if self.drops and step.training:
-            return super()._evaluate(assignment, rows, step)
+        if self.random and step.training:
+            return super()._evaluate(assignment, self._squashed(rows), step)
         stages = zip(self.components, assignment.components, strict=False)  # none has a loss
         found = [stage._embed(own.indices) if own.embedded is None else own.embedded for stage, own in stages]
         return sum_of(found), rows.new_zeros(()), {}
