@@ -147,8 +147,11 @@ class FSQ(Implicit):
         q, loss, losses = super()._evaluate(assignment, rows, step)
         if not (self.noise and step.training):
             return q, loss, losses
-        draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), 1 + len(self.levels))
-        moved = self._value(self._place(rows) + draws[:, 1:] - 0.5)
+        some = int(self.noise < 1)  # not all vectors: a number more decides for each
+        draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), some + len(self.levels))
+        moved = self._value(self._place(rows) + draws[:, some:] - 0.5)
+        if not some:
+            return moved, loss, losses
         moves = draws[:, :1] < self.noise
         if self.bound.linear:  # the same slope everywhere
             return replace_gradient(torch.where(moves, moved.detach(), q), moved), loss, losses
