@@ -16,15 +16,20 @@ __all__ = ["Milliseconds", "alternate", "machine", "print_table"]
 Milliseconds = dict[str, float]
 
 
-def alternate(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 7) -> Milliseconds:
+def alternate(
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 7,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Milliseconds:
     """Median time of each candidate, in ms. A round runs each of them once: all see the same machine."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(rounds + 1):
         for name, run in candidates.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if number > 0:  # the first round warms up
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(1e3 * (clock() - start))
     return {name: statistics.median(values) for name, values in times.items()}
 
 

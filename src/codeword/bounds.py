@@ -51,12 +51,52 @@ class Bound(ABC):
         """The numbers that places stand for: within -1 to 1, where the bound does not say otherwise."""
 
     def digits(self, rows: Tensor, levels: Levels) -> Tensor:
-        """The nearest levels, int64."""
-        return _nearest(self.place(rows, levels), levels)
+        """The nearest levels: whole numbers, in the dtype of the rows."""
+        return torch.minimum(self.place(rows, levels).round().clamp_min(0), _steps(rows, levels))
+
+    def passed(self, rows: Tensor, levels: Levels) -> Tensor:
+        """A function of the rows with the gradient of `value(place(rows))`."""
+        return self.value(self.place(rows, levels), levels)
+
+
+class _Centred(Bound):
+    """round(squash(z + s) h - o) / floor(L / 2), h = (L - 1)(1 - m) / 2, o = 1/2 for even L."""
+
+    margin: float = _MARGIN
+
+    def place(self, rows: Tensor, levels: Levels) -> Tensor:
+        middle = _numbers(rows, (level // 2 - o for level, o in zip(levels, _offsets(levels), strict=True)))
+        half = _numbers(rows, self._halves(levels))
+        return torch.addcmul(middle, self._squashed(rows, levels), half)
+
+    def value(self, place: Tensor, levels: Levels) -> Tensor:
+        middle = _numbers(place, (level // 2 for level in levels))
+        return (place - middle) / middle
+
+    def digits(self, rows: Tensor, levels: Levels) -> Tensor:
+        if -self.margin * (max(levels) - 1) < 0.9:  # rounding leads to no level beyond the outermost ones
+            return self.place(rows, levels).round()
+        return super().digits(rows, levels)
+
+    def passed(self, rows: Tensor, levels: Levels) -> Tensor:
+        sizes = zip(self._halves(levels), levels, strict=True)
+        return self._squashed(rows, levels) * _numbers(rows, (half / (level // 2) for half, level in sizes))
+
+    @abstractmethod
+    def _squashed(self, rows: Tensor, levels: Levels) -> Tensor:
+        """Numbers from -1 to 1."""
+
+    def _shifted(self, rows: Tensor, levels: Levels, shift: Callable[[float], float]) -> Tensor:
+        """z + s, s = shift(o / h)."""
+        sizes = zip(_offsets(levels), self._halves(levels), strict=True)
+        return rows + _numbers(rows, (shift(offset / half) for offset, half in sizes))
+
+    def _halves(self, levels: Levels) -> list[float]:
+        return [(level - 1) * (1 - self.margin) / 2 for level in levels]
 
 
 @dataclass(frozen=True)
-class Tanh(Bound):
+class Tanh(_Centred):
     """round(tanh(z + s) h - o) / floor(L / 2), h = (L - 1)(1 - m) / 2, o = 1/2 for even L, s = tan(o / h).
 
     The default. Levels of even L are not symmetric: -L/2 to L/2 - 1, so that 0 is one of them.
@@ -69,22 +109,18 @@ class Tanh(Bound):
     Source: Mentzer et al. 2023, FSQ, appendix A.1 (arXiv:2309.15505).
     """
 
-    margin: float = 1e-3
+    margin: float = _MARGIN
     exact: bool = False
 
     def __post_init__(self) -> None:
         between("margin of Tanh", self.margin, -1, 0 if self.exact else 1)
 
-    def place(self, rows: Tensor, levels: Levels) -> Tensor:
-        return _shifted(rows, levels, 1.0, self.margin, math.atanh if self.exact else math.tan)
-
-    def value(self, place: Tensor, levels: Levels) -> Tensor:
-        middle = _numbers(place, (level // 2 for level in levels))
-        return (place - middle) / middle
+    def _squashed(self, rows: Tensor, levels: Levels) -> Tensor:
+        return self._shifted(rows, levels, math.atanh if self.exact else math.tan).tanh()
 
 
 @dataclass(frozen=True)
-class Sigmoid(Bound):
+class Sigmoid(_Centred):
     """As Tanh with 2 sigmoid(1.6 z) - 1 in its stead, which spreads standard normal inputs evenly between the bounds.
 
     The outermost levels are half as wide as the others, and get half as many of them.
@@ -92,12 +128,9 @@ class Sigmoid(Bound):
     Source: iFSQ (arXiv:2601.17124).
     """
 
-    def place(self, rows: Tensor, levels: Levels) -> Tensor:
-        return _shifted(rows, levels, 0.8, _MARGIN, math.tan)  # 2 sigmoid(1.6 z) - 1 = tanh(0.8 z)
-
-    def value(self, place: Tensor, levels: Levels) -> Tensor:
-        middle = _numbers(place, (level // 2 for level in levels))
-        return (place - middle) / middle
+    def _squashed(self, rows: Tensor, levels: Levels) -> Tensor:
+        shifted = self._shifted(rows, levels, lambda share: math.tan(share) / 0.8)
+        return (0.8 * shifted).tanh()  # 2 sigmoid(1.6 z) - 1 = tanh(0.8 z)
 
 
 @dataclass(frozen=True)
@@ -108,17 +141,17 @@ class Symmetric(Bound):
     """
 
     def place(self, rows: Tensor, levels: Levels) -> Tensor:
-        return (rows.tanh() + 1) * _steps(rows, levels) / 2
+        return (rows.tanh() + 1) * _half_steps(rows, levels)
 
     def value(self, place: Tensor, levels: Levels) -> Tensor:
-        return 2 * place / _steps(place, levels) - 1
+        return place / _half_steps(place, levels) - 1
 
     def digits(self, rows: Tensor, levels: Levels) -> Tensor:
-        return torch.minimum((self.place(rows, levels) + 0.5).floor(), _steps(rows, levels)).long()
+        return torch.minimum((self.place(rows, levels) + 0.5).floor(), _steps(rows, levels))
 
 
 @dataclass(frozen=True)
-class Clamp(Bound):
+class Clamp(_Centred):
     """As Tanh with clamp(z + s, -1, 1) in its stead, s = o / h: numbers within the bounds pass as they are.
 
     The gradient is constant within the bounds and 0 beyond them (that of tanh is small there, but not 0). Use it if the
@@ -136,16 +169,8 @@ class Clamp(Bound):
     def __post_init__(self) -> None:
         between("margin of Clamp", self.margin, -1, 1)
 
-    def place(self, rows: Tensor, levels: Levels) -> Tensor:
-        half = [(level - 1) * (1 - self.margin) / 2 for level in levels]
-        offset = [(1 - level % 2) / 2 for level in levels]
-        shift = _numbers(rows, (o / h for o, h in zip(offset, half, strict=True)))
-        middle = _numbers(rows, (level // 2 - o for level, o in zip(levels, offset, strict=True)))
-        return torch.addcmul(middle, (rows + shift).clamp(-1, 1), _numbers(rows, half))
-
-    def value(self, place: Tensor, levels: Levels) -> Tensor:
-        middle = _numbers(place, (level // 2 for level in levels))
-        return (place - middle) / middle
+    def _squashed(self, rows: Tensor, levels: Levels) -> Tensor:
+        return self._shifted(rows, levels, lambda share: share).clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -168,13 +193,16 @@ class Cell(Bound):
             )
 
     def place(self, rows: Tensor, levels: Levels) -> Tensor:
-        return ((rows / self._size(rows, levels)).clamp(-1, 1) + 1) * _steps(rows, levels) / 2
+        if self.stage:
+            rows = rows / self._size(rows, levels)
+        return (rows.clamp(-1, 1) + 1) * _half_steps(rows, levels)
 
     def value(self, place: Tensor, levels: Levels) -> Tensor:
-        return (2 * place / _steps(place, levels) - 1) * self._size(place, levels)
+        value = place / _half_steps(place, levels) - 1
+        return value * self._size(place, levels) if self.stage else value
 
     def digits(self, rows: Tensor, levels: Levels) -> Tensor:
-        return (self.place(rows, levels) + 0.5).floor().long()
+        return (self.place(rows, levels) + 0.5).floor()
 
     def _size(self, like: Tensor, levels: Levels) -> Tensor:
         return _numbers(like, (float(level) ** -self.stage for level in levels))
@@ -208,7 +236,7 @@ class Logit(Bound):
         return (place / _steps(place, levels)).clamp(self.eps, 1 - self.eps).logit()
 
     def digits(self, rows: Tensor, levels: Levels) -> Tensor:
-        return (self._share(rows) * _numbers(rows, levels) - 0.5).round().long()
+        return (self._share(rows) * _numbers(rows, levels) - 0.5).round()
 
     @staticmethod
     def _share(rows: Tensor) -> Tensor:
@@ -254,7 +282,7 @@ class Quantile(Bound):
         """The inverse of F."""
 
     def place(self, rows: Tensor, levels: Levels) -> Tensor:
-        return self.share(rows / self.scale) * _numbers(rows, levels) - 0.5
+        return self._share(rows) * _numbers(rows, levels) - 0.5
 
     def value(self, place: Tensor, levels: Levels) -> Tensor:
         share = (place + 0.5) / _numbers(place, levels)
@@ -262,9 +290,15 @@ class Quantile(Bound):
             return self.scale * self.number(share.clamp(1e-6, 1 - 1e-6))
         return math.sqrt(3) * (2 * share - 1)
 
+    def passed(self, rows: Tensor, levels: Levels) -> Tensor:
+        return super().passed(rows, levels) if self.inverse else self._share(rows) * math.sqrt(12)
+
+    def _share(self, rows: Tensor) -> Tensor:
+        return self.share(rows if self.scale == 1 else rows / self.scale)
+
     def digits(self, rows: Tensor, levels: Levels) -> Tensor:
         shares = (self.place(rows, levels) + 0.5).floor()
-        return torch.minimum(shares.clamp_min(0), _steps(rows, levels)).long()
+        return torch.minimum(shares.clamp_min(0), _steps(rows, levels))
 
 
 @dataclass(frozen=True)
@@ -321,25 +355,17 @@ class Cauchy(Quantile):
         return (math.pi * (share - 0.5)).tan()
 
 
-def _shifted(
-    rows: Tensor, levels: Levels, steepness: float, margin: float, inverse: Callable[[float], float]
-) -> Tensor:
-    half = [(level - 1) * (1 - margin) / 2 for level in levels]
-    offset = [(1 - level % 2) / 2 for level in levels]
-    shift = _numbers(rows, (inverse(o / h) / steepness for o, h in zip(offset, half, strict=True)))
-    middle = _numbers(rows, (level // 2 - o for level, o in zip(levels, offset, strict=True)))
-    shifted = rows + shift
-    return torch.addcmul(
-        middle, (shifted if steepness == 1 else steepness * shifted).tanh(), _numbers(rows, half)
-    )
-
-
-def _nearest(place: Tensor, levels: Levels) -> Tensor:
-    return torch.minimum(place.round().clamp_min(0), _steps(place, levels)).long()
+def _offsets(levels: Levels) -> list[float]:
+    """o: half a level, where 0 would be between two of them."""
+    return [(1 - level % 2) / 2 for level in levels]
 
 
 def _steps(like: Tensor, levels: Levels) -> Tensor:
     return _numbers(like, (level - 1 for level in levels))
+
+
+def _half_steps(like: Tensor, levels: Levels) -> Tensor:
+    return _numbers(like, ((level - 1) / 2 for level in levels))
 
 
 def _numbers(like: Tensor, numbers: Iterable[float]) -> Tensor:

@@ -12,12 +12,26 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 
-__all__ = ["average_", "broadcast_", "gather_scalars", "is_sharded", "is_shared", "rank", "sum_"]
+__all__ = [
+    "average_",
+    "broadcast_",
+    "gather_scalars",
+    "is_sharded",
+    "is_shared",
+    "is_started",
+    "rank",
+    "sum_",
+]
+
+
+def is_started() -> bool:
+    """Whether there is a process group, if only of one process."""
+    return dist.is_available() and dist.is_initialized()
 
 
 def is_shared() -> bool:
     """Whether there is more than one process to agree with."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return is_started() and dist.get_world_size() > 1
 
 
 def is_sharded(tensor: object) -> bool:

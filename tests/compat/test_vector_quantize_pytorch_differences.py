@@ -41,6 +41,26 @@ def test_the_gradient_of_the_cross_entropy_is_that_at_the_codes_of_the_search() 
     assert (moved - wanted).abs().max() > 1e-5
 
 
+@pytest.mark.parametrize("name", ["VectorQuantize", "LFQ", "HierarchicalVQ"])
+def test_the_input_gets_its_gradient_in_eval_too(name: str) -> None:
+    options = {"scales": (1, 60), "channel_first": False} if name == "HierarchicalVQ" else {}
+    theirs, ours = twins(name, sizes={"dim": 8, "codebook_size": 16, **options})
+    x = rows(1).requires_grad_()
+    out = theirs.eval()(x)[0]
+    if out.requires_grad:  # by its projections and convolutions
+        assert torch.autograd.grad(out.sum(), x, allow_unused=True)[0] is None
+    assert torch.autograd.grad(ours.eval()(x)[0].sum(), x)[0].any()
+
+
+def test_eval_takes_no_first_codes() -> None:
+    options = {**VQ, "kmeans_init": True}
+    theirs, ours = original.VectorQuantize(**options).eval(), facade.VectorQuantize(**options).eval()
+    for layer, changes in ((theirs, True), (ours, False)):
+        before = layer.codebook.clone()
+        layer(rows(1))
+        assert torch.equal(layer.codebook, before) != changes
+
+
 def test_the_diversity_is_that_of_all_vectors_of_the_batch() -> None:
     options = {"codebook_diversity_loss_weight": 0.5, "commitment_weight": 0.0}
     theirs, ours = twins("VectorQuantize", sizes=VQ, codebook_diversity_temperature=5.0, **options)

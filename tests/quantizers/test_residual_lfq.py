@@ -47,6 +47,13 @@ def test_losses_are_means_over_stages_at_their_scales():
     torch.testing.assert_close(out.loss.double(), 0.5 * expected, rtol=1e-5, atol=1e-7)
 
 
+def test_the_number_of_stages_that_stay_is_rounded_up():
+    rlfq = ResidualLFQ(3, 3, 7, dropout=1.0, dropout_multiple=3)
+    kept = (rlfq(torch.randn(200, 2, 3)).indices >= 0).sum(-1)
+    assert kept.unique().tolist() == [3, 6, 7]
+    assert codeword.from_spec(rlfq.spec, features=3).spec == rlfq.spec
+
+
 def test_its_spec_builds_it():
     rlfq = codeword.from_spec("rlfq5,stages=3,dropout=0.5,commitment=0.0", features=8)
     assert isinstance(rlfq, ResidualLFQ)

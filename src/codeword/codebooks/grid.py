@@ -12,6 +12,7 @@ from codeword.codebooks.learner import Learner, Seen, Statistics
 from codeword.errors import CodewordError
 from codeword.functional import Key, Usage, constant, usage_of_counts
 from codeword.functional.stacked import stacked
+from codeword.torch_versions import is_exporting
 
 __all__ = ["Grid"]
 
@@ -57,6 +58,7 @@ class Grid(Learner):
         if not ascending:
             worth = [math.prod(self.sizes[place + 1 :]) for place in range(len(levels))]
         self.worth = tuple(worth)
+        self._shifts = tuple(each.bit_length() - 1 for each in worth)  # of bits
         self.whole = joined and self.size <= _COUNTED_WHOLE
         self.group_key = f"grid of {self.sizes}"
         shape = (self.size,) if self.whole else (len(levels), max(levels))
@@ -73,13 +75,20 @@ class Grid(Learner):
         return constant(self.sizes, self.usage_count.device)
 
     def join(self, digits: Tensor) -> Tensor:
-        """The index of digits (N, places): (N,), or the digits themselves."""
-        return (digits * constant(self.worth, digits.device)).sum(-1) if self.joined else digits
+        """The index of digits (N, places), whole numbers of any dtype: (N,), or the digits themselves; int64."""
+        if not self.joined:
+            return digits.long()
+        digits, worth = digits.long(), constant(self.worth, digits.device)
+        if digits.device.type == "cpu":  # no other device has a product of int64
+            return digits @ worth
+        return (digits * worth).sum(-1)
 
     def split(self, indices: Tensor) -> Tensor:
         """The digits (N, places) of indices."""
         if not self.joined:
             return indices
+        if max(self.sizes) == 2 and not is_exporting():  # ONNX shifts no int64
+            return indices[..., None] >> constant(self._shifts, indices.device) & 1
         # `//`, not div(rounding_mode="floor"): torch writes that as a division of float32 in ONNX.
         return indices[..., None] // constant(self.worth, indices.device) % self.levels
 

@@ -20,6 +20,7 @@ class Step(NamedTuple):
         valid: which rows count.
         key: the random numbers of this call; None for a quantizer that draws nothing.
         training: whether it learns.
+        embeds: whether codes are asked for, not their indices alone.
         keeps: whether codes will not change and need no gradient, so that embeddings of the search are used again.
         items: (N,) int64, a number for the item of the batch that each row is of, where items are drawn.
         repeats: how many rows there are for each row of the outermost quantizer.
@@ -31,6 +32,7 @@ class Step(NamedTuple):
     valid: Valid
     key: Key
     training: bool = False
+    embeds: bool = True
     keeps: bool = False
     items: Tensor | None = None
     repeats: int = 1

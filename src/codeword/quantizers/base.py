@@ -12,6 +12,7 @@ from codeword import distributed
 from codeword.constants import where_else
 from codeword.errors import CodewordError
 from codeword.functional import Valid, all_known, in_range, replace_gradient
+from codeword.functional.valid import all_in_range, every_row
 from codeword.quantizers.assignment import Step
 from codeword.quantizers.checks import (
     check_constructor,
@@ -107,14 +108,13 @@ class Quantizer(Hooks):
         check_options(self, stages=stages, scales=scales, beam=beam)
         shape, flat, seen = self._flatten(x, mask)
         with torch.autocast(x.device.type, enabled=False):
-            rows, finite = self._enter(flat)
-            mask = finite if seen is None else finite & seen
+            rows, mask = self._enter(flat, seen)
             if not self.enabled:
                 return self._pass(rows, mask, seen, shape, x.dtype)
             again = self.training and inside_backward()
             if again:
                 check_repeatable(self)
-            step = self._step(mask, shape)._replace(stages=stages, scales=scales, beam=beam)
+            step = self._step(every_row(mask, rows), shape)._replace(stages=stages, scales=scales, beam=beam)
             if step.training and not again:
                 assignment = train(self, rows.detach(), step)
             else:
@@ -141,9 +141,9 @@ class Quantizer(Hooks):
         check_options(self, stages=stages, scales=scales, beam=beam)
         shape, flat, seen = self._flatten(x, mask)
         with torch.autocast(x.device.type, enabled=False):
-            rows, finite = self._enter(flat)
-            mask = finite if seen is None else finite & seen
-            step = Step(Valid(mask, None), None, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
+            rows, mask = self._enter(flat, seen)
+            valid = Valid(every_row(mask, rows), None)  # type: ignore[arg-type]
+            step = Step(valid, None, embeds=False, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
             indices = _mark_holes(assign(self, rows, step).indices, mask, seen)
         return indices.view((*shape, *indices.shape[1:]))
 
@@ -175,15 +175,16 @@ class Quantizer(Hooks):
         shape = indices.shape[: indices.ndim - len(self.index_shape)]
         step = Step(None, None, stages=stages, scales=scales)  # type: ignore[arg-type]
         flat = self._truncate(indices.reshape(-1, *indices.shape[len(shape) :]), step)
-        seen = (flat >= 0).reshape(flat.shape[0], math.prod(flat.shape[1:])).any(1)
-        whole = all_known(seen)
+        there = flat >= 0
+        whole = all_known(there)
         if not whole:
+            seen = there.reshape(flat.shape[0], math.prod(flat.shape[1:])).any(1)
             flat = where_else(seen.view([-1] + [1] * len(self.index_shape)), flat, 0)
         with torch.autocast(indices.device.type, enabled=False):
             out = self._unflatten(self._project(self.project_out, self._embed(flat)), shape)
         if not whole:
             out = where_else(self._unflatten(seen[:, None], shape), out, 0.0)
-        return out.to(dtype, copy=whole)  # no view: FSDP warns of them
+        return out.to(dtype, copy=whole and torch.is_grad_enabled())  # no view: FSDP warns of them
 
     @property
     def decodes(self) -> bool:
@@ -205,20 +206,29 @@ class Quantizer(Hooks):
     # Around the hooks -----------------------------------------------------------------------------------------
 
     def _flatten(self, x: Tensor, mask: Tensor | None) -> tuple[torch.Size, Tensor, Tensor | None]:
-        """The shape without features, the rows (N, features) and whether each is seen (N,); None: all are."""
+        """The shape without features, the rows (N, features) and which are seen (N,); None: all are known to be."""
         check_input(x, mask, self.features, self.dim, self.device)
         moved = x.movedim(self.dim, -1)
-        return moved.shape[:-1], moved.reshape(-1, self.features), None if mask is None else mask.reshape(-1)
+        return (
+            moved.shape[:-1],
+            moved.reshape(-1, self.features),
+            None if mask is None or all_known(mask) else mask.reshape(-1),
+        )
 
-    def _enter(self, flat: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows in the quantizer's own precision and width, zeros where they are not finite, and where they are."""
-        finite = in_range(flat, self.dtype)
-        rows = _filled(flat.to(self.dtype), finite)
-        if self.project_in is None:
-            return rows, finite
-        rows = self._project(self.project_in, rows)
-        finite = finite & in_range(rows, self.dtype)  # the projection's weights may have become anything
-        return _filled(rows, finite), finite
+    def _enter(self, flat: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Rows in the quantizer's own precision and width, zeros where they are not finite, and which are valid.
+
+        Those are the finite ones of those that are seen; None: all rows are known to be valid.
+        """
+        dtype = self.dtype
+        finite = None if all_in_range(flat, dtype) else in_range(flat, dtype)
+        rows = _filled(flat.to(dtype), finite)
+        if self.project_in is not None:
+            rows = self._project(self.project_in, rows)
+            if not all_in_range(rows, dtype):  # the projection's weights may have become anything
+                finite = _both(finite, in_range(rows, dtype))
+            rows = _filled(rows, finite)
+        return rows, _both(finite, seen)
 
     def _step(self, mask: Tensor, shape: torch.Size) -> Step:
         """Which rows count, on all ranks, and what is drawn; in training ranks compare once what they hold."""
@@ -240,17 +250,21 @@ class Quantizer(Hooks):
         return Step(valid, key, training=True, items=items)  # type: ignore[arg-type]
 
     def _pass(
-        self, rows: Tensor, mask: Tensor, seen: Tensor | None, shape: torch.Size, dtype: torch.dtype
+        self, rows: Tensor, mask: Tensor | None, seen: Tensor | None, shape: torch.Size, dtype: torch.dtype
     ) -> Quantized:
         """What a disabled quantizer returns: the rows as they are, no index, no loss."""
         out = self._lay_out(self._project(self.project_out, rows), mask, seen, shape).to(dtype)
         indices = torch.full((*shape, *self.index_shape), -1, dtype=torch.int64, device=rows.device)
         return Quantized(out, indices, rows.new_zeros(()), {})
 
-    def _lay_out(self, out: Tensor, mask: Tensor, seen: Tensor | None, shape: torch.Size) -> Tensor:
-        """Rows as the input was: NaN where they are not finite, zeros where masked. No view: FSDP warns of them."""
-        if all_known(mask):
-            return self._unflatten(out, shape).clone()
+    def _lay_out(self, out: Tensor, mask: Tensor | None, seen: Tensor | None, shape: torch.Size) -> Tensor:
+        """Rows as the input was: NaN where they are not finite, zeros where masked."""
+        if mask is None:
+            whole = self._unflatten(out, shape)
+            if not torch.is_grad_enabled():
+                return whole
+            # Codes are needed by backward, so they must not be written to; of views FSDP warns.
+            return whole.clone() if self.project_out is None or distributed.is_started() else whole
         keep = self._unflatten(mask[:, None], shape)
         if seen is None:
             return where_else(keep, self._unflatten(out, shape), math.nan)
@@ -261,16 +275,23 @@ class Quantizer(Hooks):
         return rows.view(*shape, rows.shape[-1]).movedim(-1, self.dim)
 
 
-def _filled(rows: Tensor, finite: Tensor) -> Tensor:
+def _both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Where both are True; None: everywhere."""
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return mask & other
+
+
+def _filled(rows: Tensor, finite: Tensor | None) -> Tensor:
     """Zeros in rows that are not finite. No gradient reaches those: they have no part in output and losses."""
-    if all_known(finite):
+    if finite is None:
         return rows
     return replace_gradient(where_else(finite[:, None], rows.detach(), 0.0), rows)
 
 
-def _mark_holes(indices: Tensor, mask: Tensor, seen: Tensor | None) -> Tensor:
+def _mark_holes(indices: Tensor, mask: Tensor | None, seen: Tensor | None) -> Tensor:
     """Index 0 for rows that are not finite, -1 for masked ones."""
-    if all_known(mask):
+    if mask is None:
         return indices
     rows = [-1] + [1] * (indices.ndim - 1)
     if seen is None:

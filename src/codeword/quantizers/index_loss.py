@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
+from codeword.functional.valid import every_row
 from codeword.penalties.cross_entropy import cross_entropy
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_indices, whole_indices
@@ -55,8 +56,8 @@ def index_loss(quantizer: Quantizer, x: Tensor, indices: Tensor, mask: Tensor | 
             "pass what encode returned",
         )
     with torch.autocast(x.device.type, enabled=False):
-        rows, valid = quantizer._enter(flat)
-        valid = valid if seen is None else valid & seen
+        rows, mask = quantizer._enter(flat, seen)
+        valid = every_row(mask, rows)
         wanted = indices.reshape(len(rows), *quantizer.index_shape)
         wanted = torch.where(valid.view(-1, *[1] * (wanted.ndim - 1)), wanted, -1)
         losses, counts = zip(*_losses(quantizer, rows, wanted), strict=True)

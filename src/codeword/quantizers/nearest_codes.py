@@ -9,6 +9,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional import over_blocks, replace_gradient
+from codeword.functional.valid import every_row
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.vector import VectorQuantizer
@@ -58,8 +59,8 @@ def nearest_codes(vq: VectorQuantizer, x: Tensor, count: int, mask: Tensor | Non
     count = min(count, vq.codebook_size)
     shape, flat, seen = vq._flatten(x, mask)
     with torch.autocast(x.device.type, enabled=False):
-        rows, valid = vq._enter(flat)
-        valid = valid if seen is None else valid & seen
+        rows, mask = vq._enter(flat, seen)
+        valid = every_row(mask, rows)
         step = vq._step(valid, shape)
         if vq.training and not vq.ready:
             with torch.no_grad():

@@ -91,7 +91,8 @@ def output(
     """The output (N, features) of rows (N, code_features) with its gradient, the loss and the losses."""
     q, loss, losses = quantizer._evaluate(assignment, rows, step)
     if torch.is_grad_enabled():
-        q = replace_gradient(q, quantizer._surrogate(assignment, rows, q, step))
+        surrogate = quantizer._surrogate(assignment, rows, q, step)
+        q = q if surrogate is q else replace_gradient(q, surrogate)
     return quantizer._project(quantizer.project_out, quantizer._rescale(rows, q)), loss, losses
 
 

@@ -151,7 +151,10 @@ class _Perturbed(quantizers.FSQ):
 
     def _digits(self, rows: Tensor) -> Tensor:
         digits = super()._digits(rows)
-        return digits if self.eps is None else digits.minimum((self._last + 0.5).floor().long())
+        return digits if self.eps is None else digits.minimum((self._last + 0.5).floor())
+
+    def _passed(self, rows: Tensor) -> Tensor:
+        return super()._passed(rows) if self.eps is None else self._value(self._place(rows))
 
     @property
     def _last(self) -> Tensor:

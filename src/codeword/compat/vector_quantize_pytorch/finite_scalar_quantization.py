@@ -120,8 +120,8 @@ class Rotated(quantizers.FSQ):
     def _normalized(self, rows: Tensor) -> Tensor:
         return self._turned(super()._normalized(rows))
 
-    def _value(self, place: Tensor) -> Tensor:
-        return self._turned(super()._value(place), back=True)
+    def _restored(self, values: Tensor) -> Tensor:
+        return self._turned(super()._restored(values), back=True)
 
     def _turned(self, rows: Tensor, back: bool = False) -> Tensor:
         turn = self._buffers.get("orthogonal_rot")

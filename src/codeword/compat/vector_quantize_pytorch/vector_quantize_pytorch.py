@@ -15,6 +15,7 @@ from codeword.compat.vector_quantize_pytorch.refusals import refuse
 from codeword.compat.vector_quantize_pytorch.view import CodebookView
 from codeword.errors import CodewordError
 from codeword.functional import Valid, squared_error
+from codeword.functional.valid import every_row
 from codeword.quantizers import Grouped, Quantized, Quantizer, VectorQuantizer, index_loss, nearest_codes
 from codeword.quantizers.assignment import Step
 from codeword.quantizers.step import assign
@@ -192,8 +193,8 @@ class VectorQuantize(Layer):
         if not self.training or all(getattr(vq, "steps_itself", None) is None for vq in self._books()):
             return torch.zeros((), dtype=torch.float32, device=self.quantizer.device)
         _, flat, seen = self.quantizer._flatten(x, mask)
-        rows, finite = self.quantizer._enter(flat)
-        valid = Valid(finite if seen is None else finite & seen, None)  # type: ignore[arg-type]
+        rows, mask = self.quantizer._enter(flat, seen)
+        valid = Valid(every_row(mask, rows), None)  # type: ignore[arg-type]
         found = assign(self.quantizer, rows, Step(valid, None))  # type: ignore[arg-type]
         return squared_error(rows, self.quantizer._embed(found.indices), valid.weights(rows.dtype))
 

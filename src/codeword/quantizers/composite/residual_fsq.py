@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codeword.bounds import Cell
 from codeword.errors import CodewordError
-from codeword.functional import constant
+from codeword.functional import constant, sum_of
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
@@ -115,7 +115,11 @@ class ResidualFSQ(Residual):
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        return super()._evaluate(assignment, self._squashed(rows), step)
+        if self.random and step.training:
+            return super()._evaluate(assignment, self._squashed(rows), step)
+        stages = zip(self.components, assignment.components, strict=False)  # none has a loss
+        found = [stage._embed(own.indices) if own.embedded is None else own.embedded for stage, own in stages]
+        return sum_of(found), rows.new_zeros(()), {}
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         return self._squashed(rows)

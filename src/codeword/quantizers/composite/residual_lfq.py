@@ -28,6 +28,7 @@ class ResidualLFQ(Residual):
         dim: the axis of the features.
         dropout: the share of items for which training keeps only the first n stages; as for `Residual`.
         minimum_stages: see `dropout`.
+        dropout_multiple: the number of stages that stay is rounded up to a multiple of this, or to all.
         commitment: weight of `commitment` of each stage, as for `LFQ`.
         entropy: weight of `entropy` of each stage, as for `LFQ`.
         device: of parameters and buffers.
@@ -61,6 +62,7 @@ class ResidualLFQ(Residual):
         dim: int = -1,
         dropout: float = 0.0,
         minimum_stages: int = 1,
+        dropout_multiple: int = 1,
         commitment: float = 0.25,
         entropy: float = 0.1,
         device: torch.device | str | None = None,
@@ -78,6 +80,7 @@ class ResidualLFQ(Residual):
             dim=dim,
             dropout=dropout,
             minimum_stages=minimum_stages,
+            dropout_multiple=dropout_multiple,
             device=device,
             dtype=dtype,
         )
@@ -89,6 +92,7 @@ class ResidualLFQ(Residual):
             "stages": self.count,
             "dropout": self.dropout,
             "minimum_stages": self.minimum_stages,
+            "dropout_multiple": self.dropout_multiple,
             "commitment": self.commitment,
             "entropy": self.entropy,
         }

@@ -55,7 +55,9 @@ class Successive(Composite):
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         left, components, used = rows, [], self._used(step)
         for number, child in enumerate(self.components[:used]):
-            own = step.component(number, self._repeats(number))
+            own = step.component(number, self._repeats(number))._replace(
+                embeds=number + 1 < used or step.embeds
+            )
             found = child._assign(child._project(child.project_in, self._downsample(left, number)), own)
             if self.stagewise and step.training:
                 learn(child, found)

@@ -53,7 +53,7 @@ class Implicit(Quantizer):
         self._sizes = (self.codebook_size,) if joined else tuple(levels)
 
     def _digits(self, rows: Tensor) -> Tensor:
-        """The levels (N, D) int64 of rows (N, D)."""
+        """The levels (N, D) of rows (N, D): whole numbers, of any dtype."""
         raise NotImplementedError
 
     def _vectors(self, digits: Tensor) -> Tensor:
@@ -81,7 +81,8 @@ class Implicit(Quantizer):
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         digits = self._digits(rows)
         moves = step.training and self.grid.writes  # what digits stand for, before they are embedded
-        return Assignment(self.grid.join(digits), rows, step, None if moves else self._vectors(digits))
+        embedded = self._vectors(digits) if step.embeds and not moves else None
+        return Assignment(self.grid.join(digits), rows, step, embedded)
 
     def _embed(self, indices: Tensor) -> Tensor:
         return self._vectors(self.grid.split(indices))

@@ -49,7 +49,7 @@ class Binarize(Implicit):
         return {"threshold": self.threshold}
 
     def _digits(self, rows: Tensor) -> Tensor:
-        return (rows > self.threshold).long()
+        return rows > self.threshold
 
     def _vectors(self, digits: Tensor) -> Tensor:
         return digits.to(self.dtype)

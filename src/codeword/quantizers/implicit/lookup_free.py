@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.codebooks.rng import Rng
+from codeword.constants import constant
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, Valid, squared_error, sum_of
 from codeword.functional.bit_entropy import bit_entropy
@@ -73,10 +74,11 @@ class _Signs(Implicit):
         return self.share < 1
 
     def _digits(self, rows: Tensor) -> Tensor:
-        return (rows > 0).long()
+        return rows > 0
 
     def _vectors(self, digits: Tensor) -> Tensor:
-        return digits.to(self.dtype) * (2 * self.scale) - self.scale
+        bits = digits.to(self.dtype)
+        return torch.add(constant((-self.scale,), bits.device, bits.dtype), bits, alpha=2 * self.scale)
 
     def _losses(
         self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step

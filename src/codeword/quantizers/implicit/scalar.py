@@ -124,11 +124,16 @@ class FSQ(Implicit):
         return self.bound.place(self._normalized(rows), self.levels)
 
     def _value(self, place: Tensor) -> Tensor:
-        value = self.bound.value(place, self.levels)
-        return self.grid.restore(value) if isinstance(self.grid, NormalizedGrid) else value
+        return self._restored(self.bound.value(place, self.levels))
+
+    def _passed(self, rows: Tensor) -> Tensor:
+        return self._restored(self.bound.passed(self._normalized(rows), self.levels))
 
     def _normalized(self, rows: Tensor) -> Tensor:
         return self.grid.normalize(rows) if isinstance(self.grid, NormalizedGrid) else rows
+
+    def _restored(self, values: Tensor) -> Tensor:
+        return self.grid.restore(values) if isinstance(self.grid, NormalizedGrid) else values
 
     def _digits(self, rows: Tensor) -> Tensor:
         return self.bound.digits(self._normalized(rows), self.levels)
@@ -142,10 +147,15 @@ class FSQ(Implicit):
         q, loss, losses = super()._evaluate(assignment, rows, step)
         if not (self.noise and step.training):
             return q, loss, losses
-        draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), 1 + len(self.levels))
-        moved = self._value(self._place(rows) + draws[:, 1:] - 0.5)
-        rounded = replace_gradient(q, self._rounded(assignment, rows))
-        return torch.where(draws[:, :1] < self.noise, moved, rounded), loss, losses
+        some = int(self.noise < 1)  # not all vectors: a number more decides for each
+        draws = step.key.uniform_at(Purpose.NOISE, step.valid.positions(), some + len(self.levels))
+        moved = self._value(self._place(rows) + draws[:, some:] - 0.5)
+        if not some:
+            return moved, loss, losses
+        moves = draws[:, :1] < self.noise
+        if self.bound.linear:  # the same slope everywhere
+            return replace_gradient(torch.where(moves, moved.detach(), q), moved), loss, losses
+        return torch.where(moves, moved, replace_gradient(q, self._rounded(assignment, rows))), loss, losses
 
     def _losses(
         self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
@@ -160,7 +170,7 @@ class FSQ(Implicit):
 
     def _rounded(self, assignment: Assignment, rows: Tensor) -> Tensor:
         """A function of the rows with the gradient of the levels: that of the bound."""
-        place = self._place(rows)
-        if not self.bound.linear:  # its slope is that at the level
-            place = replace_gradient(self.grid.split(assignment.indices).to(place.dtype), place)
-        return self._value(place)
+        if self.bound.linear:
+            return self._passed(rows)
+        place = self._place(rows)  # its slope is that at the level
+        return self._value(replace_gradient(self.grid.split(assignment.indices).to(place.dtype), place))
