@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from dataclasses import asdict
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
 
 from benchmarks.measure import machine
 from benchmarks.method_tasks import BUILDERS, Setting, autoencoder, load_pictures
+from benchmarks.methods import markdown
 
 METHODS = ["default", "large", "simvq", "vector-quantize-pytorch", "vector-quantize-pytorch-simvq"]
 NARROW = Setting(features=16, width=32, batch=32, learning_rate=1e-3, falling=True)
 MEASURED = Setting()
 SETTINGS = {"narrow": NARROW, "measured": MEASURED}
-ROWS_PER_CODE = 10
 
 
 def work(options: argparse.Namespace) -> None:
@@ -37,7 +39,9 @@ def work(options: argparse.Namespace) -> None:
                 one = task | {"method": method, "codes": codes, "seed": seed}
                 if any(one.items() <= row.items() for row in rows):
                     continue
-                figures = autoencoder(method, pictures, options.steps, seed, codes, setting, ROWS_PER_CODE)
+                figures = autoencoder(
+                    method, pictures, options.steps, seed, codes, setting, options.rows_per_code
+                )
                 rows.append(one | named(figures))
                 keep(rows, options.results)
                 print(rows[-1], flush=True)
@@ -63,6 +67,25 @@ def keep(rows: list[dict[str, Any]], path: Path) -> None:
     beside.replace(path)
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table of means over the seeds, with standard deviations where there are several."""
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (row["setting"], row["steps"], row["codes"], row["method"])):
+        kinds.setdefault((row["setting"], row["steps"], row["codes"], row["method"]), []).append(row)
+    cells = [
+        ["setting", "steps", "codes", "method", "PSNR, dB", "codes used", "perplexity", "CPU s", "seeds"]
+    ]
+    for kind, same in kinds.items():
+        psnr, used, perplexity, seconds = (
+            [row[name] for row in same]
+            for name in ("psnr_db", "codes_used", "perplexity", "training_cpu_seconds")
+        )
+        spread = f" ± {statistics.stdev(psnr):.2f}" if len(psnr) > 1 else ""
+        figures = [f"{mean(psnr):.2f}{spread}", f"{mean(used):.1%}", f"{mean(perplexity):.0f}"]
+        cells.append([*map(str, kind), *figures, f"{mean(seconds):.0f}", str(len(same))])
+    return markdown(cells)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -75,10 +98,12 @@ def main() -> None:
     parser.add_argument("--setting", choices=list(SETTINGS), default="narrow")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rows-per-code", type=int, default=10, help="that uses are counted over, at least")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     work(options)
+    print(table(json.loads(options.results.read_text())["rows"]))
 
 
 if __name__ == "__main__":

@@ -195,9 +195,9 @@ def autoencoder(
         schedule.step()
     seconds = time.process_time() - start
     model.eval()
-    errors, indices = zip(*(_tested(model, part) for part in test.split(200)), strict=True)
+    errors, indices = zip(*(_tested(model, part) for part in test.split(50)), strict=True)
     wanted, indices = rows_per_code * codes, list(indices)
-    for part in torch.cat([train, test.flip(-1), train.flip(-1)]).split(200):
+    for part in torch.cat([train, test.flip(-1), train.flip(-1)]).split(50):
         if sum(map(torch.numel, indices)) >= wanted:
             break
         with torch.no_grad():
