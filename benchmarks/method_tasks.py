@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +19,7 @@ from codeword import VectorQuantizer, methods
 from codeword.functional import usage
 from codeword.quantizers import BinaryMapper
 
-__all__ = ["BUILDERS", "CLOUDS", "SCALES", "autoencoder", "cost", "fit", "load_pictures"]
+__all__ = ["BUILDERS", "CLOUDS", "SCALES", "Setting", "autoencoder", "cost", "fit", "load_pictures"]
 
 Build = Callable[..., nn.Module]
 
@@ -75,7 +77,8 @@ def fit(method: str, cloud: str, scale: float, seed: int) -> dict[str, float]:
         if optimizer is not None:
             optimizer.zero_grad()
             (F.mse_loss(out.quantized, x) + out.loss).backward()
-            codeword.models.reset_moments(optimizer, vq)
+            if isinstance(vq, codeword.Quantizer):
+                codeword.models.reset_moments(optimizer, vq)
             optimizer.step()
     x = scale * CLOUDS[cloud](STEPS, 8192, generator)
     with torch.no_grad():
@@ -139,32 +142,86 @@ class Autoencoder(nn.Module):
         return self.decoder(out.quantized), out
 
 
+@dataclass(frozen=True)
+class Setting:
+    """How an autoencoder is trained.
+
+    Attributes:
+        features: of a position.
+        width: channels of the encoder and the decoder.
+        batch: pictures a step.
+        learning_rate: of AdamW.
+        falling: whether it falls to zero along half a cosine.
+    """
+
+    features: int = 32
+    width: int = 64
+    batch: int = 64
+    learning_rate: float = 5e-4
+    falling: bool = False
+
+
 def autoencoder(
-    method: str, pictures: tuple[Tensor, Tensor], steps: int, seed: int, features: int = 32, codes: int = 1024
+    method: str,
+    pictures: tuple[Tensor, Tensor],
+    steps: int,
+    seed: int,
+    codes: int = 1024,
+    setting: Setting = Setting(),
+    rows_per_code: int = 0,
 ) -> dict[str, float]:
-    """Train an autoencoder of pictures; its peak signal-to-noise ratio on pictures that it has not seen."""
+    """Train an autoencoder of pictures; its peak signal-to-noise ratio on pictures that it has not seen.
+
+    Uses are counted over these, or, with `rows_per_code`, over as many rows a code of these, of the training pictures,
+    and of both mirrored, as far as they go: 16,384 codes cannot all occur in a few thousand rows.
+    """
     train, test = pictures
     torch.manual_seed(seed)
-    model = Autoencoder(BUILDERS[method](features, codes, dim=1))
-    optimizer = torch.optim.AdamW(codeword.parameter_groups(model, 5e-4))
+    model = Autoencoder(BUILDERS[method](setting.features, codes, dim=1), setting.width)
+    optimizer = torch.optim.AdamW(codeword.parameter_groups(model, setting.learning_rate))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: (1 + math.cos(math.pi * step / steps)) / 2 if setting.falling else 1.0
+    )
     generator = torch.Generator().manual_seed(seed + 10)
+    start = time.process_time()
     for _ in range(steps):
-        x = train[torch.randint(len(train), (64,), generator=generator)].float() / 127.5 - 1
+        x = _scaled(train[torch.randint(len(train), (setting.batch,), generator=generator)])
         decoded, out = model(x)
         optimizer.zero_grad()
         (F.mse_loss(decoded, x) + out.loss).backward()
-        codeword.models.reset_moments(optimizer, model)
+        if isinstance(model.vq, codeword.Quantizer):
+            codeword.models.reset_moments(optimizer, model)
         optimizer.step()
-    with torch.no_grad():
-        x = test.float() / 127.5 - 1
-        decoded, out = model.eval()(x)
-        error = (decoded.clamp(-1, 1) - x).div(2).square().mean((1, 2, 3))
-    used = usage(out.indices, codes)
+        schedule.step()
+    seconds = time.process_time() - start
+    model.eval()
+    errors, indices = zip(*(_tested(model, part) for part in test.split(50)), strict=True)
+    wanted, indices = rows_per_code * codes, list(indices)
+    for part in torch.cat([train, test.flip(-1), train.flip(-1)]).split(50):
+        if sum(map(torch.numel, indices)) >= wanted:
+            break
+        with torch.no_grad():
+            indices.append(model.vq(model.encoder(_scaled(part))).indices.flatten())
+    used = usage(torch.cat(indices), codes)
     return {
-        "psnr": float(-10 * error.mean().log10()),
+        "psnr": float(-10 * torch.cat(errors).mean().log10()),
         "used": float(used.used) / codes,
         "perplexity": float(used.perplexity),
+        "rows_counted": sum(map(torch.numel, indices)),
+        "seconds": seconds,
     }
+
+
+def _scaled(pictures: Tensor) -> Tensor:
+    return pictures.float() / 127.5 - 1
+
+
+@torch.no_grad()
+def _tested(model: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """The squared errors of pictures, of a range of 1, and the indices of their positions."""
+    x = _scaled(pictures)
+    decoded, out = model(x)
+    return (decoded.clamp(-1, 1) - x).div(2).square().mean((1, 2, 3)), out.indices.flatten()
 
 
 def load_pictures(folder: Path) -> tuple[Tensor, Tensor]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from codeword import Quantized
 
-__all__ = ["PEERS", "VectorQuantizePytorch"]
+__all__ = ["PEERS"]
 
 
 class VectorQuantizePytorch(nn.Module):
-    """`VectorQuantize` of vector-quantize-pytorch with nothing set but its sizes."""
+    """A layer of vector-quantize-pytorch for rows (1, N, D)."""
 
-    def __init__(self, features: int, codes: int, *, dim: int = -1) -> None:
+    def __init__(self, layer: nn.Module, features: int, dim: int) -> None:
         super().__init__()
-        from vector_quantize_pytorch import VectorQuantize
-
-        self.features, self.dim = features, dim
-        self.layer = VectorQuantize(dim=features, codebook_size=codes)
+        self.layer, self.features, self.dim = layer, features, dim
 
     def forward(self, x: Tensor) -> Quantized:
         rows = x.movedim(self.dim, -1)
@@ -27,4 +28,18 @@ class VectorQuantizePytorch(nn.Module):
         return Quantized(whole, indices.view(rows.shape[:-1]), torch.as_tensor(loss).sum(), {})
 
 
-PEERS = {"vector-quantize-pytorch": VectorQuantizePytorch}
+def build(name: str, features: int, codes: int, *, dim: int = -1, **options: Any) -> VectorQuantizePytorch:
+    import vector_quantize_pytorch
+
+    layer = getattr(vector_quantize_pytorch, name)(dim=features, codebook_size=codes, **options)
+    return VectorQuantizePytorch(layer, features, dim)
+
+
+PEERS: dict[str, Callable[..., nn.Module]] = {
+    "vector-quantize-pytorch": partial(build, "VectorQuantize"),
+    "vector-quantize-pytorch-kmeans": partial(build, "VectorQuantize", kmeans_init=True),
+    "vector-quantize-pytorch-factorised": partial(
+        build, "VectorQuantize", codebook_dim=8, use_cosine_sim=True, kmeans_init=True
+    ),
+    "vector-quantize-pytorch-simvq": partial(build, "SimVQ"),
+}

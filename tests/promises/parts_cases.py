@@ -53,6 +53,7 @@ PARTS_CASES: dict[str, Callable[[], Quantizer]] = {
         metric=EntropyConstrained(), update=Gradient(), penalties=(Commitment(), CodebookLoss())
     ),
     "smoothed": vq(update=EMA(smoothing=1e-3)),
+    "drift": vq(31, update=EMA(decay=0.8, drift=True)),
     "smoothed-ema": vq(update=SmoothedEMA(patience=1)),
     "mean-ema": vq(31, update=MeanEMA(decay=0.8, revival=BelowBudget(0.5, at_most=4))),
 }

@@ -28,6 +28,7 @@ __all__ = [
     "diveq",
     "gumbel",
     "in_place",
+    "large",
     "learnable_gamma",
     "learnable_std",
     "reinmax",
@@ -119,6 +120,15 @@ def vqgan_factorized(
     return VectorQuantizer(
         features, codebook_size, dim=dim, code_features=code_features, metric=Cosine(unit=True)
     )
+
+
+def large(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
+    """Moving averages with decay 0.9 whose codes all follow the drift of the chosen ones.
+
+    Source: our own, after NSVQ (arXiv:2606.11363), which moves unchosen codes by a kernel of the chosen ones' change.
+    When: a batch has fewer rows than there are codes, as with 16,384 codes and more.
+    """
+    return VectorQuantizer(features, codebook_size, dim=dim, update=EMA(decay=0.9, drift=True))
 
 
 def simvq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
@@ -283,6 +293,7 @@ METHODS = {
         in_place,
         running_affine,
         vqgan_factorized,
+        large,
         simvq,
         fvq,
         rotation_vq,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from codeword.axes import Init, Revival, State, Update
 from codeword.checks import at_least
+from codeword.functional.drift import drifted
 from codeword.inits import KMeans
 from codeword.kernels import moving_average as kernel
 from codeword.revivals import BelowShare
@@ -27,7 +28,7 @@ class EMA(Update):
         N_k <- g N_k + (1 - g) n_k        c_k <- c_k + (1 - g) (s_k - n_k c_k) / N_k
 
     which is the moving average S_k <- g S_k + (1 - g) s_k, c_k = S_k / N_k, without a second copy of the codes. A code
-    that no row chose does not change.
+    that no row chose does not change, unless it follows the drift of the others.
 
     Args:
         decay: g, 0 < g < 1. None: from the load, g = 1 - N / (25 K) clamped to 0.8 ... 0.98 for N valid rows and K
@@ -39,8 +40,11 @@ class EMA(Update):
         sync: whether all ranks learn one codebook. False: each rank learns its own.
         smoothing: e of the Laplace smoothing of the counts in the denominator, N'_k = (N_k + e) / (sum N + K e) sum N,
             S_k = N'_k c_k. It pulls rarely used codes to the origin, so the default is 0; the papers use 1e-5.
+        drift: whether all codes first move by the affine map that fits the chosen ones to their rows best. With fewer
+            rows than codes a step, most codes are not chosen, and they fall behind an encoder that learns.
 
-    Source: van den Oord et al. 2017, appendix A.1 (arXiv:1711.00937); Razavi et al. 2019 (arXiv:1906.00446).
+    Source: van den Oord et al. 2017, appendix A.1 (arXiv:1711.00937); Razavi et al. 2019 (arXiv:1906.00446). That
+    unchosen codes follow the others: NSVQ, 2026 (arXiv:2606.11363), by a kernel there; the affine map is our own.
     """
 
     decay: float | None = None
@@ -48,6 +52,7 @@ class EMA(Update):
     revival: Revival | None = BelowShare()
     sync: bool = True
     smoothing: float = 0.0
+    drift: bool = False
 
     def __post_init__(self) -> None:
         check_rule(self, self.decay)
@@ -59,6 +64,8 @@ class EMA(Update):
     def update(
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
     ) -> tuple[Tensor, State]:
+        if self.drift:
+            codes = drifted(codes, counts, sums, total)
         if not self.smoothing:
             step = kernel.moving_average if kernel.serves(codes) else kernel.plain
             codes, size = step(codes, state["cluster_size"], counts, sums, total, self.decay)
@@ -72,7 +79,7 @@ class EMA(Update):
     def update_(
         self, codes: Sequence[Tensor], state: State, counts: Tensor, sums: Tensor, total: Tensor
     ) -> State:
-        own = self.smoothing or type(self).update is not EMA.update
+        own = self.smoothing or self.drift or type(self).update is not EMA.update
         if own or torch.compiler.is_compiling() or not kernel.writes_in_place(codes):
             return super().update_(codes, state, counts, sums, total)
         return {
