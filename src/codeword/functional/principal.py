@@ -50,6 +50,13 @@ class PrincipalComponents:
         made._set(batches, mean, axes, complete)
         return made
 
+    def of(self, rows: Tensor) -> PrincipalComponents:
+        """Other rows (N, D), all finite, along the same axes, those of their largest variances first."""
+        mean = rows.double().mean(0)
+        along = (rows.double() - mean) @ self.axes
+        order = along.square().sum(0).argsort(descending=True)
+        return PrincipalComponents.along([rows], mean, self.axes[:, order], self.complete)
+
     def _set(self, batches: Iterable[Tensor], mean: Tensor, axes: Tensor, complete: bool) -> None:
         self.batches, self.mean, self.axes, self.complete = batches, mean, axes, complete
         self._known = [self._turned(rows) for rows in batches] if isinstance(batches, list) else None
