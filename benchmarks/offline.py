@@ -30,7 +30,9 @@ from benchmarks.offline_vectors import vectors
 SHORTER: dict[str, int] = {}  # options of `codeword.fit` that are not its defaults
 Split = tuple[Tensor, Tensor]
 Decode = Callable[[Tensor], Tensor]  # vectors there and back
-Fit = Callable[[Tensor, int, int], tuple[Decode, float]]  # to vectors, with so many bytes each, and a seed; seconds
+Fit = Callable[
+    [Tensor, int, int], tuple[Decode, float]
+]  # to vectors, with so many bytes each, and a seed; seconds
 
 
 def timed(train: Callable[[Tensor, int, int], Decode]) -> Fit:

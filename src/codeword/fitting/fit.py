@@ -131,11 +131,21 @@ class Fitter:
         """The codes of the best of some k-means, of a codebook by itself."""
         return _best(batches, size, plan)
 
-    def stages(self, sizes: list[int], batches: Batches, plan: Plan, find: Find, prefixes: bool) -> list[Tensor]:
+    def stages(
+        self, sizes: list[int], batches: Batches, plan: Plan, find: Find, prefixes: bool
+    ) -> list[Tensor]:
         """The codes of all stages of these sizes, searched by `find`."""
         fitted, judges = _vectors(batches, sizes, plan)
-        how = {"steps": plan.steps, "tries": plan.tries, "seed": plan.seed, "prefixes": prefixes}
-        return fit_stages(fitted, judges, sizes, find, **how)
+        return fit_stages(
+            fitted,
+            judges,
+            sizes,
+            find,
+            steps=plan.steps,
+            tries=plan.tries,
+            seed=plan.seed,
+            prefixes=prefixes,
+        )
 
 
 ALONE = Fitter()
@@ -159,8 +169,8 @@ def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = AL
     elif isinstance(quantizer, Residual | Additive):
         _fit_stages_(quantizer, batches, plan, fitter)
         if isinstance(quantizer, QINCo):
-            sizes = [stage.codebook_size for stage in quantizer.components]
-            train_networks_(quantizer, *_vectors(batches, sizes, plan), plan.epochs, plan.seed)
+            vectors = _vectors(batches, list(quantizer.codebook_sizes), plan)
+            train_networks_(quantizer, *vectors, plan.epochs, plan.seed)
     elif _is_plain(quantizer):
         quantizer.codebook.init_from_(fitter.best(batches, quantizer.codebook_size, plan))
     elif fitter is ALONE and _is_plain(quantizer, Cosine):
@@ -182,9 +192,10 @@ def _fit_stages_(quantizer: Residual | Additive, batches: Batches, plan: Plan, f
             batches = batches.seen(_left_by(stage))
         return
     sizes = [stage.codebook_size for stage in plain]
-    additive = isinstance(quantizer, Additive)
-    find = quantizer.search if additive else partial(beam_search, beam=plan.beam)
-    books = fitter.stages(sizes, batches, plan, find, prefixes=not additive)
+    if isinstance(quantizer, Additive):
+        books = fitter.stages(sizes, batches, plan, quantizer.search, prefixes=False)
+    else:
+        books = fitter.stages(sizes, batches, plan, partial(beam_search, beam=plan.beam), prefixes=True)
     for stage, book in zip(plain, books, strict=True):
         stage.codebook.init_from_(book)
 

@@ -15,7 +15,11 @@ from codeword.quantizers.composite.beam import continued
 
 __all__ = ["Vectors", "fit_stages", "split"]
 
-_WAYS = ((5, 1.5), (5, math.inf), (1, 1.0))  # partial sums, and how much larger than the least their errors may be
+_WAYS = (
+    (5, 1.5),
+    (5, math.inf),
+    (1, 1.0),
+)  # partial sums, and how much larger than the least their errors may be
 _FEW, _MANY = 128, 1024  # vectors a code: for most steps of a k-means, and for the last ones
 _LEAST_JUDGES = 32
 
@@ -107,9 +111,7 @@ def _stack(
 def _codes(vectors: Vectors, components: PrincipalComponents, size: int, steps: int, seed: int) -> Tensor:
     many = Vectors(*draw_rows([vectors.rows], _MANY * size, vectors.weights, seed))
     few = many.part(0, _FEW * size)
-    codes = progressive_kmeans(
-        components.of(few.rows), size, steps=steps, weights=few.weights, seed=seed
-    )
+    codes = progressive_kmeans(components.of(few.rows), size, steps=steps, weights=few.weights, seed=seed)
     if len(few.rows) == len(many.rows):
         return codes
     return kmeans(many.rows, size, steps=math.ceil(steps / 10), start=codes, weights=many.weights)

@@ -52,10 +52,11 @@ class PrincipalComponents:
 
     def of(self, rows: Tensor) -> PrincipalComponents:
         """Other rows (N, D), all finite, along the same axes, those of their largest variances first."""
-        mean = rows.double().mean(0)
-        along = (rows.double() - mean) @ self.axes
-        order = along.square().sum(0).argsort(descending=True)
-        return PrincipalComponents.along([rows], mean, self.axes[:, order], self.complete)
+        other = PrincipalComponents.along([], rows.mean(0, dtype=torch.float64), self.axes, self.complete)
+        turned = other._turned(rows)
+        order = turned.square().sum(0).argsort(descending=True)
+        other.batches, other.axes, other._known = [rows], self.axes[:, order], [turned[:, order]]
+        return other
 
     def _set(self, batches: Iterable[Tensor], mean: Tensor, axes: Tensor, complete: bool) -> None:
         self.batches, self.mean, self.axes, self.complete = batches, mean, axes, complete
