@@ -56,7 +56,7 @@ def product_of_faiss(x: Tensor, groups: int, bits: int) -> Errors:
 def ours(x: Tensor, spec: str, beam: int = 1) -> Errors:
     errors = []
     for seed in SEEDS:
-        quantizer = codeword.fit(x, spec, beam=beam, seed=seed)
+        quantizer = codeword.fit(x, spec, beam=beam, held_out=0, seed=seed)
         indices = quantizer.encode(x, beam=beam) if beam > 1 else quantizer.encode(x)
         errors.append(distortion(x.numpy(), quantizer.decode(indices).numpy()))
     return errors

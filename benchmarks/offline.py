@@ -14,7 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import faiss
@@ -30,7 +30,17 @@ from benchmarks.offline_vectors import vectors
 SHORTER: dict[str, int] = {}  # options of `codeword.fit` that are not its defaults
 Split = tuple[Tensor, Tensor]
 Decode = Callable[[Tensor], Tensor]  # vectors there and back
-Fit = Callable[[Tensor, int, int], Decode]  # to vectors, with so many bytes each, and a seed
+Fit = Callable[
+    [Tensor, int, int], tuple[Decode, float]
+]  # to vectors, with so many bytes each, and a seed; seconds
+
+
+def timed(train: Callable[[Tensor, int, int], Decode]) -> Fit:
+    def fit(x: Tensor, stages: int, seed: int) -> tuple[Decode, float]:
+        start = time.process_time()
+        return train(x, stages, seed), time.process_time() - start
+
+    return fit
 
 
 def faiss_residual(beam: int) -> Fit:
@@ -39,19 +49,22 @@ def faiss_residual(beam: int) -> Fit:
         quantizer.max_beam_size, quantizer.cp.seed = beam, 1234 + seed
         return trained(quantizer, x)
 
-    return fit
+    return timed(fit)
 
 
+@timed
 def faiss_local_search(x: Tensor, stages: int, seed: int) -> Decode:
     quantizer = faiss.LocalSearchQuantizer(x.shape[1], stages, 8)
     quantizer.random_seed = 1234 + seed
     return trained(quantizer, x)
 
 
+@timed
 def faiss_product_residual(x: Tensor, stages: int, seed: int) -> Decode:
     return trained(faiss.ProductResidualQuantizer(x.shape[1], 2, stages // 2, 8), x)
 
 
+@timed
 def faiss_rotated_product(x: Tensor, stages: int, seed: int) -> Decode:
     rotation = faiss.OPQMatrix(x.shape[1], stages)
     rotation.train(x.numpy())
@@ -71,15 +84,22 @@ def trained(quantizer: faiss.Quantizer, x: Tensor) -> Decode:
     return lambda y: torch.from_numpy(quantizer.decode(quantizer.compute_codes(y.numpy())))
 
 
-def ours(spec: str, beam: int = 1, fit_beam: int | None = None) -> Fit:
+def ours(spec: str, beam: int = 1, fit_beam: int = 1) -> Fit:
     """Of codeword; `{}` in the spec stands for the number of stages."""
 
-    def fit(x: Tensor, stages: int, seed: int) -> Decode:
-        fitted = codeword.fit(x, spec.format(stages), beam=fit_beam or beam, seed=seed, **SHORTER)
+    def fit(x: Tensor, stages: int, seed: int) -> tuple[Decode, float]:
+        fitted, seconds = known_fit(x, spec.format(stages), fit_beam, seed)
         options = {"beam": beam} if beam > 1 else {}
-        return lambda y: fitted.decode(fitted.encode(y, **options))
+        return lambda y: fitted.decode(fitted.encode(y, **options)), seconds
 
     return fit
+
+
+@cache
+def known_fit(x: Tensor, spec: str, beam: int, seed: int) -> tuple[codeword.Quantizer, float]:
+    """One fit for several beams of the search, and its seconds."""
+    start = time.process_time()
+    return codeword.fit(x, spec, beam=beam, seed=seed, **SHORTER), time.process_time() - start
 
 
 METHODS: dict[str, Fit] = {
@@ -91,9 +111,9 @@ METHODS: dict[str, Fit] = {
     "FAISS OPQ + PQ": faiss_rotated_product,
     "gvq{}x256": ours("gvq{}x256"),
     "gvq{}x256,projected=true": ours("gvq{}x256,projected=true"),
-    "rvq{}x256, beam 1": ours("rvq{}x256"),
-    "rvq{}x256, beam 5": ours("rvq{}x256", 5),
-    "rvq{}x256, beam 16": ours("rvq{}x256", 16),
+    "rvq{}x256, beam 5": ours("rvq{}x256", 5, fit_beam=5),
+    "rvq{}x256, beam 1": ours("rvq{}x256", 1, fit_beam=5),
+    "rvq{}x256, beam 16": ours("rvq{}x256", 16, fit_beam=5),
     "avq{}x256": ours("avq{}x256"),
     "qinco{}x256,hidden=64, beam 8": ours("qinco{}x256,hidden=64", 8, fit_beam=1),
 }
@@ -106,7 +126,13 @@ def relative_error(y: Tensor, decoded: Tensor) -> float:
 
 
 def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
-    known = {name: cache(make) for name, make in vectors(options.cifar, options.speech).items()}
+    def some(make: Callable[[], Split]) -> Split:
+        x, y = make()
+        return x[: options.rows], y
+
+    known = {
+        name: cache(partial(some, make)) for name, make in vectors(options.cifar, options.speech).items()
+    }
     for kind in options.kinds or known:
         for stages in options.stages:
             for method in options.methods:
@@ -114,9 +140,7 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], dict[s
 
                     def run(kind=kind, stages=stages, method=method, seed=seed) -> dict[str, float]:
                         x, y = known[kind]()
-                        x, start = x[: options.rows], time.process_time()
-                        decode = METHODS[method](x, stages, seed)
-                        seconds = time.process_time() - start
+                        decode, seconds = METHODS[method](x, stages, seed)
                         return {"error": relative_error(y, decode(y)), "seconds": seconds, "rows": len(x)}
 
                     how = "".join(f",{name}={value}" for name, value in SHORTER.items())

@@ -14,9 +14,11 @@ from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
 from codeword.fitting.entropy_constrained import entropy_constrained
 from codeword.fitting.networks import train_networks_
-from codeword.fitting.refine import refine
+from codeword.fitting.refine import Find
 from codeword.fitting.rotation import optimal_rotation, turn
+from codeword.fitting.stages import Vectors, fit_stages, split
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
+from codeword.functional.kmeans import draw_rows
 from codeword.functional.weights import check_clustering, weighted
 from codeword.metrics import Cosine, EntropyConstrained, Euclidean
 from codeword.quantizers.base import Quantizer
@@ -32,6 +34,10 @@ from codeword.quantizers.vector import VectorQuantizer
 __all__ = ["Fitter", "Plan", "fit", "fit_", "plain_stages"]
 
 
+_MOST, _LEAST = 1024, 64  # vectors a code that stages are fitted to, if there are so many
+_MOST_ROWS = 2**20  # with more of them than this there are as few as 64 a code
+
+
 class Plan(NamedTuple):
     """How to go about it."""
 
@@ -40,7 +46,8 @@ class Plan(NamedTuple):
     beam: int
     seed: int
     weights: Tensor | None = None
-    epochs: int = 40
+    epochs: int = 20
+    held_out: float = 0.0
 
     def after(self, number: int) -> Plan:
         """The plan for one of several codebooks: its own draws."""
@@ -54,23 +61,26 @@ def fit(
     steps: int = 100,
     tries: int = 3,
     beam: int = 1,
-    epochs: int = 40,
+    epochs: int = 20,
     weights: Tensor | None = None,
+    held_out: float = 0.05,
     seed: int = 0,
 ) -> Quantizer:
     """A quantizer fitted to vectors, in eval: codebooks by k-means and least squares, and networks if it has any.
 
     Each group is fitted to its features. A single codebook is the best of several k-means: the first in growing numbers
-    of principal components, the others from k-means++. Stages of a residual quantizer are fitted one after another to
-    the residual of the stages before, in growing numbers of components. Then all stages are fitted together: up to ten
-    times a search of all vectors and least squares for the codes of all stages. Additive codes start from the stages of
-    a residual quantizer and use their own search. The networks of `qinco` are then trained by gradient.
+    of principal components, the others from k-means++. Stages of a residual quantizer are fitted one after another, in
+    growing numbers of components, to the residuals of the five best partial sums of each vector, or of fewer. Then all
+    stages are fitted together: up to ten times a search of all vectors and least squares for the codes of all stages.
+    Vectors that are left out decide which residuals are used, and which of these rounds is the last. Additive codes
+    start from the stages of a residual quantizer and use their own search. The networks of `qinco` are then trained by
+    gradient, with the codes.
 
     With `EntropyConstrained`, `vq256,entropy_constrained(0.5)`, a joint descent of error and entropy follows the
     k-means of each codebook.
 
-    An array or a stream is read in batches, up to `tries` x `steps` times for each codebook, with one batch in memory.
-    For a tensor the residuals are in memory too, and for a rotation all vectors are.
+    An array or a stream is read in batches, up to `tries` x `steps` times for a codebook, with one batch in memory.
+    Stages are fitted to a random 1,024 vectors a code, which are in memory, five times; for a rotation all vectors are.
 
     Args:
         vectors: (N, features), a tensor, an array or a memory-mapped array; or something that yields such tensors
@@ -81,11 +91,14 @@ def fit(
             k-means: a code has the direction of the normalised mean of its vectors, and the length that is nearest to
             theirs, or 1 with `cosine(unit=true)`.
         steps: Lloyd steps at most, of a k-means.
-        tries: the number of k-means runs for each codebook.
+        tries: the number of k-means runs for each codebook, or of stacks of stages: the first of five residuals or
+            fewer, the second of five, the third of one.
         beam: the beam of later calls of `encode`; the stages are fitted for it. `avq` has its own, in its spec.
         epochs: passes over the vectors that train the networks of `qinco`.
         weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one
             of weight 0 is left out; default all ones.
+        held_out: the share of vectors to judge stages by. With 0 they are judged by the vectors they are fitted to:
+            for vectors that are known, such as a catalogue.
         seed: decides every draw.
 
     Raises:
@@ -105,20 +118,34 @@ def fit(
     first = batches.first()
     quantizer = from_spec(spec, features=first.shape[1]).to(first.device)
     check_clustering(weights, "euclidean")
-    fit_(quantizer, batches, Plan(steps, tries, beam, seed, weights, epochs))
+    if not 0 <= held_out < 1:
+        raise CodewordError.of("held_out from 0 to below 1", repr(held_out), "0.05 judges by a twentieth")
+    fit_(quantizer, batches, Plan(steps, tries, beam, seed, weights, epochs, held_out))
     return quantizer.eval()
 
 
 class Fitter:
     """Who clusters: this process alone."""
 
-    def best(self, batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
-        """The codes of the best of some k-means: of a codebook by itself (`alone`), or of a stage."""
-        return _best(batches, size, plan, alone)
+    def best(self, batches: Batches, size: int, plan: Plan) -> Tensor:
+        """The codes of the best of some k-means, of a codebook by itself."""
+        return _best(batches, size, plan)
 
-    def refine(self, books: list[Tensor], batches: Batches, plan: Plan) -> list[Tensor]:
-        """The codes of all stages, fitted together."""
-        return refine(books, batches.read(), partial(beam_search, beam=plan.beam), plan.weights)
+    def stages(
+        self, sizes: list[int], batches: Batches, plan: Plan, find: Find, prefixes: bool
+    ) -> list[Tensor]:
+        """The codes of all stages of these sizes, searched by `find`."""
+        fitted, judges = _vectors(batches, sizes, plan)
+        return fit_stages(
+            fitted,
+            judges,
+            sizes,
+            find,
+            steps=plan.steps,
+            tries=plan.tries,
+            seed=plan.seed,
+            prefixes=prefixes,
+        )
 
 
 ALONE = Fitter()
@@ -142,13 +169,14 @@ def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = AL
     elif isinstance(quantizer, Residual | Additive):
         _fit_stages_(quantizer, batches, plan, fitter)
         if isinstance(quantizer, QINCo):
-            train_networks_(quantizer, batches.read(), plan.epochs, plan.beam, plan.weights, plan.seed)
+            vectors = _vectors(batches, list(quantizer.codebook_sizes), plan)
+            train_networks_(quantizer, *vectors, plan.epochs, plan.seed)
     elif _is_plain(quantizer):
-        quantizer.codebook.init_from_(fitter.best(batches, quantizer.codebook_size, plan, alone=True))
+        quantizer.codebook.init_from_(fitter.best(batches, quantizer.codebook_size, plan))
     elif fitter is ALONE and _is_plain(quantizer, Cosine):
         quantizer.codebook.init_from_(_spherical(batches, quantizer, plan))
     elif fitter is ALONE and _is_plain(quantizer, EntropyConstrained):
-        codes = _best(batches, quantizer.codebook_size, plan, alone=True)
+        codes = _best(batches, quantizer.codebook_size, plan)
         metric = cast(EntropyConstrained, quantizer.metric)
         found = entropy_constrained(codes, batches.read(), metric, plan.steps, plan.weights)
         quantizer.codebook.init_from_(*found)
@@ -157,24 +185,26 @@ def fit_(quantizer: Quantizer, batches: Batches, plan: Plan, fitter: Fitter = AL
 
 
 def _fit_stages_(quantizer: Residual | Additive, batches: Batches, plan: Plan, fitter: Fitter) -> None:
-    left = batches
-    for number, stage in enumerate(quantizer.components):
-        if _is_plain(stage):
-            codes = fitter.best(left, stage.codebook_size, plan.after(number), alone=False)
-            stage.codebook.init_from_(codes)
-        else:
-            fit_(stage, left, plan.after(number), fitter)
-        left = left.seen(_left_by(stage))
     plain = [stage for stage in quantizer.components if _is_plain(stage)]
     if len(plain) < quantizer.count:
+        for number, stage in enumerate(quantizer.components):
+            fit_(stage, batches, plan.after(number), fitter)
+            batches = batches.seen(_left_by(stage))
         return
-    books = [stage.codebook.codes for stage in plain]
+    sizes = [stage.codebook_size for stage in plain]
     if isinstance(quantizer, Additive):
-        books = refine(books, batches.read(), quantizer.search, plan.weights, prefixes=False)
+        books = fitter.stages(sizes, batches, plan, quantizer.search, prefixes=False)
     else:
-        books = fitter.refine(books, batches, plan)
+        books = fitter.stages(sizes, batches, plan, partial(beam_search, beam=plan.beam), prefixes=True)
     for stage, book in zip(plain, books, strict=True):
         stage.codebook.init_from_(book)
+
+
+def _vectors(batches: Batches, sizes: list[int], plan: Plan) -> tuple[Vectors, Vectors]:
+    """Some vectors for stages of these sizes, in memory, to fit to and to judge by: at every call the same."""
+    most = min(_MOST * max(sizes), max(_MOST_ROWS, _LEAST * max(sizes)))
+    vectors = Vectors(*draw_rows(batches.read(), most, plan.weights, plan.seed))
+    return split(vectors, plan.held_out, max(sizes))
 
 
 def _is_rotated(quantizer: Quantizer) -> TypeGuard[Grouped]:
@@ -196,15 +226,15 @@ def _rotate_(quantizer: Grouped, batches: Batches, plan: Plan) -> Callable[[Tens
     return lambda rows: turn(rows, rotation)
 
 
-def _best(batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
-    """The codes of the best of some k-means: all progressive for a stage, by turns from k-means++ for one alone."""
+def _best(batches: Batches, size: int, plan: Plan) -> Tensor:
+    """The codes of the best of some k-means: a progressive one, the others from k-means++."""
     rows = batches.read()
     components = PrincipalComponents(rows)
 
     def candidates() -> Iterator[Tensor]:
         for number in range(plan.tries):
             seed = plan.tries * plan.seed + number
-            if alone and number > 0:
+            if number > 0:
                 yield kmeans(rows, size, steps=plan.steps, start="k-means++", weights=plan.weights, seed=seed)
             else:
                 yield progressive_kmeans(components, size, steps=plan.steps, weights=plan.weights, seed=seed)

@@ -1,70 +1,89 @@
-"""The networks of a QINCo quantizer trained on vectors, after its codes were fitted as those of a residual one."""
+"""A QINCo quantizer trained on vectors, after its codes were fitted as those of a residual one."""
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from codeword.functional.weights import weighted
+from codeword.fitting.stages import Vectors
+from codeword.quantizers.composite.beam import codes_of
 from codeword.quantizers.composite.qinco import QINCo
 
 __all__ = ["train_networks_"]
 
-_BATCH = 128
-_RATE = 4e-3  # of AdamW, falling to zero by a cosine
+_BATCH = 256
+_RATE = 1e-3  # of AdamW, falling to zero by a cosine; for codes in units of their root mean square
+_CODES = 3  # times the rate
 _DECAY = 0.02
 _CLIP = 5.0  # of the norm of the gradient, which has no unit
 
 
 @torch.no_grad()
-def train_networks_(
-    quantizer: QINCo, batches: Iterable[Tensor], epochs: int, beam: int, weights: Tensor | None, seed: int
-) -> None:
-    """Train the networks by AdamW on the sum over stages of the logarithm of the error after it.
+def train_networks_(quantizer: QINCo, fitted: Vectors, judges: Vectors, epochs: int, seed: int) -> None:
+    """Train the networks and the codes by AdamW on the sum over stages of the logarithm of the error after it.
 
-    The codes do not change: moved to the means of the residuals, they were worse on held-out vectors.
+    What has the least error on the judges is kept, after an epoch or before the first.
 
     Args:
         quantizer: with fitted codes; its networks begin anew.
-        batches: vectors (N, D), read once an epoch.
+        fitted: the vectors to learn from.
+        judges: the vectors that decide which epoch is the best.
         epochs: how many.
-        beam: of the search.
-        weights: (N,) of all vectors, or None: all ones.
-        seed: decides the start and the order of the vectors in a batch.
+        seed: decides the start and the order of the vectors.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in quantizer.networks.modules():
             if isinstance(module, nn.Linear):
                 module.reset_parameters()
-    draw = torch.Generator().manual_seed(seed)
-    parameters = list(quantizer.networks.parameters())
-    optimiser = torch.optim.AdamW(parameters, weight_decay=_DECAY)
     quantizer.eval()
-    for epoch in range(epochs):
-        optimiser.param_groups[0]["lr"] = _RATE * (1 + math.cos(math.pi * epoch / epochs)) / 2
-        for rows, own in _parts(batches, weights, draw):
-            indices = quantizer.encode(rows, beam=beam)
+    books = [codes_of(child) for child in quantizer.components]
+    buffers = [codes for codes in books if not codes.requires_grad]
+    for codes in buffers:
+        codes.requires_grad_(True)
+    best, lowest = copy.deepcopy(quantizer.state_dict()), _error(quantizer, judges)
+    for _ in _epochs(quantizer, books, fitted, epochs, torch.Generator().manual_seed(seed)):
+        error = _error(quantizer, judges)
+        if error < lowest:
+            best, lowest = copy.deepcopy(quantizer.state_dict()), error
+    for codes in buffers:
+        codes.requires_grad_(False)
+    quantizer.load_state_dict(best)
+
+
+def _epochs(
+    quantizer: QINCo, books: list[Tensor], vectors: Vectors, epochs: int, draw: torch.Generator
+) -> Iterator[None]:
+    """Train; pause after each epoch."""
+    networks = list(quantizer.networks.parameters())
+    groups = [{"params": networks, "highest": _RATE, "weight_decay": _DECAY}]
+    for codes in books:
+        unit = float(codes.square().mean().sqrt())
+        groups.append({"params": [codes], "highest": _CODES * _RATE * unit, "weight_decay": 0.0})
+    optimiser = torch.optim.AdamW(groups)
+    rows = vectors.rows.float()
+    own = rows.new_ones(len(rows)) if vectors.weights is None else vectors.weights.float()
+    steps, step = epochs * math.ceil(len(rows) / _BATCH), 0
+    for _ in range(epochs):
+        order = torch.randperm(len(rows), generator=draw, dtype=torch.int64, device="cpu").to(rows.device)
+        for part in order.split(_BATCH):
+            for group in optimiser.param_groups:
+                group["lr"] = group["highest"] * (1 + math.cos(math.pi * step / steps)) / 2
+            step += 1
             with torch.enable_grad():
-                sums = quantizer.partial_sums(indices)
-                errors = [(rows - total).square().sum(1) @ own / own.sum() for total in sums]
+                sums = quantizer.partial_sums(quantizer.encode(rows[part]))
+                errors = [(rows[part] - total).square().sum(1) @ own[part] for total in sums]
                 torch.stack(errors).clamp_min(torch.finfo(rows.dtype).tiny).log().sum().backward()
-            nn.utils.clip_grad_norm_(parameters, _CLIP)
+            nn.utils.clip_grad_norm_(networks, _CLIP)
             optimiser.step()
             optimiser.zero_grad()
+        yield
 
 
-def _parts(
-    batches: Iterable[Tensor], weights: Tensor | None, draw: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Finite vectors and their weights, few at a time, in random order within a batch."""
-    for batch, counted in weighted(batches, weights):
-        there = counted.nonzero()[:, 0]
-        order = there[
-            torch.randperm(len(there), generator=draw, dtype=torch.int64, device="cpu").to(there.device)
-        ]
-        for part in order.split(_BATCH):
-            yield batch[part].float(), counted[part].float()
+def _error(quantizer: QINCo, vectors: Vectors) -> float:
+    errors = (vectors.rows - quantizer.decode(quantizer.encode(vectors.rows))).double().square().sum(1)
+    return float(errors.sum() if vectors.weights is None else errors @ vectors.weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codeword.functional.weights import weighted
 
-__all__ = ["MOST_PAIRS", "Seen", "refine", "refine_by", "solve"]
+__all__ = ["MOST_PAIRS", "Find", "Seen", "refine", "refine_by", "score", "solve"]
 
 Find = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
@@ -39,6 +39,7 @@ def refine(
     batches: Iterable[Tensor],
     find: Find,
     weights: Tensor | None = None,
+    judges: tuple[Tensor, Tensor | None] | None = None,
     *,
     prefixes: bool = True,
 ) -> list[Tensor]:
@@ -55,6 +56,7 @@ def refine(
         batches: vectors (N, D), read once a round.
         find: the search: indices (N, stages) of vectors (N, D) and the codes of each stage, float32.
         weights: (N,) of all vectors, or None: all ones.
+        judges: vectors whose error decides which round is the best, and their weights; default those of the batches.
         prefixes: whether the error after each stage counts; if not, E_M alone is minimised.
 
     Returns:
@@ -69,21 +71,52 @@ def refine(
             seen.errors[:-1] = math.inf  # they have no weight
         return seen
 
-    return refine_by(books, look)
+    def judge(codes: list[Tensor]) -> float:
+        assert judges is not None
+        return score(codes, [judges[0]], find, judges[1], prefixes)
+
+    return refine_by(books, look, None if judges is None else judge)
 
 
-def refine_by(books: Sequence[Tensor], look: Callable[[list[Tensor]], Seen]) -> list[Tensor]:
-    """The same with a search of one's own: `look` tells of codes what a round has to know."""
+def score(
+    books: Sequence[Tensor],
+    batches: Iterable[Tensor],
+    find: Find,
+    weights: Tensor | None = None,
+    prefixes: bool = True,
+) -> float:
+    """The mean logarithm of the squared errors of vectors after each stage, or that of the last alone."""
+    searched = [codes.float() for codes in books]
+    errors = torch.zeros(len(books), dtype=torch.float64, device=books[0].device)
+    for batch, weight in weighted(batches, weights):
+        rows, own = batch[weight > 0], weight[weight > 0]
+        lefts = _lefts(rows.double(), books, find(rows.float(), searched).unbind(1))
+        errors += torch.stack([left.square().sum(1) @ own for left in lefts])
+    return float((errors if prefixes else errors[-1:]).log().mean())
+
+
+def refine_by(
+    books: Sequence[Tensor],
+    look: Callable[[list[Tensor]], Seen],
+    judge: Callable[[list[Tensor]], float] | None = None,
+) -> list[Tensor]:
+    """The same with a search of one's own.
+
+    Args:
+        books: the codes (K, D) of each stage.
+        look: tells of codes what a round has to know.
+        judge: tells how bad they are; default the mean logarithm of the errors that a round sees.
+    """
     pairs = sum(len(one) * len(other) for one, other in combinations(books, 2))
     books = best = [codes.double() for codes in books]
     lowest, idle = math.inf, 0
     for _ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
         seen = look(books)
-        score = float(seen.errors[seen.errors.isfinite()].log().mean())
-        idle = 0 if score < lowest - _GAIN else idle + 1
-        if score < lowest:
-            lowest, best = score, books
-        if idle > _PATIENCE or not math.isfinite(score):
+        found = judge(books) if judge else float(seen.errors[seen.errors.isfinite()].log().mean())
+        idle = 0 if found < lowest - _GAIN else idle + 1
+        if found < lowest:
+            lowest, best = found, books
+        if idle > _PATIENCE or not math.isfinite(found):
             break
         books = solve(books, seen)
     return best
@@ -103,9 +136,8 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], find: Find, weights: T
     for batch, weight in weighted(batches, weights):
         rows, own = batch[weight > 0], weight[weight > 0]
         indices = find(rows.float(), searched).unbind(1)
-        rows = left = rows.double()
-        for m, index in enumerate(indices):
-            left = left - books[m][index]
+        rows = rows.double()
+        for m, (index, left) in enumerate(zip(indices, _lefts(rows, books, indices), strict=True)):
             errors[m] += left.square().sum(1) @ own
             counts[m].index_add_(0, index, own)
             sums[m].index_add_(0, index, rows * own[:, None])
@@ -114,6 +146,13 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], find: Find, weights: T
             count.index_add_(0, together, own.to(kind))
     tables = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
     return Seen(tables, counts, sums, errors)
+
+
+def _lefts(rows: Tensor, books: Sequence[Tensor], indices: Sequence[Tensor]) -> Iterator[Tensor]:
+    """What is left over of rows (N, D) after each stage."""
+    for codes, index in zip(books, indices, strict=True):
+        rows = rows - codes[index]
+        yield rows
 
 
 def solve(books: list[Tensor], seen: Seen) -> list[Tensor]:

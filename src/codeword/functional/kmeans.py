@@ -17,7 +17,7 @@ from codeword.functional.segment_sum import wide_segment_sum
 from codeword.functional.weights import check_clustering, misfit, weights_of
 from codeword.kernels.nearest.prepare import unit
 
-__all__ = ["kmeans", "lloyd"]
+__all__ = ["draw_rows", "kmeans", "lloyd"]
 
 PLUS_PLUS_ROWS_PER_CODE = 64
 PLUS_PLUS_DISTANCES = 2**30  # fewer rows a code where there would be more
@@ -119,6 +119,21 @@ def kmeans(
         if codes.equal(before):
             break
     return codes
+
+
+def draw_rows(
+    batches: Iterable[Tensor], count: int, weights: Tensor | None = None, seed: int = 0
+) -> tuple[Tensor, Tensor | None]:
+    """`count` different rows (count, D) in random order, or all that there are, and their weights, if there are any.
+
+    Args:
+        batches: rows (N, D), floating, read once. A row that is not finite or has weight 0 is left out.
+        count: how many, each with the same probability.
+        weights: (N,) of all rows, as for `kmeans`.
+        seed: decides the draw.
+    """
+    rows, own = _sample(_Ready(batches, weights, "euclidean"), count, seed, by_weight=False)
+    return rows, None if weights is None else own
 
 
 def _given(start: Tensor, codebook_size: int) -> Tensor:

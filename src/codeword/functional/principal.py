@@ -50,6 +50,14 @@ class PrincipalComponents:
         made._set(batches, mean, axes, complete)
         return made
 
+    def of(self, rows: Tensor) -> PrincipalComponents:
+        """Other rows (N, D), all finite, along the same axes, those of their largest variances first."""
+        other = PrincipalComponents.along([], rows.mean(0, dtype=torch.float64), self.axes, self.complete)
+        turned = other._turned(rows)
+        order = turned.square().sum(0).argsort(descending=True)
+        other.batches, other.axes, other._known = [rows], self.axes[:, order], [turned[:, order]]
+        return other
+
     def _set(self, batches: Iterable[Tensor], mean: Tensor, axes: Tensor, complete: bool) -> None:
         self.batches, self.mean, self.axes, self.complete = batches, mean, axes, complete
         self._known = [self._turned(rows) for rows in batches] if isinstance(batches, list) else None

@@ -15,7 +15,7 @@ from codeword.metrics import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = ["beam_search", "codes_of"]
+__all__ = ["beam_search", "codes_of", "continued"]
 
 _NUMBERS = 2**20  # at once: 4 MiB in float32
 
@@ -57,15 +57,35 @@ def _search(rows: Tensor, stages: Sequence[tuple[Tensor, Prepared]], beam: int) 
     left = rows[:, None]  # (N, beams, D): what each partial sum leaves over
     paths = rows.new_zeros(rows.shape[0], 1, 0, dtype=torch.int64)
     for codes, prepared in stages:
-        scores = _scores(left, prepared).flatten(1)
-        best = scores.topk(min(beam, scores.shape[1])).indices
-        source, index = best // len(codes), best % len(codes)
-        left = left.gather(1, source[..., None].expand(-1, -1, left.shape[2])) - codes[index]
+        left, source, index = _step(left, codes, prepared, beam)
         paths = torch.cat(
             [paths.gather(1, source[..., None].expand(-1, -1, paths.shape[2])), index[..., None]], 2
         )
     best = left.square().sum(-1).argmin(1)
     return paths[torch.arange(len(paths), device=paths.device), best]
+
+
+def continued(left: Tensor, codes: Tensor, beam: int) -> Tensor:
+    """What is left over (N, B, D) after one more stage, of the `beam` best of all partial sums and codes (K, D).
+
+    Args:
+        left: (N, A, D), what each of A partial sums leaves over.
+        codes: of the stage.
+        beam: how many partial sums to keep; there are fewer only if A x K are.
+    """
+    if beam == left.shape[1] == 1:
+        return left - codes[search(left[:, 0], prepare(codes))][:, None]
+    prepared = widened(plain(codes, "euclidean"))
+    block = max(1, _NUMBERS // (left.shape[1] * max(len(codes), left.shape[2])))
+    return torch.cat([_step(part, codes, prepared, beam)[0] for part in left.split(block)])
+
+
+def _step(left: Tensor, codes: Tensor, prepared: Prepared, beam: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What the best partial sums leave over, which ones they continue, and by which codes."""
+    scores = _scores(left, prepared).flatten(1)
+    best = scores.topk(min(beam, scores.shape[1])).indices
+    source, index = best // len(codes), best % len(codes)
+    return left.gather(1, source[..., None].expand(-1, -1, left.shape[2])) - codes[index], source, index
 
 
 def _scores(left: Tensor, prepared: Prepared) -> Tensor:

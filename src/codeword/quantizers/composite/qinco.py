@@ -27,8 +27,9 @@ class QINCo(Residual):
     """A residual stack with networks: they compute the codes from plain codes and the sum of the stages before.
 
     C_m are the plain codes of stage m, and s_(m-1) is the sum of the codes chosen before. The codes of stage m are
-    f_m(c, s_(m-1)) for c in C_m: c plus the output of a small network, which starts at zero. The first stage uses its
-    plain codes. Stage m computes only the codes of the `candidates` plain codes that are nearest to the residual, and
+    f_m(c, s_(m-1)) for c in C_m: c plus the output of a small network, which starts at zero. It is a product of
+    features of c and of features of s_(m-1), so a candidate costs little more than a plain code. The first stage uses
+    its plain codes. Stage m computes only the codes of the `candidates` plain codes that are nearest to the residual, and
     chooses the nearest of these. Plain codes learn as in `Residual`.
 
     The networks learn by gradient from `loss`, whose term `network` is the mean over stages m of |sg x - s_m|^2: give
@@ -51,7 +52,8 @@ class QINCo(Residual):
         CodewordError: no quantizers, or ones that do not fit together; a size below 1.
 
     Source: QINCo, Huijben et al. 2024 (arXiv:2401.14732); pre-selection and beams QINCo2, Vallaeys et al. 2025
-    (arXiv:2501.03078), which has codes of their own for the pre-selection.
+    (arXiv:2501.03078), which has codes of their own for the pre-selection. Their networks take c and s_(m-1) together
+    and run for each candidate: six times the work, and on the vectors of docs/methods/measured.md more error.
 
     Examples:
         >>> from codeword import from_spec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
 from codeword.fitting.fit import Fitter, Plan
 from codeword.fitting.passes import FINE, Tally
-from codeword.fitting.refine import Seen, refine_by
+from codeword.fitting.refine import Find, Seen, refine_by
 from codeword.functional import PrincipalComponents, lloyd, nearest
 from codeword.functional.principal import axes_of
 from codeword.functional.progressive import in_growing_widths
@@ -67,7 +68,10 @@ class SharedFitter(Fitter):
     def __init__(self, crew: Crew) -> None:
         self.crew = crew
 
-    def best(self, batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
+    def best(self, batches: Batches, size: int, plan: Plan) -> Tensor:
+        return self._best(batches, size, plan, alone=True)
+
+    def _best(self, batches: Batches, size: int, plan: Plan, alone: bool) -> Tensor:
         assert isinstance(batches, SharedBatches)
         components = self._components(batches.parts)
         found: list[tuple[float, Tensor]] = []
@@ -80,7 +84,15 @@ class SharedFitter(Fitter):
             found.append((float(clustering.tally(batches.parts, codes).errors), codes))
         return min(found, key=lambda pair: pair[0])[1]
 
-    def refine(self, books: list[Tensor], batches: Batches, plan: Plan) -> list[Tensor]:
+    def stages(
+        self, sizes: list[int], batches: Batches, plan: Plan, find: Find, prefixes: bool
+    ) -> list[Tensor]:
+        """Each of what the best sum of those before leaves over, and then together; for the vectors themselves."""
+        left, books = batches, []
+        for number, size in enumerate(sizes):
+            books.append(self._best(left, size, plan.after(number), alone=False))
+            left = left.seen(partial(_left_by, books[-1]))
+
         def look(codes: list[Tensor]) -> Seen:
             return _tally(self.crew, codes, batches.read(), plan.beam).seen()
 
@@ -180,6 +192,10 @@ class _Clustering:
         all_ = self.crew.gather([_Drawn(keys[lowest], self.hashes[lowest], rows)], self.crew.count)
         keys, hashes, rows = (np.concatenate(one) for one in zip(*all_, strict=True))
         return torch.from_numpy(rows[np.lexsort((hashes, keys))[:count]])
+
+
+def _left_by(codes: Tensor, rows: Tensor) -> Tensor:
+    return rows - codes[nearest(rows, codes)]
 
 
 def _tally(crew: Crew, books: list[Tensor], parts: Iterable[Tensor], beam: int) -> Tally:
