@@ -50,7 +50,7 @@ def held_out(kind: str, stages: int) -> dict[str, float]:
 
 
 def offline(folder: Path) -> list[Path]:
-    """Errors by bits on vectors that codes are fitted to, and at 32 bits on patches of photographs that were held out."""
+    """Errors by bits on the vectors of the fit, and at 32 bits on held-out patches of photographs."""
     figure = Figure(figsize=(9, 3.6), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_fitted(left, fitted())
