@@ -29,7 +29,7 @@ class QINCo(Residual):
     C_m are the plain codes of stage m, and s_(m-1) is the sum of the codes chosen before. The codes of stage m are
     f_m(c, s_(m-1)) for c in C_m: c plus the output of a small network, which starts at zero. It is a product of
     features of c and of features of s_(m-1), so a candidate costs little more than a plain code. The first stage uses
-    its plain codes. Stage m computes only the codes of the `candidates` plain codes nearest to the residual, and chooses
+    its plain codes. Stage m computes only the codes of the `candidates` plain codes nearest to the residual, and takes
     the nearest of these. Plain codes learn as in `Residual`.
 
     The networks learn by gradient from `loss`, whose term `network` is the mean over stages m of |sg x - s_m|^2: give
