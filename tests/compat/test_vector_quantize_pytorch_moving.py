@@ -72,7 +72,7 @@ def test_both_columns_of_the_table_agree(columns: tuple[Any, codeword.Quantizer]
 
 
 def test_the_rule_that_the_page_gives_trains_as_the_facade() -> None:
-    (rule,) = re.findall(r"^To the number.*`(EMA\(.*?\))`", PAGE, re.MULTILINE)
+    (rule,) = re.findall(r"^Their way of learning is `(EMA\(.*?\))`", PAGE, re.MULTILINE)
     rows = torch.randn(5, 40, 8)
     layer = facade.VectorQuantize(8, 16)
     terms = (codeword.Commitment(1.0),)
