@@ -78,4 +78,4 @@ def draw_held_out(axes: Any, errors: dict[str, float]) -> None:
     axes.bar_label(bars, fmt="%.4f", fontsize=7.5, padding=2)
     axes.set_xlim(0, 1.15 * max(errors.values()))
     axes.tick_params(labelsize=8)
-    axes.set_title("Held-out 8 x 8 patches at 32 bits: error over variance", fontsize=10)
+    axes.set_title("Held-out patches at 32 bits: error over variance", fontsize=10)
