@@ -58,8 +58,8 @@ class Evaluate:
     """For sounds: compute them in chunks of this length, with the context that the networks need. The result is that of
     the whole sound, and memory does not grow with its length. Default: a sound is computed in one piece."""
     channels: Literal["mix", "separate", "mid-side"] = "mix"
-    """For sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
-    and of their difference), which are measured one by one."""
+    """For sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their
+    sum and of their difference), which are measured one by one."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False

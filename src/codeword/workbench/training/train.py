@@ -37,7 +37,10 @@ LOGGED = 100  # lines of metrics in a run, at most, beside the evaluations
 EVALUATIONS = 8
 WEIGHTS = "weights."  # before the names of the weights in training, where a checkpoint's model is their mean
 CRITIC = "critic."  # before those of the discriminator
-OF_CRITIC = {"lr": 1e-3, "betas": (0.5, 0.99)}  # it has to follow until the end, where the rate of the others is 0
+OF_CRITIC = {
+    "lr": 1e-3,
+    "betas": (0.5, 0.99),
+}  # it has to follow until the end, where the rate of the others is 0
 SETTLED = 0.1  # of the time that a run may take, before it can go by time
 
 
