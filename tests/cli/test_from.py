@@ -95,3 +95,16 @@ def test_what_does_not_fit_is_one_line(
     assert not (tmp_path / "run").exists()
     assert main(["train", str(images), "--out", str(tmp_path / "run"), "--from", str(tmp_path), *TINY]) == 2
     assert "the folder of a training run" in capsys.readouterr().err
+
+
+def test_a_run_on_data_of_another_kind_is_named(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "one.wav", np.zeros(8000) + 0.1, 8000)
+    words = ["--out", str(tmp_path / "run"), "--from", str(run_folder)]
+    assert main(["train", str(tmp_path / "one.wav"), *words]) == 2
+    said = capsys.readouterr().err
+    assert "expected a tokenizer of audio to start from, but got one of image in" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -107,6 +107,24 @@ def test_from_files_to_files(place: str, tmp_path: Path, capsys: pytest.CaptureF
     )
 
 
+def test_it_is_compared_on_the_mix(place: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    sounds = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 1001, 2)).astype("float32")
+    for number, sound in enumerate(sounds):
+        soundfile.write(tmp_path / "in" / f"{number}.wav", sound, RATE, "FLOAT")
+    words = ["compare", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--sample-rate", str(RATE)]
+    assert main([*words, "--size", "800", "--stride", "40", "--device", "cpu", "--quantizers", place]) == 0
+    (found,) = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    codec, ratios = open_codec(place), []
+    for sound in sounds.mean(2):
+        back = codec.decode(codec.encode(torch.from_numpy(np.stack([sound] * 2))[None]))[0].mean(0)
+        x, y = sound.astype("float64"), back[:1001].double().numpy()
+        x, y = x - x.mean(), y - y.mean()
+        part = (x @ y) / (x @ x) * x
+        ratios.append(10 * np.log10((part @ part) / ((y - part) @ (y - part))))
+    assert min(abs(found["metrics"]["si_sdr"] - one) for one in ratios) < 0.01  # one sound is held out
+
+
 def test_what_does_not_fit_is_named(place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["encode", place, str(tmp_path), "--out", str(tmp_path / "tokens.parquet")]
     assert main([*words, "--channels", "separate"]) == 2

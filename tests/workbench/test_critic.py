@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from codeword import checkpoints
 from codeword.errors import CodewordError
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.critic import Adversarial, Critic
+from codeword.workbench.critic import Adversarial, Critic, detail_view
 from codeword.workbench.modalities import Source, build
 from codeword.workbench.modalities.audio import Sounds
 from codeword.workbench.modalities.image import Images
@@ -55,6 +55,8 @@ def test_a_run_with_one_resumes_bit_for_bit(tmp_path: Path, config: TrainConfig,
     straight = start("straight")
     before = [weight.clone() for weight in straight.critic.parameters()]
     straight.fit()
+    rates = [group["lr"] for group in straight.optimizer.param_groups]
+    assert rates[0] < 1e-3 == rates[-1]  # that of the discriminator does not fall
     stop_after(7, start("stopped"))
     again = resumed(tmp_path / "stopped", pictures)
     again.fit()
@@ -70,6 +72,16 @@ def test_a_run_with_one_resumes_bit_for_bit(tmp_path: Path, config: TrainConfig,
             build(config, Images()).parameters(), build(plain, Images()).parameters(), strict=True
         )
     )
+
+
+def test_pictures_are_judged_by_what_stands_out_of_its_surroundings() -> None:
+    pictures = torch.rand(2, 3, 12, 15, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = torch.empty_like(pictures)
+    for y in range(12):
+        for x in range(15):
+            around = pictures[:, :, max(0, y - 4) : y + 5, max(0, x - 4) : x + 5]
+            expected[:, :, y, x] = 2 * (pictures[:, :, y, x] - around.mean((2, 3)))
+    torch.testing.assert_close(detail_view(pictures), expected)
 
 
 def test_sounds_are_judged_by_their_spectra() -> None:

@@ -191,7 +191,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise CodewordError.of(
             f"a run folder (with {CONFIG} and {WEIGHTS})",
             f"{path}, which has {found} {CONFIG}" if path.is_dir() else f"{path}, which is no folder",
-            "pass the folder that `codeword train` or `codeword demo` wrote",
+            "pass a folder that `codeword train`, `demo`, `fit` or `compare` wrote",
         ) from error
 
 

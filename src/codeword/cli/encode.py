@@ -36,8 +36,9 @@ class Encode:
     """
 
     run_folder: Positional[Path]
-    """The run folder that `codeword train` or `codeword demo` wrote; or a codec of transformers or diffusers (extra
-    `codecs`): hf:FOLDER, or hf:OWNER/NAME of the Hugging Face Hub."""
+    """A run folder: `codeword train` (with or without --from), `demo`, `fit` and `compare` write them, and
+    `codeword.checkpoints.save`. Or a codec of transformers or diffusers (extra `codecs`): hf:FOLDER, or hf:OWNER/NAME
+    of the Hugging Face Hub."""
     data: Positional[str]
     """A folder (with its subfolders), one file, or `photos`: the built-in photographs for training."""
     out: Path
@@ -45,7 +46,7 @@ class Encode:
     shard_rows: int | None = None
     """Rows in each file of a folder. Default: 1000."""
     batch: int = 1
-    """How many neighbouring pictures or sounds of the same size to encode at once: on a CPU six times faster for 32 x
+    """How many neighbouring pictures or sounds of the same size to encode at once: on a CPU four times faster for 32 x
     32 pixels, and no faster for 256 x 256. With 1 the tokens of an item do not depend on the others; with more, a
     token may rarely differ, by rounding. Vectors are always encoded 4096 at once."""
     chunk_seconds: float | None = None

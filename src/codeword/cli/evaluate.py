@@ -32,8 +32,9 @@ class Evaluate:
     """
 
     run_folder: Positional[Path]
-    """The run folder that `codeword train` or `codeword demo` wrote; or a codec of transformers or diffusers (extra
-    `codecs`): hf:FOLDER, or hf:OWNER/NAME of the Hugging Face Hub."""
+    """A run folder: `codeword train` (with or without --from), `demo`, `fit` and `compare` write them, and
+    `codeword.checkpoints.save`. Or a codec of transformers or diffusers (extra `codecs`): hf:FOLDER, or hf:OWNER/NAME
+    of the Hugging Face Hub."""
     data: Positional[str]
     """A folder (with its subfolders), one file, or `photos`: the built-in photographs held out."""
     model: str | None = None
@@ -54,11 +55,11 @@ class Evaluate:
     fid: Path | None = None
     """The network of FID as TorchScript, such as inception-2015-12-05.pt of StyleGAN."""
     chunk_seconds: float | None = None
-    """Of sounds: compute so much at once, each with as much around it as the networks see. What comes out is what the
-    whole gives, in memory that does not grow with the length. Default: a sound is computed in one piece."""
+    """For sounds: compute them in chunks of this length, with the context that the networks need. The result is that of
+    the whole sound, and memory does not grow with its length. Default: a sound is computed in one piece."""
     channels: Literal["mix", "separate", "mid-side"] = "mix"
-    """Of sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their sum
-    and of their difference), which are measured one by one."""
+    """For sounds of two channels: mix them; or make two rows of each, left and right, or mid and side (half of their
+    sum and of their difference), which are measured one by one."""
     device: str = "auto"
     """Where to compute: cpu, cuda, or auto (cuda if there is one)."""
     json: bool = False

@@ -23,7 +23,8 @@ class Export:
     """
 
     run_folder: Positional[Path]
-    """The run folder that `codeword train` or `codeword demo` wrote."""
+    """A run folder: `codeword train` (with or without --from), `demo`, `fit` and `compare` write them, and
+    `codeword.checkpoints.save`."""
     out: Path
     """NAME.onnx or NAME.pt2; the ending chooses the format."""
     model: str | None = None

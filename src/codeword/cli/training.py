@@ -29,7 +29,7 @@ from codeword.workbench.threads import fastest_threads
 from codeword.workbench.tokenizing.tokenize import ItemTokenizer
 from codeword.workbench.training.loss_schedule import LossSchedule
 from codeword.workbench.training.run import Run
-from codeword.workbench.training.starting import start_from
+from codeword.workbench.training.starting import check_start, start_from
 from codeword.workbench.training.train import Progress, Trainer
 
 __all__ = ["Prepared", "prepare", "stop_signals", "train_to_the_end"]
@@ -57,8 +57,10 @@ def prepare(
         CodewordError: no data, items too small for the settings, an unknown quantizer or device.
     """
     place = pick_device(device)
-    modality = kind_of_data(data).of_data(data, config)
-    networks = find_networks(config.model)
+    kind, networks = kind_of_data(data), find_networks(config.model)
+    if start is not None:
+        check_start(start, kind.kind, networks)
+    modality = kind.of_data(data, config)
     tokenizer = build(
         config, modality, networks
     )  # settings that cannot be are named before anything is written

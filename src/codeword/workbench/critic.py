@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from codeword.errors import CodewordError
 
-__all__ = ["Adversarial", "Critic", "stft_view"]
+__all__ = ["Adversarial", "Critic", "detail_view", "stft_view"]
 
 WORDS = re.compile(r"(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)@(\d+)")
-SLOPE, GROUPS = 0.2, 8
+SLOPE = 0.2
+SURROUND = 9  # pixels
 
 
 class Adversarial(NamedTuple):
@@ -97,6 +98,19 @@ class Critic(nn.Module):
             return torch.stack(losses).mean()
 
 
+def detail_view(pictures: Tensor) -> Tensor:
+    """Pictures less the mean of the 9 x 9 pixels around each: edges and texture.
+
+    A discriminator that sees colours as well pays for a shift of all of them, which costs more PSNR than it is worth.
+
+    Examples:
+        >>> bool(detail_view(torch.full((1, 3, 16, 16), 0.5)).abs().max() < 1e-6)
+        True
+    """
+    mean = F.avg_pool2d(pictures, SURROUND, 1, SURROUND // 2, count_include_pad=False)
+    return 2 * (pictures - mean)
+
+
 def stft_view(size: int) -> Callable[[Tensor], Tensor]:
     """Sounds (batch, 1, samples) as maps of two channels, the real and the imaginary part of their spectra.
 
@@ -138,10 +152,8 @@ def _patches(channels: int, width: int) -> nn.Sequential:
         nn.Conv2d(channels, width, 4, 2, 1),
         nn.LeakyReLU(SLOPE),
         nn.Conv2d(width, 2 * width, 4, 2, 1),
-        nn.GroupNorm(GROUPS, 2 * width),
         nn.LeakyReLU(SLOPE),
         nn.Conv2d(2 * width, 4 * width, 3, 1, 1),
-        nn.GroupNorm(GROUPS, 4 * width),
         nn.LeakyReLU(SLOPE),
         nn.Conv2d(4 * width, 1, 3, 1, 1),
     )

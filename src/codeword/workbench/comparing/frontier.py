@@ -80,7 +80,7 @@ def _draw_rates(axes: Any, comparison: Comparison, done: list[Outcome], looks: d
         axes.plot(x * share, y, color=look["color"], marker=look["marker"], **hollow)
         weight = "bold" if outcome.quantizer in best else "normal"
         axes.annotate(
-            outcome.quantizer,
+            _short(outcome.quantizer),
             (x, y),
             xytext=(6, 5),
             textcoords="offset points",
@@ -107,7 +107,7 @@ def _draw_coverage(axes: Any, done: list[Outcome], looks: dict[str, Any]) -> Non
     shares = [100 * place / PLACES for place in range(PLACES + 1)]
     for outcome in done:
         covered = [100 * share for share in outcome.measured["coverage"]]
-        axes.plot(shares, covered, label=outcome.quantizer, markevery=10, **looks[outcome.quantizer])
+        axes.plot(shares, covered, label=_short(outcome.quantizer), markevery=10, **looks[outcome.quantizer])
     axes.plot([0, 100], [0, 100], color="gray", linewidth=1, linestyle=":")
     axes.set_xlabel("% of the codes, the most used first")
     axes.set_ylabel("% of the tokens that they have")
@@ -126,3 +126,9 @@ def _draw_curves(axes: Any, curves: dict[str, Any], key: str, title: str, looks:
     axes.set_xlabel("step")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
+
+
+def _short(quantizer: str) -> str:
+    """Of a codec in a folder or of the Hub its last name: `hf:mimi` of `hf:kyutai/mimi`."""
+    codec = quantizer.startswith("hf:")
+    return "hf:" + quantizer.rpartition("/")[2].removeprefix("hf:") if codec else quantizer

@@ -73,10 +73,9 @@ class _OfFile:
                 self.network = torch.jit.load(file, map_location="cpu").eval()
             self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
         except (OSError, RuntimeError, ValueError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise CodewordError.of(
-                f"{what} as TorchScript for --{option}, {file}", reason, "see the guide"
-            ) from error
+            got = "a file of another kind" if file.is_file() else "nothing there"
+            remedy = "weights alone are no network: the guide on measuring shows how to make one of them"
+            raise CodewordError.of(f"{what} as TorchScript for --{option}, {file}", got, remedy) from error
         self.option = option
         self.known = {argument.name for argument in self.network.forward.schema.arguments}
 

@@ -119,6 +119,8 @@ class Sounds(Modality):
 
     def from_batch(self, batch: Tensor, size: Sequence[int] | None = None) -> np.ndarray:
         sound = batch[0].detach().cpu().float()
+        if self.channels != "both":  # a codec of two channels took an item of one twice
+            sound = sound.mean(0, keepdim=True)
         found: np.ndarray = (sound[0] if len(sound) == 1 else sound.mT).numpy()
         return found if size is None else found[: size[0]]
 

@@ -17,7 +17,7 @@ from codeword.quantizers import from_spec
 from codeword.tokenizers import ImageTokenizer, Tokenizer
 from codeword.tokenizers.image import check_stride
 from codeword.workbench.config import TrainConfig
-from codeword.workbench.critic import Adversarial, Critic
+from codeword.workbench.critic import Adversarial, Critic, detail_view
 from codeword.workbench.data import (
     IMAGE_SUFFIXES,
     PHOTOS,
@@ -97,7 +97,7 @@ class Images(Modality):
     def critic(self, config: TrainConfig) -> Critic | None:
         if config.adversarial is None:
             return None
-        return Critic([lambda pictures: pictures], 3, Adversarial.of(config.adversarial), seed=config.seed)
+        return Critic([detail_view], 3, Adversarial.of(config.adversarial), seed=config.seed)
 
     def quality(self, error: float) -> float:
         """PSNR in dB of a mean squared error between pictures of -1 to 1: 10 log10(2^2 / error)."""

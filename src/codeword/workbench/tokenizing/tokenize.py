@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, islice, repeat
+from itertools import chain, groupby, islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,7 +62,7 @@ class ItemTokenizer:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(iter(self.tokenizer.state_dict().values())).device
+        return next(chain(self.tokenizer.parameters(), self.tokenizer.buffers())).device
 
     @property
     def dtype(self) -> str:
@@ -263,7 +263,7 @@ def _opened(
     folder = Path(place)
     model = load(folder, networks)
     if not isinstance(model, Tokenizer):
-        remedy = "pass the folder that `codeword train` or `codeword demo` wrote"
+        remedy = "pass a folder that `codeword train`, `demo`, `fit` or `compare` wrote"
         raise CodewordError.of("a tokenizer", f"{folder}, which holds a {type(model).__name__}", remedy)
     chunk = None if chunk_seconds is None else _chunk_of(model, chunk_seconds)
     return ItemTokenizer(model.to(device), stored_digest(folder), chunk=chunk)

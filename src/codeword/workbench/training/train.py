@@ -37,6 +37,10 @@ LOGGED = 100  # lines of metrics in a run, at most, beside the evaluations
 EVALUATIONS = 8
 WEIGHTS = "weights."  # before the names of the weights in training, where a checkpoint's model is their mean
 CRITIC = "critic."  # before those of the discriminator
+OF_CRITIC = {
+    "lr": 1e-3,
+    "betas": (0.5, 0.99),
+}  # it has to follow until the end, where the rate of the others is 0
 SETTLED = 0.1  # of the time that a run may take, before it can go by time
 
 
@@ -93,7 +97,7 @@ class Trainer:
         groups = parameter_groups(self.tokenizer, config.learning_rate)
         if self.critic is not None:
             self.critic.to(self.processes.device)
-            groups[0]["params"] += self.critic.parameters()
+            groups.append({"params": [*self.critic.parameters()], **OF_CRITIC})
         self.optimizer = torch.optim.AdamW(
             groups,
             betas=(0.9, 0.99),
@@ -186,7 +190,7 @@ class Trainer:
         self.stepper.zero_grad()
         self.processes.backward(loss)
         if self.config.clip:
-            self.processes.clip(self.objective, self.config.clip)
+            self.processes.clip(self.tokenizer, self.config.clip)
         self.stepper.step()
         if self.average is not None:
             self.average.update(self.step)
