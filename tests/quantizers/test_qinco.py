@@ -40,13 +40,12 @@ def numpy_codes(quantizer: QINCo, number: int, sums: np.ndarray) -> np.ndarray:
     state = {k: v.double().numpy() for k, v in quantizer.networks[number - 1].state_dict().items()}
     unit = np.sqrt((codes**2).mean())
     spread = np.sqrt(((first - first.mean(0)) ** 2).mean())
-    z = (sums - first.mean(0)) / spread @ state["of_sum.weight"].T + state["of_sum.bias"]
+    z = (sums - first.mean(0)) / spread @ state["of_sum.weight"].T
     for block in range(quantizer.blocks):
         wide = np.maximum(z @ state[f"widen.{block}.weight"].T + state[f"widen.{block}.bias"], 0)
         z = z + wide @ state[f"narrow.{block}.weight"].T + state[f"narrow.{block}.bias"]
-    gate, shift = (z @ state[f"{name}.weight"].T + state[f"{name}.bias"] for name in ("gate", "shift"))
-    scaled = gate[:, None] * (codes / unit @ state["of_code.weight"].T)
-    return codes + unit * (scaled @ state["out.weight"].T + shift[:, None])
+    scaled = z[:, None] * (codes / unit @ state["of_code.weight"].T + state["of_code.bias"])
+    return codes + unit * (scaled @ state["out.weight"].T + state["out.bias"])
 
 
 def test_codes_are_those_of_the_formula_and_the_nearest_is_chosen():

@@ -14,14 +14,14 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 class ImplicitCodes(nn.Module):
-    """Codes of a stage, given the sum s of those before it: c + u (P (G z * A c / u) + S z), z of L residual blocks.
+    """Codes of a stage, given the sum s of those before it: c + u P (z * (A c / u + a)), z of L residual blocks.
 
-        z_0 = B (s - a) / b        z_l = z_(l-1) + V_l relu(U_l z_(l-1))
+        z_0 = B (s - m) / b        z_l = z_(l-1) + V_l relu(U_l z_(l-1))
 
     The blocks see the sum alone, so they run once for all candidates of a partial sum: they scale learned features of
-    the code, and shift it. u is the root mean square of the codes of the stage; a is the mean and b the root mean
-    square deviation of the codes of the first stage. So the network does not depend on the scale. P and S start at
-    zero, so that the codes start unchanged.
+    the code, and shift it. u is the root mean square of the codes of the stage; m is the mean and b the root mean
+    square deviation of the codes of the first stage. So the network does not depend on the scale. P starts at zero, so
+    that the codes start unchanged.
 
     Args:
         features: size of a code, D.
@@ -42,14 +42,12 @@ class ImplicitCodes(nn.Module):
     ) -> None:
         super().__init__()
         dtype = torch.float32 if dtype is None or dtype in _HALF else dtype
-        self.of_code = nn.Linear(features, hidden, bias=False, device=device, dtype=dtype)
-        self.of_sum = nn.Linear(features, hidden, device=device, dtype=dtype)
+        self.of_code = nn.Linear(features, hidden, device=device, dtype=dtype)
+        self.of_sum = nn.Linear(features, hidden, bias=False, device=device, dtype=dtype)
         widen = [nn.Linear(hidden, hidden, device=device, dtype=dtype) for _ in range(blocks)]
         narrow = [nn.Linear(hidden, hidden, device=device, dtype=dtype) for _ in range(blocks)]
         self.widen, self.narrow = nn.ModuleList(widen), nn.ModuleList(narrow)
-        self.gate = nn.Linear(hidden, hidden, device=device, dtype=dtype)
-        self.shift = _ZeroLinear(hidden, features, device=device, dtype=dtype)
-        self.out = _ZeroLinear(hidden, features, bias=False, device=device, dtype=dtype)
+        self.out = _ZeroLinear(hidden, features, device=device, dtype=dtype)
 
     def forward(self, index: Tensor, sums: Tensor, stage: Tensor, first: Tensor) -> Tensor:
         """The codes (..., D) of a stage that are asked for.
@@ -67,8 +65,7 @@ class ImplicitCodes(nn.Module):
         z = self.of_sum((sums - mean) / spread)
         for widen, narrow in zip(self.widen, self.narrow, strict=True):
             z = z + narrow(F.relu(widen(z)))
-        scaled = self.gate(z) * self.of_code(stage / unit)[index]
-        codes: Tensor = stage[index] + unit * (self.out(scaled) + self.shift(z))
+        codes: Tensor = stage[index] + unit * self.out(z * self.of_code(stage / unit)[index])
         return codes
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ImplicitCodes:
@@ -87,5 +84,4 @@ class _ZeroLinear(nn.Linear):
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        nn.init.zeros_(self.bias)

@@ -52,8 +52,8 @@ class QINCo(Residual):
         CodewordError: no quantizers, or ones that do not fit together; a size below 1.
 
     Source: QINCo, Huijben et al. 2024 (arXiv:2401.14732); pre-selection and beams QINCo2, Vallaeys et al. 2025
-    (arXiv:2501.03078), which has codes of their own for the pre-selection. Their networks take c and s_(m-1) together
-    and run for each candidate: six times the work, and on the vectors of docs/methods/measured.md more error.
+    (arXiv:2501.03078), which has codes of their own for the pre-selection. Their networks
+    take c and s_(m-1) together, and run for each candidate.
 
     Examples:
         >>> from codeword import from_spec
