@@ -11,9 +11,7 @@ __all__ = ["HardInEval"]
 
 
 class HardInEval(Quantizer):
-    """A base class for a quantizer of codeword: in eval the input gets no gradient, and the codes get that of the
-    output.
-    """
+    """A base class for quantizers: in eval the input gets no gradient, and the codes get that of the output."""
 
     relaxes_in_eval = (
         False  # as codeword's own do: then the input has the gradient of the softmax in eval too

@@ -92,9 +92,7 @@ def _exported(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _translate_(module: Facade, state: dict[str, Any], prefix: str, errors: list[str]) -> dict[str, Tensor]:
-    """Replace the original's keys by the facade's own, and return the original state; empty if the keys are its own
-    already.
-    """
+    """Replace the original's keys by the facade's own, and return the original state; empty if there is none."""
     foreign = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     native, table = module.state_dict(), module.key_table()
     theirs = {key for row in table.rows for key in row.foreign}

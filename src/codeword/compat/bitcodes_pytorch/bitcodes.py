@@ -16,24 +16,25 @@ __all__ = ["Bitcodes"]
 
 
 class Bitcodes(Facade):
-    """Each bit has two learned vectors and selects the one with the larger product with x; the output is their sum. In
-    training a hard Gumbel-softmax draws the selection with torch's own generator.
+    """Each bit has two learned vectors and selects the one with the larger product with x; the output is their sum.
 
-        Args:
-            features: of a vector.
-            num_bits: for each vector.
-            temperature: of the softmax, above 0; may be set later.
-            straight_through: whether x gets the gradient of the softmax, without noise, in eval too.
-            noiseless_bits: whether training returns the bits without noise, instead of those of the output.
+    In training a hard Gumbel-softmax draws the selection with torch's own generator.
 
-        Returns (forward):
-            y like x, and its bits (..., num_bits), int64.
+    Args:
+        features: of a vector.
+        num_bits: for each vector.
+        temperature: of the softmax, above 0; may be set later.
+        straight_through: whether x gets the gradient of the softmax, without noise, in eval too.
+        noiseless_bits: whether training returns the bits without noise, instead of those of the output.
 
-        Examples:
-            >>> bitcodes = Bitcodes(features=8, num_bits=4, temperature=10).eval()
-            >>> y, bits = bitcodes(torch.randn(1, 6, 8))
-            >>> y.shape, bits.shape, bool((bitcodes.from_bits(bits) == y).all())
-            (torch.Size([1, 6, 8]), torch.Size([1, 6, 4]), True)
+    Returns (forward):
+        y like x, and its bits (..., num_bits), int64.
+
+    Examples:
+        >>> bitcodes = Bitcodes(features=8, num_bits=4, temperature=10).eval()
+        >>> y, bits = bitcodes(torch.randn(1, 6, 8))
+        >>> y.shape, bits.shape, bool((bitcodes.from_bits(bits) == y).all())
+        (torch.Size([1, 6, 8]), torch.Size([1, 6, 4]), True)
     """
 
     def __init__(

@@ -17,8 +17,7 @@ __all__ = ["BinaryMapper"]
 
 
 class BinaryMapper(Facade):
-    """Draws one of 2^bits codes, bit by bit, from logits of the bits; the gradient is that of the probabilities of all
-    codes.
+    """Draws one of 2^bits codes bit by bit from logits; the gradient is that of the probabilities of all codes.
 
     Args:
         bits: how many, the first the least significant; 2^bits numbers are made of each vector.

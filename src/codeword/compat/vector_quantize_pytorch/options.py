@@ -87,8 +87,9 @@ class Options:
 
     @classmethod
     def of(cls, owner: str, options: dict[str, Any]) -> Options:
-        """From keyword arguments. An unsupported one raises an error that names it, unless it has the original's
-        default value.
+        """From keyword arguments.
+
+        An unsupported one raises an error that names it, unless it has the original's default value.
         """
         known = {field.name for field in fields(cls)}
         refuse(owner, {name: value for name, value in options.items() if name not in known})

@@ -19,23 +19,24 @@ __all__ = ["codebook_warmup"]
 def codebook_warmup(
     model: nn.Module, train_dataloader: Iterable[Any], num_batch: int = 10, warmup_method: str = "data"
 ) -> None:
-    """Replace the codes of all VQ layers of a model by inputs of these layers, drawn from all of these batches. In
-    training mode the batch norms use the statistics of each batch. Only the codes change.
+    """Replace the codes of all VQ layers of a model by inputs of these layers, drawn from all of these batches.
 
-        Args:
-            model: is called with a batch, or with the first of a tuple.
-            train_dataloader: gives batches, and can be iterated again.
-            num_batch: the most batches that are read.
-            warmup_method: "data". (For k-means call `codeword.warm_up`.)
+    In training mode the batch norms use the statistics of each batch. Only the codes change.
 
-        Raises:
-            CodewordError: another method, a model without VQ layers, or a loader that cannot be iterated again.
+    Args:
+        model: is called with a batch, or with the first of a tuple.
+        train_dataloader: gives batches, and can be iterated again.
+        num_batch: the most batches that are read.
+        warmup_method: "data". (For k-means call `codeword.warm_up`.)
 
-        Examples:
-            >>> import torch
-            >>> from codeword.compat.vqtorch import VectorQuantize
-            >>> vq = VectorQuantize(4, num_codes=8)
-            >>> codebook_warmup(vq, [torch.randn(10, 4, 5) for _ in range(3)])
+    Raises:
+        CodewordError: another method, a model without VQ layers, or a loader that cannot be iterated again.
+
+    Examples:
+        >>> import torch
+        >>> from codeword.compat.vqtorch import VectorQuantize
+        >>> vq = VectorQuantize(4, num_codes=8)
+        >>> codebook_warmup(vq, [torch.randn(10, 4, 5) for _ in range(3)])
     """
     if warmup_method != "data":
         raise CodewordError.of(

@@ -17,8 +17,9 @@ Value = Any  # llvmlite has no types for its values
 
 
 def declare(name: str, arguments: Sequence[str], numbers: Collection[str]) -> ir.Function:
-    """A function of a module of its own. Arguments named in `numbers` are int64; the others are pointers to separate
-    memory.
+    """A function of a module of its own.
+
+    Arguments named in `numbers` are int64; the others are pointers to separate memory.
     """
     kinds = [I64 if argument in numbers else POINTER for argument in arguments]
     function = ir.Function(ir.Module(name), ir.FunctionType(ir.VoidType(), kinds), name)

@@ -40,8 +40,9 @@ def _padded(prepared: Prepared) -> Prepared:
 
 
 def widened(prepared: Prepared) -> Prepared:
-    """float64 if the process allows float32 products to be rounded (TF32, bfloat16). That switch holds for all threads,
-    so it cannot be changed for one call.
+    """float64 if the process allows float32 products to be rounded (TF32, bfloat16).
+
+    That switch holds for all threads, so it cannot be changed for one call.
     """
     rounded = rounds_products(prepared.codes.device)
     return Prepared(*(part.double() for part in prepared)) if rounded else prepared

@@ -1,5 +1,6 @@
-"""Which implementation searches: the fastest one that supports the rows, or the one that CODEWORD_KERNEL names. An
-implementation that fails raises an error; there is no silent fallback to another one.
+"""Which implementation searches: the fastest one that supports the rows, or the one that CODEWORD_KERNEL names.
+
+An implementation that fails raises an error; there is no silent fallback to another one.
 """
 
 from __future__ import annotations

@@ -65,8 +65,9 @@ def prepare(codes: Tensor, metric: str) -> Prepared:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors scaled to length 1; zeros stay zero. Computed in float64, in which no square of a float32 overflows or
-    underflows.
+    """Vectors scaled to length 1; zeros stay zero.
+
+    Computed in float64, in which no square of a float32 overflows or underflows.
     """
     tiny = torch.finfo(torch.float64).tiny
     return F.normalize(vectors.double(), dim=-1, eps=tiny).to(vectors.dtype)

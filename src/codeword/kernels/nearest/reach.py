@@ -9,8 +9,7 @@ __all__ = ["in_reach"]
 
 
 def in_reach(rows: Tensor, codes: Tensor, metric: str) -> bool:
-    """Whether no square or product of the vectors (..., D) overflows or underflows: their lengths are within 3e-15 to
-    3e14 in float32.
+    """Whether no square or product of the vectors (..., D) is lost: in float32 they are within 3e-15 to 3e14.
 
     Entries of 1e30 have infinite squares, and those of 1e-20 squares that are rounded to few bits, or to 0. If only
     differences matter, rows may be arbitrarily short. Zeros and entries that are not finite are ignored.

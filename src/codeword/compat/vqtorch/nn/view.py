@@ -14,8 +14,9 @@ __all__ = ["TableView"]
 
 
 class TableView(EmbeddingView):
-    """The codes of several codebooks, stacked in one table. It is live: it can be read and written, and has the
-    gradient.
+    """The codes of several codebooks, stacked in one table.
+
+    It is live: it can be read and written, and has the gradient.
 
     Args:
         books: whose codes they are.

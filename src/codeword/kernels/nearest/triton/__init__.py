@@ -1,5 +1,4 @@
-r"""The search on CUDA: tensor-core products with a proven error bound, and float32 for the rows that the bound leaves
-open.
+r"""The search on CUDA: tensor-core products with a proven bound, and float32 for the rows that the bound leaves open.
 
 The score of a row x (less its shift) and a code c is s*(c) = x . c + o(c), an exact number, since x, c and o are
 float32 numbers, or halves, that are given. It is computed as s(c), from tensor-core products. A row is *sure* when

@@ -63,9 +63,7 @@ def keep(score, start, best, second, win):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def note(offset, norm, largest, slack):  # type: ignore[no-untyped-def]
-    """What the bound needs to know about the codes: the largest |c|^2, and whether all offsets are at most -0.498
-    |c|^2.
-    """
+    """What the bound needs to know: the largest |c|^2, and whether all offsets are at most -0.498 |c|^2."""
     return tl.maximum(largest, norm), tl.maximum(slack, offset + 0.498 * norm)
 
 
@@ -106,9 +104,7 @@ def scan(  # type: ignore[no-untyped-def]
     CODES: tl.constexpr,
     STAGES: tl.constexpr,
 ):
-    """Best score, second best and code of rows that are kept in registers; and what the bound needs to know about the
-    codes.
-    """
+    """Best score, second best and code of rows that are kept; and what the bound needs to know about the codes."""
     lane = tl.arange(0, CODES)
     best = tl.full((ROWS, CODES), float("-inf"), tl.float32)
     second = tl.full((ROWS, CODES), float("-inf"), tl.float32)
@@ -267,8 +263,9 @@ def search_chunked(  # type: ignore[no-untyped-def]
     CHUNK: tl.constexpr,
     UNIT: tl.constexpr,
 ):
-    """Like `search`, for rows that do not fit into registers: rows and codes come in chunks of features. The sums of
-    the chunks are added in float32, so no sum on the tensor cores is long.
+    """Like `search`, for rows that do not fit into registers: rows and codes come in chunks of features.
+
+    The sums of the chunks are added in float32, so no sum on the tensor cores is long.
     """
     group = tl.program_id(1).to(tl.int64)
     rows += group * count * D

@@ -27,9 +27,7 @@ def serves(features: int) -> bool:
 def search_stack(
     rows: Tensor, codes: Tensor, prepared: Prepared, seen: bool, embedded: bool, *, tile: Tile | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices (N, M), the residual that each stage searched for, and the codes it found (M, N, D); empty if not asked
-    for.
-    """
+    """Indices (N, M), the residual before each stage, and the codes it found (M, N, D); empty if not asked for."""
     rows, codes = rows.contiguous(), codes.contiguous()
     prepared = Prepared(*(part.contiguous() for part in packed_of(prepared)))
     (count, features), stages = rows.shape, len(codes)

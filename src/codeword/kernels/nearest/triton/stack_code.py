@@ -111,9 +111,7 @@ def stack_again(  # type: ignore[no-untyped-def]
     LOOK: tl.constexpr,
     UNIT: tl.constexpr,
 ):
-    """Search again the rows whose first uncertain stage is this one: earlier stages keep their indices, all others are
-    searched in float32.
-    """
+    """The rows whose first uncertain stage is this one: they are searched in float32 from this stage on."""
     first = tl.program_id(1)
     todo += first.to(tl.int64) * count
     looked = tl.program_id(0) * share
