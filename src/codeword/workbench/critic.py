@@ -65,7 +65,7 @@ class Critic(nn.Module):
         step: the number of the next call.
 
     Source: Isola et al. 2017 (arXiv:1611.07004), the patches; Esser et al. 2021 (arXiv:2012.09841), the use in a
-        tokenizer; Zeghidour et al. 2021 (arXiv:2107.03312), the spectra.
+    tokenizer; Zeghidour et al. 2021 (arXiv:2107.03312), the spectra.
 
     Examples:
         >>> critic = Critic([lambda x: x], 3, Adversarial(0.1, 0), width=8)

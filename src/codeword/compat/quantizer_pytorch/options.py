@@ -25,7 +25,7 @@ class Options:
         ema_decay: of the moving averages.
         rule: "budget", the means and budgets of the newest version, or "ema", the counts and sums of the one before;
             None: "budget", and "ema" with an `expire_threshold` of 1 or more, which can only be of counts. Loading a
-    state dictionary sets the rule of that state.
+            state dictionary sets the rule of that state.
     """
 
     shared_codebook: bool = True

@@ -70,7 +70,7 @@ def open_task(
 
     Raises:
         CodewordError: there is no data, the settings are invalid, there are several processes, `by_fit` is used on data
-    other than vectors, or `language_model` on vectors.
+            other than vectors, or `language_model` on vectors.
     """
     if launched().count > 1:
         got = f"{launched().count} of them"

@@ -49,7 +49,7 @@ class SoundFiles:
 
     Raises:
         CodewordError: there is no such folder, or it has no sound; at the end of an iteration over all: no sound can be
-    used.
+            used.
     """
 
     def __init__(

@@ -99,7 +99,7 @@ def open_parquet(path: Path, column: str | None, names: str | None) -> VectorFil
 
     Raises:
         CodewordError: there are no vectors, or it is ambiguous which columns they are; pyarrow.ArrowException, OSError:
-    a damaged file.
+            a damaged file.
     """
     return _Table(path, column, names)
 
