@@ -122,7 +122,8 @@ class _Clustering:
     Args:
         crew: the processes.
         hashes: of the rows of this one.
-        size: how many codes. seed: of the draws.
+        size: how many codes.
+        seed: of the draws.
     """
 
     def __init__(self, crew: Crew, hashes: np.ndarray, size: int, seed: int) -> None:

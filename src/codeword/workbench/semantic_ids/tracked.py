@@ -19,7 +19,8 @@ class Tracked:
 
     Args:
         vectors: where they are.
-        track: wraps the stream of blocks, with a label, to show progress. what: the label.
+        track: wraps the stream of blocks, with a label, to show progress.
+        what: the label.
         once: check for duplicate names among the rows of this process.
     """
 

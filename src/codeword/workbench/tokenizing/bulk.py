@@ -61,7 +61,8 @@ class Job:
     Args:
         run_folder: of the tokenizer; or hf: and the folder or id of a codec of another library.
         data: a folder, a file, or `photos`.
-        device: the device. model: the user's name of the function for encoder and decoder; see `find_networks`.
+        device: the device.
+        model: the user's name of the function for encoder and decoder; see `find_networks`.
         batch: how many neighbouring items of one size are encoded at once; see `ItemTokenizer.encode_all`.
         options: of a codec of another library.
         chunk_seconds: for sounds, the length that is computed at once; None: the whole sound.
@@ -172,7 +173,8 @@ class Encoder:
 
         Args:
             shards: those that were to be written.
-            done: their results, from any process. alone: whether these are all shards of the job.
+            done: their results, from any process.
+            alone: whether these are all shards of the job.
 
         Raises:
             CodewordError: no item can be used; then the folder is empty, or removed.

@@ -124,7 +124,8 @@ class Trainer:
         """Train to the end. Saves every `save_seconds`, when `stop()` returns true after a step, and at the end.
 
         Args:
-            report: is called with the progress. stop: called after each step.
+            report: is called with the progress.
+            stop: called after each step.
             save_seconds: between checkpoints.
             workers: processes that prepare batches; they affect only the speed.
 
