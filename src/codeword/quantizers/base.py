@@ -202,7 +202,11 @@ class Quantizer(Hooks):
         return describe(self.spec_name, type(self), sizes, options, self.size_separator)
 
     def extra_repr(self) -> str:
-        return f"{self.spec!r}, features={self.features}, dim={self.dim}"
+        try:
+            options = repr(self.spec)
+        except CodewordError:  # a part or quantizer of the user's own has no name in specs
+            options = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
+        return f"{options}, features={self.features}, dim={self.dim}"
 
     # Around the hooks -----------------------------------------------------------------------------------------
 
