@@ -39,7 +39,7 @@ class Statistics(NamedTuple):
         counts: (G, K) int64, how many rows chose each code.
         sums: (G, K, D), the sums of these rows; None where the update rule needs none.
         candidates: (G, R, D), rows that may replace dead codes; missing ones have very large numbers; None: there is no
-        revival.
+            revival.
         moments: flat, the statistics for the transform of the codes (G = 1).
         loads: (G, K), the sums of the importance of the rows that chose each code; None: those are the counts.
     """

@@ -22,7 +22,7 @@ class Step(NamedTuple):
         training: whether it learns.
         embeds: whether the codes are needed, not only their indices.
         keeps: whether the codes do not change and need no gradient, so that the codes found by the search can be
-        reused.
+            reused.
         items: (N,) int64, the number of the batch item of each row, for draws of one value for an item.
         repeats: rows of this quantizer for each row of the outermost one.
         stages: how many stages to use; None: all.

@@ -43,7 +43,7 @@ class Quantizer(Hooks):
         features: size of a vector.
         dim: the axis of the features.
         code_features: size of a code, if it differs from `features`: then learned linear projections are added before
-        and after.
+            and after.
         device: of the parameters and buffers.
         dtype: of the projections' parameters.
     """

@@ -48,7 +48,7 @@ class FSP(Layer):
         channel_first: whether features are on axis 1.
         projection_has_bias: whether projections have a bias.
         act_name: the distribution in which the levels are equally likely: "tanh", "sigmoid", "normal", "laplace" or
-        "cauchy".
+            "cauchy".
         quantize_rate: the share of numbers that training rounds nevertheless.
         need_inv_act: whether outputs are on the scale of the numbers.
         vector_norm: the moments that the loss pulls the numbers to: "none", "var", "kurt", "var_tanh", "var_sigmoid" or

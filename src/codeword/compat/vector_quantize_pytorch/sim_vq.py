@@ -31,7 +31,7 @@ class SimVQ(Layer):
         channel_first: whether features are on axis 1.
         rotation_trick: whether the gradient is rotated; otherwise it goes straight through.
         input_to_quantize_commit_loss_weight: the weight of the loss that pulls vectors to codes, relative to that of
-        codes to vectors.
+            codes to vectors.
         commitment_weight: of both.
         codebook_transform: a module for the map; None: linear, without a bias.
         frozen_codebook_dim: features of the frozen codes; None: `dim`.
