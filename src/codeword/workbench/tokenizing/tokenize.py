@@ -67,7 +67,9 @@ class ItemTokenizer:
     @property
     def dtype(self) -> str:
         """The dtype of the weights: `float32`."""
-        return str(next(self.tokenizer.parameters()).dtype).removeprefix("torch.")
+        codec = self.tokenizer
+        dtype = codec.dtype if isinstance(codec, Tokenizer) else next(codec.parameters()).dtype
+        return str(dtype).removeprefix("torch.")
 
     def encode(self, item: Any) -> np.ndarray:
         """The tokens of one item: int64 (*grid, *trailing_shape)."""
