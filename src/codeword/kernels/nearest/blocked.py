@@ -13,7 +13,7 @@ __all__ = ["search", "widened"]
 
 SCRATCH_SCORES = 1 << 20  # scores held at once: 4 MiB of float32
 CODES_AT_ONCE = 8192
-TILE = 128  # the maximum over so many codes comes first: much cheaper than an argmax over all codes
+TILE = 128  # the maximum over each of these blocks comes first: much cheaper than an argmax over all codes
 
 Best = tuple[Tensor, Tensor]  # scores and indices (G, B, k), the largest score first
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 __all__ = ["Prepared", "prepare", "unit"]
 
-SAMPLE = 64  # the centre is found from at most so many codes
+SAMPLE = 64  # the centre is found from at most this many codes
 
 
 class Prepared(NamedTuple):

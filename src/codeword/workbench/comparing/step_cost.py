@@ -33,7 +33,7 @@ class StepCost(NamedTuple):
 def cost_of_step(
     tokenizer: Tokenizer, modality: Modality, batches: Batches, processes: SingleProcess
 ) -> StepCost:
-    """Train a copy of a tokenizer for some steps and measure; the tokenizer stays as it is."""
+    """Train a copy of a tokenizer for some steps and measure; the tokenizer itself does not change."""
     learner = copy.deepcopy(tokenizer).to(processes.device).train()
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-6)
     objective, stepper = processes.prepare(modality.objective(learner), optimizer)

@@ -92,4 +92,4 @@ class InPlace(nn.Module):
         return self.optimizer.state_dict()
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(deepcopy(state))  # torch would go on with the very tensors
+        self.optimizer.load_state_dict(deepcopy(state))  # because torch would use the same tensors, without a copy
