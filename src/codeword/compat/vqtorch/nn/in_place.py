@@ -92,4 +92,6 @@ class InPlace(nn.Module):
         return self.optimizer.state_dict()
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(deepcopy(state))  # because torch would use the same tensors, without a copy
+        self.optimizer.load_state_dict(
+            deepcopy(state)
+        )  # because torch would use the same tensors, without a copy
