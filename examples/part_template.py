@@ -1,10 +1,10 @@
-"""A template for a part of your own: copy this file, and change what is marked by CHANGE.
+"""A template for a part of your own: copy this file, and change the lines that are marked with CHANGE.
 
     python part_template.py       # runs the checks below
     pytest part_template.py
 
 The part here is an estimator: it decides what gradient the encoder gets. `codeword.axes` has the base classes of the
-other kinds of parts, with what each has to do.
+other kinds of parts, with the methods that each needs.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from codeword.axes import Estimator, Lookup
 class Trusted(Estimator):
     """CHANGE: one sentence that says what it does, and the formula.
 
-    The gradient passes straight through where a row is near its code, and not elsewhere:
+    The gradient passes straight through for rows near their codes, and is zero for others:
     dq/dx = I where |x - q| <= radius, else 0.
 
     Args:
@@ -41,14 +41,12 @@ class Trusted(Estimator):
         return torch.where(near, lookup.rows, lookup.rows.detach())
 
 
-PART = Trusted(radius=1.2)  # CHANGE: what the checks below are about
+PART = Trusted(radius=1.2)  # CHANGE: the part that is checked below
 
 
 def quantizer() -> codeword.VectorQuantizer:
     torch.manual_seed(0)
-    vq = codeword.VectorQuantizer(
-        4, 16, estimator=PART
-    )  # CHANGE: update=, metric=, penalties=(...), as it is
+    vq = codeword.VectorQuantizer(4, 16, estimator=PART)  # CHANGE: or update=, metric=, penalties=(PART,)
     vq(torch.randn(256, 4))
     return vq
 
@@ -79,11 +77,13 @@ def test_its_state_reloads() -> None:
     assert torch.equal(vq(x).quantized, other(x).quantized)
 
 
-def test_a_mask_is_as_good_as_a_cut() -> None:
-    whole, cut = quantizer(), quantizer()
+def test_a_masked_batch_equals_a_cropped_one() -> None:
+    """A penalty must weight rows with `lookup.valid.weights(dtype)` (N,), or its loss counts masked rows."""
+    whole, cropped = quantizer(), quantizer()
     x = torch.randn(1, 64, 4)
-    mask = torch.arange(64)[None] < 40
-    torch.testing.assert_close(whole(x, mask=mask).quantized[:, :40], cut(x[:, :40]).quantized)
+    out, wanted = whole(x, mask=torch.arange(64)[None] < 40), cropped(x[:, :40])
+    torch.testing.assert_close(out.quantized[:, :40], wanted.quantized)
+    torch.testing.assert_close(out.loss, wanted.loss)
 
 
 if __name__ == "__main__":

@@ -24,15 +24,18 @@ def test_the_language_model_writes_tokens_of_the_same_tokenizer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    header = Header("c0de", (64,), kind="image", facts={"stride": 2})
+    header = Header("c0de", (64,), kind="image", facts={"stride": 2}, sized=True)  # as encode writes them
     grids = np.random.default_rng(0).integers(0, 64, (100, 4, 4))
-    write_tokens("tokens.parquet", header, [(f"{n % 10}/{n:04}.png", grid) for n, grid in enumerate(grids)])
+    write_tokens(
+        "tokens.parquet", header, [(f"{n % 10}/{n:04}.png", grid, (8, 8)) for n, grid in enumerate(grids)]
+    )
     (program,) = re.findall(r"```py\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     Path("language_model.py").write_text(program)
     monkeypatch.setattr(sys, "argv", ["language_model.py", "2"])
     runpy.run_path("language_model.py")
     invented = read_tokens("invented.parquet")
     assert invented.header == header
+    assert set(invented.sizes()) == {(8, 8)}
     assert [name for name, _ in invented] == [f"{n % 10}-{n // 10}.png" for n in range(40)]
     assert {grid.shape for _, grid in invented} == {(4, 4)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from pathlib import Path
@@ -21,11 +22,19 @@ def cells(name: str) -> list[dict[str, Any]]:
     ]
 
 
+def shown(source: str) -> ast.Module:
+    """A cell that asks for the repr of its last expression, as a notebook does."""
+    tree = ast.parse(source)
+    if tree.body and isinstance(last := tree.body[-1], ast.Expr):
+        last.value = ast.Call(ast.Name("repr", ast.Load()), [last.value], [])
+    return ast.fix_missing_locations(tree)
+
+
 def run(name: str) -> dict[str, Any]:
     plt.switch_backend("Agg")
     defined: dict[str, Any] = {}
     for cell in cells(name):
-        exec(compile("".join(cell["source"]), f"{name}, {cell['id']}", "exec"), defined)
+        exec(compile(shown("".join(cell["source"])), f"{name}, {cell['id']}", "exec"), defined)
     plt.close("all")
     return defined
 

@@ -14,10 +14,13 @@ from benchmarks.figures.demo import demo
 from benchmarks.figures.methods import methods
 from benchmarks.figures.notebooks import cells, rates
 from benchmarks.figures.offline import offline
+from benchmarks.figures.sizes import sizes
 from benchmarks.figures.steps import steps
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-FIGURES = {figure.__name__: figure for figure in (cells, rates, steps, methods, batches, offline, demo)}
+FIGURES = {
+    figure.__name__: figure for figure in (cells, rates, steps, methods, batches, sizes, offline, demo)
+}
 
 
 def main() -> None:

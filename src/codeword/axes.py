@@ -34,9 +34,7 @@ __all__ = [
     "require",
 ]
 
-State = dict[
-    str, Tensor
-]  # what an update rule remembers of each code, by name: every tensor is (..., K, ...)
+State = dict[str, Tensor]  # the state of an update rule for each code, by name: every tensor is (..., K, ...)
 
 
 class Metric(ABC):
@@ -45,7 +43,7 @@ class Metric(ABC):
     prepares_together = (
         False  # whether `prepare` takes (G, K, D) too, and returns a tuple of tensors (G, ...)
     )
-    uses_counts = False  # whether it asks how often codes are chosen: then `weigh` is called
+    uses_counts = False  # whether it needs the running counts of the codes; then `weigh` is called
 
     @abstractmethod
     def assign(self, rows: Tensor, prepared: Any) -> Tensor:
@@ -53,15 +51,15 @@ class Metric(ABC):
 
         Args:
             rows: (N, D).
-            prepared: what `prepare` made of the codes.
+            prepared: the result of `prepare` for the codes.
         """
 
     @abstractmethod
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
-        """(N, K), larger is nearer, differentiable; what does not depend on the code may be left out."""
+        """(N, K), larger is nearer, differentiable; terms that do not depend on the code may be left out."""
 
     def logits(self, rows: Tensor, codes: Tensor) -> Tensor:
-        """(N, K), larger is nearer, differentiable: minus the distance, where there is one, or else the scores."""
+        """(N, K), larger is nearer, differentiable: minus the distance if the metric has one, otherwise the scores."""
         return self.scores(rows, codes)
 
     def prepare(self, codes: Tensor) -> Any:
@@ -69,7 +67,7 @@ class Metric(ABC):
         return codes
 
     def weigh(self, prepared: Any, cluster_size: Tensor) -> Any:
-        """What `prepare` made, given the running counts (..., K) of the codes, where it `uses_counts`."""
+        """Apply the running counts (..., K) of the codes to the result of `prepare`, if it `uses_counts`."""
         return prepared
 
     def compared(self, vectors: Tensor) -> Tensor:
@@ -81,13 +79,13 @@ class Metric(ABC):
         return rows
 
     def output(self, codes: Tensor) -> Tensor:
-        """The vectors (N, D) that stand for codes (N, D)."""
+        """The output vectors (N, D) of codes (N, D)."""
         return codes
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """The codes that were looked up for some rows: all that estimators and penalties may see.
+    """The lookup of some rows: the input of estimators and penalties.
 
     Attributes:
         rows: (N, D), with gradient.
@@ -108,7 +106,7 @@ class Lookup:
     codebook: Codebook
 
     def codes(self) -> Tensor:
-        """All codes (K, D) that were searched, with gradient as in `q`: a copy, which the next step leaves alone."""
+        """All searched codes (K, D), with gradient as in `q`: a copy, which the next step does not change."""
         searched = self.codebook.searched()
         return searched.clone() if searched is self.codebook.codes else searched
 
@@ -116,7 +114,7 @@ class Lookup:
 class Estimator(ABC):
     """The gradient of the lookup."""
 
-    single_lookup_only = False  # whether it means nothing for the sum of several codes
+    single_lookup_only = False  # whether it is undefined for the sum of several codes
 
     @property
     def trains_codes(self) -> bool:
@@ -135,7 +133,7 @@ class Estimator(ABC):
 
     @property
     def random(self) -> bool:
-        """Whether its numbers depend on the key of the step."""
+        """Whether it uses random numbers of the step."""
         return self.draws
 
     @abstractmethod
@@ -153,10 +151,8 @@ class Penalty(ABC):
     name: ClassVar[str]
     trains_rows = True  # whether the rows get a gradient from it
     trains_codes = False  # whether the codes do
-    needs_alpha = False  # whether it is about learned standard deviations
-    of_pairs = (
-        False  # whether it is a mean over pairs of row and code: then (G, N, D) will do, and no rows give 0
-    )
+    needs_alpha = False  # whether it uses learned standard deviations
+    of_pairs = False  # a mean over pairs of row and code: it accepts (G, N, D), and is 0 without rows
     weight: float
 
     def __post_init__(self) -> None:
@@ -168,7 +164,7 @@ class Penalty(ABC):
 
 
 class Init(ABC):
-    """Where the first codes come from."""
+    """The initialisation of the codes."""
 
     @abstractmethod
     def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
@@ -176,7 +172,10 @@ class Init(ABC):
 
 
 class Revival(ABC):
-    """When a code is dead, and where it is moved to. Leading axes of tensors batch codebooks with equal settings."""
+    """The rule for dead codes: when a code is dead, and where it moves.
+
+    Leading axes of tensors batch codebooks with equal settings.
+    """
 
     at_most: int | None = None  # how many codes one step may replace; None: one in 32, at least one
 
@@ -185,7 +184,7 @@ class Revival(ABC):
             at_least(f"at_most of {type(self).__name__}", self.at_most, 1)
 
     def replaced(self, codebook_size: int) -> int:
-        """How many of K codes one step replaces at most."""
+        """The most of K codes that one step replaces."""
         return min(codebook_size, self.at_most or -(-codebook_size // 32))
 
     def candidates(self, codebook_size: int) -> int:
@@ -194,10 +193,10 @@ class Revival(ABC):
 
     @abstractmethod
     def dead(self, state: State) -> Tensor:
-        """Which codes (..., K) bool to replace, from what the update rule and the revival remember of them."""
+        """Which codes (..., K) bool to replace, from the state of the update rule and of the revival."""
 
     def state(self, cluster_size: Tensor) -> State:
-        """Its first state for codes that start now, besides the cluster sizes (..., K)."""
+        """Its state for new codes, besides the cluster sizes (..., K)."""
         return {}
 
     def observe(self, state: State, counts: Tensor, total: Tensor) -> State:
@@ -205,7 +204,7 @@ class Revival(ABC):
         return {}
 
     def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
-        """Where dead codes go (..., R, D): the candidates, or what is made of the codes (..., K, D)."""
+        """The new places of dead codes (..., R, D): the candidates, or vectors computed from the codes (..., K, D)."""
         return candidates
 
 
@@ -215,18 +214,18 @@ class TransformModule(nn.Module):
     writes = False  # whether a training forward changes it
 
     def __setattr__(self, name: str, value: Any) -> None:
-        check_whole(name, value)  # fully_shard sets its pieces past a module without this method
+        check_whole(name, value)  # without this method fully_shard would set its shards past the module
         super().__setattr__(name, value)
 
     def reset_parameters(self) -> None:
-        """Start anew. Layers of torch inside it reset themselves."""
+        """Reset everything except torch's own layers inside, which reset themselves."""
 
     def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
         """Stored codes (K, D) that transform to `places` (K, D), one for each code. `codes`: those stored now."""
         return places
 
     def output(self, codes: Tensor) -> Tensor:
-        """What is returned for searched codes (K, D)."""
+        """The output for searched codes (K, D)."""
         return codes
 
     def alpha(self, codes: Tensor) -> Tensor | None:
@@ -237,18 +236,18 @@ class TransformModule(nn.Module):
         """Start from the first batch, given the first codes."""
 
     def statistics(self, rows: Tensor, valid: Valid) -> Tensor | None:
-        """What this rank saw, flat, ready to be summed over ranks; None: nothing."""
+        """The statistics of this rank, flat, to be summed over ranks; None: there are none."""
         return None
 
     def update_(self, statistics: Tensor | None) -> None:
         """Learn from the statistics of all ranks."""
 
     def begin_(self, key: Key) -> None:
-        """Draw what it needs for the step that comes."""
+        """Draw its random numbers for the next step."""
 
 
 class Transform(ABC):
-    """What is done to the codes before they are searched."""
+    """A map that is applied to the codes before the search."""
 
     learns = False  # whether it has parameters that learn by gradient
     invertible = True  # whether a code can be moved to a given place: only then may codes be revived
@@ -256,7 +255,7 @@ class Transform(ABC):
 
     @abstractmethod
     def build(self, codebook_size: int, features: int) -> TransformModule:
-        """The module that does it, with float32 parameters."""
+        """The module of the map, with float32 parameters."""
 
 
 class Update(ABC):
@@ -272,7 +271,7 @@ class Update(ABC):
 
     @abstractmethod
     def state(self, codes: Tensor, cluster_size: Tensor) -> State:
-        """What is remembered of codes (..., K, D) that start now, with running counts (..., K)."""
+        """The state for new codes (..., K, D), with running counts (..., K)."""
 
     @abstractmethod
     def update(
@@ -282,7 +281,7 @@ class Update(ABC):
 
         Args:
             codes: (..., K, D).
-            state: as `state` began it.
+            state: as returned by `state`.
             counts: (..., K), how many rows of this step chose each code, in the dtype of the codes.
             sums: (..., K, D), the sums of these rows.
             total: int64 scalar, the rows of this step.
@@ -298,7 +297,7 @@ class Update(ABC):
         """
         old = stacked(codes)
         new, state = self.update(old, state, counts, sums, total)
-        if new is not old:  # a parameter written in vain would invalidate backward passes
+        if new is not old:  # an unneeded write to a parameter would invalidate backward passes
             write_each_(codes, clone_for_backward(new))
         return state
 

@@ -34,7 +34,7 @@ __all__ = [
     "Tanh",
 ]
 
-_MARGIN = 1e-3  # of the paper: outermost levels are reached short of infinity
+_MARGIN = 1e-3  # of the paper: finite numbers reach the outermost levels
 
 
 class Bound(ABC):
@@ -44,11 +44,11 @@ class Bound(ABC):
 
     @abstractmethod
     def place(self, rows: Tensor, levels: Levels) -> Tensor:
-        """Where rows (N, D) stand between the levels of D numbers, differentiable; rounded, from 0 to L - 1."""
+        """The positions of rows (N, D) between the levels, differentiable; rounded, they are 0 to L - 1."""
 
     @abstractmethod
     def value(self, place: Tensor, levels: Levels) -> Tensor:
-        """The numbers that places stand for: within -1 to 1, where the bound does not say otherwise."""
+        """The values of places: within -1 to 1, unless the bound defines another range."""
 
     def digits(self, rows: Tensor, levels: Levels) -> Tensor:
         """The nearest levels: whole numbers, in the dtype of the rows."""

@@ -73,6 +73,14 @@ def test_ids_distortion_and_collisions(digits: Path, capsys: pytest.CaptureFixtu
     np.testing.assert_allclose(np.load("back.npy"), decoded, atol=1e-4)
 
 
+def test_a_fit_is_evaluated_in_json(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no networks, so no parameters."""
+    assert main(["fit", "digits.npy", "--out", "run", "--quantizer", "vq16", *QUICK]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "run", "digits.npy", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["protocol"]["weights"] == "float32"
+
+
 def test_no_worse_than_faiss(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         main(["fit", "digits.npy", "--out", "run", "--quantizer", "rvq4x64", "--tries", "1", "--json"]) == 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import codeword
 from codeword import EMA, Commitment, Grouped, KMeans, Residual, VectorQuantizer
+from codeword.axes import Estimator, Lookup
 from codeword.inits import Sample
 from codeword.quantizers.spec.grammar import Call, parse, write
 from codeword.revivals import BelowShare
@@ -203,3 +206,15 @@ def test_errors_point_at_the_character():
     with pytest.raises(codeword.CodewordError) as caught:
         codeword.from_spec("vq16;decay=1", features=8)
     assert str(caught.value).endswith("\n  vq16;decay=1\n      ^")
+
+
+def test_a_part_without_a_name_in_specs_is_shown_as_it_is():
+    @dataclass(frozen=True)
+    class Own(Estimator):
+        radius: float = 1.0
+
+        def surrogate(self, lookup: Lookup):
+            return lookup.rows
+
+    assert "estimator=" in (shown := repr(VectorQuantizer(2, 4, estimator=Own(0.4))))
+    assert "Own(radius=0.4)" in shown

@@ -31,7 +31,7 @@ from codeword.metrics import Euclidean
 
 __all__ = ["Codebook"]
 
-MISSING = 1e30  # marks empty candidate slots: further out than any row, and finite, so that all-reduce works
+MISSING = 1e30  # marks empty candidate slots: longer than any row, and finite, so that all-reduce works
 
 
 class Codebook(Starting):
@@ -77,7 +77,7 @@ class Codebook(Starting):
         self.metric = metric
         self.revives = False  # whether the candidates are of the last step, and wait to replace dead codes
         self.observer: Callable[[Tensor, Valid], None] | None = (
-            None  # is shown the rows of each training step
+            None  # a function that is called with the rows of each training step
         )
         self.group_key = f"{codebook_size} x {features}, {update}, {metric}"
         self.groups = update.transform is None
@@ -106,7 +106,7 @@ class Codebook(Starting):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Start anew: normal codes that wait for their first batch."""
+        """Reset to normal random codes, before the first batch."""
         self.codes.normal_()
         self._forget_(torch.ones_like(self.codes[:, 0]))
         self.moved.fill_(False)
@@ -135,11 +135,11 @@ class Codebook(Starting):
         return self.codes if self.transform is None else self.transform(self.codes.clone())
 
     def prepared(self) -> Any:
-        """What the metric has made of the codes for its search; kept while they do not change."""
+        """The prepared codes for the search; cached while the codes do not change."""
         return self._prepared.of(self)
 
     def embed(self, indices: Tensor) -> Tensor:
-        """The codes (N, D) that stand for indices (N,)."""
+        """The codes (N, D) of indices (N,)."""
         if self.transform is None:
             return self.codes[indices]
         return self.transform.output(self.searched())[indices]
@@ -163,7 +163,7 @@ class Codebook(Starting):
     def init_(self, rows: Tensor, valid: Valid, key: Key, init: Init | None = None) -> None:
         """Take the first codes, by the rule's init or another, from a batch that has a valid row.
 
-        Without such a row, and while frozen, it stays as it is.
+        Without such a row, and while frozen, nothing changes.
         """
         if not self._takes(valid):
             return
@@ -180,7 +180,7 @@ class Codebook(Starting):
     def init_from_(self, codes: Tensor, counts: Tensor | None = None) -> None:
         """Take codes (K, D) from elsewhere as the first codes, and reset the statistics.
 
-        `counts` (K,): how often each is chosen, as far as that is known; None: all alike.
+        `counts` (K,): how often each is chosen, if known; None: all equally.
         """
         self.codes.copy_(codes)
         alike = torch.ones_like(self.codes[:, 0])
@@ -222,7 +222,7 @@ class Codebook(Starting):
         if type(revival).places is not Revival.places:
             codes = stacked([book.searched() for book in books])
             places = revival.places(places, codes, state, key)
-            # A slot that is empty stays so, however far its place was moved, and to whichever side.
+            # An empty slot stays empty, even if noise was added to its place.
             places = torch.where(places.abs() < MISSING / 2, places, MISSING)
         _replace_(books, state, dead, places)
 
@@ -258,7 +258,7 @@ class Codebook(Starting):
             loads, sums = segment_sum(rows, indices, size, weights=torch.where(mask, _importance(seen), 0.0))
         if len(first.candidates):
             positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
-            # Ranks add their candidates up, so one of them says what is missing.
+            # Candidates are summed over ranks, so only one rank marks the missing ones.
             missing = 0.0 if valid.shared and distributed.rank() else MISSING
             candidates = where_else(fresh[:, None], valid.take(rows, positions), missing)
         moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
@@ -291,7 +291,7 @@ class Codebook(Starting):
         self._set_ready(True)
 
     def _forget_(self, cluster_size: Tensor) -> None:
-        """Let what is remembered of the codes start anew."""
+        """Reset the state of the codes."""
         for name, value in self._fresh_state(self.codes.detach(), cluster_size).items():
             getattr(self, name).copy_(value)
         self.candidates.fill_(MISSING)
@@ -328,7 +328,7 @@ class Codebook(Starting):
 
 
 def _importance(seen: Sequence[Seen]) -> Tensor:
-    """How much each row counts for each codebook (G, N)."""
+    """The weight of each row for each codebook (G, N)."""
     return stacked([_importance_of(one) for one in seen])
 
 

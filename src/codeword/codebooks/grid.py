@@ -1,4 +1,7 @@
-"""Codes that are numbered, not stored: all combinations of the levels of several places."""
+"""Codes that are numbered, not stored: all combinations of levels.
+
+A place is one number of a code; its level is a digit.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from codeword.torch_versions import is_exporting
 
 __all__ = ["Grid"]
 
-_COUNTED_WHOLE = 2**20  # codes; the use of larger grids is counted for each place by itself
+_COUNTED_WHOLE = 2**20  # codes; in larger grids the use is counted for each place
 
 
 class Grid(Learner):
-    """The numbering of a grid of codes, and how they were used.
+    """The numbering of a grid of codes, and their usage counts.
 
     Args:
         levels: how many levels each place has, together at most 2^63 codes unless `joined` is False.
@@ -94,7 +97,7 @@ class Grid(Learner):
 
     @staticmethod
     def begin_(grids: Sequence[Grid], key: Key | None) -> None:  # type: ignore[override]
-        """There is nothing to prepare."""
+        """Nothing to prepare."""
 
     @staticmethod
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The base class of what learns in a training step: codebooks, and grids with usage counts."""
+"""The base class of learners, the state that training steps change: codebooks, and grids with usage counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Learner", "Seen", "Statistics"]
 
 
 class Seen(NamedTuple):
-    """What a training step saw of one learner.
+    """The input of a training step for one learner.
 
     Attributes:
         learner: the codebook or grid.
@@ -32,14 +32,15 @@ class Seen(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """What a group of G equal learners learns from in a step. Sums over ranks are those of one process on all rows.
+    """The statistics of a step for a group of G equal learners. Sums over ranks equal those of one process on all rows.
 
     Attributes:
         total: int64 scalar, the valid rows of all ranks.
         counts: (G, K) int64, how many rows chose each code.
         sums: (G, K, D), the sums of these rows; None where the update rule needs none.
-        candidates: (G, R, D), rows that may replace dead codes, far out where there are too few; None: nothing revives.
-        moments: flat, what the transform of the codes learns from (G = 1).
+        candidates: (G, R, D), rows that may replace dead codes; missing ones have very large numbers; None: there is no
+            revival.
+        moments: flat, the statistics for the transform of the codes (G = 1).
         loads: (G, K), the sums of the importance of the rows that chose each code; None: those are the counts.
     """
 
@@ -60,24 +61,27 @@ class Statistics(NamedTuple):
 
 
 class Learner(nn.Module):
-    """A module that training forwards write to. Equal ones of a tree learn as one problem, with a leading axis G."""
+    """A module that training forwards change.
 
-    group_key: str  # learners with the same one are equal but for their numbers
+    Equal learners of a model are updated as one problem, with a leading axis G.
+    """
+
+    group_key: str  # learners with the same key differ only in their numbers
     groups = True  # whether it may learn in a group
 
     @property
     def writes(self) -> bool:
-        """Whether a training forward changes what the next one gives."""
+        """Whether a training forward affects the result of the next one."""
         return False
 
     def group_state(self) -> str:
-        """What else must be the same in a group, and may change."""
+        """Further state that must be equal in a group, and may change."""
         return ""
 
     @staticmethod
     @abstractmethod
     def begin_(learners: Sequence[Learner], key: Key) -> None:
-        """Prepare for a training step: replace what the last step showed to be dead."""
+        """Prepare for a training step: replace the codes that the last step found dead."""
 
     @staticmethod
     def prepare_(learners: Sequence[Learner]) -> None:
@@ -86,7 +90,7 @@ class Learner(nn.Module):
     @staticmethod
     @abstractmethod
     def observe(seen: Sequence[Seen], key: Key) -> Statistics:
-        """The statistics of what this rank saw of equal learners, ready to be summed over ranks."""
+        """The statistics of this rank for equal learners, to be summed over ranks."""
 
     @staticmethod
     @abstractmethod

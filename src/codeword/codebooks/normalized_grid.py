@@ -21,10 +21,10 @@ _LEAST = 1e-20  # of a variance that is divided by
 
 
 class NormalizedGrid(Starting, Grid):
-    """A grid with the running mean and variance of each number that comes to it.
+    """A grid with the running mean and variance of each input number.
 
     They are those of the first batch, and then moving averages with a rate of 0.05. In eval, and while `frozen`, they
-    stay as they are.
+    do not change.
 
     Args:
         levels: how many levels each number has.
@@ -43,7 +43,7 @@ class NormalizedGrid(Starting, Grid):
         self._begin_anew_()
 
     def reset_parameters(self) -> None:
-        """Start anew: forget all numbers."""
+        """Reset all state."""
         super().reset_parameters()
         if hasattr(self, "moments"):
             self._begin_anew_()
@@ -55,7 +55,7 @@ class NormalizedGrid(Starting, Grid):
 
     @torch.no_grad()
     def init_(self, rows: Tensor, valid: Valid) -> None:
-        """Take the mean and variance of a batch that has a valid row; without one it stays as it is."""
+        """Take the mean and variance of a batch with a valid row; without one nothing changes."""
         if not self._takes(valid):
             return
         self.moments.init_(rows, valid)

@@ -1,4 +1,4 @@
-"""Codes that are ready to be searched, kept while they do not change."""
+"""Prepared codes for the search, cached while the codes do not change."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LARGE = 1 << 18  # numbers, of which a copy costs a CPU more than a call for eac
 
 
 class PreparedCodes:
-    """What `Metric.prepare` made of the codes of one codebook, and of which ones.
+    """The result of `Metric.prepare` for one codebook, and the codes that it belongs to.
 
-    It is made anew when codes, or the counts that the metric asks for, were written to (their versions count that),
-    replaced, moved or cast. It is not kept
-    while a program is traced, nor for codes that are a parameter, which optimisers may write past the count.
+    It is computed again when codes, or counts that the metric needs, were written to (tensor versions tell this),
+    replaced, moved or cast. It is not cached while a program is traced, nor for codes that are a parameter, because
+    optimisers may write to these without changing the version.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ def _prepared(books: Sequence[Codebook], codes: Tensor) -> Any:
 
 
 def _version(book: Codebook) -> int:
-    """How often what the search depends on was written to."""
+    """The tensor versions that the search depends on."""
     return book.codes._version + (book.cluster_size._version if book.metric.uses_counts else 0)
 
 

@@ -46,12 +46,12 @@ class Rng(nn.Module):
         return Key(self.key)
 
     def next_key(self) -> Key:
-        """The key of the step that comes."""
+        """The key of the next step."""
         return Key(clone_for_backward(Key(self.key).following()))
 
     @torch.no_grad()
     def advance_(self, key: Key) -> None:
-        """Go on to a step whose key was `next_key`."""
+        """Advance to the step with key `next_key`."""
         self.key.copy_(key.state)
 
     def agree_(self) -> None:

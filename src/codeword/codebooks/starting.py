@@ -38,7 +38,7 @@ class Starting(Learner):
 
     @property
     def frozen(self) -> bool:
-        """Whether codes are only counted, and neither learn nor are revived; saved with the module."""
+        """Whether codes neither learn nor are revived, but are only counted; saved with the module."""
         return self._frozen
 
     @frozen.setter
@@ -51,7 +51,9 @@ class Starting(Learner):
         """Whether the first numbers may come from a batch: not while frozen, nor from one without a valid row."""
         if self.frozen or not valid.bound():
             return False
-        return torch.compiler.is_compiling() or bool(valid.total)  # a compiled first batch must hold a row
+        return torch.compiler.is_compiling() or bool(
+            valid.total
+        )  # a compiled first batch must have a valid row
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         def keep_wide(tensor: Tensor) -> Tensor:

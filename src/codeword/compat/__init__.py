@@ -1,7 +1,7 @@
-"""Other libraries by codeword: their names, arguments, results and checkpoints, over codeword's own quantizers.
+"""Facades of other libraries: their names, arguments, results and checkpoints, over codeword's own quantizers.
 
-Each facade is a package here, `codeword.compat.vqtorch` and so on, that can be imported as it is. `install` lets
-programs that are written for the original find it under the original's name.
+Each facade is a package here, `codeword.compat.vqtorch` and so on, that can be imported as it is. After `install`,
+programs written for the original import the facade under the original's name.
 """
 
 from codeword.compat.alias import FACADES, install, real, uninstall

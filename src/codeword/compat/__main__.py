@@ -1,4 +1,4 @@
-"""`python -m codeword.compat script.py [args]`: run a script that is written for the originals, with all facades."""
+"""`python -m codeword.compat script.py [args]`: run a script written for the other libraries with all facades."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from codeword.compat import FACADES, install, real
 
 _USAGE = f"""usage: python -m codeword.compat script.py [args]
 
-Runs a script so that these imports find codeword's facades, whatever is installed: {", ".join(FACADES)}.
+Runs a script in which these imports load codeword's facades, even if the real packages are installed:
+{", ".join(FACADES)}.
 """
 
 
 def main(argv: list[str]) -> int:
-    """Run the script of the command line; its own exit status is raised through."""
+    """Run the script of the command line. The exit status is that of the script."""
     if not argv or argv[0] in ("-h", "--help"):
         (sys.stdout if argv else sys.stderr).write(_USAGE)
         return 0 if argv else 2
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
         return 2
     sys.argv = argv
     if not sys.flags.safe_path:
-        sys.path[0] = os.path.dirname(os.path.abspath(script))  # as `python script.py` has it
+        sys.path[0] = os.path.dirname(os.path.abspath(script))  # as with `python script.py`
     hidden = {name: place for name in FACADES if (place := real(name)) is not None}
     install(*FACADES, force=True)
     for name, place in hidden.items():

@@ -1,4 +1,4 @@
-"""Facades under the names of the originals: an import hook, set by `install` alone and taken away by `uninstall`."""
+"""Facades under the names of the originals: an import hook that `install` adds and `uninstall` removes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FACADES = (
     "bitcodes_pytorch",
     "vector_quantize_pytorch",
 )
-"""The packages that there are facades of."""
+"""The packages that have a facade."""
 
 _HOME = "codeword.compat"
 
 
 class _Alias(Loader):
-    """Gives the module of a facade as it is, so that both names are one object."""
+    """Returns the module of a facade itself, so that both names are one object."""
 
     def __init__(self) -> None:
         self._own: dict[str, ModuleSpec | None] = {}
@@ -44,7 +44,7 @@ class _Alias(Loader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds the facades that are installed, and whatever is in them."""
+    """Finds the installed facades and their submodules."""
 
     def __init__(self) -> None:
         self.installed: set[str] = set()
@@ -65,14 +65,14 @@ _FINDER = _Finder()
 
 
 def install(*names: str, force: bool = False) -> None:
-    """Let `import vqtorch` and the like find the facades, in this process, until `uninstall`.
+    """Make `import vqtorch` and similar imports load the facades, in this process, until `uninstall`.
 
     Args:
-        names: of `FACADES`. One that is installed already stays so.
-        force: whether to hide a real package of the name. What has been imported from it before stays what it is.
+        names: of `FACADES`. A facade that is installed already stays installed.
+        force: whether to hide a real package of the name. Objects imported from it before do not change.
 
     Raises:
-        CodewordError: no name, a name without a facade, or one whose real package can be imported; then nothing is
+        CodewordError: there is no name, a name has no facade, or the real package can be imported. Then nothing is
             installed.
 
     Examples:
@@ -102,7 +102,7 @@ def install(*names: str, force: bool = False) -> None:
 
 
 def uninstall(*names: str) -> None:
-    """Undo `install`: real packages that were hidden are found again. No names: all that are installed.
+    """Undo `install`, so that imports find the real packages again. Without names: all installed facades.
 
     Raises:
         CodewordError: a name without a facade.
@@ -118,7 +118,7 @@ def uninstall(*names: str) -> None:
 
 
 def real(name: str) -> str | None:
-    """Where the real package of a name is, be it hidden or not; None: it cannot be imported."""
+    """Where the real package of a name is, hidden or not. None: it cannot be imported."""
     module = _FINDER.hidden.get(name)
     if module is None and name not in _FINDER.installed:
         module = sys.modules.get(name)
@@ -140,7 +140,7 @@ def _checked(names: Iterable[str]) -> list[str]:
 
 
 def _take_out(name: str) -> dict[str, ModuleType]:
-    """Remove a package and all within it from `sys.modules`."""
+    """Remove a package and its submodules from `sys.modules`."""
     return {key: sys.modules.pop(key) for key in list(sys.modules) if _within(key, name)}
 
 

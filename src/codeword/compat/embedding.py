@@ -1,4 +1,4 @@
-"""A codebook as the older libraries show theirs: as an `nn.Embedding`."""
+"""A codebook as an `nn.Embedding`, as in the older libraries."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["EmbeddingView"]
 
 
 class EmbeddingView:
-    """What a facade has in the place of an `nn.Embedding`: codes that are kept elsewhere, under its names.
+    """Stands in for an `nn.Embedding` in a facade: the names of the embedding, with codes that are stored elsewhere.
 
     Args:
-        codes: gives the live codes (K, D).
+        codes: returns the live codes (K, D).
 
     Examples:
         >>> codes = torch.nn.Parameter(torch.zeros(4, 2))

@@ -1,4 +1,4 @@
-"""What drawn codes are in eval, for the originals that relax their choice in training alone."""
+"""The eval mode of drawn codes, for originals that use the softmax only in training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["HardInEval"]
 
 
 class HardInEval(Quantizer):
-    """To be put before a quantizer of codeword: in eval the input gets no gradient, and codes that of the output."""
+    """A base class for quantizers: in eval the input gets no gradient, and the codes get that of the output."""
 
     relaxes_in_eval = (
         False  # as codeword's own do: then the input has the gradient of the softmax in eval too

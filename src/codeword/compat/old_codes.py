@@ -1,4 +1,4 @@
-"""Output of the codes before the update: what the originals return from a training forward of moving averages."""
+"""Return the codes before the update, as the originals do in a training forward of moving averages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OldCodes(VectorQuantizer):
 
 @contextmanager
 def forward_of_old_codes(quantizer: Quantizer) -> Iterator[None]:
-    """Let what is in a quantizer, of moving averages, return the codes before their update in one forward."""
+    """For one forward, let the moving averages inside a quantizer return their codes before the update."""
     parts = [part for part in quantizer.modules() if isinstance(part, OldCodes)]
     averages = [part for part in parts if not part.codebook.update.by_gradient]
     try:

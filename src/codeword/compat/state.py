@@ -1,4 +1,4 @@
-"""State dictionaries of the originals: facades load them as well as their own; `export_state_dict` gives them back."""
+"""State dictionaries of the originals: facades load them beside their own, and `export_state_dict` returns them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ __all__ = ["Facade", "export_state_dict"]
 class Facade(nn.Module):
     """A layer of another library: its names and shapes around quantizers of codeword.
 
-    Such a layer loads two kinds of state dictionaries, wherever in a model it is: its own, and those that the
-    original saved, strictly by `key_table`. A key that does not fit is an error of `load_state_dict` that says which
-    and how. A facade may hold others; the table of the outermost one counts.
+    Such a layer loads two kinds of state dictionaries, anywhere in a model: its own, and those that the original saved,
+    strictly by `key_table`. A key that does not fit is an error of `load_state_dict` that says which and how. A facade
+    may hold others; the table of the outermost one counts.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._came: dict[str, Tensor] = {}  # the original's state that is being loaded
-        self._loaded: dict[
-            str, tuple[Tensor, Tensor]
-        ] = {}  # what of it comes back as something else, and as what
+        # Entries whose export would differ: the loaded tensor, and the one that would be exported.
+        self._loaded: dict[str, tuple[Tensor, Tensor]] = {}
         self.register_load_state_dict_post_hook(_remember_)
 
     @abstractmethod
     def key_table(self) -> KeyTable:
-        """The keys of the original's state dictionary that stand for those of this module's own."""
+        """The keys of the original's state dictionary, for the keys of this module."""
 
     def original_state(self) -> dict[str, Tensor]:
-        """What the original would save. What has not changed since it was loaded is exactly what was loaded.
+        """What the original would save. Entries that have not changed since they were loaded are returned exactly.
 
-        Some of an original's state has no place here, such as a count of 0 beside a sum that is not, or one memory
-        for each of the stages that share a codebook.
+        Some states of an original cannot be represented here, such as a count of 0 with a nonzero sum, or a separate
+        memory for each stage that shares a codebook.
         """
         now = self.key_table().write(self.state_dict())
         return now | {
@@ -56,11 +55,11 @@ class Facade(nn.Module):
 def export_state_dict(module: nn.Module) -> dict[str, Tensor]:
     """The state dictionary that the originals would save: of a facade, or of a model with facades in it.
 
-    Tensors are live: those of the module, renamed and reshaped. `load_state_dict` of the original takes it, and that
-    of the same module too. What was loaded and has not changed since comes back bit for bit.
+    Tensors are live: they are the tensors of the module, renamed and reshaped. `load_state_dict` of the original takes
+    it, and that of the same module too. Entries that have not changed since loading are returned bit for bit.
 
     Raises:
-        CodewordError: a quantizer of codeword that is in no facade: the originals have none.
+        CodewordError: there is a quantizer of codeword outside a facade, which the originals do not have.
 
     Examples:
         >>> from codeword.compat.torchtools.vq import VectorQuantize
@@ -93,7 +92,7 @@ def _exported(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _translate_(module: Facade, state: dict[str, Any], prefix: str, errors: list[str]) -> dict[str, Tensor]:
-    """Put a facade's own keys in the place of the original's, and give these; none, if they are its own already."""
+    """Replace the original's keys by the facade's own, and return the original state; empty if there is none."""
     foreign = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     native, table = module.state_dict(), module.key_table()
     theirs = {key for row in table.rows for key in row.foreign}
@@ -111,7 +110,7 @@ def _translate_(module: Facade, state: dict[str, Any], prefix: str, errors: list
 
 
 def _remember_(module: Facade, _: Any) -> None:
-    """Once all of a state is loaded: keep what would come back as something else, with that."""
+    """After loading: remember the entries that would be exported with other values, with these values."""
     came, module._came, module._loaded = module._came, {}, {}
     back = module.key_table().write(module.state_dict()) if came else {}
     module._loaded = {
@@ -122,7 +121,7 @@ def _remember_(module: Facade, _: Any) -> None:
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    """Whether shapes and numbers are the same; where there are no numbers yet, the shapes."""
+    """Whether shapes and numbers are equal; on the meta device, only the shapes."""
     if one.shape != other.shape or one.is_meta or other.is_meta:
         return one.shape == other.shape
     return torch.equal(one, other.to(one.device, one.dtype))

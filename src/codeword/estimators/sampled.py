@@ -18,15 +18,15 @@ __all__ = ["Logits", "Sampled", "draw"]
 class Logits:
     """a_k = scale score_k of each row and code; with `relative`, over the squared distance of the nearest code.
 
-    Relative ones do not see the unit of the data: with scale 10 a code at 1.1 times the squared distance of the nearest
-    is e^-1 as likely, whatever that distance is, and a row that lies on a code has that code.
+    Relative logits do not depend on the unit of the data: with scale 10 a code at 1.1 times the squared distance of the
+    nearest is e^-1 as likely, whatever that distance is, and a row that lies on a code has that code.
     """
 
     scale: float
     relative: bool
 
     def __call__(self, rows: Tensor, codes: Tensor, metric: Metric) -> Tensor:
-        """(N, K), differentiable in rows and codes; the distance that they are relative to is held constant."""
+        """(N, K), differentiable in rows and codes; the reference distance is held constant."""
         scores = metric.scores(rows, codes)
         if not self.relative:
             return self.scale * scores

@@ -1,4 +1,4 @@
-"""Codes of all stages from passes over all vectors, in sums that are exact: whoever adds them up, in whatever order."""
+"""Codes of all stages from passes over all vectors, in exact sums, so the processes and the order do not matter."""
 
 from __future__ import annotations
 

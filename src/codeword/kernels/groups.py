@@ -1,4 +1,4 @@
-"""What the operators share: each takes groups, and `torch.func.vmap` over one makes more of them."""
+"""What the operators share: each works on groups, and `torch.func.vmap` over an operator makes more groups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["mapped"]
 
 
 def mapped(operator: Callable[..., Any]) -> Callable[..., Any]:
-    """The rule by which vmap calls an operator whose tensors, those given and those returned, begin with groups."""
+    """The vmap rule of an operator whose inputs and outputs have the groups as their first axis."""
 
     def rule(info: Any, axes: tuple[int | None, ...], *given: Any) -> tuple[Any, Any]:
         size, groups = info.batch_size, 0

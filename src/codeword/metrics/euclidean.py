@@ -26,7 +26,7 @@ class Euclidean(Metric):
         return search(rows, prepared)
 
     def scores(self, rows: Tensor, codes: Tensor) -> Tensor:
-        """-|x - c|^2 + |x - m|^2, with m the mean of the codes: the constant of a row spares its cancellation."""
+        """-|x - c|^2 + |x - m|^2, with m the mean of the codes: adding this constant of a row avoids cancellation."""
         middle = codes.detach().mean(0)
         rows, codes = rows - middle, codes - middle
         return 2 * rows @ codes.T - codes.square().sum(-1)

@@ -25,7 +25,7 @@ class Freezable(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.at_rest = False  # mirrors `frozen`, so that nobody need ask the device
+        self.at_rest = False  # mirrors `frozen`, so that reading it does not wait for the device
         self.register_buffer("frozen", torch.tensor(self.at_rest, dtype=torch.bool))
 
     def rest_(self, at_rest: bool) -> None:

@@ -38,7 +38,7 @@ class CrossEntropy(Penalty):
 
 
 def cross_entropy(rows: Tensor, codes: Tensor, metric: Metric, indices: Tensor, weights: Tensor) -> Tensor:
-    """The weighted sum over rows of -log softmax(logits) at the indices; where an index is -1, nothing.
+    """The weighted sum over rows of -log softmax(logits) at the indices, except index -1.
 
     Args:
         rows: (N, D).

@@ -19,9 +19,9 @@ __all__ = ["Moments"]
 class Moments(Penalty):
     """Pulls each number of the input to mean 0 and a variance: the mean over numbers of m^2 + 0.7 (v - variance)^2.
 
-    What a layer with fixed levels wants of its encoder: `FSQ(bound=Gaussian(), penalties=(Moments(),))` uses all levels
-    alike once numbers are normal. The variances of other bounds: `Logistic` pi^2 / 3, `Logistic(0.5)` pi^2 / 12,
-    `Laplacian` 2, times the square of the scale.
+    A layer with fixed levels needs such inputs: `FSQ(bound=Gaussian(), penalties=(Moments(),))` uses all levels equally
+    if the numbers are normally distributed. The variances of other bounds: `Logistic` pi^2 / 3, `Logistic(0.5)` pi^2 /
+    12, `Laplacian` 2, times the square of the scale.
 
     Args:
         weight: of this term in the quantizer's `loss`.
@@ -47,7 +47,7 @@ class Moments(Penalty):
         return self.of(lookup.rows, lookup.valid)
 
     def of(self, rows: Tensor, valid: Valid) -> Tensor:
-        """The unweighted scalar of rows (N, D), from whatever quantizer they come; 0 if no row is valid."""
+        """The unweighted scalar of rows (N, D) of any quantizer; 0 if no row is valid."""
         return self.of_moments(moments_of_each(rows, valid.mask, self.higher)) * valid.mask.any()
 
     def of_moments(self, moments: dict[str, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Quantizers: final classes over one base, and their spec strings."""
+"""Quantizers: classes over one common base, and their spec strings."""
 
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import from_spec

@@ -14,16 +14,17 @@ __all__ = ["Assignment", "Step", "pooled"]
 
 
 class Step(NamedTuple):
-    """One call of a quantizer, as its hooks see it.
+    """The options of one call of a quantizer, which its hooks receive.
 
     Attributes:
         valid: which rows count.
         key: the random numbers of this call; None for a quantizer that draws nothing.
         training: whether it learns.
-        embeds: whether codes are asked for, not their indices alone.
-        keeps: whether codes will not change and need no gradient, so that embeddings of the search are used again.
-        items: (N,) int64, a number for the item of the batch that each row is of, where items are drawn.
-        repeats: how many rows there are for each row of the outermost quantizer.
+        embeds: whether the codes are needed, not only their indices.
+        keeps: whether the codes do not change and need no gradient, so that the codes found by the search can be
+            reused.
+        items: (N,) int64, the number of the batch item of each row, for draws of one value for an item.
+        repeats: rows of this quantizer for each row of the outermost one.
         stages: how many stages to use; None: all.
         scales: how many scales to use; None: all.
         beam: how many partial sums the search keeps; None: one.
@@ -41,7 +42,10 @@ class Step(NamedTuple):
     beam: int | None = None
 
     def component(self, number: int, repeats: int = 1) -> Step:
-        """The step of one component of a composite, which has `repeats` rows for each row: its draws are its own."""
+        """The step of one component of a composite, with its own random numbers.
+
+        `repeats` are its rows for each row.
+        """
         items = self.items
         if items is not None and repeats > 1:
             items = items[:, None].expand(-1, repeats).reshape(-1)
@@ -54,14 +58,14 @@ class Step(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """What a search has found.
+    """The result of a search.
 
     Attributes:
         indices: (N, *index_shape).
-        rows: (N, code_features) that were searched for, without gradient.
+        rows: (N, code_features) that were assigned, without gradient.
         step: of the search.
-        embedded: (N, code_features) that the indices stand for, where that is known and stays so.
-        components: those of the components of a composite, in order.
+        embedded: (N, code_features), the codes of the indices, if they are known and do not change.
+        components: the assignments of the components of a composite, in order.
     """
 
     indices: Tensor
@@ -72,7 +76,7 @@ class Assignment(NamedTuple):
 
 
 def pooled(assignments: Sequence[Assignment], step: Step) -> Assignment:
-    """The assignments of a component that is used several times in a step, as one: all uses of a row side by side."""
+    """Join the assignments of a component that is used several times in a step: all uses of a row side by side."""
     times = [own.step.repeats // step.repeats for own in assignments]
 
     def joined(tensors: list[Tensor]) -> Tensor:

@@ -42,16 +42,17 @@ class Quantizer(Hooks):
     Args:
         features: size of a vector.
         dim: the axis of the features.
-        code_features: size of a code, where it differs from `features`: learned linear projections lead in and out.
+        code_features: size of a code, if it differs from `features`: then learned linear projections are added before
+            and after.
         device: of the parameters and buffers.
         dtype: of the projections' parameters.
     """
 
-    enabled = True  # False: vectors pass as they are; see `codeword.disabled`
+    enabled = True  # False: vectors pass unchanged; see `codeword.disabled`
     row_weights: RowWeights | None = None  # how much each row counts; see `codeword.models.weighted`
-    accumulates = False  # whether forwards wait to learn with the next one; see `codeword.accumulate`
-    _waiting: Waiting = []  # what those that wait saw  # noqa: RUF012
-    _rows_before: Tensor | None = None  # and of how many valid rows
+    accumulates = False  # whether forwards only collect statistics; see `codeword.accumulate`
+    _waiting: Waiting = []  # the collected statistics  # noqa: RUF012
+    _rows_before: Tensor | None = None  # and their number of valid rows
     _agreed = False  # whether ranks have found that they hold the same quantizer
 
     def __new__(cls, *args: Any, **options: Any) -> Quantizer:
@@ -90,7 +91,7 @@ class Quantizer(Hooks):
         scales: int | None = None,
         beam: int | None = None,
     ) -> Quantized:
-        """Quantize, and in training learn from what is seen.
+        """Quantize; in training also learn from the input.
 
         Args:
             x: floating point, any shape with `features` on axis `dim`. A row that is not finite, or longer than 7e12
@@ -103,7 +104,7 @@ class Quantizer(Hooks):
         Raises:
             CodewordError: a wrong shape, dtype or device, or an option that this quantizer does not have.
             RuntimeError: a training forward inside a backward pass (activation checkpointing), of a quantizer that
-                learns by forwards or draws: it would learn from the batch twice, or draw something else.
+                learns in forward or draws: it would learn from the batch twice, or draw other numbers.
         """
         check_options(self, stages=stages, scales=scales, beam=beam)
         shape, flat, seen = self._flatten(x, mask)
@@ -134,7 +135,7 @@ class Quantizer(Hooks):
         scales: int | None = None,
         beam: int | None = None,
     ) -> Tensor:
-        """The indices alone, as `forward` in eval gives them; changes no state in any mode.
+        """Only the indices, as `forward` returns them in eval; changes no state in any mode.
 
         Args and errors as in `forward`. A row that is not finite has index 0, a masked one -1.
         """
@@ -155,13 +156,13 @@ class Quantizer(Hooks):
         stages: int | None = None,
         scales: int | None = None,
     ) -> Tensor:
-        """The vectors that indices stand for, features on axis `dim`: what `forward` put in `quantized`.
+        """The vectors of indices, with features on axis `dim`: the `quantized` that `forward` returned.
 
         Args:
             indices: integers of any dtype as `forward` and `encode` give them; -1 gives zeros.
             dtype: of the result.
-            stages: use the first stages of a residual quantizer; None: all that there are.
-            scales: use the first scales of a multiscale quantizer; None: all that there are.
+            stages: use the first stages of a residual quantizer; None: all that `indices` has.
+            scales: use the first scales of a multiscale quantizer; None: all that `indices` has.
 
         Raises:
             CodewordError: indices that are no integers or out of range, or a quantizer whose output is more than
@@ -188,7 +189,7 @@ class Quantizer(Hooks):
 
     @property
     def decodes(self) -> bool:
-        """Whether indices alone give the output; where not, `decode` raises and says why."""
+        """Whether indices alone determine the output; if not, `decode` raises an error that says why."""
         return self.no_decode is None
 
     @property
@@ -201,12 +202,18 @@ class Quantizer(Hooks):
         return describe(self.spec_name, type(self), sizes, options, self.size_separator)
 
     def extra_repr(self) -> str:
-        return f"{self.spec!r}, features={self.features}, dim={self.dim}"
+        try:
+            options = repr(self.spec)
+        except CodewordError:  # a part or quantizer of the user's own has no name in specs
+            options = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
+        return f"{options}, features={self.features}, dim={self.dim}"
 
     # Around the hooks -----------------------------------------------------------------------------------------
 
     def _flatten(self, x: Tensor, mask: Tensor | None) -> tuple[torch.Size, Tensor, Tensor | None]:
-        """The shape without features, the rows (N, features) and which are seen (N,); None: all are known to be."""
+        """The shape without features, the rows (N, features) and their mask (N,); None: it is known to be True
+        everywhere.
+        """
         check_input(x, mask, self.features, self.dim, self.device)
         moved = x.movedim(self.dim, -1)
         return (
@@ -216,22 +223,26 @@ class Quantizer(Hooks):
         )
 
     def _enter(self, flat: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Rows in the quantizer's own precision and width, zeros where they are not finite, and which are valid.
+        """Rows in the quantizer's precision and width, with zeros for rows that are not finite, and which rows are
+        valid.
 
-        Those are the finite ones of those that are seen; None: all rows are known to be valid.
+        These are the finite rows within the mask; None: all rows are known to be valid.
         """
         dtype = self.dtype
         finite = None if all_in_range(flat, dtype) else in_range(flat, dtype)
         rows = _filled(flat.to(dtype), finite)
         if self.project_in is not None:
             rows = self._project(self.project_in, rows)
-            if not all_in_range(rows, dtype):  # the projection's weights may have become anything
+            if not all_in_range(rows, dtype):  # the weights of the projection may not be finite
                 finite = _both(finite, in_range(rows, dtype))
             rows = _filled(rows, finite)
         return rows, _both(finite, seen)
 
     def _step(self, mask: Tensor, shape: torch.Size) -> Step:
-        """Which rows count, on all ranks, and what is drawn; in training ranks compare once what they hold."""
+        """The options of this call: valid rows, on all ranks, and the key.
+
+        In training, ranks compare their quantizers once.
+        """
         if not self.training:
             key = None if self.rng is None else self.rng.last_key()
             return Step(Valid(mask, None), key, keeps=not torch.is_grad_enabled())  # type: ignore[arg-type]
@@ -239,7 +250,7 @@ class Quantizer(Hooks):
         first = shared and not self._agreed
         number = signature(self) if first and not torch.compiler.is_compiling() else 0
         valid = Valid.of(mask, sync=shared, before=self._rows_before, signature=number)
-        if first:  # an attribute that is written each time would be compiled anew
+        if first:  # an attribute that is written in each step would recompile the graph
             self._agreed = True
         if shared and self.rng is not None:
             self.rng.agree_()
@@ -252,18 +263,18 @@ class Quantizer(Hooks):
     def _pass(
         self, rows: Tensor, mask: Tensor | None, seen: Tensor | None, shape: torch.Size, dtype: torch.dtype
     ) -> Quantized:
-        """What a disabled quantizer returns: the rows as they are, no index, no loss."""
+        """The result of a disabled quantizer: the unchanged rows, no index, no loss."""
         out = self._lay_out(self._project(self.project_out, rows), mask, seen, shape).to(dtype)
         indices = torch.full((*shape, *self.index_shape), -1, dtype=torch.int64, device=rows.device)
         return Quantized(out, indices, rows.new_zeros(()), {})
 
     def _lay_out(self, out: Tensor, mask: Tensor | None, seen: Tensor | None, shape: torch.Size) -> Tensor:
-        """Rows as the input was: NaN where they are not finite, zeros where masked."""
+        """Rows in the layout of the input: NaN if not finite, zeros if masked."""
         if mask is None:
             whole = self._unflatten(out, shape)
             if not torch.is_grad_enabled():
                 return whole
-            # Codes are needed by backward, so they must not be written to; of views FSDP warns.
+            # Backward needs the codes, so they must not be written to; FSDP warns about views.
             return whole.clone() if self.project_out is None or distributed.is_started() else whole
         keep = self._unflatten(mask[:, None], shape)
         if seen is None:
@@ -302,7 +313,7 @@ def _mark_holes(indices: Tensor, mask: Tensor | None, seen: Tensor | None) -> Te
 def _number_items(valid: Valid, shape: torch.Size) -> Tensor:
     """A number (N,) for the item of the first axis that each row is of: how many valid rows are before the item.
 
-    So it is the same whatever is masked behind it and however the batch is split over ranks.
+    So it does not depend on masked rows after it, nor on how the batch is split over ranks.
     """
     before = valid.ends() - valid.mask.long()
     items = shape[0] if shape else 1

@@ -1,4 +1,4 @@
-"""The quantizers there are, by the name that a spec begins with."""
+"""All quantizers, by the name that a spec begins with."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _CLASSES = (
     Patches,
 )
 
-MOST_PARTS = 1024  # of one composition; as many tokens as a position of a token file can have
+MOST_PARTS = 1024  # components of one composition, the most tokens at a position of a token file
 QUANTIZERS = Registry("quantizer", {cls.spec_name: cls for cls in _CLASSES})
 
 
@@ -159,7 +159,7 @@ def _layout(cls: type[Layout], call: Call, channels: int, dim: int) -> Quantizer
 
 
 def _split_options(cls: type[Composite], call: Call) -> tuple[Call, Call]:
-    """Options of the composition itself; and for `rvq8x1024`, which names no inner quantizer, those of its parts."""
+    """Options of the composition itself, and of its components if, as in `rvq8x1024`, no inner spec is given."""
     if call.inner:
         return call, Call("vq")
     mine = tuple((name, value) for name, value in call.settings if name in cls.own_options)

@@ -1,4 +1,4 @@
-"""Checks at the boundary, in the user's words."""
+"""Checks of arguments, with messages for users."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "whole_indices",
 ]
 
-_ELSEWHERE = {  # how other libraries call an argument, and what stands for it here
+_ELSEWHERE = {  # names of arguments in other libraries, and their replacement here
     "codebook": "pass it as update=",
     "codebook_dim": "pass it as code_features=",
     "codebook_weight": "pass it as CodebookLoss(...) in penalties=",
@@ -53,8 +53,8 @@ _ELSEWHERE = {  # how other libraries call an argument, and what stands for it h
 
 
 def check_constructor(cls: type, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-    """Raise, in words for those who come from other libraries, for arguments that a quantizer does not have."""
-    if not options:  # a copy and a pickle give none
+    """Raise for unknown arguments; for those of other libraries the message names the replacement."""
+    if not options:  # copy and pickle pass no arguments
         return
     known = inspect.signature(getattr(cls, "__init__")).parameters  # noqa: B009
     needed = [
@@ -92,7 +92,7 @@ def check_dtype(dtype: torch.dtype | None) -> None:
 
 
 def check_options(quantizer: Hooks, **options: int | None) -> None:
-    """Raise unless what a call was told is among what the quantizer can be told, as a positive number."""
+    """Raise unless the options of a call are supported and positive."""
     for name, value in options.items():
         if value is None:
             continue
@@ -159,7 +159,7 @@ def whole_indices(indices: Tensor) -> Tensor:
 
 
 def check_indices(indices: Tensor, codebook_size: int) -> None:
-    """Raise unless -1 <= index < codebook_size; in a traced program, where values cannot be seen, never."""
+    """Raise unless -1 <= index < codebook_size. A traced program has no values, so it never raises."""
     if torch.compiler.is_compiling() or not indices.numel():
         return
     low, high = (int(bound) for bound in indices.aminmax())
@@ -172,12 +172,12 @@ def check_indices(indices: Tensor, codebook_size: int) -> None:
 
 
 def inside_backward() -> bool:
-    """Whether autograd runs a backward pass, which recomputes what activation checkpointing did not keep."""
+    """Whether autograd runs a backward pass, which recomputes checkpointed activations."""
     return not torch.compiler.is_compiling() and torch_versions.inside_backward()
 
 
 def check_repeatable(quantizer: Hooks) -> None:
-    """Raise unless a training forward can be computed again with the same result."""
+    """Raise if a training forward inside backward would give another result."""
     learns = any(isinstance(module, Learner) and module.writes for module in quantizer.modules())
     if learns or quantizer.random:
         raise RuntimeError(

@@ -20,8 +20,8 @@ __all__ = ["Hooks"]
 class Hooks(nn.Module):
     """Hooks that a quantizer implements, and its static properties.
 
-    A quantizer of its own needs `_assign`, `_embed` and `_check_indices`, and the properties without a default. The
-    others are for what learns (`_init`, `_seen`), for losses and gradients (`_losses`, `_surrogate`), for composites
+    A new quantizer needs `_assign`, `_embed` and `_check_indices`, and the properties without a default. The others are
+    for learning (`_init`, `_seen`), for losses and gradients (`_losses`, `_surrogate`), and for composites
     (`_evaluate`, `_drop`, `_truncate`).
     """
 
@@ -32,16 +32,18 @@ class Hooks(nn.Module):
     features: int
     code_features: int
     dim: int
-    project_in: nn.Linear | None  # leads from `features` to `code_features`, where they differ
+    project_in: nn.Linear | None  # from `features` to `code_features`, if they differ
     project_out: nn.Linear | None  # and back
     rng: Rng | None  # None: it draws nothing
     sync = True  # whether statistics are summed over ranks
     index_shape: tuple[int, ...] = ()  # of the indices of one vector: the axes that follow those of the input
     call_options: tuple[str, ...] = ()  # which of `stages`, `scales` and `beam` a call may give
-    map_size: tuple[int, ...] = ()  # of the maps that it takes whole, instead of vectors one by one
+    map_size: tuple[
+        int, ...
+    ] = ()  # the size of maps, for a quantizer of whole maps instead of single vectors
     drops = False  # whether training leaves some of the indices out: see `_drop`
     stagewise = False  # whether its components learn one after another
-    no_decode: str | None = None  # where indices alone do not give the output: why
+    no_decode: str | None = None  # why indices alone do not determine the output; None if they do
 
     def options(self) -> dict[str, Any]:
         """The constructor's arguments by name, without `features` and `dim`."""
@@ -59,27 +61,27 @@ class Hooks(nn.Module):
 
     @property
     def ready(self) -> bool:
-        """False until the first training batch has been seen, where a quantizer starts from data."""
+        """False until the first training batch, for a quantizer that starts from data."""
         return True
 
     @property
     def device(self) -> torch.device:
-        """Where the codes are, and so where input must be."""
+        """The device of the codes, which the input must have."""
         raise NotImplementedError
 
     @property
     def dtype(self) -> torch.dtype:
-        """What rows are computed in: float32 or wider."""
+        """The dtype of rows: float32 or wider."""
         raise NotImplementedError
 
     @property
     def trained_by_output(self) -> bool:
-        """Whether the gradient of the output reaches weights of this quantizer's own."""
+        """Whether the gradient of the output reaches weights of this quantizer."""
         return False
 
     @property
     def random(self) -> bool:
-        """Whether a training forward draws, beside its first batch and the candidates of revival."""
+        """Whether a training forward draws random numbers, apart from the first codes and revival."""
         return False
 
     def usage(self) -> Usage:
@@ -98,11 +100,11 @@ class Hooks(nn.Module):
         raise NotImplementedError
 
     def _seen(self, assignment: Assignment) -> list[Seen]:
-        """What is learned from an assignment."""
+        """The learners with the rows that they learn from, for an assignment."""
         return []
 
     def _embed(self, indices: Tensor) -> Tensor:
-        """The rows that valid indices (N, *index_shape) stand for."""
+        """The rows of valid indices (N, *index_shape)."""
         raise NotImplementedError
 
     def _losses(
@@ -114,7 +116,7 @@ class Hooks(nn.Module):
     def _evaluate(
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """What the indices stand for, and the losses."""
+        """The rows of the indices, and the losses."""
         q = self._embed(assignment.indices) if assignment.embedded is None else assignment.embedded
         return q, *self._losses(assignment, rows, q, step)
 
@@ -127,7 +129,7 @@ class Hooks(nn.Module):
         return q
 
     def _drop(self, assignment: Assignment) -> Assignment:
-        """In training, where it `drops`: the assignment with indices of -1 for what is left out."""
+        """In training, if it `drops`: the assignment with index -1 for dropped components."""
         return assignment
 
     def _truncate(self, indices: Tensor, step: Step) -> Tensor:
@@ -135,7 +137,7 @@ class Hooks(nn.Module):
         return indices
 
     def _check_indices(self, indices: Tensor) -> None:
-        """Raise unless indices, -1 aside, are within range and have the trailing axes that they should have."""
+        """Raise unless indices other than -1 are in range and have the right trailing axes."""
         raise NotImplementedError
 
     def _project(self, layer: nn.Linear | None, rows: Tensor) -> Tensor:

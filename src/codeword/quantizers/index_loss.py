@@ -65,7 +65,7 @@ def index_loss(quantizer: Quantizer, x: Tensor, indices: Tensor, mask: Tensor | 
 
 
 def _losses(quantizer: Quantizer, rows: Tensor, wanted: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The sum of the losses of each codebook, and how many indices have a part in it."""
+    """The sum of the losses of each codebook, and the number of indices in it."""
     if isinstance(quantizer, VectorQuantizer):
         check_indices(wanted, quantizer.codebook_size)
         counted = (wanted >= 0).to(rows.dtype)

@@ -100,11 +100,11 @@ class MemoryCodes(OfCodebook):
         return self.values()[indices]
 
     def keys(self) -> Tensor:
-        """What rows are compared with, (K, D)."""
+        """The keys that rows are compared with, (K, D)."""
         return linear(self.codebook.codes, self.project_keys.weight.to(self.dtype))
 
     def values(self) -> Tensor:
-        """What the output is made of, (K, D). The whole table: a row's value depends on no other row."""
+        """The values that form the output, (K, D). All of them, because the value of a row depends on no other row."""
         return linear(self.codebook.codes, self.project_values.weight.to(self.dtype))
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:

@@ -17,7 +17,7 @@ __all__ = ["OfCodebook"]
 
 
 class OfCodebook(Quantizer):
-    """A quantizer that has the state of its `codebook`, of `codebook_size` codes, and draws."""
+    """A quantizer with one `codebook` of `codebook_size` codes, and a random key."""
 
     codebook: Codebook
     codebook_size: int

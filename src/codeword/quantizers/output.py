@@ -1,4 +1,4 @@
-"""What every quantizer returns."""
+"""The result of every quantizer."""
 
 from __future__ import annotations
 

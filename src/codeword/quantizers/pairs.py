@@ -1,4 +1,4 @@
-"""Which parts of a vector quantizer do not go together, and why."""
+"""Checks for parts of a vector quantizer that cannot be combined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["check_pairs", "check_stages"]
 
 
 def check_pairs(rule: Update, metric: Metric, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
-    """Raise for parts that would leave the codes untrained, or that would do nothing."""
+    """Raise for parts that would leave the codes untrained, or would have no effect."""
     name = type(rule).__name__
     learned = rule.transform is not None and rule.transform.learns
     if rule.by_gradient or learned:
@@ -26,7 +26,7 @@ def check_pairs(rule: Update, metric: Metric, estimator: Estimator, penalties: S
 
 
 def check_stages(quantizers: Iterable[nn.Module]) -> None:
-    """Raise for parts of a stack whose gradient is that of one lookup: the stack passes one, around the whole sum."""
+    """Raise for estimators that need a single lookup, because a stack applies one estimator to the whole sum."""
     for module in (module for quantizer in quantizers for module in quantizer.modules()):
         estimator = getattr(module, "estimator", None)
         if isinstance(estimator, Estimator) and estimator.single_lookup_only:

@@ -12,9 +12,9 @@ __all__ = ["signature"]
 
 
 def signature(quantizer: nn.Module) -> int:
-    """A number that quantizers have in common only if they are built alike and stand alike: 0 < n < 2^62.
+    """A number 0 < n < 2^62 that is equal for quantizers built in the same way and in the same state.
 
-    It is about kinds, options, sizes and whether first codes are there; not about weights.
+    It depends on classes, options, sizes and whether first codes are set, not on weights.
     """
     # Not those of state_dict(), which would shard them in the middle of a forward under FSDP.
     tensors = [*quantizer.named_parameters(), *quantizer.named_buffers()]
@@ -22,5 +22,5 @@ def signature(quantizer: nn.Module) -> int:
     for module in quantizer.modules():
         options = getattr(module, "options", dict)
         said.append((type(module).__qualname__, repr(options()), getattr(module, "ready", None)))
-    text = re.sub(" at 0x[0-9a-f]+", "", repr(said))  # the places of functions in memory
+    text = re.sub(" at 0x[0-9a-f]+", "", repr(said))  # addresses of functions in memory
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") % (2**62 - 1) + 1

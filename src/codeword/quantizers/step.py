@@ -1,4 +1,4 @@
-"""The one order of a step: begin, assign, learn, and then the output with its gradient and its loss."""
+"""The order of every step: begin, assign, learn, and then the output with its gradient and loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Waiting", "assign", "learn", "learn_from_waiting", "output", "train"]
 
-Waiting = list[tuple[Learner, Statistics]]  # what forwards saw that wait to learn with the next one
+Waiting = list[tuple[Learner, Statistics]]  # the statistics that `accumulate` has collected
 
 
 @torch.no_grad()
@@ -26,7 +26,7 @@ def train(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
     """Assign rows (without gradient), and learn from them."""
     if not quantizer.ready:
         quantizer._init(rows, step)
-    if quantizer._rows_before is None:  # what waits to be learned is about the codes as they are
+    if quantizer._rows_before is None:  # the collected statistics belong to the current codes
         for number, group in enumerate(_groups(quantizer)):
             group[0].begin_(group, _fold_in(step.key, number))
     assignment = assign(quantizer, rows, step)
@@ -72,7 +72,7 @@ def learn(quantizer: Quantizer, assignment: Assignment) -> None:
 
 @torch.no_grad()
 def learn_from_waiting(quantizer: Quantizer) -> None:
-    """Learn from what forwards in `accumulate` have noted, without another batch."""
+    """Learn from the statistics that `accumulate` has collected, without another batch."""
     waiting, quantizer._waiting, quantizer._rows_before = quantizer._waiting, [], None
     if not waiting:
         return
@@ -121,7 +121,7 @@ def _fold_in(key: Key | None, number: int) -> Key:
     return key.fold_in(number) if key is not None else key  # type: ignore[return-value]
 
 
-# Statistics that wait, and those of other ranks ------------------------------------------------------------------
+# Collected statistics, and those of other ranks ------------------------------------------------------------------
 
 
 def _apart(learners: Sequence[Sequence[Learner]], statistics: Sequence[Statistics]) -> Waiting:
@@ -134,7 +134,7 @@ def _apart(learners: Sequence[Sequence[Learner]], statistics: Sequence[Statistic
 
 
 def _merged(old: Waiting, new: Waiting, step: Step) -> Waiting:
-    """Those of earlier forwards and of a new one, as those of one batch."""
+    """Join the statistics of earlier forwards and of a new one, as if from one batch."""
     earlier = {id(learner): own for learner, own in old}
     merged = [
         (
@@ -149,7 +149,9 @@ def _merged(old: Waiting, new: Waiting, step: Step) -> Waiting:
 
 
 def _merge(old: Statistics, new: Statistics, key: Key) -> Statistics:
-    """Everything adds up but the candidates: each comes from the new batch with the share of its rows as chance."""
+    """All statistics are added except candidates: each comes from the new batch with the share of its rows as
+    probability.
+    """
     total = old.total + new.total
     sums = None if old.sums is None or new.sums is None else old.sums + new.sums
     moments = None if old.moments is None or new.moments is None else old.moments + new.moments

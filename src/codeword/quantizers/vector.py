@@ -35,7 +35,7 @@ class VectorQuantizer(OfCodebook):
         features: size of a vector.
         codebook_size: how many codes, K.
         dim: the axis of the features: -1 for (..., features), 1 for images (batch, features, height, width).
-        code_features: size of a code, if not `features`: learned projections lead in and out (8 is common).
+        code_features: size of a code, if not `features`: learned projections are added before and after (8 is common).
         update: how the codes start, learn and are revived.
         metric: decides which code is the nearest.
         estimator: the gradient of the lookup.
@@ -141,7 +141,7 @@ class VectorQuantizer(OfCodebook):
     def _losses(
         self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Rows and q may have a leading axis, where all penalties are of pairs."""
+        """Rows and q may have a leading axis if all penalties are means over pairs."""
         lookup = self._lookup(assignment, rows, q, step)
         losses = {
             p.name: p(lookup) if p.of_pairs else torch.where(step.valid.mask.any(), p(lookup), 0.0)

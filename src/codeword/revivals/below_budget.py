@@ -15,7 +15,7 @@ __all__ = ["BelowBudget"]
 
 @dataclass(frozen=True)
 class BelowBudget(Revival):
-    """Every code has a share of a budget of K that follows its use; below `share` it is dead and gets 1 anew.
+    """Every code has a share of a budget of K that follows its use. Below `share` it is dead, and gets 1 when it moves.
 
     With n_k the rows of a step and N their sum:
 

@@ -38,7 +38,7 @@ class Split(Revival):
         at_least("noise of Split", self.noise, 0)
 
     def candidates(self, codebook_size: int) -> int:
-        return 0  # its places are made of the codes
+        return 0  # its places are computed from the codes
 
     def dead(self, state: State) -> Tensor:
         return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)

@@ -42,7 +42,7 @@ def to_float(
 
 
 def check_range(x: Tensor, most: float, expected: str, remedy: str) -> None:
-    """Raise unless all numbers are from -most to most; in a traced program nobody looks.
+    """Raise unless all numbers are from -most to most; a traced program does not check.
 
     Raises:
         CodewordError: naming the largest, or NaN.

@@ -162,7 +162,7 @@ class IdVocabulary:
             values = json.loads(Path(path).read_bytes())
             numbers, special = [*values["sizes"], values["first"]], values["special"]
             if not all(type(n) is int for n in numbers) or not all(isinstance(word, str) for word in special):
-                raise TypeError("other types than those that are written")
+                raise TypeError("values of the wrong type")
             return cls(tuple(values["sizes"]), tuple(special), values["first"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, CodewordError):

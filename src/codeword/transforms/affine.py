@@ -1,4 +1,4 @@
-"""Codes scaled and shifted together: learned, or after the moments of the rows."""
+"""Scale and shift of all codes: learned, or from the moments of the rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Affine(Transform):
     One gradient moves all codes, so codes that no row chose follow the encoder too.
 
     Args:
-        rate: how much faster than a plain parameter scale and bias move; 2 to 10 in the paper's code.
+        rate: how much faster scale and bias learn than a plain parameter; 2 to 10 in the paper's code.
         groups: how many groups of neighbouring codes have a scale and bias of their own.
 
     Source: Huh et al. 2023 (arXiv:2305.08842), section 3.1.
@@ -69,7 +69,7 @@ class _Affine(TransformModule):
 
 @dataclass(frozen=True)
 class RunningAffine(Transform):
-    """c' = (sigma_x / sigma_c) (c - mu_c) + mu_x: codes take the mean and spread that rows have had lately.
+    """c' = (sigma_x / sigma_c) (c - mu_c) + mu_x: codes get the mean and standard deviation of recent rows.
 
     mu_x and sigma_x are moving averages over the rows of all ranks; mu_c and sigma_c are those of the current codes.
     Codes follow an encoder that drifts or grows without learning. If rows are not normalised, an estimate of the spread

@@ -18,14 +18,14 @@ __all__ = ["Bridge"]
 
 @dataclass(frozen=True)
 class Bridge(Transform):
-    """c' = c + recover(process(compress(c))): codes that nothing chose move with those that were, as attention learns.
+    """c' = c + recover(process(compress(c))): unused codes move with the used ones, because attention connects them.
 
     `patch` codes at a time become one token of `width` features (compress), the tokens go through blocks of attention
     and a perceptron, each behind a layer norm (process), and come back as codes (recover). The tokens have no
     positions. The sum with c is our own, and `recover` begins at zero, so that first codes from data stay.
 
-    A step costs a pass of K / patch tokens through the blocks, in memory too. When all is trained,
-    `vq.codebook.searched()` are the codes of a plain quantizer.
+    A step costs a pass of K / patch tokens through the blocks, in memory too. After training, `vq.codebook.searched()`
+    are the codes of an equivalent plain quantizer.
 
     Args:
         width: of a token; `heads` divide it.
@@ -76,7 +76,7 @@ class _Bridge(TransformModule):
 
 
 class _Block(nn.Module):
-    """Attention and a perceptron, each added to what goes in and behind a layer norm."""
+    """Attention and a perceptron, each with a layer norm before it and a residual connection."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

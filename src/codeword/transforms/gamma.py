@@ -16,7 +16,7 @@ __all__ = ["CodeGamma", "Gamma"]
 
 @dataclass(frozen=True)
 class Gamma(Transform):
-    """q = c_k + gamma, one shift for all codes, which a network makes of the codebook, feature by feature.
+    """q = c_k + gamma, one shift for all codes, which a network computes from the codebook, feature by feature.
 
     For feature f it sees the K values of that feature: gamma_f = net([c_1f ... c_Kf]), 0 at the start. The search does
     not see gamma; it is learned from the codebook loss, and by `StraightThrough(sync=...)` from the task.

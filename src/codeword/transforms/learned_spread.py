@@ -78,9 +78,7 @@ class _LearnedSpread(TransformModule):
     def alpha(self, codes: Tensor) -> Tensor:
         spread = self.rows.variance.sqrt()
         one = torch.expm1(torch.ones_like(spread)).log()  # softplus of this is 1
-        fixed = (
-            codes.detach()
-        )  # a feature whose codes lie close together would give them a boundless gradient
+        fixed = codes.detach()  # a feature with nearly equal codes would have an unbounded gradient
         return spread * F.softplus(self.network(_standard(fixed, fixed).T)[:, 0] + one)
 
     def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:

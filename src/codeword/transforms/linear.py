@@ -20,7 +20,7 @@ _RIDGE = 1e-4  # of the mean variance
 class Linear(Transform):
     """c' = W c + b with W and b learned. Over frozen normal codes this is SimVQ.
 
-    Every gradient moves all codes, so none is left behind. The start is matched to the first batch: W and b give the
+    Every gradient moves all codes, so no code becomes dead. The start is matched to the first batch: W and b give the
     codes the mean and covariance of its rows (SimVQ starts at a random W without b, and so cannot find data that is
     off-centre or badly scaled). One linear map cannot follow clusters.
 

@@ -33,7 +33,7 @@ def mean_and_covariance(rows: Tensor, valid: Valid) -> tuple[Tensor, Tensor]:
 
 
 def variance(codes: Tensor) -> Tensor:
-    """The variance (D,) of codes (K, D), never zero, nor below what rounding makes of codes that are all alike."""
+    """The variance (D,) of codes (K, D), with a floor above zero and above the rounding error of equal codes."""
     rounding = (torch.finfo(codes.dtype).eps * codes.detach().abs().amax(0)).square()
     return codes.var(0, correction=0).clamp_min(1e-20).maximum(rounding)
 
@@ -43,7 +43,7 @@ def _summed(tensor: Tensor, valid: Valid) -> Tensor:
 
 
 class RunningMoments(torch.nn.Module):
-    """Mean and variance of rows, as exponential moving averages; the first batch is taken as it is."""
+    """Mean and variance of rows, as exponential moving averages that start at the first batch."""
 
     def __init__(self, features: int, momentum: float) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ __all__ = ["check_rule", "rate_of", "running"]
 
 
 def check_rule(rule: Update, decay: float | None = None) -> None:
-    """Raise unless the parts of a rule are parts, and its decay is one."""
+    """Raise unless the arguments of a rule are valid parts and its decay is in range."""
     name = type(rule).__name__
     if decay is not None:
         between(f"decay of {name}", decay, 0, 1)
@@ -29,7 +29,7 @@ def rate_of(decay: float | None, total: Tensor, codebook_size: int, dtype: torch
     """The rate 1 - g with which a step of `total` rows enters the averages: 1 - decay; 0 for a step without rows.
 
     Without a decay: load / 25 clamped to 0.02 ... 0.2, with load = total / K: an average over about 25 rows a code, and
-    at most 50 steps. Where codes are more than rows it matters more that dead ones are found soon.
+    at most 50 steps. With more codes than rows, dead codes must be found early.
     """
     return kernel.rate_of(decay, total, codebook_size, dtype)
 

@@ -21,7 +21,7 @@ class Frozen(Update):
 
     Args:
         init: where the codes come from, on the first training batch; None keeps the normal start.
-        transform: what is done to the codes before they are searched: `Linear` makes this SimVQ.
+        transform: a map of the codes before the search: `Linear` makes this SimVQ.
         sync: whether ranks start from one batch together.
     """
 

@@ -28,7 +28,7 @@ class Gradient(Update):
         init: where the first codes come from, on the first training batch; None keeps the normal start.
         revival: when a code is dead and is moved to a row of the batch, at the start of the next training forward,
             so that backward stays valid; None: never.
-        transform: what is done to the codes before they are searched.
+        transform: a map of the codes before the search.
         decay: of the running counts that revival looks at; None: from the load, as for `EMA`.
         sync: whether ranks count and revive together. DDP averages only gradients, so with False the ranks become
             different when a code is revived or the first codes come from data.

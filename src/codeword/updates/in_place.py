@@ -140,7 +140,7 @@ def slope(codes: Tensor, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
 
 
 def _if_any(total: Tensor, moved: Tensor, codes: Tensor, state: State, new: State) -> tuple[Tensor, State]:
-    """The step, unless no row came at all."""
+    """The step; nothing without valid rows."""
     came = total > 0
     return torch.where(came, moved, codes), {
         name: torch.where(came, value, state[name]) for name, value in new.items()

@@ -1,1 +1,1 @@
-"""Data, training, evaluation and bulk encoding: what the commands do, without a terminal."""
+"""Data, training, evaluation and bulk encoding: the work of the commands, without a terminal."""

@@ -1,4 +1,4 @@
-"""What decides a training run: one dataclass of plain values."""
+"""The settings of a training run: one dataclass of plain values."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TrainConfig:
         """The settings that `to_values` gave.
 
         Raises:
-            CodewordError: another version, names that are no settings, or settings that are missing.
+            CodewordError: another version, unknown settings, or missing settings.
         """
         settings = dict(values)
         version = settings.pop("version", None)
@@ -100,7 +100,7 @@ class TrainConfig:
         try:
             config = cls(**settings)
             for name, kind in get_type_hints(cls).items():
-                if name not in settings:  # its default may have been another one
+                if name not in settings:  # an older version may have had another default
                     raise TypeError(f"no {name}")
                 if not _is_of(getattr(config, name), kind):
                     raise TypeError(f"{name} {getattr(config, name)!r:.80}")
@@ -109,7 +109,7 @@ class TrainConfig:
         return config
 
     def check(self) -> None:
-        """Raise for values that nothing can be trained with, whatever the data is.
+        """Raise for values that are invalid for any data.
 
         Raises:
             CodewordError: the message says which.
@@ -155,7 +155,7 @@ class TrainConfig:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value from a file is of the type that a setting is written with."""
+    """Whether a value from a file has the type of the setting."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     kinds = get_args(kind) or (kind,)

@@ -1,4 +1,4 @@
-"""A discriminator that learns to tell reconstructions from originals, and what a tokenizer pays to it."""
+"""A discriminator that learns to tell reconstructions from originals, and the adversarial loss of a tokenizer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SURROUND = 9  # pixels
 
 
 class Adversarial(NamedTuple):
-    """From which step on the tokenizer pays how much.
+    """The weight of the adversarial loss of the tokenizer, and the step at which it starts.
 
     Examples:
         >>> Adversarial.of("0.05@1000")
@@ -33,10 +33,10 @@ class Adversarial(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Adversarial:
-        """That of a word.
+        """Parse an option such as 0.05@1000.
 
         Raises:
-            CodewordError: another word.
+            CodewordError: another form.
         """
         found = WORDS.fullmatch(text)
         if found is None:
@@ -51,21 +51,21 @@ class Critic(nn.Module):
         of D:              mean max(0, 1 - D(x)) + mean max(0, 1 + D(y))        y without its gradient
         of the tokenizer:  - weight mean D(y)                                   D without its gradient, from `start` on
 
-    Both are one number, the mean over views: each part gets the gradient of its own loss alone, so that one optimizer
-    steps both. D learns from the first step on. Nothing in it is drawn or looks across the batch.
+    Both are one number, the mean over views. Each network gets only the gradient of its own loss, so one optimizer
+    steps both. D learns from the first step. It draws no random numbers, and no item of a batch affects another one.
 
     Args:
         views: of a batch, as maps (batch, channels, height, width).
         channels: of the maps.
-        pays: how much the tokenizer pays, and from which step on.
+        pays: the weight of the adversarial loss, and its first step.
         width: channels after the first convolution.
-        seed: of its weights; torch's own generator is left as it was.
+        seed: of its weights; torch's own generator does not change.
 
     Attributes:
-        step: the step that the next call is of.
+        step: the number of the next call.
 
     Source: Isola et al. 2017 (arXiv:1611.07004), the patches; Esser et al. 2021 (arXiv:2012.09841), the use in a
-        tokenizer; Zeghidour et al. 2021 (arXiv:2107.03312), the spectra.
+    tokenizer; Zeghidour et al. 2021 (arXiv:2107.03312), the spectra.
 
     Examples:
         >>> critic = Critic([lambda x: x], 3, Adversarial(0.1, 0), width=8)

@@ -14,10 +14,10 @@ def pick_device(name: str, number: int = 0) -> str:
 
     Args:
         name: auto, cpu, cuda or cuda:<number>.
-        number: of this process among those of its machine, which share the CUDA devices that have no number.
+        number: the number of this process on its machine; the processes divide the CUDA devices if none is numbered.
 
     Raises:
-        CodewordError: an unknown name, or a device that is not there.
+        CodewordError: an unknown name, or a missing device.
 
     Examples:
         >>> pick_device("cpu")

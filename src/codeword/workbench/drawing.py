@@ -1,4 +1,4 @@
-"""The picture of a run: some items, what became of them, and the curve of training."""
+"""The picture of a run: some items, their reconstructions, and the training curve."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draw_run(
         for row, (label, draw) in enumerate(panels):
             axes = figure.add_subplot(grid[row, column])
             draw(axes)
-            axes.set_title(label, fontsize=9, parse_math=False)  # a dollar in a name is one
+            axes.set_title(label, fontsize=9, parse_math=False)  # a dollar sign in a name is no formula
     _draw_curve(
         figure.add_subplot(grid[rows, :]), metrics, tokenizer.modality.metrics[0], tokenizer.modality.items
     )
@@ -43,7 +43,7 @@ def draw_run(
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Glyph .* missing from font"
-        )  # a name in letters that it lacks: boxes
+        )  # letters that the font lacks become boxes
         figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())
 

@@ -1,4 +1,4 @@
-"""How well a tokenizer keeps items, and at what cost."""
+"""The quality of reconstructions, and their cost in bits."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from codeword.workbench.tokenizing.tokenize import ItemTokenizer, groups
 
 __all__ = ["Evaluation", "Part", "Scores", "evaluate", "join", "measure"]
 
-KEPT = 1000  # items that are told of one by one
+KEPT = 1000  # items that are reported one by one
 
 
 class Scores(NamedTuple):
-    """What was measured of one item, or of all together."""
+    """The measurements of one item, or of all together."""
 
     name: str
     metrics: dict[str, float]
-    """Those of the modality, by their keys; for all together the means over the items."""
+    """The metrics of the modality, by their keys; for all items together their means."""
     perplexity: float
-    """2 to the entropy of the codes used: how many equally likely codes would carry as much. Of several codebooks
-    the mean."""
+    """2 to the power of the entropy of the used codes: the number of equally likely codes with this entropy. With
+    several codebooks the mean.
+    """
     used: int
     """Codes that occur, of all codebooks together."""
 
@@ -46,19 +47,19 @@ class Evaluation(NamedTuple):
     measured: int
     """How many items were measured."""
     reference: str
-    """SHA-256 of the set that was measured on, whatever the names and the order of its items are."""
+    """SHA-256 of the set of items, independent of their names and order."""
     metrics: tuple[Metric, ...]
-    """Those that were asked for beside those of the modality."""
+    """The requested measures, beside those of the modality."""
 
 
 class Part(NamedTuple):
-    """What one process measured of its items: all of them, or every n-th."""
+    """The measurements of one process on its items: all of them, or every n-th."""
 
     lines: list[Scores]
     use: CodeUse
     digests: list[bytes]
     features: dict[str, tuple[list[Tensor], list[Tensor]]]
-    """Of each measure of the whole set: those of the items, and of the reconstructions."""
+    """For each measure of the whole set: the features of the items, and of the reconstructions."""
 
 
 def evaluate(
@@ -73,11 +74,11 @@ def evaluate(
     Args:
         tokenizer: in eval mode.
         items: names and arrays.
-        brief: only the metrics that are quickly found.
+        brief: only the metrics that are cheap to compute.
         measures: further ones.
 
     Raises:
-        CodewordError: there are no items, or one that a measure cannot be found of.
+        CodewordError: there are no items, or a measure is undefined for one.
     """
     return join(tokenizer, [measure(tokenizer, items, brief=brief, measures=measures)], measures)
 
@@ -90,7 +91,7 @@ def measure(
     measures: Sequence[Measure] = (),
     shared: bool = False,
 ) -> Part:
-    """What one process measures of its items, alone or one of several (`shared`); the rest as in `evaluate`."""
+    """The measurements of one process, alone or one of several (`shared`); otherwise like `evaluate`."""
     modality, codebooks = tokenizer.modality, len(tokenizer.tokenizer.codebook_sizes)
     of_sets = [one for one in measures if isinstance(one, SetMeasure)]
     of_items = [one for one in measures if not isinstance(one, SetMeasure)]
@@ -101,7 +102,7 @@ def measure(
         for (name, item), (reconstruction, indices) in zip(named, found, strict=True):
             metrics = modality.measure(item, reconstruction, tokenizer.bits_of(indices), brief=brief)
             metrics |= {one.metric.key: _value(one, name, item, reconstruction) for one in of_items}
-            told = shared or number * modality.together < KEPT  # what is not told of is not counted by itself
+            told = shared or number * modality.together < KEPT  # others are not counted one by one
             scores = Scores(name, metrics, *(_use_of(indices, codebooks) if told else (0.0, 0)))
             features = [(one.features(item), one.features(reconstruction)) for one in of_sets]
             lines.append((scores, digest_of(item), features))
@@ -125,7 +126,7 @@ def join(
     measures: Sequence[Measure] = (),
     names: Sequence[str] | None = None,
 ) -> Evaluation:
-    """What several processes measured as if one had, to the last bit.
+    """Join the measurements of several processes; the result is that of one process, bit for bit.
 
     Args:
         tokenizer: that they measured.
@@ -162,7 +163,7 @@ def join(
 
 
 def _order(found: Sequence[str], names: Sequence[str] | None) -> Sequence[int]:
-    """The places of names that were found, as they follow one another in all names."""
+    """The indices of the found names in all names, in order."""
     if names is None:
         return range(len(found))
     places = {name: place for place, name in enumerate(names)}
@@ -177,7 +178,7 @@ def _value(one: Measure, name: str, item: Any, reconstruction: Any) -> float:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """The mean of those that are numbers: rounded once, so that their order does not matter."""
+    """The mean of the values that are not NaN, rounded once, so that their order does not matter."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return math.nan

@@ -1,4 +1,4 @@
-"""A folder of results that is there whole or not at all."""
+"""Result folders that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["file_names", "whole_folder"]
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its name if the block ends well, and else vanishes.
+    """A temporary folder beside `target`: it is renamed to `target` if the block succeeds, and deleted otherwise.
 
     Raises:
-        CodewordError: something is there under that name that is no empty folder.
+        CodewordError: the name exists and is not an empty folder.
     """
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise CodewordError.of(
@@ -41,9 +41,10 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def file_names(names: Iterable[str], suffix: str) -> list[str]:
-    """File names for items, whatever their order: one with the ending `suffix` stays as it is, which no other gets.
+    """Unique file names for items, independent of their order.
 
-    Of the others the ending becomes `suffix`, or is kept before it where two would get one name.
+    A name with the ending `suffix` does not change. In other names `suffix` replaces the ending, or follows it if two
+    names would be equal.
 
     Examples:
         >>> file_names(["a/one.jpg", "two.jpg", "two.png", "three.jpg", "three.gif"], ".png")
@@ -67,7 +68,7 @@ def file_names(names: Iterable[str], suffix: str) -> list[str]:
 
 
 def _as_file(name: str) -> str:
-    """What a file system may take a name for: many make no difference between One.png and one.png."""
+    """The name as a file system may compare it: many do not distinguish One.png and one.png."""
     return unicodedata.normalize("NFC", name.casefold())
 
 

@@ -1,4 +1,4 @@
-"""The function behind `--model module:function`: imported when the user says it, never because a file does."""
+"""The function of `--model module:function`: it is imported only if the user names it, never because a file does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["find_networks", "networks_of"]
 def networks_of(
     function: Callable[[TrainConfig], tuple[nn.Module, nn.Module]], name: str | None = None
 ) -> Networks:
-    """Networks of your own for a run: of a function from its settings to an encoder and a decoder.
+    """Your own networks for a run: a function from its settings to an encoder and a decoder.
 
     The encoder maps a batch of the modality to features, the decoder features to a batch. With n = config.features and
     s = config.stride:
@@ -29,13 +29,13 @@ def networks_of(
         sounds      (batch, 1, samples), -1 to 1          (batch, n, samples / s)
         vectors     (batch, size), standardised           (batch, n)
 
-    Heights, widths and samples are multiples of s already, of any size. Use of the settings is free, but for features
-    and stride; weights may be drawn from torch's generator. An item must give the same features whatever is beside
-    it in the batch: no batch norm.
+    Heights, widths and samples are multiples of s already, of any size. The function must use features and stride, and
+    may use the other settings. It may draw weights from torch's generator. The features of an item must not depend on
+    the other items of a batch: no batch norm.
 
     Args:
-        function: what makes them.
-        name: what files call it; None: module:name, as it was defined.
+        function: builds the networks.
+        name: its name in files; None: module:name of its definition.
 
     Examples:
         >>> def build(config):
@@ -51,12 +51,12 @@ def networks_of(
 
 
 def find_networks(name: str | None) -> Networks | None:
-    """Those of a function as the user names it, module:function; modules of the working folder come first.
+    """The networks of a function that the user names as module:function; modules of the working folder come first.
 
-    To be asked with words of the command line only: whoever names a module has it run.
+    Pass only words of the command line, because importing a module runs it.
 
     Raises:
-        CodewordError: no such module, no such function in it.
+        CodewordError: there is no such module, or no such function in it.
 
     Examples:
         >>> find_networks("nowhere")

@@ -1,4 +1,4 @@
-"""The processes of a training run: one by itself, or several that torchrun or `accelerate launch` started."""
+"""The processes of a training run: one, or several that torchrun or `accelerate launch` started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from codeword.torch_versions import prepare_for_group
 __all__ = ["PRECISIONS", "Accelerated", "Launched", "SingleProcess", "launched", "start"]
 
 PRECISIONS = ("no", "bf16", "fp16")
-SAID = (  # by torchrun, Open MPI, Intel MPI, MVAPICH: those that accelerate looks at
+SAID = (  # variables of torchrun, Open MPI, Intel MPI and MVAPICH, which accelerate reads
     ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"),
     ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"),
     ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK"),
@@ -26,7 +26,7 @@ SAID = (  # by torchrun, Open MPI, Intel MPI, MVAPICH: those that accelerate loo
 
 @dataclass(frozen=True)
 class Launched:
-    """The place of this process among those that were started together; alone: 0 of 1."""
+    """The rank of this process and the number of processes; alone: 0 of 1."""
 
     rank: int
     count: int
@@ -34,7 +34,7 @@ class Launched:
 
 
 def launched() -> Launched:
-    """What the launcher says: torchrun in the variables RANK, WORLD_SIZE and LOCAL_RANK, MPI in its own.
+    """Read the environment of the launcher: RANK, WORLD_SIZE and LOCAL_RANK of torchrun, or the variables of MPI.
 
     Examples:
         >>> launched()
@@ -47,10 +47,10 @@ def launched() -> Launched:
 
 
 class SingleProcess:
-    """One process in full precision: nothing to agree on, and no package needed.
+    """One process in full precision. It needs no communication and no extra package.
 
     Args:
-        device: where to compute, "cpu" or "cuda".
+        device: the device, "cpu" or "cuda".
     """
 
     rank, count = 0, 1
@@ -59,15 +59,15 @@ class SingleProcess:
         self.device = device
 
     def prepare(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
-        """What to call instead of the module, and what to step and zero instead of the optimizer."""
+        """The wrapped module and optimizer, to be used instead of the originals."""
         return module, optimizer
 
     def backward(self, loss: Tensor) -> None:
-        """Compute the gradients, scaled where half precision needs it."""
+        """Compute the gradients, with loss scaling if half precision needs it."""
         loss.backward()
 
     def clip(self, module: nn.Module, norm: float) -> None:
-        """Shorten the gradients of a module to a norm, all together."""
+        """Clip the total norm of the gradients of a module."""
         nn.utils.clip_grad_norm_(module.parameters(), norm)
 
     def mean(self, values: list[float]) -> list[float]:
@@ -75,14 +75,14 @@ class SingleProcess:
         return values
 
     def wait(self) -> None:
-        """Go on when all processes are here."""
+        """Wait until all processes are here."""
 
     def state(self) -> dict[str, Any]:
-        """Plain values that a resumed run needs beside weights and optimizer."""
+        """The state for resuming, as plain values, beside weights and optimizer."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
 
     def finish(self) -> None:
         """Part."""
@@ -112,7 +112,7 @@ class Accelerated(SingleProcess):
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
 
     def prepare(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
-        # Of 1 x 1 convolutions in half precision, whose gradients lie in another order than torch likes best.
+        # A warning about 1 x 1 convolutions in half precision, whose gradients have another memory layout.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         wrapped, stepper = self.accelerator.prepare(module, optimizer)
         return wrapped, stepper
@@ -121,9 +121,7 @@ class Accelerated(SingleProcess):
         self.accelerator.backward(loss)
 
     def clip(self, module: nn.Module, norm: float) -> None:
-        self.accelerator.clip_grad_norm_(
-            module.parameters(), norm
-        )  # of fp16 the gradients that are not scaled
+        self.accelerator.clip_grad_norm_(module.parameters(), norm)  # with fp16, the unscaled gradients
 
     def mean(self, values: list[float]) -> list[float]:
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -143,12 +141,12 @@ class Accelerated(SingleProcess):
 
     def finish(self) -> None:
         self.accelerator.end_training()
-        # Else the next run of this process would have to have the same precision.
+        # Otherwise the next run in this process would need the same precision.
         type(self.accelerator.state)._reset_state(reset_partial_state=True)
 
 
 def start(device: str, precision: str) -> SingleProcess:
-    """This process's part in a run.
+    """The object for this process.
 
     Raises:
         CodewordError: as `Accelerated`.

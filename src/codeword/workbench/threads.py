@@ -1,7 +1,6 @@
-"""Threads: how many to train with, and many items at once on one thread each.
+"""Threads: the number for training, and processing many items with one thread each.
 
-Threads that share a small piece of work wait for each other at every step of it, and where other programs keep the
-cores busy they wait for those too.
+Threads that divide a small task wait for each other at each step, and on a busy machine also for other programs.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ MOST_KEPT = 2**28  # bytes
 def fastest_threads(objective: nn.Module, batch: Tensor) -> int:
     """The fastest of 1, 2, 4, ... threads, up to as many as torch has, by trying each for a few steps on a batch.
 
-    The objective, a module that gives the loss first, is worn out by it.
+    The objective, a module that returns the loss first, is changed by these steps.
 
-    A small network on two threads was 1.6 times faster than on one where the cores were free, and ten times slower
-    where they were not: threads that wait for each other wait for the other programs too.
+    With free cores, two threads were 1.6 times faster than one for a small network; on a busy machine they were ten
+    times slower, because threads that wait for each other also wait for other programs.
     """
     most = torch.get_num_threads()
     candidates = [2**power for power in range(most.bit_length()) if 2**power < most] + [most]
@@ -43,7 +42,7 @@ def fastest_threads(objective: nn.Module, batch: Tensor) -> int:
 
 @contextmanager
 def threads_of(threads: int) -> Iterator[None]:
-    """Compute on so many threads while the block lasts; 0: on as many as before."""
+    """Use this many threads during the block; 0: do not change the number."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -53,10 +52,10 @@ def threads_of(threads: int) -> Iterator[None]:
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """work(item) of each item, in their order, as many items at once as torch has threads.
+    """work(item) for each item, in order, for as many items at once as torch has threads.
 
-    Each item is worked on by one thread alone, so a result does not depend on how many there are. Only a few results
-    are held at a time.
+    One thread works on each item, so results do not depend on the number of threads. Only a few results are held at a
+    time.
 
     Examples:
         >>> list(in_order(str.upper, ["a", "b", "c"]))
@@ -93,11 +92,11 @@ def _keep_memory() -> None:
 
 
 def _seconds(objective: nn.Module, batch: Tensor, threads: int) -> float:
-    """How long a few steps take."""
+    """The time of a few steps."""
     with threads_of(threads):
         started = 0.0
         for step in range(STEPS + 1):
-            if step == 1:  # the first one pays for k-means and for memory
+            if step == 1:  # the first step includes k-means and allocation of memory
                 started = time.monotonic()
             objective(batch)[0].backward()
         return time.monotonic() - started

@@ -16,16 +16,16 @@ __all__ = ["Bitcodes"]
 
 
 class Bitcodes(Facade):
-    """Each bit has two learned vectors, of which it picks the one with the larger product with x; the picks add up.
+    """Each bit has two learned vectors and selects the one with the larger product with x; the output is their sum.
 
-    In training the picks are drawn, by the hard Gumbel-softmax over torch's own random numbers.
+    In training a hard Gumbel-softmax draws the selection with torch's own generator.
 
     Args:
         features: of a vector.
         num_bits: for each vector.
         temperature: of the softmax, above 0; may be set later.
-        straight_through: whether in eval too x gets the gradient of the softmax, without noise.
-        noiseless_bits: whether in training the bits returned are those without noise, not those of the output.
+        straight_through: whether x gets the gradient of the softmax, without noise, in eval too.
+        noiseless_bits: whether training returns the bits without noise, instead of those of the output.
 
     Returns (forward):
         y like x, and its bits (..., num_bits), int64.
@@ -47,7 +47,9 @@ class Bitcodes(Facade):
         noiseless_bits: bool = False,
     ) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):  # so that what is made next draws what it drew there
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # so that the next module draws the same numbers as with the original
             self.quantizer = _DrawnByTorch(features, num_bits, temperature=temperature)
         self.quantizer.relaxes_in_eval = straight_through
         self.quantizer.codebook.init_from_(torch.randn_like(self.codebook))

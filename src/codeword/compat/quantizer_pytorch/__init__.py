@@ -1,6 +1,6 @@
 """quantizer-pytorch on codeword: its classes, arguments, results and state dictionaries.
 
-What is different from the original, and what to write instead without this facade: `docs/moving/quantizer_pytorch.md`.
+`docs/moving/quantizer_pytorch.md` lists the differences from the original, and the calls of codeword that replace it.
 """
 
 from codeword.compat.quantizer_pytorch.experimental import MQ1d, QBit1d

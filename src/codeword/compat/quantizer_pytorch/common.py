@@ -1,4 +1,4 @@
-"""What the classes of this facade have in common."""
+"""What the classes of this facade share."""
 
 from __future__ import annotations
 

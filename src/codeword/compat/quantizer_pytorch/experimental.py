@@ -73,7 +73,7 @@ class MQ1d(Facade):
 
 
 class QBit1d(Facade):
-    """One bit for each time step and layer, each layer for what those before it left over.
+    """One bit for each time step and layer; each layer quantizes the residual of the layers before it.
 
     Args:
         channels: of the input [batch_size, channels, length].
@@ -97,7 +97,7 @@ class QBit1d(Facade):
     def __init__(self, channels: int, num_bits: int, num_layers: int, temperature: float) -> None:
         super().__init__()
         if not 1 <= num_bits <= 63:
-            raise CodewordError.of("num_bits from 1 to 63", repr(num_bits), "an index has no room for more")
+            raise CodewordError.of("num_bits from 1 to 63", repr(num_bits), "an int64 index holds at most 63")
         self.num_bits = num_bits
         with torch.random.fork_rng(devices=[]):
             self.quantizer = _BitLayers(channels, num_layers, temperature=temperature, dim=1)

@@ -1,4 +1,4 @@
-"""The two layers of the original by themselves: one stage, and several."""
+"""The original's two layers without sequences: one stage, and several."""
 
 from __future__ import annotations
 

@@ -15,16 +15,17 @@ THRESHOLDS = {"ema": 0.0, "budget": 0.05}
 
 @dataclass(frozen=True)
 class Options:
-    """What every quantizer of sequences takes by name beside its sizes.
+    """Keyword options of every quantizer of sequences, beside its sizes.
 
     Attributes:
         shared_codebook: whether all residual stages have one codebook.
-        expire_threshold: below it a code is replaced by a row of the batch: of the rows a sample that it gets by the
-            rule "ema", of its budget by the rule "budget". 0: never. None: the rule's own, 0 and 0.05.
+        expire_threshold: a code below it is replaced by a row of the batch. With the rule "ema" it is compared with the
+            rows of a sample that the code gets, with the rule "budget" with the budget of the code. 0: never. None: the
+            default of the rule, 0 and 0.05.
         ema_decay: of the moving averages.
         rule: "budget", the means and budgets of the newest version, or "ema", the counts and sums of the one before;
-            None: "budget", and "ema" with an `expire_threshold` of 1 or more, which can only be of counts. A state
-            dictionary that is loaded decides anew.
+            None: "budget", and "ema" with an `expire_threshold` of 1 or more, which can only be of counts. Loading a
+            state dictionary sets the rule of that state.
     """
 
     shared_codebook: bool = True
@@ -48,7 +49,7 @@ class Options:
         """The options by name.
 
         Raises:
-            CodewordError: one that there is not, or a value that it cannot have.
+            CodewordError: an unknown option, or an invalid value.
         """
         known = [field.name for field in fields(cls)]
         for name in options:

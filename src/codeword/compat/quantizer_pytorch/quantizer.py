@@ -1,4 +1,4 @@
-"""The module that the original keeps its classes in; the experimental ones can be imported from nowhere else."""
+"""The original's module of this name. The experimental classes can be imported only from here."""
 
 from codeword.compat.quantizer_pytorch.experimental import MQ1d, QBit1d
 from codeword.compat.quantizer_pytorch.layers import BVQ, ResidualVQ

@@ -1,4 +1,4 @@
-"""Groups of residual stages: what all the quantizers of sequences have in common."""
+"""Groups of residual stages, which all quantizers of sequences share."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ __all__ = ["Stages"]
 class Stages(Facade):
     """Groups of residual stages over (batch, channels, length), with the results of the original.
 
-    In eval everything is that of `quantizer`. In training the stages are called one by one: the loss pulls at the
-    first of them only, as the gradient of the original does, and expired codes are replaced after each.
+    In eval all results are those of `quantizer`. In training the stages are called one by one: only the loss of the
+    first stage has a gradient, as in the original, and expired codes are replaced after each stage.
 
     Args:
         sizes, options: see there.
@@ -63,7 +63,7 @@ class Stages(Facade):
 
     @property
     def expire_threshold(self) -> float:
-        """Below which a code is replaced; 0: never."""
+        """A code below this is replaced; 0: never."""
         given = self.options.expire_threshold
         return THRESHOLDS[self.rule] if given is None else given
 
@@ -185,7 +185,7 @@ class Stages(Facade):
             losses += [out.loss for out in outs]
             passed = [out.quantized for out in outs]
             total = [a + b for a, b in zip(total, passed, strict=True)] if total else passed
-            # The gradient of what is left cancels: the later stages pull at nothing, and the sum passes once.
+            # The gradients of the residuals cancel: later stages have no gradient, and that of the sum passes once.
             rest = [part - out for part, out in zip(rest, passed, strict=True)]
         joined = torch.cat(total, -1)
         quantized = (layout.whole(joined) if layout else joined.movedim(-1, 1)).to(x.dtype)
@@ -193,7 +193,7 @@ class Stages(Facade):
 
     @contextmanager
     def _per_sample(self, stage: int, x: Tensor) -> Iterator[None]:
-        """Counts are means over the samples of the batch; while it is learned from they are sums."""
+        """Counts are means over the samples of the batch. During the update they are sums."""
         if self.rule != "ema":
             yield
             return
@@ -239,7 +239,7 @@ class Stages(Facade):
 
 
 def _draw(count: int, total: int, device: torch.device) -> Tensor:
-    """`count` of `total` numbers, as the original draws them: none twice, unless there are fewer than that."""
+    """`count` of `total` numbers, as the original draws them: none twice, if there are enough."""
     if 0 < total < count:
         return torch.randint(total, (count,), dtype=torch.int64, device=device)
     return torch.randperm(total, dtype=torch.int64, device=device)[:count]

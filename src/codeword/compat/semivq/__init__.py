@@ -1,6 +1,6 @@
 """semivq (Soft-discretization) on codeword: `semivq.nn.vq.VectorQuant` with its three approaches.
 
-What is different from the original, and what to write instead without this facade: `docs/moving/semivq.md`.
+`docs/moving/semivq.md` lists the differences from the original, and the calls of codeword that replace it.
 """
 
 from codeword.compat.semivq import nn

@@ -22,17 +22,17 @@ Losses = tuple[Tensor | None, Tensor | None]
 
 
 class VectorQuantizeLayer(Facade):
-    """One codebook of k codes that learn by gradient, or as moving averages of what is forwarded in training.
+    """One codebook of k codes that learn by gradient, or as moving averages of the inputs in training.
 
     Args:
         embedding_size: features of a vector.
         k: how many codes.
         ema_decay: of the moving averages, between 0 and 1.
-        ema_loss: whether the codes are moving averages; then they are a buffer, and `vq_loss` moves nothing.
+        ema_loss: whether the codes are moving averages; then they are a buffer, and `vq_loss` has no effect.
         data_init: whether codes start by k-means on the first training batch; otherwise uniform within -1/k to 1/k.
 
     Attributes:
-        quantizer: codeword's; all that is learned is in it.
+        quantizer: codeword's quantizer, which holds all learned state.
         codebook: the codes as an embedding; `codebook.weight` is live.
     """
 
@@ -53,7 +53,9 @@ class VectorQuantizeLayer(Facade):
                 )
         self.ema_decay = ema_decay
         self.ema_loss = ema_loss
-        with torch.random.fork_rng(devices=[]):  # so that what is made next draws what it drew there
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # so that the next module draws the same numbers as with the original
             self.quantizer = OldCodes(
                 embedding_size,
                 k,
@@ -100,7 +102,7 @@ class VectorQuantizeLayer(Facade):
         return self.quantizer.decode(idx, dtype=self._book.codes.dtype).movedim(-1, dim)
 
     def encode(self, x: Tensor, dim: int = -1) -> Tensor:
-        """The indices alone, of x's shape without `dim`; learns nothing."""
+        """The indices only, of x's shape without `dim`. Nothing is learned."""
         return self.quantizer.encode(self._rows(x, dim))
 
     def extra_repr(self) -> str:
@@ -126,7 +128,7 @@ class VectorQuantizeLayer(Facade):
         return x.movedim(dim, -1)
 
     def _ema_losses(self, x: Tensor, indices: Tensor) -> Losses:
-        """Of the codes as they are after the update, while the output is made of those before it."""
+        """The losses use the codes after the update; the output uses those before it."""
         rows, codes = x.reshape(-1, x.shape[-1]), self._book.codes
         finite = rows.detach().isfinite().all(-1)
         rows = torch.where(finite[:, None], rows, 0.0).to(codes.dtype)

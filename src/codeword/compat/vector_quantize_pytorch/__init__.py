@@ -1,4 +1,4 @@
-"""vector-quantize-pytorch by codeword: its layers under their names, in modules of its names; see docs/moving."""
+"""vector-quantize-pytorch on codeword: its layers and modules under their names; see docs/moving."""
 
 from codeword.compat.vector_quantize_pytorch.binary_mapper import BinaryMapper
 from codeword.compat.vector_quantize_pytorch.evo_lookup_free_quantization import EvoLFQ

@@ -17,12 +17,12 @@ __all__ = ["BinaryMapper"]
 
 
 class BinaryMapper(Facade):
-    """Logits of bits become one of 2^bits codes, drawn bit by bit, with the gradient of the probabilities of all codes.
+    """Draws one of 2^bits codes bit by bit from logits; the gradient is that of the probabilities of all codes.
 
     Args:
         bits: how many, the first the least significant; 2^bits numbers are made of each vector.
-        kl_loss_threshold: nats that bits may be away from even ones before the loss begins.
-        deterministic_on_eval: whether bits are the likelier ones in eval.
+        kl_loss_threshold: how many nats the entropy of the bits may be below the largest before there is a loss.
+        deterministic_on_eval: whether eval takes the likelier value of each bit.
 
     Returns (forward):
         the code as a one-hot vector (..., 2^bits), the indices (...,) where `return_indices` asks for them, and the
@@ -64,7 +64,7 @@ class BinaryMapper(Facade):
         return self.bits * log(2) - free_divergence(logits, 0.0)
 
     def calc_aux_loss(self, logits: Tensor, reduce_aux_kl_loss: bool = True) -> Tensor:
-        """How much further than the threshold bits are from even ones: (...,), or its mean."""
+        """How far the entropy of the bits is below the largest, beyond the threshold: (...,), or its mean."""
         loss = free_divergence(logits, self.kl_loss_threshold)
         return loss.mean() if reduce_aux_kl_loss else loss
 
@@ -101,7 +101,7 @@ class BinaryMapper(Facade):
             temperature: that logits are divided by for the draw.
             straight_through: whether there is a gradient; None: in training.
             calc_aux_loss: whether there is a loss; None: in training.
-            deterministic: whether bits are the likelier ones; None: as it was built.
+            deterministic: whether to take the likelier value of each bit; None: as the layer was built.
             return_indices: see the class.
             reduce_aux_kl_loss: False: the loss of each vector.
         """

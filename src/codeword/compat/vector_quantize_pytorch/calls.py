@@ -1,4 +1,4 @@
-"""What a single call may change: each for as long as the call lasts."""
+"""Options of a single call, which hold only during that call."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Settings:
     Args:
         freeze_codebook: hold all codes.
         ema_update: False: likewise.
-        accum_ema_update: let the codes wait for the next call without it, which learns from all of them.
+        accum_ema_update: do not update the codes yet; the next call without it learns from all these batches.
         sample_codebook_temp: of the draws, where codes are drawn; 0: they are the nearest.
-        ema_update_weight: times the share of this batch in the averages: a number, one for each code, or a function
-            of the sums (heads, K, D) and counts (heads, K) of the batch.
-        dropout_seed: of how many stages stay.
+        ema_update_weight: a factor for the weight of this batch in the averages: a number, one for each code, or a
+            function of the sums (heads, K, D) and counts (heads, K) of the batch.
+        dropout_seed: for the draw of the number of stages that are kept.
     """
 
     freeze_codebook: bool | None = None
@@ -43,7 +43,7 @@ class Settings:
 
     @contextmanager
     def on(self, quantizer: Quantizer) -> Iterator[None]:
-        """Let them count for what is in a quantizer, which returns the codes before their update."""
+        """Apply them to the codebooks inside a quantizer, which returns the codes before their update."""
         with ExitStack() as stack:
             frozen = True if self.ema_update is False else self.freeze_codebook
             if frozen is not None:

@@ -1,4 +1,4 @@
-"""What the original's codebook does that codeword's does not: parts of this facade alone."""
+"""Features of the original's codebook that codeword's does not have: parts used only by this facade."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Bridge", "Codes", "Held", "Learned", "StepsItself", "Waits", "Weighe
 
 
 class Codes(NormedEntry, OldCodes):
-    """A codebook whose options of the original are: codes that step by themselves, and gradients that stop here.
+    """A codebook with two options of the original: codes with an optimiser of their own, and gradients that stop here.
 
     Attributes:
         routes: whether the input gets the gradient of the output.
-        steps_itself: what moves the codes in each training forward; None: nothing.
+        steps_itself: the optimiser that moves the codes in each training forward; None: there is none.
     """
 
     routes = True
@@ -81,7 +81,7 @@ class StepsItself:
         book.groups = False  # each has an optimiser of its own
 
     def see(self, counts: Tensor, sums: Tensor, total: Tensor) -> None:
-        """Take the step that the counts (K,) and sums (K, D) of a batch ask for, or add it to those that wait."""
+        """Take a step from the counts (K,) and sums (K, D) of a batch, or add its gradient to the delayed ones."""
         own = slope(self.codes.detach(), counts, sums, total)
         self.gradient = own if self.gradient is None else self.gradient + own
         if not self.waits:
@@ -89,7 +89,7 @@ class StepsItself:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move the codes; what stands in their own gradient stays there."""
+        """Move the codes. Their own gradient is kept."""
         if self.gradient is not None:
             kept, self.codes.grad = self.codes.grad, self.gradient
             self.optimizer.step()
@@ -98,7 +98,7 @@ class StepsItself:
 
 @dataclass(frozen=True)
 class Learned(Gradient):
-    """Codes that learn by gradient, and by steps of their own; counted only where dead ones are replaced."""
+    """Codes that learn by gradient and by steps of their own. Uses are counted only if dead codes are replaced."""
 
     steps: tuple[StepsItself, ...] = ()
 
@@ -116,7 +116,7 @@ class Learned(Gradient):
 
 @dataclass(frozen=True)
 class Held(EMA):
-    """Codes that stay where they are, but for dead ones: `ema_update=False` with `threshold_ema_dead_code`."""
+    """Fixed codes, of which only dead ones are replaced: `ema_update=False` with `threshold_ema_dead_code`."""
 
     def update(
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
@@ -127,7 +127,7 @@ class Held(EMA):
 
 @dataclass(frozen=True)
 class Waits(EMA):
-    """Moving averages that become codes when they are told to: `manual_ema_update`."""
+    """Moving averages that are copied to the codes on request: `manual_ema_update`."""
 
     def state(self, codes: Tensor, cluster_size: Tensor) -> State:
         return {"cluster_size": cluster_size, "sums": cluster_size[..., None] * codes}
@@ -139,13 +139,13 @@ class Waits(EMA):
         return codes, {"cluster_size": running(state, counts, rate), "sums": state["sums"].lerp(sums, rate)}
 
     def averages(self, state: State) -> Tensor:
-        """The codes that are due."""
+        """The codes after the delayed updates."""
         return state["sums"] / self._smoothed(state["cluster_size"])[..., None]
 
 
 @dataclass(frozen=True)
 class Weighed(EMA):
-    """Moving averages in which a batch has another weight for each code: `ema_update_weight`."""
+    """Moving averages with a weight of the batch for each code: `ema_update_weight`."""
 
     weight: Any = 1.0
 

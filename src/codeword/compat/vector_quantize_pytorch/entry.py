@@ -1,4 +1,4 @@
-"""What the original does besides a linear map where vectors are led in and out of a quantizer."""
+"""What the original does in its projections besides a linear map."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Heads", "NormedEntry", "drop_bias", "lay_norm"]
 
 
 class NormedEntry(Quantizer):
-    """To be put before a quantizer: what its projection leads in is normalised, where it is told to.
+    """A base class for a quantizer that can normalise the output of its projection in.
 
     Attributes:
         norm_in: a layer norm behind the projection, if it has one.
-        cosine_scale: times the cosines of vectors and weights, which are led in instead; None: products are.
+        cosine_scale: projects in by the cosines of vectors and weights, times this; None: by products.
     """
 
     cosine_scale: float | None = None
@@ -46,7 +46,7 @@ def lay_norm(quantizer: Quantizer) -> None:
 
 @torch.no_grad()
 def drop_bias(*layers: nn.Linear | None) -> None:
-    """Let projections be without a bias: zeros that do not learn, and are not in the original's state."""
+    """Remove the bias of projections: set it to zeros that do not learn and are not in the original's state."""
     for layer in layers:
         if layer is not None:
             layer.bias.zero_().requires_grad_(False)

@@ -23,22 +23,22 @@ class Layer(Facade):
     """A layer of vector-quantize-pytorch: its names and shapes around a quantizer of codeword.
 
     Attributes:
-        quantizer: codeword's; all that is learned is in it.
+        quantizer: codeword's quantizer, which holds all learned state.
     """
 
-    zeros_where_masked = True  # False: what is masked comes back as it came
+    zeros_where_masked = True  # False: masked rows are returned unchanged
 
     def __init__(self, quantizer: Quantizer) -> None:
         super().__init__()
         self.quantizer = quantizer
 
     def _around(self, quantizer: Any) -> None:
-        """Begin as the layer of a quantizer."""
+        """Initialise as the layer around a quantizer."""
         Layer.__init__(self, quantizer)
 
     @classmethod
     def around(cls, quantizer: Quantizer) -> Self:
-        """The layer of a quantizer that there is already, such as a stage of a stack."""
+        """A layer around an existing quantizer, such as a stage of a stack."""
         layer = cls.__new__(cls)
         layer._around(quantizer)
         return layer.train(quantizer.training)
@@ -60,7 +60,7 @@ class Layer(Facade):
         return self.quantizer.project_in is not None
 
     def _loss(self, loss: Tensor) -> Tensor:
-        """The loss in training; zeros in eval, as theirs."""
+        """The loss in training; zeros in eval, as in the original."""
         return loss if self.training else torch.zeros_like(loss)
 
     def _forward(

@@ -40,17 +40,18 @@ _CDFS: dict[str, Quantile] = {
 
 
 class FSP(Layer):
-    """Finite scalar perturbation: training moves numbers within the width of a level instead of rounding them.
+    """Finite scalar perturbation: training adds noise within the width of a level instead of rounding.
 
     Args:
         levels: how many of each number.
         dim: features of a vector; None: as many as levels.
         channel_first: whether features are on axis 1.
         projection_has_bias: whether projections have a bias.
-        act_name: the distribution that levels are even in: "tanh", "sigmoid", "normal", "laplace" or "cauchy".
-        quantize_rate: the share of numbers that training rounds all the same.
+        act_name: the distribution in which the levels are equally likely: "tanh", "sigmoid", "normal", "laplace" or
+            "cauchy".
+        quantize_rate: the share of numbers that training rounds nevertheless.
         need_inv_act: whether outputs are on the scale of the numbers.
-        vector_norm: what the loss pulls the numbers to: "none", "var", "kurt", "var_tanh", "var_sigmoid" or
+        vector_norm: the moments that the loss pulls the numbers to: "none", "var", "kurt", "var_tanh", "var_sigmoid" or
             "var_laplace".
 
     Returns (forward):
@@ -138,7 +139,7 @@ class FSP(Layer):
 
 
 class _Perturbed(quantizers.FSQ):
-    """Numbers that are moved one by one, where they stay within the bounds, and a loss on their moments."""
+    """Moves numbers one by one, if they stay within the bounds, and has a loss on their moments."""
 
     rounded_share = 0.0
     eps: float | None = None

@@ -31,10 +31,10 @@ class FSQ(GridLayer):
         return_indices: whether there are indices; without them any number of codes will do.
         preserve_symmetry: levels symmetric about 0.
         noise_dropout: the share of vectors that training moves by noise instead of rounding; with symmetric levels.
-        bound_hard_clamp: numbers are cut off at -1 and 1 instead of going through a tanh.
+        bound_hard_clamp: numbers are clipped to -1 and 1 instead of bounded by a tanh.
         orthogonal_rotation: numbers are rotated, at random, before they are rounded, and back.
-        others: `scale`, which nothing reads there either, and `allowed_dtypes` and `force_quantization_f32`: numbers
-            have float32 or wider, whatever they say. Any other is refused by name.
+        others: `scale`, which the original does not read either; `allowed_dtypes` and `force_quantization_f32` have no
+            effect, because numbers are always float32 or wider. Any other option raises an error that names it.
 
     Returns (forward):
         quantized like z, and indices; None without them.

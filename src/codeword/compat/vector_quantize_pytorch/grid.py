@@ -1,4 +1,4 @@
-"""Codebooks beside each other, of numbers that are rounded: what `FSQ` and `LFQ` share."""
+"""Parallel codebooks of rounded numbers, which `FSQ` and `LFQ` share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["GridLayer", "rotate"]
 
 
 class GridLayer(Layer):
-    """Codebooks beside each other; images and videos, of four axes or more, have their features on axis 1.
+    """Parallel codebooks. Images and videos, with four axes or more, have their features on axis 1.
 
     Args:
         parts: one for each codebook.

@@ -24,7 +24,7 @@ _POOLS = (functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functi
 
 
 class HierarchicalVQ(Facade):
-    """Maps or sequences as coarse to fine tokens: each scale quantizes what those before it left over.
+    """Coarse to fine tokens of maps or sequences: each scale quantizes the residual of the scales before it.
 
     q_k = Q(pool_k(x - g_1 - ... - g_(k-1))),  g_k = (1 - r) up(q_k) + r conv(up(q_k)),  x ~ g_1 + g_2 + ...
 
@@ -37,7 +37,7 @@ class HierarchicalVQ(Facade):
         quant_resi: r.
         share_quant_resi: how many convolutions the scales share; 0: each has its own.
         nested_dropout: the chance that training leaves out the finest scales, down to a random one.
-        nested_dropout_min_levels: how many scales always stay.
+        nested_dropout_min_levels: how many scales are always kept.
         accept_image_fmap, accept_3d_fmap: whether there are two or three axes beside the features.
         options: those of `VectorQuantize`, with defaults of `decay=0.99`, `kmeans_init=True`,
             `threshold_ema_dead_code=2`, `rotation_trick=False`, `sample_codebook_temp=0.1`.

@@ -1,4 +1,4 @@
-"""Stages whose codes are made by a network: `implicit_neural_codebook` of `ResidualVQ`."""
+"""Stages with codes that a network computes: `implicit_neural_codebook` of `ResidualVQ`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ImplicitStages"]
 
 
 class ImplicitStages(Stages, QINCo):
-    """`QINCo` with the network of the original, of which all codes of a stage are made, and one loss for each stage.
+    """`QINCo` with the network of the original, which computes all codes of a stage, and one loss for each stage.
 
     Args:
         quantizers: one for each stage, whose codes learn by gradient.
@@ -83,7 +83,7 @@ class ImplicitStages(Stages, QINCo):
 
 
 class _Network(nn.Module):
-    """z_0 = W (s, c) + b, z_l = z_(l-1) + V_l silu(U_l z_(l-1)): the code that is made of a code c and the sum s."""
+    """z_0 = W (s, c) + b, z_l = z_(l-1) + V_l silu(U_l z_(l-1)): the code of a plain code c and the sum s."""
 
     def __init__(self, features: int, hidden: int, depth: int) -> None:
         super().__init__()

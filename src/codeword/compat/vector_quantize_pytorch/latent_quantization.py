@@ -20,22 +20,22 @@ __all__ = ["LatentQuantize"]
 
 
 class LatentQuantize(Layer):
-    """Each number becomes the nearest of a few learned values of its own.
+    """Each number is quantized to the nearest of a few learned values of its own.
 
     Args:
         levels: how many values each number has.
         dim: features of a vector.
-        commitment_loss_weight: of the pull of numbers to values.
-        quantization_loss_weight: of the pull of values to numbers.
-        num_codebooks: how many codes a vector gets, of the same values.
+        commitment_loss_weight: pulls the numbers to the values.
+        quantization_loss_weight: pulls the values to the numbers.
+        num_codebooks: how many codes a vector gets, all with the same values.
         codebook_dim: how many numbers, where `levels` is one for all.
         keep_num_codebooks_dim: whether indices have an axis for codebooks; None: where there are several.
         optimize_values: whether the values learn.
-        others: refused by name, unless they are at their defaults.
+        others: raise an error that names them, unless they have their default values.
 
     Returns (forward):
-        quantized like z, indices, and the loss, a scalar, 0 in eval. Features are on axis 1; of three axes, on the
-        last where they fit there alone.
+        quantized like z, indices, and the loss, a scalar, 0 in eval. Features are on axis 1; with three axes they are
+        on the last one if they fit only there.
 
     Examples:
         >>> quantizer = LatentQuantize(levels=[5, 5, 8], dim=16)

@@ -38,12 +38,12 @@ class LossBreakdown(NamedTuple):
 
 
 class Bits(NormedEntry, quantizers.LFQ):
-    """Signs with what the original adds to them; a module `activation` has the gradient of the signs.
+    """Signs with the options of the original; the gradient of the signs is that of a module `activation`.
 
     Attributes:
         scale: of the codes.
         spherical: whether vectors and codes are on the unit sphere.
-        soft_clamp: c of c tanh(x / c), which vectors go through first; None: they do not.
+        soft_clamp: c of c tanh(x / c), which is applied to the vectors first; None: it is not.
     """
 
     scale = 1.0
@@ -93,14 +93,14 @@ class LFQ(GridLayer):
         entropy_loss_weight: of H(each) - diversity_gamma H(mean).
         commitment_loss_weight: of the squared distance to the code.
         diversity_gamma: see above.
-        straight_through_activation: whose gradient is that of the signs.
+        straight_through_activation: a module whose gradient replaces that of the signs.
         num_codebooks, keep_num_codebooks_dim, channel_first: as for `FSQ`; channel_first None: with four axes or more.
         has_projections: True: also where `dim` is the number of bits.
-        cosine_sim_project_in: vectors are led in by their cosines with the weights, times
+        cosine_sim_project_in: the projection in gives the cosines of vectors and weights, times
             `cosine_sim_project_in_scale`.
         options: `codebook_scale`, `frac_per_sample_entropy`, `projection_has_bias`, `soft_clamp_input_value`,
             `spherical`, `experimental_softplus_entropy_loss` with `entropy_loss_offset`, `orthogonal_rotation`: see
-            `Bits`; any other is refused by name, unless it is at its default.
+            `Bits`; any other raises an error that names it, unless it has its default value.
 
     Examples:
         >>> import torch
@@ -173,7 +173,7 @@ class LFQ(GridLayer):
 
     @property
     def mask(self) -> Tensor:
-        """What each bit is worth in an index."""
+        """The weight of each bit in an index."""
         return torch.tensor(self._parts()[0].grid.worth, dtype=torch.int64, device="cpu")
 
     @property

@@ -87,7 +87,10 @@ class Options:
 
     @classmethod
     def of(cls, owner: str, options: dict[str, Any]) -> Options:
-        """From keyword arguments; one that is not there is refused by name, unless it is at the original's default."""
+        """From keyword arguments.
+
+        An unsupported one raises an error that names it, unless it has the original's default value.
+        """
         known = {field.name for field in fields(cls)}
         refuse(owner, {name: value for name, value in options.items() if name not in known})
         return cls(**{name: value for name, value in options.items() if name in known})
@@ -122,7 +125,7 @@ class Options:
             vq.steps_itself = StepsItself(
                 vq.codebook, self.in_place_codebook_optimizer, self.manual_in_place_optimizer_update
             )
-            vq.drops = True  # what it returns is found again, with the codes after their step
+            vq.drops = True  # the output is searched again, with the codes after their step
         return vq
 
     def _rule(self, size: int) -> Update:

@@ -1,4 +1,4 @@
-"""Losses of the original over all pairs of rows and codes: of logits that are minus the distance, or the cosine."""
+"""Losses of the original over all pairs of rows and codes. The logits are minus the distance, or the cosine."""
 
 from __future__ import annotations
 

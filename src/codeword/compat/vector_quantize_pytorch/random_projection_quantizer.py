@@ -17,7 +17,7 @@ __all__ = ["RandomProjectionQuantizer"]
 
 
 class RandomProjectionQuantizer(Facade):
-    """Labels: the nearest, by angle, of random codes to a random projection of the normalised vector.
+    """Labels: the index of the random code with the smallest angle to a random projection of the normalised vector.
 
     Args:
         dim: features of a vector.
@@ -62,7 +62,7 @@ class RandomProjectionQuantizer(Facade):
         return KeyTable([renamed("rand_projs", "rand_projs")]) + self.vq.key_table().under("vq.", "vq.")
 
     def train(self, mode: bool = True) -> RandomProjectionQuantizer:
-        """Nothing is learned: the codes stay in eval."""
+        """Nothing is learned, so the quantizer stays in eval mode."""
         super().train(mode)
         self.vq.eval()
         return self

@@ -1,4 +1,4 @@
-"""The options of the original that are not honoured: what they are when left out, and why not otherwise."""
+"""Options of the original that are not supported: their default values, and the reason."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from codeword.errors import CodewordError
 
 __all__ = ["refuse"]
 
-_DEFECTS: dict[str, tuple[Any, str]] = {  # name -> the default there, and what is wrong with anything else
+_DEFECTS: dict[
+    str, tuple[Any, str]
+] = {  # name -> the original's default, and the reason against other values
     "affine_param": (
         False,
-        "there its indices do not decode and its state does not load: take update=Gradient(transform=RunningAffine())",
+        "there its indices do not decode and its state does not load: use update=Gradient(transform=RunningAffine())",
     ),
     "sync_affine_param": (False, "see affine_param"),
     "codebook_transform_fn": (
@@ -41,7 +43,7 @@ _OF_STACKS = (
     "layernorm_after_project_in",  # stages have no projections
     "separate_codebook_per_head",  # nor heads
 )
-_WITHOUT_EFFECT = {  # layer -> what it takes with any value: there it does nothing either, or see docs/moving
+_WITHOUT_EFFECT = {  # layer -> options without an effect, in the original too, or see docs/moving
     "FSQ": _OF_GRIDS,
     "ResidualFSQ": (*_OF_GRIDS, "projection_has_bias"),
     "LFQ": ("force_quantization_f32",),
@@ -52,13 +54,13 @@ _WITHOUT_EFFECT = {  # layer -> what it takes with any value: there it does noth
 
 
 def refuse(owner: str, options: Mapping[str, Any]) -> None:
-    """Raise for an option that is not honoured and asks for something, by its name."""
+    """Raise an error that names an unsupported option, if it does not have its default value."""
     for name, value in options.items():
         if name in _WITHOUT_EFFECT.get(owner, ()) or (name == "keep_num_codebooks_dim" and not value):
             continue
         default, why = _DEFECTS.get(name, (_UNKNOWN, "leave it out"))
         if not _same(value, default):
-            raise CodewordError.of(f"options of {owner} that are honoured here", f"{name}={value!r}", why)
+            raise CodewordError.of(f"options of {owner} that are supported here", f"{name}={value!r}", why)
 
 
 _UNKNOWN = object()

@@ -38,10 +38,10 @@ class ResidualFSQ(StackLayer):
         is_channel_first: whether features, and the stages of indices, are on axis 1.
         quantize_dropout, quantize_dropout_cutoff_index, quantize_dropout_multiple_of: as for `ResidualVQ`.
         bound_hard_clamp: False: a tanh in each stage instead of one before the first.
-        soft_clamp_input_value: c of c tanh(x / c), one number or one for each level, which vectors go through first;
-            with `bound_hard_clamp=False`.
-        options: `orthogonal_rotation` and `noise_dropout` of each stage, and what `FSQ` takes without effect; any other
-            is refused by name, unless it is at its default.
+        soft_clamp_input_value: c of c tanh(x / c), one number or one for each level, which is applied to the vectors
+            first; with `bound_hard_clamp=False`.
+        options: `orthogonal_rotation` and `noise_dropout` of each stage, and the options that have no effect in `FSQ`;
+            any other raises an error that names it, unless it has its default value.
 
     Returns (forward):
         quantized like x, indices (..., stages); with `return_all_codes` also the codes (stages, ..., levels).

@@ -15,7 +15,7 @@ __all__ = ["GroupedResidualLFQ", "ResidualLFQ"]
 
 
 class ResidualLFQ(StackLayer):
-    """A stack of LFQ, each stage with codes of half the size of those before.
+    """A stack of LFQ; the codes of each stage have half the size of those of the stage before.
 
     Args:
         dim: features of a vector.

@@ -53,7 +53,7 @@ class ResidualSimVQ(StackLayer):
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The stages as layers, around the quantizers that there are."""
+        """The stages as layers around the existing quantizers."""
         stages = [stage for stage in self.quantizer.distinct if isinstance(stage, VectorQuantizer)]
         return nn.ModuleList(SimVQ.around(stage) for stage in stages)
 

@@ -21,25 +21,25 @@ __all__ = ["GroupedResidualVQ", "ResidualVQ", "codebooks_of"]
 
 
 class ResidualVQ(StackLayer):
-    """A stack of codes for each vector, each stage for what those before it left over.
+    """One code of each stage for each vector; each stage quantizes the residual of the stages before it.
 
     Args:
         dim: features of a vector.
-        num_quantizers: how many stages; may be left out where `codebook_size` is a tuple.
-        codebook_size: how many codes, of each stage or of all.
-        codebook_dim: features of a code, where it differs from `dim`.
+        num_quantizers: how many stages; optional if `codebook_size` is a tuple.
+        codebook_size: how many codes: one number for all stages, or a tuple.
+        codebook_dim: features of a code, if they differ from `dim`.
         shared_codebook: whether all stages use one codebook.
-        implicit_neural_codebook: the codes of all stages but the first are made by a network, from plain codes and the
-            sum so far, and all of them learn by gradient; its size is that of `mlp_kwargs`: `dim_hidden`, `depth`.
+        implicit_neural_codebook: a network computes the codes of all stages but the first, from plain codes and the sum
+            so far, and all of them learn by gradient; `mlp_kwargs` sets its size: `dim_hidden`, `depth`.
         diveq: the codes learn through the directional reparameterisation.
         quantize_dropout: whether training leaves out the last stages, a random number of them for each item.
-        quantize_dropout_cutoff_index: the last stage that always stays.
-        quantize_dropout_multiple_of: how many stages stay is rounded up to a multiple of this.
+        quantize_dropout_cutoff_index: the last stage that is always kept.
+        quantize_dropout_multiple_of: the number of kept stages is rounded up to a multiple of this.
         beam_size: how many partial sums the search keeps; None: one.
         eval_beam_size: likewise in eval; None: as in training.
         accept_image_fmap: (batch, dim, height, width).
-        return_zeros_for_masked_padding: False: what is masked comes back as it came.
-        options: see `Options`; any other is refused by name.
+        return_zeros_for_masked_padding: False: masked rows are returned unchanged.
+        options: see `Options`; any other raises an error that names it.
 
     Returns (forward):
         quantized like x, indices (..., stages), -1 for those left out, and one loss for each stage (stages,), 0 in
@@ -89,7 +89,7 @@ class ResidualVQ(StackLayer):
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The stages as layers: around the quantizers that there are, so that what is set in them is set here."""
+        """The stages as layers around the existing quantizers, so that changes of the layers change this stack."""
         return nn.ModuleList(VectorQuantize.around(stage) for stage in self.quantizer.components)
 
     def forward(

@@ -30,12 +30,13 @@ class SimVQ(Layer):
         codebook_size: how many codes.
         channel_first: whether features are on axis 1.
         rotation_trick: whether the gradient is rotated; otherwise it goes straight through.
-        input_to_quantize_commit_loss_weight: of the pull of vectors to codes, against that of codes to vectors.
+        input_to_quantize_commit_loss_weight: the weight of the loss that pulls vectors to codes, relative to that of
+            codes to vectors.
         commitment_weight: of both.
         codebook_transform: a module for the map; None: linear, without a bias.
         frozen_codebook_dim: features of the frozen codes; None: `dim`.
-        init_fn: what the frozen codes go through once.
-        others: refused by name.
+        init_fn: a function that is applied once to the frozen codes.
+        others: raise an error that names them.
 
     Examples:
         >>> sim_vq = SimVQ(dim=8, codebook_size=16, rotation_trick=True)

@@ -1,4 +1,4 @@
-"""Stacks, and groups of them: what `ResidualVQ`, `ResidualFSQ`, `ResidualLFQ` and `ResidualSimVQ` share."""
+"""Stacks and groups of stacks, which `ResidualVQ`, `ResidualFSQ`, `ResidualLFQ` and `ResidualSimVQ` share."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def stacked_losses(losses: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[
 
 
 class SeededDropout(Residual):
-    """To be put before a stack: how many stages stay can be fixed, and is the same in stacks beside each other.
+    """A base class for a stack: the number of kept stages can be fixed, and is the same in parallel stacks.
 
     Attributes:
-        dropout_seed: of the number of stages that stay, for a call; None: drawn for each.
+        dropout_seed: for the draw of the number of kept stages in a call; None: each call draws anew.
     """
 
     dropout_seed: int | None = None
@@ -37,7 +37,7 @@ class SeededDropout(Residual):
         if self.dropout and self.dropout_seed is not None:
             key = Key.of(self.dropout_seed, device=key.state.device)
         elif self.dropout:
-            key = Key(key.state)  # that of the whole: stacks beside each other leave out the same stages
+            key = Key(key.state)  # that of the outermost quantizer: parallel stacks leave out the same stages
         step = assignment.step._replace(key=key)
         return super()._drop(assignment._replace(step=step))
 
@@ -67,7 +67,7 @@ class Groups(Grouped):
 
 
 def dropout_of(options: dict[str, Any], count: int) -> dict[str, Any]:
-    """How a stack of `count` stages leaves out the last ones: what options, which are taken out, say of it."""
+    """How a stack of `count` stages leaves out the last ones, from its options, which are removed from `options`."""
     drops = options.pop("quantize_dropout", False) and count > 1
     always = options.pop("quantize_dropout_cutoff_index", 0) + 1
     multiple = options.pop("quantize_dropout_multiple_of", 1)
@@ -149,7 +149,7 @@ class GroupedLayer(Layer):
 
     @property
     def rvqs(self) -> nn.ModuleList:
-        """The stacks as layers, around the quantizers that there are."""
+        """The stacks as layers around the existing quantizers."""
         return nn.ModuleList(self._stacks())
 
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:

@@ -13,13 +13,13 @@ __all__ = ["Sequential"]
 
 
 class Sequential(nn.Module):
-    """Modules in a row, one of them a layer of this library: vectors go through all, what else it returns follows.
+    """Modules in sequence, one of them a layer of this library. Its other results are returned after the output.
 
     Args:
         fns: the modules.
 
     Raises:
-        CodewordError: no such layer, or several.
+        CodewordError: there is no such layer, or more than one.
 
     Examples:
         >>> import torch
@@ -38,7 +38,7 @@ class Sequential(nn.Module):
         self.fns = nn.ModuleList(fns)
 
     def forward(self, x: Tensor, **kwargs: Any) -> tuple[Any, ...]:
-        """Vectors through all modules, and what the layer returns besides; options are for the layer."""
+        """The output of the last module, and the other results of the layer; options are passed to the layer."""
         rest: tuple[Any, ...] = ()
         for fn in self.fns:
             if isinstance(fn, Facade):

@@ -24,7 +24,7 @@ __all__ = ["LossBreakdown", "VectorQuantize"]
 
 
 class LossBreakdown(NamedTuple):
-    """The unweighted terms of the loss of `VectorQuantize`; zeros in eval, and for those that it does not have."""
+    """The unweighted terms of the loss of `VectorQuantize`; zeros in eval, and for terms that it does not have."""
 
     commitment: Tensor
     codebook_diversity: Tensor
@@ -38,14 +38,14 @@ class VectorQuantize(Layer):
     Args:
         dim: features of a vector.
         codebook_size: how many codes.
-        codebook_dim: features of a code, where it differs from `dim`; of each head.
+        codebook_dim: features of a code of each head, if they differ from `dim`.
         heads: how many codes a vector gets.
         separate_codebook_per_head: whether each head has its own.
         channel_last: False: (batch, dim, n).
         accept_image_fmap, accept_3d_fmap: (batch, dim, height, width) and (batch, dim, depth, height, width).
-        layernorm_after_project_in: whether what is projected in is normalised.
-        return_zeros_for_masked_padding: False: what is masked comes back as it came.
-        options: see `Options`; any other is refused by name.
+        layernorm_after_project_in: whether the output of the projection in is normalised.
+        return_zeros_for_masked_padding: False: masked rows are returned unchanged.
+        options: see `Options`; any other raises an error that names it.
 
     Returns (forward):
         quantized like x, indices of x's shape without features (and with heads behind, if there are several), and
@@ -138,9 +138,8 @@ class VectorQuantize(Layer):
             indices: codes to be predicted: returns (quantized, cross-entropy) instead.
             mask: bool, x's shape without features, True = valid.
             lens: (batch,) how many of each item are valid, instead of a mask.
-            topk: the nearest so many codes of each vector: returns quantized, indices and losses with an axis more,
-                and learns nothing.
-            sample_codebook_temp, freeze_codebook: for this call.
+            topk: search this many nearest codes of each vector: returns quantized, indices and losses with one more
+            axis, and learns nothing. sample_codebook_temp, freeze_codebook: for this call.
             return_loss_breakdown: whether a `LossBreakdown` follows.
             others: `ema_update`, `accum_ema_update` and `ema_update_weight`: see `Settings`.
         """
@@ -173,7 +172,7 @@ class VectorQuantize(Layer):
         return self.quantizer.decode(indices)
 
     def update_in_place_optimizer(self) -> None:
-        """Take the steps that wait: `manual_in_place_optimizer_update`."""
+        """Take the delayed steps: `manual_in_place_optimizer_update`."""
         for vq in self._books():
             steps = getattr(vq, "steps_itself", None)
             if steps is not None:
@@ -189,7 +188,7 @@ class VectorQuantize(Layer):
 
     @torch.no_grad()
     def _error_before_steps(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """What an optimiser of the codes is about to lower: 0 where there is none, and in eval."""
+        """The loss that the optimiser of the codes minimises: 0 without one, and in eval."""
         if not self.training or all(getattr(vq, "steps_itself", None) is None for vq in self._books()):
             return torch.zeros((), dtype=torch.float32, device=self.quantizer.device)
         _, flat, seen = self.quantizer._flatten(x, mask)

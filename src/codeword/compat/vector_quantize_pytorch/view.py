@@ -1,4 +1,4 @@
-"""The codebook of a layer under the names that programs reach for: `vq._codebook.embed` and the like."""
+"""The codebook of a layer under the names that programs use: `vq._codebook.embed` and others."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ __all__ = ["CodebookView"]
 
 
 class CodebookView:
-    """What a layer has in the place of its `_codebook`: codes that are kept in its quantizer.
+    """Stands in for the `_codebook` of a layer; the codes are in its quantizer.
 
-    `embed` (heads, K, D) can be read and set; of one head it is the live tensor, where codes are not on the sphere.
+    `embed` (heads, K, D) can be read and set; with one head, and codes that are not on the sphere, it is the live
+    tensor.
     """
 
     def __init__(self, layer: VectorQuantize) -> None:
@@ -47,7 +48,7 @@ class CodebookView:
 
     @property
     def initted(self) -> Tensor:
-        """Whether codes have begun."""
+        """Whether the codes have been initialised."""
         return torch.tensor(
             [vq.codebook.ready for vq in self._layer._books()], dtype=torch.bool, device="cpu"
         ).all()
@@ -62,7 +63,7 @@ class CodebookView:
 
     @torch.no_grad()
     def update_ema(self) -> None:
-        """Let codes that wait for it become their averages: `manual_ema_update`."""
+        """Copy the averages to the delayed codes: `manual_ema_update`."""
         for vq in self._layer._books():
             rule = vq.codebook.update
             if not isinstance(rule, Waits):

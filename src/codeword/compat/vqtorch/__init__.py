@@ -1,6 +1,6 @@
 """vqtorch on codeword: the layer of its document, and those of its published code.
 
-What is different from the original, and what to write instead without this facade: `docs/moving/vqtorch.md`.
+`docs/moving/vqtorch.md` lists the differences from the original, and the calls of codeword that replace it.
 """
 
 from codeword.compat.vqtorch import dists as dists
@@ -19,7 +19,7 @@ from codeword.compat.vqtorch.nn import (
 )
 from codeword.compat.vqtorch.utils import get_vq_layers, is_vq, is_vqn, no_vq
 
-# No modules: `import *` would put this nn in the place of torch's.
+# No modules: `import *` would replace torch's nn by this one.
 __all__ = [
     "AffineTransform",
     "GroupVectorQuant",

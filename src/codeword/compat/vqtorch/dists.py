@@ -56,7 +56,7 @@ def euclidean_cdist_topk(
     Args:
         tensor: (batch, n, features).
         codebook: (codes, features).
-        compute_chunk_size: changes nothing: memory is bounded as it is.
+        compute_chunk_size: has no effect: memory is always bounded.
         topk: how many; -1 for all.
         half_precision: rounds both sides to half, as the original does; the search is exact for these.
 

@@ -39,12 +39,12 @@ class VectorQuantize(Layer):
         num_codes: how many codes; with shared_codebook=False those of all groups together.
         beta: 0 to 1, the weight of the codebook term; the commitment gets 1 - beta.
         dim: the axis of the features.
-        eps, tau, topk, compute_lunif: nothing but their defaults.
-        mode: "min", or "none" for the input as it is (of length 1, where the output would be).
+        eps, tau, topk, compute_lunif: only their default values.
+        mode: "min"; or "none", which returns the input (with length 1 if the output would have it).
         groups: how many groups of features; it divides feature_size.
         dist: "euclidean"; "cosine": the input's length does not matter, and the output has length 1.
         vector_normalize: with "cosine": the output has the input's length instead.
-        half_precision, compute_chunks: change nothing: the search is exact, in bounded memory.
+        half_precision, compute_chunks: no effect: the search is exact, in bounded memory.
         shared_codebook: whether all groups have the same codes.
         reduction: of misc["loss"]: "mean", a scalar; "none", one value for each item.
 
@@ -123,7 +123,7 @@ class VectorQuantize(Layer):
         return sum(tables, random_keys(self.quantizer).under("", "quantizer."))
 
     def decode(self, q: Tensor) -> Tensor:
-        """What forward returned for its misc["q"], where it needs no more than that."""
+        """What forward returned for its misc["q"], if that alone determines it."""
         native = q.squeeze(-1) if self.groups > 1 else q.flatten(-2).squeeze(-1)
         return self.quantizer.decode(native, dtype=self.quantizer.dtype).movedim(-1, self.dim)
 
@@ -155,7 +155,7 @@ class VectorQuantize(Layer):
             return self._sized(z_q, length), misc
 
     def _sized(self, z_q: Tensor, length: Tensor) -> Tensor:
-        """The output (..., groups, features of a group) in the input's layout, and in its length where it is asked."""
+        """The output (..., groups, features of a group) in the input's layout, and with its length if asked for."""
         if self.cosine and self.vector_normalize:
             z_q = length * F.normalize(z_q.flatten(-2), dim=-1).view_as(z_q)
         return self.leave(z_q)
@@ -190,7 +190,7 @@ class VectorQuantize(Layer):
 
 
 def _refuse(**options: object) -> None:
-    """Raise for options that mean nothing here."""
+    """Raise for options that have no meaning here."""
     for name, value in options.items():
         if value not in _ONLY[name]:
             raise CodewordError.of(f"{name}={_ONLY[name][0]}", repr(value), f"leave it out: {_WHY[name]}")

@@ -19,14 +19,14 @@ __all__ = ["codebook_warmup"]
 def codebook_warmup(
     model: nn.Module, train_dataloader: Iterable[Any], num_batch: int = 10, warmup_method: str = "data"
 ) -> None:
-    """Replace the codes of all VQ layers of a model by inputs that they get, drawn from all of these batches.
+    """Replace the codes of all VQ layers of a model by inputs of these layers, drawn from all of these batches.
 
-    A model in training is warmed up as it trains: its batch norms go by the batch. Nothing but the codes changes.
+    In training mode the batch norms use the statistics of each batch. Only the codes change.
 
     Args:
         model: is called with a batch, or with the first of a tuple.
         train_dataloader: gives batches, and can be iterated again.
-        num_batch: at most this many are read.
+        num_batch: the most batches that are read.
         warmup_method: "data". (For k-means call `codeword.warm_up`.)
 
     Raises:

@@ -1,4 +1,4 @@
-"""The VQ layers of a model: found, and switched off for a while."""
+"""Find the VQ layers of a model, and switch them off temporarily."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def get_vq_layers(model: nn.Module) -> list[Layer]:
 
 
 class no_vq:
-    """Switch the VQ layers of some modules off while the block runs; then each is again as it was.
+    """Switch the VQ layers of some modules off while the block runs, and restore each afterwards.
 
     Args:
         modules: one, or a list or tuple of several.

@@ -1,7 +1,7 @@
 """Stratified draws as one operator, `torch.ops.codeword.strata`; the formulas are in `functional/random.py`.
 
 `strata(state int64 scalar, total int64 scalar, salt, count, sets)` gives positions (sets, count) and which of them are
-fresh (count,); `salt` is the hash of tag and purpose. Whole numbers, so every way gives the same.
+fresh (count,); `salt` is the hash of tag and purpose. The results are integers, so all implementations agree exactly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio
 
 
 def serves(state: Tensor) -> bool:
-    """Whether there is a kernel for it, in a program that is not traced."""
+    """Whether a kernel computes this. A traced program uses plain torch."""
     return not torch.compiler.is_compiling() and not host.obstacle() and host.serves(state)
 
 

@@ -11,13 +11,16 @@ __all__ = ["F32", "I8", "I32", "I64", "POINTER", "Emitter", "Value", "declare"]
 
 F32, I8, I32, I64 = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
-_CONTRACT = ("contract",)  # lets a product and a sum become one fused operation, and nothing else
+_CONTRACT = ("contract",)  # allows a product and a sum to be fused, and no other change
 
 Value = Any  # llvmlite has no types for its values
 
 
 def declare(name: str, arguments: Sequence[str], numbers: Collection[str]) -> ir.Function:
-    """A function of a module of its own. Arguments are int64 where they are `numbers`, else separate memory."""
+    """A function of a module of its own.
+
+    Arguments named in `numbers` are int64; the others are pointers to separate memory.
+    """
     kinds = [I64 if argument in numbers else POINTER for argument in arguments]
     function = ir.Function(ir.Module(name), ir.FunctionType(ir.VoidType(), kinds), name)
     for argument, kind in zip(function.args, kinds, strict=True):
@@ -90,7 +93,7 @@ class Emitter:
         return self.build.shuffle_vector(first, ir.Constant(vector, ir.Undefined), mask)
 
     def fused(self, a: Value, b: Value, c: Value) -> Value:
-        """a b + c, in one operation where the processor has it."""
+        """a b + c, fused if the processor has such an instruction."""
         return self.build.fadd(self.build.fmul(a, b, flags=_CONTRACT), c, flags=_CONTRACT)
 
     def call(self, name: str, result: ir.Type, *arguments: Value) -> Value:

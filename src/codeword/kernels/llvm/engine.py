@@ -37,7 +37,7 @@ def lanes() -> int:
 
 
 def function(module: ir.Module, name: str) -> Callable[..., None]:
-    """Compile the module and give its function `name`, which lets go of Python's lock."""
+    """Compile the module and return its function `name`. A call of it releases Python's lock."""
     number = ctypes.c_int64
     kinds = [ctypes.c_void_p if a.type == POINTER else number for a in module.globals[name].args]
     return ctypes.CFUNCTYPE(None, *kinds)(_address(module, name))

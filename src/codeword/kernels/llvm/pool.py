@@ -19,11 +19,11 @@ ROWS_PER_PIECE = 512  # fewer are not worth a thread
 def for_each(work: Callable[[int], None], pieces: int) -> None:
     """work(0), ... work(pieces - 1), on `torch.get_num_threads()` threads, this one among them.
 
-    A thread that is done with a piece takes the next one, so a slow core does not hold up the rest. The work
-    has to leave Python's lock to gain anything.
+    A thread that finishes a piece takes the next one, so a slow core does not delay the others. Threads help only if
+    the work releases Python's lock.
     """
     helpers = min(torch.get_num_threads(), pieces) - 1
-    numbers = count()  # its next() is one step under Python's lock
+    numbers = count()  # next() is atomic under Python's lock
     if helpers < 1:
         _drain(work, numbers, pieces)
         return

@@ -21,17 +21,17 @@ from codeword.kernels.triton import host
 
 __all__ = ["LEAST", "in_place_", "moving_average", "plain", "rate_of", "serves", "writes_in_place"]
 
-LEAST = 1e-20  # of a running size, which codes are divided by
+LEAST = 1e-20  # the least running size, because codes are divided by it
 
 
 def writes_in_place(codes: Sequence[Tensor]) -> bool:
-    """Whether that saves copies: of one contiguous codebook, and of many where there is no kernel for all of them."""
+    """Whether writing in place saves copies: for one contiguous codebook, or for several without a kernel for all."""
     own = codes[0]
     return not serves(own) or (len(codes) == 1 and own.is_contiguous() and not own.is_inference())
 
 
 def serves(codes: Tensor) -> bool:
-    """Whether there is a kernel for it, in a program that is not traced."""
+    """Whether a kernel computes this. A traced program uses plain torch."""
     return not torch.compiler.is_compiling() and _has_kernel(codes)
 
 
@@ -68,7 +68,7 @@ def in_place_(
 
 
 def _sizes(size: Tensor, counts: Tensor, total: Tensor, decay: float | None) -> tuple[Tensor, Tensor]:
-    """New running sizes (G, K), and the share of what is new in each code."""
+    """New running sizes (G, K), and the weight of the new rows in each code."""
     rate = rate_of(decay, total, size.shape[-1], size.dtype)
     size = size.lerp(counts, rate).clamp_min(LEAST)
     return size, rate / size

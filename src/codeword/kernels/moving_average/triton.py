@@ -30,7 +30,7 @@ def in_place_(
 ) -> Tensor:
     """The same, written into contiguous codes; the sizes come back."""
     after = _move(codes, size, counts, sums, total, decay, codes)
-    increment_version(codes)  # which a kernel does not, and by which prepared codes are known to be old
+    increment_version(codes)  # a kernel does not do this; it marks prepared codes as outdated
     return after
 
 

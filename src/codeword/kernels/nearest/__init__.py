@@ -2,8 +2,9 @@
 
 `search(rows (G, N, D), codes (G, K, D), offsets (G, K), shift (G, D), k)`, with codes as `prepare` makes them, gives
 indices (G, N) for k = 1, (G, N, k) for k > 1. `nearest(rows, codes (G, K, D), metric, k)` prepares the codes itself,
-and searches in float64 what float32 cannot multiply. It looks at the numbers for that, so it waits for the device.
-All tensors of a call are float32 or float64 alike; `nearest` takes halves as well. Shapes are the caller's to check.
+and searches in float64 if float32 cannot multiply the numbers. It must read the numbers to decide this, so it waits for
+the device. All tensors of a call are float32, or all are float64; `nearest` also takes halves. The caller checks the
+shapes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["Prepared", "nearest", "prepare", "search"]
 
 
 def _search(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int) -> Tensor:
-    # Vector code would read what is not there, or take float64 for float32.
+    # Vector code would read beyond the tensors, or read float64 as float32.
     if rows.shape[::2] != shift.shape or rows.dtype != codes.dtype:
         raise CodewordError.of(
             f"{codes.dtype} rows of {shift.shape[0]} groups and {shift.shape[1]} features, as the codes are",
@@ -36,7 +37,7 @@ def _search(rows: Tensor, codes: Tensor, offsets: Tensor, shift: Tensor, k: int)
 
 def _nearest(rows: Tensor, codes: Tensor, metric: str, k: int) -> Tensor:
     if rows.dtype in dispatch.HALVES:
-        # The codes that "cosine" compares are of length 1: not halves any more.
+        # "cosine" compares codes of length 1, which are not halves.
         if metric != "cosine" and dispatch.takes_halves(rows, k) and in_reach(rows, codes, metric):
             from codeword.kernels.nearest import triton
 

@@ -13,7 +13,7 @@ __all__ = ["search", "widened"]
 
 SCRATCH_SCORES = 1 << 20  # scores held at once: 4 MiB of float32
 CODES_AT_ONCE = 8192
-TILE = 128  # codes whose maximum is taken first: far cheaper than an argmax over all of them
+TILE = 128  # the maximum over each of these blocks comes first: much cheaper than an argmax over all codes
 
 Best = tuple[Tensor, Tensor]  # scores and indices (G, B, k), the largest score first
 
@@ -31,7 +31,7 @@ def search(rows: Tensor, prepared: Prepared, k: int) -> Tensor:
 
 
 def _padded(prepared: Prepared) -> Prepared:
-    """Whole tiles, or one that is smaller. What is added has a lower score than a code that is not finite."""
+    """Pad to whole tiles, or to one smaller tile. Padding scores lower than a code that is not finite."""
     codes, offsets, shift = prepared
     short = -codes.shape[1] % TILE
     if codes.shape[1] <= TILE or not short:
@@ -40,9 +40,9 @@ def _padded(prepared: Prepared) -> Prepared:
 
 
 def widened(prepared: Prepared) -> Prepared:
-    """float64 where the process lets float32 products be rounded (TF32, bfloat16).
+    """float64 if the process allows float32 products to be rounded (TF32, bfloat16).
 
-    That switch is one for all threads, so it cannot be turned for a moment.
+    That switch holds for all threads, so it cannot be changed for one call.
     """
     rounded = rounds_products(prepared.codes.device)
     return Prepared(*(part.double() for part in prepared)) if rounded else prepared
@@ -57,7 +57,7 @@ def _search_block(rows: Tensor, prepared: Prepared, k: int, at_once: int) -> Ten
         scores = torch.baddbmm(prepared.offsets[:, None, part], rows, prepared.codes[:, part].mT)
         best = _better(best, _largest_(scores, k), start, k)
     assert best is not None
-    spoilt = best[0][..., :1] - best[0][..., :1] != 0  # of a row that is not finite no score is
+    spoilt = best[0][..., :1] - best[0][..., :1] != 0  # if a row is not finite, none of its scores is
     first = 0 if k == 1 else torch.arange(k, device=rows.device)
     return torch.where(spoilt, first, best[1])
 
@@ -71,7 +71,7 @@ def _better(best: Best | None, other: Best, start: int, k: int) -> Best:
 
 
 def _largest_(scores: Tensor, k: int) -> Best:
-    """The k largest scores, largest first, equal ones in the order of their places. Overwrites what it takes."""
+    """The k largest scores, the largest first, equal ones in the order of their indices. Overwrites its input."""
     found = [_first(scores)]
     while len(found) < min(k, scores.shape[-1]):
         scores.scatter_(-1, found[-1][1], -torch.inf)
@@ -81,7 +81,7 @@ def _largest_(scores: Tensor, k: int) -> Best:
 
 
 def _first(scores: Tensor) -> Best:
-    """The largest score and its first place: the first tile that has it, then the first code of it."""
+    """The largest score and its first index: the first tile that has it, then the first code in that tile."""
     if scores.shape[-1] <= TILE:
         place = scores.argmax(-1, keepdim=True)
         return scores.gather(-1, place), place

@@ -1,6 +1,6 @@
-"""Which implementation searches: the fastest that can, or the one that CODEWORD_KERNEL names.
+"""Which implementation searches: the fastest one that supports the rows, or the one that CODEWORD_KERNEL names.
 
-An implementation that fails raises: nothing falls back to another in silence.
+An implementation that fails raises an error; there is no silent fallback to another one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["BACKENDS", "HALVES", "backend_for", "packs", "search", "takes_halves
 
 BACKENDS = ("reference", "blocked", "llvm", "triton")
 VARIABLE = host.VARIABLE
-PACKS = ("llvm", "triton")  # those that keep codes in their own way
+PACKS = ("llvm", "triton")  # these have a layout of their own for codes
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -61,7 +61,7 @@ def packs(codes: Tensor) -> bool:
 
 
 def takes_halves(rows: Tensor, k: int) -> bool:
-    """Whether halves are searched as they are. Where not, they are searched as the float32 numbers that they are."""
+    """Whether halves are searched directly. If not, they are converted to float32 first."""
     if rows.dtype not in HALVES or host.obstacle() or not host.serves(rows):
         return False
     return not _triton_obstacle(rows, k)
@@ -77,7 +77,7 @@ def takes_stacks(rows: Tensor) -> bool:
 
 
 def _obstacle(name: str, rows: Tensor, k: int) -> str:
-    """What keeps an implementation from searching these rows; empty when nothing does."""
+    """Why an implementation cannot search these rows; empty if it can."""
     if name in ("reference", "blocked"):
         return ""
     if name == "llvm":

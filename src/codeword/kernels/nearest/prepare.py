@@ -2,8 +2,8 @@
 
 score(x, c) = (x - shift) . c' + offset(c), with c' = c - centre. For "euclidean" shift = centre and offset =
 -|c'|^2 / 2, which is (|x - centre|^2 - |x - c|^2) / 2; for "dot" shift = 0 and offset = 0, which is x . c less
-x . centre. Either way the largest score is the nearest code, and no large number common to all codes is left
-to cancel.
+x . centre. In both cases the nearest code has the largest score, and no large term common to all codes is left that
+would lose precision in the difference.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor
 
 __all__ = ["Prepared", "prepare", "unit"]
 
-SAMPLE = 64  # codes at most that the centre is found from
+SAMPLE = 64  # the centre is found from at most this many codes
 
 
 class Prepared(NamedTuple):
-    """Codes ready for searches, until they change.
+    """Codes prepared for searches. They are valid until the codes change.
 
     Attributes:
-        codes: (..., K, D), less their centre; 0 for an entry that is not finite. Or packed, with more of them than
-            there are codes: for vector code, (..., panels, D, width), or for tensor cores, (..., numbers).
-        offsets: (..., K), added to the products of rows and codes; the least for a code that is not finite, and -inf
-            for one that does not exist.
-        shift: (..., D), what is taken off the rows.
+        codes: (..., K, D), less their centre; 0 for an entry that is not finite. Or packed, with padding: for vector
+            code (..., panels, D, width), for tensor cores (..., numbers).
+        offsets: (..., K), added to the products of rows and codes; the lowest number for a code that is not finite, and
+            -inf for padding.
+        shift: (..., D), subtracted from the rows.
     """
 
     codes: Tensor
@@ -36,11 +36,11 @@ class Prepared(NamedTuple):
 
     @property
     def packed(self) -> bool:
-        """Whether the codes are as a kernel wants them."""
+        """Whether the codes have the layout of a kernel."""
         return self.codes.ndim != self.offsets.ndim + 1
 
     def unpacked(self) -> Prepared:
-        """With codes (..., K, D), for every search that wants them so."""
+        """The same with codes (..., K, D), for searches that do not take packed codes."""
         if not self.packed:
             return self
         if self.codes.ndim > self.offsets.ndim:
@@ -65,7 +65,10 @@ def prepare(codes: Tensor, metric: str) -> Prepared:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors at length 1, zeros as they are. In float64, where no square of float32 overflows or vanishes."""
+    """Vectors scaled to length 1; zeros stay zero.
+
+    Computed in float64, in which no square of a float32 overflows or underflows.
+    """
     tiny = torch.finfo(torch.float64).tiny
     return F.normalize(vectors.double(), dim=-1, eps=tiny).to(vectors.dtype)
 
@@ -73,9 +76,9 @@ def unit(vectors: Tensor) -> Tensor:
 def _centre(codes: Tensor) -> Tensor:
     """The middle (..., 1, D) of the codes, feature by feature: the lower median of an even sample of them.
 
-    Codes that are far away do not move it, as they would the mean: the others, and the rows near them, would be large
-    numbers of little difference. And it is made of entries of codes: where these are whole numbers, or multiples of
-    a power of two, differences from it are exact, and so equal distances stay equal.
+    Distant codes do not move it. They would move the mean; then the other codes, and the rows near them, would be large
+    numbers with small differences. The median consists of entries of codes: if these are integers, or multiples of a
+    power of two, differences from it are exact, so equal distances stay equal.
     """
     sample = codes[..., :: -(-codes.shape[-2] // SAMPLE), :]
     lower = sample.topk((sample.shape[-2] + 1) // 2, dim=-2, largest=False, sorted=False).values

@@ -1,4 +1,4 @@
-"""Preparing codes as an operator, `torch.ops.codeword.prepare`, where Triton or LLVM serves; elsewhere in plain torch.
+"""Prepare codes: as an operator, `torch.ops.codeword.prepare`, with Triton or LLVM, otherwise in plain torch.
 
 `prepare(codes (G, K, D), metric)` gives what `kernels/nearest/prepare.py` says: codes, offsets and shift.
 """
@@ -19,7 +19,7 @@ __all__ = ["prepare"]
 
 
 def prepare(codes: Tensor, metric: str) -> Prepared:
-    """Centre the codes (..., K, D), float32 or float64. A traced program has the plain way, which it fuses."""
+    """Centre the codes (..., K, D), float32 or float64. A traced program uses plain torch, which the compiler fuses."""
     if torch.compiler.is_compiling() or not _kernel_for(codes, metric):
         return plain(codes, metric)
     lead = codes.shape[:-2]
@@ -28,7 +28,7 @@ def prepare(codes: Tensor, metric: str) -> Prepared:
 
 
 def _kernel_for(codes: Tensor, metric: str) -> str:
-    """The implementation that prepares these codes in its own way; empty for plain torch."""
+    """The name of the implementation that prepares these codes; empty for plain torch."""
     if codes.dtype == torch.float32 and metric != "cosine" and not host.obstacle() and host.serves(codes):
         return "triton"
     return "llvm" if dispatch.packs(codes) else ""

@@ -1,4 +1,4 @@
-"""What a search finds: the largest scores in float64, the lowest index among equals. The judge of the rest."""
+"""The definition of the search: the largest scores in float64, the lowest index among equals. Tests compare with it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """All stages of a residual stack as one operator, `torch.ops.codeword.search_stack`.
 
 `search_stack(rows (N, D), codes (M, K, D), centred (M, K, D), offsets (M, K), shift (M, D), seen, embedded)` gives
-indices (N, M), what each stage searched for, and the codes it found, (M, N, D) or empty where they are not asked for.
-`codes` are taken off as they are; the other three are what `prepare` made of them. All are float32 or float64 alike.
+indices (N, M), the residual that each stage searched for, and the codes it found, (M, N, D), or empty if they are not
+asked for. `codes` are subtracted; the other three come from `prepare`. All are float32, or all are float64.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _search_stack(
 def search_stage_by_stage(
     rows: Tensor, codes: Tensor, prepared: Prepared, seen: bool, embedded: bool
 ) -> Found:
-    """The plain way: search, take off what was found, and so on."""
+    """The plain way: for each stage search, then subtract the codes that were found."""
     left, indices, before, chosen = rows, [], [], []
     for stage, own in enumerate(codes):
         part = Prepared(*(value[stage : stage + 1] for value in prepared))
@@ -80,7 +80,7 @@ def _shapes(
 
 
 def _vmapped(info: Any, axes: tuple[int | None, ...], *given: Any) -> tuple[Any, Any]:
-    """One call for each element of what vmap maps over."""
+    """One call for each element that vmap maps over."""
     each = [
         search_stack(
             *(

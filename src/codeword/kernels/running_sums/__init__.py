@@ -1,7 +1,7 @@
 """Running sums over the first axis as one operator, `torch.ops.codeword.running_sums`.
 
-`running_sums(terms (M, N, D))` gives (M + 1, N, D): 0, the first term, the first two, ..., added in order and each sum
-rounded once, so that every way to add them gives the same. It is not differentiable.
+`running_sums(terms (M, N, D))` gives (M + 1, N, D): 0, the first term, the first two, ..., added in order, with each
+sum rounded once, so that all implementations agree exactly. It is not differentiable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["running_sums"]
 
 
 def running_sums(terms: Tensor) -> tuple[Tensor, Tensor]:
-    """The sums (M, N, D) of what is before each term, and that of all (N, D). No gradient flows."""
+    """The sums (M, N, D) of the terms before each term, and the sum of all terms (N, D). There is no gradient."""
     terms = terms.detach()
     if torch.compiler.is_compiling() or inside_transform() or not _has_kernel(terms):
         return _plain(terms)

@@ -1,11 +1,11 @@
 """Sums and counts of rows by segment as one operator, `torch.ops.codeword.segment_sum`.
 
 `segment_sum(rows (G, N, D), indices (G, N), size, weights (G, N) or None, wide)` gives counts (G, size) and sums
-(G, size, D), in float64 if `wide` and in the dtype of the rows if not. Weights are bool, which leave rows out, or of
-the type of the rows: then counts are float64, and int64 otherwise. Shapes are the caller's to check.
-
-The plain implementations get the rows (N, D) of all groups, each group with segments of its own. No sum is a long
-chain of float32, in which one more changes nothing from 2^24 on, and equal numbers all round the same way long before.
+(G, size, D), in float64 if `wide` and in the dtype of the rows if not. Weights are bool (False leaves a row out), or
+have the dtype of the rows. Counts are float64 with such weights, and int64 otherwise. The caller checks the shapes. The
+plain implementations get the rows (N, D) of all groups, and each group has segments of its own. No sum is one long
+chain of float32 additions: from 2^24 on, such a chain no longer counts ones, and rounding errors of equal numbers add
+up long before.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def _plain(rows: Tensor, indices: Tensor, sums: Tensor, weights: Tensor | None) 
     groups, slots, features = sums.shape
     size = slots
     if weights is not None:
-        # Rows of weight 0 go to a segment more, which is dropped: they cannot be multiplied away, 0 times NaN is NaN.
+        # Rows of weight 0 go to an extra segment, which is dropped. Multiplying by 0 would not remove them: 0 times NaN
+        # is NaN.
         indices = torch.where(weights.bool(), indices, size)
         slots = size + 1
     if groups > 1:

@@ -1,4 +1,4 @@
-"""Segment sums as vector code: rows are ordered by segment, so that each sum stays in registers until it is done."""
+"""Segment sums as vector code: rows are ordered by segment, so each sum stays in registers until it is complete."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _SegmentSum:
         return []
 
     def place(self, segment: Value, before: list[Value]) -> list[Value]:
-        """Where the rows of a segment begin; `order` moves that to where they end."""
+        """Where the rows of each segment begin; `order` advances each entry to where they end."""
         e, a = self.e, self.a
         e.store(before[0], a.ends, segment, I64)
         return [e.build.add(before[0], e.load(a.counts, segment, I64, I64))]
@@ -89,7 +89,7 @@ class _SegmentSum:
         return []
 
     def increase(self, numbers: Value, place: Value) -> Value:
-        """Add 1 to the number at a place; gives what it was."""
+        """Add 1 to the number at a position, and return its old value."""
         number = self.e.load(numbers, place, I64, I64)
         self.e.store(self.e.build.add(number, ir.Constant(I64, 1)), numbers, place, I64)
         return number

@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["segment_sum"]
 
-NUMBERS_AT_ONCE = 1 << 18  # that are held in float64 too: 2 MiB, which stay near the processor
+NUMBERS_AT_ONCE = 1 << 18  # numbers converted to float64 at once: 2 MiB, which fit into the cache
 
 
 def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -29,5 +29,5 @@ def segment_sum(rows: Tensor, indices: Tensor, size: int, weights: Tensor | None
 
 
 def _reduced(values: Tensor, lengths: Tensor) -> Tensor:
-    # unsafe: without it the lengths are checked on the host
+    # unsafe=True, because the check of the lengths would wait for the device
     return torch.segment_reduce(values, "sum", lengths=lengths, unsafe=True, initial=0)

@@ -1,4 +1,4 @@
-"""Segment sums in three launches and a sort, the same at every call."""
+"""Segment sums in a sort and three launches, with equal results at each call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codeword.kernels.triton.host import launch
 __all__ = ["segment_sum"]
 
 PIECE = 1024  # rows that a program sums at most
-ROWS = 16  # summed at once in float32; the sums of such are summed in float64
+ROWS = 16  # rows summed in float32; the sums of these pieces are added in float64
 KEYS = 1024  # made by a program
 
 

@@ -1,9 +1,9 @@
 """Segment sums without atomics: rows in the order of their segments, cut where a segment or a piece ends.
 
-A piece is PIECE rows in that order. What a segment has before the first piece that begins inside it is its head. One
-launch sums, for each piece that begins inside a segment, the rows of that segment in it; the other adds them to the
-head. So no program has more than PIECE rows, or one number for each piece, however uneven the segments are; and the
-order of every sum depends on nothing but the segments.
+A piece is PIECE rows in that order. The head of a segment is its part before the first piece that begins inside it. For
+each piece that begins inside a segment, one launch sums the rows of that segment in the piece; the other launch adds
+these sums to the head. So no program reads more than PIECE rows, or one number for each piece, even if the segments
+have very different sizes. The order of each sum depends only on the segments.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def sort_keys(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def first_place(keys, total, key):  # type: ignore[no-untyped-def]
-    """How many of the sorted keys are smaller."""
+    """How many sorted keys are smaller."""
     low = tl.full((), 0, tl.int64)
     high = low + total
     while low < high:
@@ -84,7 +84,7 @@ def sum_pieces(  # type: ignore[no-untyped-def]
     begin = piece * PIECE
     key = tl.load(keys + begin)
     before = tl.load(keys + begin - 1, begin > 0, other=-1)
-    if key == before:  # else the segment begins here, and these rows are its head
+    if key == before:  # otherwise the segment begins here, and these rows are its head
         end = tl.minimum(first_place(keys, total, key + 1), begin + PIECE)
         summed, weight = sum_of(rows, weights, order, begin, end, d, D, NUMBERS, ROWS)
         tl.store(parts + piece * D + d, summed, d < D)

@@ -1,8 +1,8 @@
 """A mean of squared differences as one operator, `torch.ops.codeword.squared_error`.
 
 `squared_error(rows (G, N, D), targets (G, N, D), mask (N,) bool)` gives the mean of (rows - targets)^2 over groups,
-features and the rows that are in the mask, 0 without any: a scalar. It is not differentiable: `serves` says where a
-loss of which no gradient is wanted takes it.
+features and the rows that are in the mask, or 0 if the mask has no row: a scalar. It is not differentiable; `serves`
+tells whether a loss that needs no gradient uses it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["serves", "squared_error"]
 
 
 def serves(rows: Tensor) -> bool:
-    """Whether there is a kernel for it, and no gradient is wanted."""
+    """Whether a kernel computes this, and no gradient is needed."""
     apart = torch.is_grad_enabled() or torch.compiler.is_compiling() or inside_transform()
     return not apart and _has_kernel(rows)
 

@@ -1,4 +1,4 @@
-"""A mean of squared differences in two launches, without atomics: the same at every call."""
+"""A mean of squared differences in two launches, without atomics: equal results at each call."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the Triton kernels share: whether this Triton can be used, how a kernel is launched, and on which chip."""
+"""What the Triton kernels share: the check whether Triton can be used, launching a kernel, and the chip."""

@@ -1,4 +1,4 @@
-"""The host's side of a Triton kernel."""
+"""The host side of Triton kernels."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def interpreted() -> bool:
 
 @cache
 def obstacle() -> str:
-    """Why Triton cannot be used here, as what is needed; empty when it can."""
+    """What is needed before Triton can be used here; empty if it can."""
     needed = f"triton {'.'.join(map(str, OLDEST))} or later"
     try:
         found = version("triton")
@@ -56,7 +56,7 @@ def obstacle() -> str:
 
 
 def chip_obstacle(tensor: Tensor) -> str:
-    """Why the kernels cannot run where a CUDA tensor is, as what is needed; empty when they can."""
+    """What is needed before the kernels can run on the device of a CUDA tensor; empty if they can."""
     if torch.version.hip:
         return "a chip of NVIDIA's"
     capability = torch.cuda.get_device_capability(tensor.device)
@@ -66,7 +66,7 @@ def chip_obstacle(tensor: Tensor) -> str:
 
 
 def serves(tensor: Tensor) -> bool:
-    """Whether the kernels run where a tensor is, and CODEWORD_KERNEL names no others."""
+    """Whether the kernels run on the device of a tensor, and CODEWORD_KERNEL does not name other ones."""
     forced = os.environ.get(VARIABLE)
     if tensor.is_cuda:
         return forced in (None, "", "triton") and not chip_obstacle(tensor)
@@ -74,7 +74,7 @@ def serves(tensor: Tensor) -> bool:
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
-    """Start a kernel: every start of the library is here, where it can be counted."""
+    """Start a kernel. All kernels of the library start here, so tests can count them."""
     start(kernel, grid, *arguments, **constants)
 
 

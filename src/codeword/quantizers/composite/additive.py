@@ -1,4 +1,4 @@
-"""Additive quantization: one code of each codebook, chosen together, so that their sum is near."""
+"""Additive quantization: one code of each codebook, chosen together, so that their sum is near the vector."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Additive(Successive):
         return self._joined(components, rows, step)
 
     def search(self, rows: Tensor, books: Sequence[Tensor]) -> Tensor:
-        """The indices (N, M) for rows (N, D), were the codes (K, D) of each codebook `books`."""
+        """The indices (N, M) for rows (N, D), with codes (K, D) of each codebook in `books`."""
         indices = beam_search(rows, books, self.beam)
         for number in range(self.sweeps):
             indices = _sweep(rows, books, indices, self.beam, number)
@@ -151,7 +151,7 @@ class Additive(Successive):
 
 
 def _sweep(rows: Tensor, books: Sequence[Tensor], indices: Tensor, beam: int, number: int) -> Tensor:
-    """Indices (N, M) of codes no further from the rows: pairs of codebooks chosen anew, given the other codes.
+    """Indices (N, M) with no larger error: pairs of codes are chosen again, given the other codes.
 
     Args:
         rows: (N, D).

@@ -21,7 +21,7 @@ __all__ = ["Composite", "are_alike", "check_alike", "check_components", "mean_lo
 
 
 class Composite(Quantizer):
-    """A quantizer made of others: all separate, or one shared object, which is stored and saved once.
+    """A quantizer with components: all different, or one shared object, which is stored and saved once.
 
     Args:
         quantizers: the components, with features on the last axis.
@@ -111,7 +111,7 @@ class Composite(Quantizer):
 
     @property
     def _index_counts(self) -> Collection[int]:
-        """How many components the indices of a vector may be of."""
+        """The allowed numbers of components in the indices of a vector."""
         return (self.count,)
 
     @property
@@ -183,10 +183,10 @@ class Composite(Quantizer):
                 "pass what encode returned",
             )
 
-    # What the components see -----------------------------------------------------------------------------------
+    # Indices of the components -----------------------------------------------------------------------------------
 
     def _split(self, indices: Tensor) -> Sequence[Tensor]:
-        """The indices of each component, of the first ones alone where there are fewer."""
+        """The indices of each component; only of the first ones if there are fewer."""
         return indices.unbind(1)
 
     def _join(self, indices: Sequence[Tensor]) -> Tensor:
@@ -194,7 +194,7 @@ class Composite(Quantizer):
         return torch.stack(list(indices), 1)
 
     def _each(self, indices: Tensor) -> Iterator[tuple[Quantizer, Tensor]]:
-        """The components that have indices, with them."""
+        """The components that have indices, with their indices."""
         return zip(self.components, self._split(indices), strict=False)
 
     def _joined(self, components: tuple[Assignment, ...], rows: Tensor, step: Step) -> Assignment:
@@ -239,7 +239,7 @@ def are_alike(quantizers: Sequence[Quantizer]) -> bool:
 
 
 def mean_losses(losses: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean over components of the losses and of each named one; what a component does not have counts as zero."""
+    """The means over components of the loss and of each named one; a loss that a component lacks counts as zero."""
     names = dict.fromkeys(name for _, named in losses for name in named)
     mean = torch.stack([loss for loss, _ in losses]).mean()
     named = {

@@ -54,7 +54,7 @@ def _one_after_another(rows: Tensor, books: Sequence[Tensor]) -> Tensor:
 
 
 def _search(rows: Tensor, stages: Sequence[tuple[Tensor, Prepared]], beam: int) -> Tensor:
-    left = rows[:, None]  # (N, beams, D): what each partial sum leaves over
+    left = rows[:, None]  # (N, beams, D): the residual of each partial sum
     paths = rows.new_zeros(rows.shape[0], 1, 0, dtype=torch.int64)
     for codes, prepared in stages:
         left, source, index = _step(left, codes, prepared, beam)

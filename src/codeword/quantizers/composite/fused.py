@@ -1,4 +1,4 @@
-"""Equal plain codebooks, searched in one operator: those of groups, and of a stack where the kernel for it serves."""
+"""Equal plain codebooks, searched in one operator: those of groups, and of a stack if a kernel supports it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["assign_groups", "assign_stack", "plain_books"]
 
 
 def assign_stack(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
-    """The assignments of the stages, which equal those of one stage after another; None: they are to be searched so."""
+    """The assignments of all stages, equal to those of a loop over the stages; None: use the loop."""
     books = plain_books(children, step)
     if not books or not _serves(rows):
         return None
@@ -50,7 +50,7 @@ def assign_groups(books: Sequence[Codebook], rows: Tensor, step: Step) -> tuple[
 
 
 def plain_books(children: Sequence[Quantizer], step: Step) -> list[Codebook]:
-    """The codebooks of quantizers that are alike and take the nearest code as it is; empty where they do not."""
+    """The codebooks of quantizers with equal settings and a plain lookup; empty if there are others."""
     books = [
         child.codebook for child in children if isinstance(child, VectorQuantizer) and _is_plain(child, step)
     ]
@@ -63,7 +63,7 @@ def _prepared(books: Sequence[Codebook]) -> Prepared:
 
 
 def _is_plain(child: VectorQuantizer, step: Step) -> bool:
-    """Whether a stage takes the nearest code as it is: no projection, no map of rows or codes, nothing drawn."""
+    """Whether a stage has a plain lookup: no projection, no map of rows or codes, no draws."""
     if type(child) is not VectorQuantizer or child.project_in is not None:
         return False
     metric = child.metric
@@ -73,7 +73,7 @@ def _is_plain(child: VectorQuantizer, step: Step) -> bool:
 
 
 def _serves(rows: Tensor) -> bool:
-    if is_exporting():  # a program is for all machines
+    if is_exporting():  # a traced program is for all machines
         return False
     if torch.compiler.is_compiling():  # the operator chooses when it runs
         return rows.is_cuda and rows.dtype == torch.float32

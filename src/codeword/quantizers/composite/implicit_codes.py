@@ -50,7 +50,7 @@ class ImplicitCodes(nn.Module):
         self.out = _ZeroLinear(hidden, features, device=device, dtype=dtype)
 
     def forward(self, index: Tensor, sums: Tensor, stage: Tensor, first: Tensor) -> Tensor:
-        """The codes (..., D) of a stage that are asked for.
+        """The requested codes (..., D) of a stage.
 
         Args:
             index: of the codes, (...).

@@ -1,4 +1,4 @@
-"""Multiscale residual quantization of maps: coarse tokens first, each scale quantizing what the scales before left."""
+"""Multiscale residual quantization of maps: coarse tokens first; each scale quantizes the residual of those before."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ class Multiscale(Successive):
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         if self.trained_by_output:
             return rows + q
-        # The sum at a place is of several codes; its estimator is one that needs no index.
+        # The sum at a position is of several codes, so its estimator must not need an index.
         x, sums = (maps.view(-1, self.code_features) for maps in (rows, q))
         places = step.component(0, self.tokens[-1])
         return self.distinct[0]._surrogate(assignment.components[0], x, sums, places).view_as(rows)
@@ -227,12 +227,12 @@ class Multiscale(Successive):
         return self.tokens[number]
 
     def _downsample(self, rows: Tensor, number: int) -> Tensor:
-        """Maps (maps, all numbers) at a smaller scale, its places as rows (maps x places, features)."""
+        """Maps (maps, all numbers) at a smaller scale, with its positions as rows (maps x positions, features)."""
         maps = rows.view(-1, *self.map_size, self.code_features)
         return resize_maps(maps, self.map_size, self.scales[number], "area").view(-1, self.code_features)
 
     def _upsample(self, rows: Tensor, number: int) -> Tensor:
-        """The inverse way: rows (maps x places, features) as maps (maps, all numbers)."""
+        """The inverse: rows (maps x positions, features) as maps (maps, all numbers)."""
         maps = rows.view(-1, *self.scales[number], self.code_features)
         grown = resize_maps(
             maps, self.scales[number], self.map_size, "bicubic" if self.bicubic else "bilinear"

@@ -81,7 +81,7 @@ class Overlapped(Parallel):
         return [(child, rows) for child in self.components]
 
     def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
-        return sum_of(outputs)  # in order, so that every way here rounds alike
+        return sum_of(outputs)  # in order, so that forward, encode and decode round equally
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         return q

@@ -1,4 +1,4 @@
-"""Quantizers made of quantizers that do not look at each other: each sees its share of every vector."""
+"""Composites with independent components: each gets its part of every vector."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Parallel"]
 
 
 class Parallel(Composite):
-    """Every hook is that of the components, on their shares of the rows."""
+    """Every hook calls those of the components, on their parts of the rows."""
 
     pool = staticmethod(mean_losses)  # of the components' losses
 
@@ -78,7 +78,7 @@ class Parallel(Composite):
         )
 
     def _owns_output(self, child: Quantizer) -> bool:
-        """Whether the output of a component is more than its codes, so that its gradient is made before that."""
+        """Whether the output of a component is more than its codes, so that its gradient is computed first."""
         return child.project_in is not None or child.no_decode is not None
 
     def _truncate(self, indices: Tensor, step: Step) -> Tensor:

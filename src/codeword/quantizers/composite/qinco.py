@@ -99,7 +99,7 @@ class QINCo(Residual):
         return False
 
     def partial_sums(self, indices: Tensor) -> list[Tensor]:
-        """What the first, the first two, ... of indices (N, stages) stand for, with gradients: (N, code_features)."""
+        """The sums (N, code_features) of the first, the first two, ... codes of indices (N, stages), with gradients."""
         sums: list[Tensor] = []
         for number, index in enumerate(self._split(indices)):
             codes = self._made(number, index, sums[-1] if sums else None)
@@ -107,7 +107,7 @@ class QINCo(Residual):
         return sums
 
     def _made(self, number: int, index: Tensor, sums: Tensor | None) -> Tensor:
-        """The codes of a stage for sums (..., D) of those before; index may have an axis more, of candidates."""
+        """The codes of a stage for sums (..., D) of those before; index may have one more axis, of candidates."""
         if sums is None:
             return self._books[number][index]
         sums = sums if sums.ndim > index.ndim else sums[..., None, :]

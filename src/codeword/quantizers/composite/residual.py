@@ -170,7 +170,7 @@ class Residual(Successive):
         return Assignment(found, rows, step, components=tuple(components))
 
     def _fused(self, rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
-        """The stages' assignments, where one operator finds them all."""
+        """The assignments of all stages, if one operator finds them."""
         if self.stagewise and step.training:
             return None
         return assign_stack(self.components[: self._used(step)], rows, step)

@@ -63,7 +63,7 @@ class ResidualFSQ(Residual):
 
     @staticmethod
     def of(*arguments: Any, **options: Any) -> Residual:
-        """There is no need of it: the constructor builds the stages itself."""
+        """Not needed: the constructor builds the stages itself."""
         expected = "ResidualFSQ(features, levels, stages)"
         raise CodewordError.of(expected, "ResidualFSQ.of", "call the class: it builds equal stages itself")
 

@@ -1,4 +1,4 @@
-"""Quantizers made of quantizers of which each quantizes what those before it left over."""
+"""Composites in which each component quantizes the residual of those before it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ __all__ = ["Successive", "broadcast_to", "draw_kept", "filled"]
 class Successive(Composite):
     """x ~ g_1 + g_2 + ..., g_m = up_m(Q_m(down_m(x - g_1 - ... - g_(m-1)))), where up and down may do nothing.
 
-    All components are searched with the old codes, learn together, and are then embedded. What a component leaves over
-    is detached, and the gradient passes once, around the whole sum. Where the output trains weights of a component
-    (its projections, codes of an estimator), its own estimator is applied as well, to rows without gradient.
+    All components are searched with the old codes, learn together, and are then embedded. The residual of a component
+    is detached, and the gradient is applied once, to the whole sum. If the output trains weights of a component
+    (projections, or codes through an estimator), the component's own estimator is applied as well, to rows without
+    gradient.
     """
 
     pool = staticmethod(mean_losses)  # of the components' losses
@@ -94,7 +95,7 @@ class Successive(Composite):
             losses.append((loss, named))
             if child.trained_by_output and torch.is_grad_enabled():
                 fixed = child._project(child.project_in, seen.detach())
-                if own.components:  # whose own estimators are in q, to rows with gradient
+                if own.components:  # components whose own estimators are in q, for rows with gradient
                     q = child._evaluate(own, fixed, own.step)[0]
                 q = replace_gradient(q, child._surrogate(own, fixed, q, own.step))
             else:
@@ -117,7 +118,7 @@ class Successive(Composite):
     def _evaluate_together(
         self, assignment: Assignment, rows: Tensor, step: Step
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """As one by one, for components of the whole rows that are alike: their losses at once."""
+        """The losses of equal components of whole rows in one call, with the results of one by one."""
         found = assignment.components
         embedded = [
             child._embed(own.indices) if own.embedded is None else own.embedded
@@ -129,7 +130,7 @@ class Successive(Composite):
         return total, *losses
 
     def _output_of(self, number: int, q: Tensor, stays: Tensor | None = None) -> Tensor:
-        """What a component adds to the sum; zeros for rows for which it does not stay."""
+        """The output of a component; zeros for rows that do not keep it."""
         out = self.components[number]._project(self.components[number].project_out, q)
         return self._upsample(out if stays is None else out * stays[:, None], number)
 

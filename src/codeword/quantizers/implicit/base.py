@@ -1,4 +1,4 @@
-"""Quantizers without a codebook: every number of a vector becomes one of a few levels."""
+"""Base of quantizers without a codebook: every number of a vector becomes one of a few levels."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Implicit", "check_digits"]
 
 
 class Implicit(Quantizer):
-    """The codes are the points of a grid: computed, never kept; what is kept is how they were used.
+    """The codes are the points of a grid. They are computed, never stored; only their usage counts are stored.
 
     Args:
         features: size of a vector; if it is not `width`, learned projections are added.
-        levels: how many digits each place has.
+        levels: how many levels each number of a code has.
         dim: the axis of the features.
-        width: size of a code; None: as many numbers as there are places.
+        width: size of a code; None: the number of `levels`.
         joined: whether the digits of a code are one index.
-        ascending: whether the first place is the least significant one.
+        ascending: whether the first number is the least significant one in an index.
         device: of parameters and buffers.
         dtype: of the projections.
     """
@@ -70,7 +70,7 @@ class Implicit(Quantizer):
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the projections, float32 or wider."""
+        """The dtype of the projections, float32 or wider."""
         wide = self.project_in is not None and self.project_in.weight.dtype == torch.float64
         return torch.float64 if wide else torch.float32
 
@@ -98,7 +98,7 @@ class Implicit(Quantizer):
             check_digits(indices, len(self._sizes), self._sizes)
 
     def usage(self) -> Usage:
-        """The use of the codes; of more than 2^20 codes, and of bits, that of each place: fields (places,)."""
+        """The use of the codes; for more than 2^20 codes, and for bits, the use of the levels: fields (numbers,)."""
         return self.grid.usage()
 
     def reset_usage(self) -> None:

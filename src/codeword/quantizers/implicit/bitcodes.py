@@ -103,7 +103,7 @@ class Bitcodes(OfCodebook):
         return off.sum(0) + indices.to(self.dtype) @ (on - off)
 
     def _seen(self, assignment: Assignment) -> list[Seen]:
-        """The vector that each bit of each row has picked."""
+        """The vector that each bit of each row has chosen."""
         first = torch.arange(0, 2 * self.bits, 2, dtype=torch.int64, device=assignment.indices.device)
         picked = (assignment.indices + first).flatten()
         step = assignment.step.component(0, self.bits)

@@ -102,14 +102,15 @@ class _Signs(Implicit):
         return bit_entropy(rows * (4 * self.scale / self.temperature), weights, self.group)
 
     def _entropy(self, each: Tensor, together: Tensor, weights: Tensor) -> Tensor:
-        """What is to become small; 0 if all weights are."""
+        """The entropy loss; 0 if all weights are 0."""
         entropy = torch.add(each, together, alpha=-self.diversity)
         return entropy if self.offset is None else F.softplus(entropy + self.offset) * weights.sum()
 
     def _drawn(self, rows: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """A share of the valid rows of this rank, evenly apart from a random one on, and their weights.
+        """A share of the valid rows of this rank, evenly spaced from a random start, and their weights.
 
-        What is drawn depends on the position of a row among the valid ones alone, and its number on no data.
+        The draw depends only on the position of a row among the valid ones, and the number of drawn rows does not
+        depend on data.
         """
         numbers = torch.arange(ceil(self.share * len(rows)), dtype=torch.float32, device=rows.device)
         positions = ((numbers + step.key.uniform(Purpose.SELECT, 1)) / self.share).long()
@@ -119,10 +120,11 @@ class _Signs(Implicit):
 
 
 class LFQ(_Signs):
-    """Each number becomes its sign: 2^bits codes that are the corners of a cube, up to 2^63, none of them kept.
+    """Each number becomes its sign: 2^bits codes, the corners of a cube, up to 2^63, none of them stored.
 
     `losses`: `commitment`, the mean of (x - sign x)^2; `entropy`, E[H(p(c | x))] - diversity H(E[p(c | x)]) in nats,
-    with p(c | x) = softmax(-|x - c|^2 / temperature): sure of each code, and even over all of them.
+    with p(c | x) = softmax(-|x - c|^2 / temperature): low for a certain choice of each code, and for a uniform use of
+    all codes.
 
     Args:
         features: size of a vector; where it is not `bits`, learned projections lead in and out.
@@ -133,10 +135,10 @@ class LFQ(_Signs):
         diversity: see above.
         temperature: see above.
         group: the second entropy is taken over this many bits together; see `functional.bit_entropy`.
-        share: of the vectors that the entropies are of in training, evenly apart from a random one on. Of 4,096
+        share: of the vectors that are used for the entropies in training, evenly spaced from a random start. Of 4,096
             vectors with 18 bits a step with a quarter of them takes 0.4 times as long, with a tenth 0.16 times.
-        offset: o of softplus(entropy + o), which takes the place of `entropy`: above 0, and the flatter the more codes
-            are used. None: `entropy` as it is.
+        offset: o of softplus(entropy + o), which replaces `entropy`: it is above 0, and flatter if more codes are used.
+            None: `entropy` as it is.
         device: of parameters and buffers.
         dtype: of the projections.
 
@@ -170,8 +172,8 @@ class BSQ(_Signs):
         diversity: of the second entropy against the first.
         temperature: of the soft bits.
         group: the second entropy is taken over this many bits together.
-        share: of the vectors that the entropies are of in training.
-        offset: o of softplus(entropy + o), in the place of `entropy`.
+        share: of the vectors that are used for the entropies in training.
+        offset: o of softplus(entropy + o), which replaces `entropy`.
         device: of parameters and buffers.
         dtype: of the projections.
 

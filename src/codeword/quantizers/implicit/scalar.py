@@ -29,19 +29,19 @@ class FSQ(Implicit):
     2^8 (8, 6, 5), 2^10 (8, 5, 5, 5), 2^12 (7, 5, 5, 5, 5), 2^14 (8, 8, 8, 6, 5), 2^16 (8, 8, 8, 5, 5, 5).
 
     Args:
-        features: size of a vector; where it is not the number of levels, learned projections lead in and out.
+        features: size of a vector; if it is not the number of levels, learned projections are added before and after.
         levels: how many levels each number has, at least 2.
         dim: the axis of the features.
-        bound: how numbers are brought within the levels: Tanh(), Sigmoid(), Symmetric(), Logit() or Clamp().
+        bound: the map of numbers to the range of the levels: Tanh(), Sigmoid(), Symmetric(), Logit() or Clamp().
         noise: the share of vectors that in training are moved by uniform noise of one level's width instead of
             being rounded; their indices are those of the rounded vectors.
-        normalize: whether numbers are brought to mean 0 and variance 1 before they are bounded, and back after:
-            n = (x - m) / s, q = m + s FSQ(n), with the running mean and deviation of each number, which are constants
-            of the model. Stages of it, `rvq4x(fsq8-5-5-5,normalize=true)`, are residual FSQ with an invertible
-            normalisation of what each stage leaves over.
-        joined: whether the levels of a vector make one index. False: an index each, `indices` (..., numbers), for
-            more codes than 2^63, of which none are counted by themselves.
-        penalties: what is added to `loss`, of those that are about the vectors alone: `Moments`.
+        normalize: whether numbers are normalised to mean 0 and variance 1 before the bound, and restored afterwards: n
+            = (x - m) / s, q = m + s FSQ(n), with the running mean and deviation of each number, which are constants of
+            the model. Stages of it, `rvq4x(fsq8-5-5-5,normalize=true)`, are residual FSQ with an invertible
+            normalisation of each residual.
+        joined: whether the levels of a vector make one index. False: one index for each number, `indices` (...,
+            numbers). This allows more than 2^63 codes; their use is counted for each number.
+        penalties: terms of `loss` that depend only on the vectors: `Moments`.
         device: of parameters and buffers.
         dtype: of the projections.
 

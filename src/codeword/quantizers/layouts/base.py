@@ -1,4 +1,4 @@
-"""What all layouts have in common: which numbers of a sequence or a picture are one vector.
+"""The base of layouts. A layout defines which numbers of a sequence or picture form one vector.
 
 A vector for each step needs no layout: give `dim=1` to any quantizer.
 """
@@ -27,7 +27,7 @@ __all__ = ["Layout", "all_in"]
 
 
 class Layout(Quantizer):
-    """A quantizer of pieces of (batch, channels, ...): cuts them out, hands them on, and puts them back.
+    """Quantizes pieces of (batch, channels, ...): it cuts them out, quantizes them, and puts them back.
 
     A piece is valid if all its positions are: a piece that is masked in part has index -1 and is all zeros.
     """
@@ -124,7 +124,7 @@ class Layout(Quantizer):
         stages: int | None = None,
         scales: int | None = None,
     ) -> Tensor:
-        """The sequences or pictures of indices, as long as whole pieces make them; as `Quantizer.decode`."""
+        """The sequences or pictures of indices, with the length of whole pieces; as `Quantizer.decode`."""
         if self.no_decode:
             raise CodewordError(f"these indices cannot be decoded: {self.no_decode}")
         indices = whole_indices(indices)
@@ -168,7 +168,7 @@ class Layout(Quantizer):
 
     @property
     def position_axes(self) -> int:
-        """How many axes of indices say where: the batch and the places of pieces."""
+        """The number of axes of indices for the batch and the positions of pieces."""
         return 2 + len(self.size)
 
     def usage(self) -> Usage:
@@ -178,7 +178,7 @@ class Layout(Quantizer):
         self.quantizer.reset_usage()
 
     def _cut(self, x: Tensor, mask: Tensor | None, **options: int | None) -> tuple[Tensor, Tensor | None]:
-        """The input filled up to whole pieces, and which pieces are valid."""
+        """The input padded to whole pieces, and which pieces are valid."""
         check_options(self, **options)
         check_input(x, mask, self.features, self.dim, self.device)
         if x.ndim != 2 + len(self.size):
@@ -186,7 +186,7 @@ class Layout(Quantizer):
                 f"a tensor of {2 + len(self.size)} axes", f"shape {tuple(x.shape)}", "keep the batch axis"
             )
         missing = [-length % step for length, step in zip(x.shape[2:], self.size, strict=True)]
-        if (self.pad and is_exporting()) or any(missing):  # a program for all sizes pads always
+        if (self.pad and is_exporting()) or any(missing):  # a traced program for all sizes always pads
             if not self.pad:
                 raise CodewordError.of(
                     f"lengths that pieces of {self.size} divide",

@@ -22,10 +22,10 @@ class Patches(Layout):
         quantizer: of channels x p x q features.
         channels: how many.
         size: (p, q) of a patch.
-        pad: fill sizes that the patches do not divide up with masked zeros, instead of refusing them.
+        pad: pad sizes that the patches do not divide with masked zeros, instead of raising an error.
 
     Raises:
-        CodewordError: sizes that do not fit together, or a picture that is refused.
+        CodewordError: sizes that do not fit together; without `pad`, a picture that the patches do not divide.
 
     Examples:
         >>> import torch

@@ -25,8 +25,8 @@ class Channelwise(Layout):
         channels: how many.
         split: steps of a piece.
         groups: how many groups of channels, dividing `channels`.
-        pad: fill lengths that `split` does not divide up with masked zeros (the last steps then come back as
-            zeros), instead of refusing them.
+        pad: pad lengths that `split` does not divide with masked zeros (then the last steps are zeros in the output),
+            instead of raising an error.
 
     Raises:
         CodewordError: sizes that do not fit together, or a length that is refused.

@@ -1,8 +1,8 @@
-"""Quantizers and parts as short strings: how an object is described, and how it is built from its description.
+"""Quantizers and parts as short strings: from an object to its string, and back.
 
-`vq1024,code_features=8,update=ema(decay=0.95)` is a VectorQuantizer with those constructor arguments; what is not
-said is the default. A part may stand without the name of its argument, which its kind says: `vq1024,cosine`.
-`features` and `dim` belong to the place where the quantizer is put, so they are not part of it.
+`vq1024,code_features=8,update=ema(decay=0.95)` is a VectorQuantizer with those constructor arguments; all other
+arguments have their defaults. A part needs no argument name, because its class determines the argument:
+`vq1024,cosine`. `features` and `dim` depend on the model around the quantizer, so they are not in the spec.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from codeword.quantizers.spec.parts import PARTS
 
 __all__ = ["OF_THE_PLACE", "build", "build_value", "describe", "differing", "located", "settings_of"]
 
-OF_THE_PLACE = ("features", "dim", "device", "dtype")  # of where a quantizer is put, not of its spec
+OF_THE_PLACE = ("features", "dim", "device", "dtype")  # set by the model around a quantizer, not by its spec
 _ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
     (Update, "update"),
     (Metric, "metric"),
@@ -37,7 +37,7 @@ def describe(
 
 
 def settings_of(call: Call) -> dict[str, Any]:
-    """The options of a quantizer's tree, built, with the parts that stand alone under the names of their arguments."""
+    """The options of a quantizer's tree as objects; parts without an argument name get that name."""
     settings: dict[str, Any] = {}
     for part in call.arguments:
         value = build_value(part)
@@ -62,7 +62,7 @@ def settings_of(call: Call) -> dict[str, Any]:
 def build(
     cls: type, call: Call, arguments: tuple[Any, ...], settings: dict[str, Any], given: dict[str, Any]
 ) -> Any:
-    """The object that a tree describes, with the arguments that are given elsewhere."""
+    """The object that a tree describes, with further arguments."""
     for name in settings:
         if name in given:
             raise located(
@@ -86,7 +86,7 @@ def build(
     except CodewordError as error:
         raise located(error, call.place) from None
     except (TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
-        # What a number of the wrong kind or size leads to, somewhere within: the spec may come from anywhere.
+        # Errors that wrong numbers may cause anywhere, because a spec may come from an untrusted file.
         message = CodewordError.of(
             f"options that {call.name} can have", f"{error}"[:200], "see its arguments"
         )
@@ -94,7 +94,7 @@ def build(
 
 
 def build_value(value: Any) -> Any:
-    """What a value of the tree stands for."""
+    """The object of a value of the tree."""
     if isinstance(value, tuple):
         return tuple(build_value(item) for item in value)
     if not isinstance(value, Call):
@@ -113,7 +113,7 @@ def build_value(value: Any) -> Any:
 
 
 def located(error: CodewordError, place: int) -> CodewordError:
-    """The error, knowing where in the spec it arose, unless it does already."""
+    """Add the position in the spec to the error, if it has none."""
     if not hasattr(error, "place"):
         error.place = place  # type: ignore[attr-defined]
     return error

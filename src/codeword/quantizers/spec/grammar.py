@@ -1,4 +1,4 @@
-"""The grammar of spec strings: text to a tree and back, knowing nothing of quantizers.
+"""The grammar of spec strings: from text to a tree and back, independent of quantizers.
 
 ::
 
@@ -31,15 +31,15 @@ _SETTING = re.compile(rf"\s*{_OPTION.pattern}\s*=")
 _LONGEST, _DEEPEST = (
     65536,
     32,
-)  # characters, and parentheses in parentheses: specs come with checkpoints of strangers
+)  # the most characters, and nested parentheses, because checkpoints may come from strangers
 _CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A name with sizes, arguments by place and by name, and what is inside: one node of the tree.
+    """One node of the tree: a name with sizes, positional and named arguments, and inner specs.
 
-    `place` and `places` say where in the text it and its settings stand, so that an error can point there.
+    `place` and `places` are the positions in the text of the node and its settings, for error messages.
     """
 
     name: str
@@ -56,7 +56,7 @@ def parse(text: str) -> Call:
     """The tree of a spec.
 
     Raises:
-        CodewordError: with a pointer at the character where it stops making sense.
+        CodewordError: the text is no spec; the message points at the character.
 
     Examples:
         >>> parse("vq16,update=ema(decay=0.9)").sizes

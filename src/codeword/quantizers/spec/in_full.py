@@ -1,4 +1,4 @@
-"""Specs with every option written out: what they mean stays when a default changes."""
+"""Specs with every option written out, so that a changed default does not change their meaning."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ __all__ = ["spec_in_full"]
 
 
 def spec_in_full(quantizer: Quantizer) -> str:
-    """The spec of a quantizer with all options of it and of its parts, those that are the defaults too.
+    """The spec of a quantizer with all options of it and of its parts, including defaults.
 
-    `spec` leaves the defaults out, which is for people; a file that is to be read by a later version of the
-    library says them.
+    `spec` omits defaults, for readers. Files use this form, because a later version may have other defaults.
 
     Raises:
         CodewordError: a quantizer of a class that has no name in specs, here or further in.
@@ -34,7 +33,7 @@ def spec_in_full(quantizer: Quantizer) -> str:
     """
     for module in quantizer.modules():
         if isinstance(module, Quantizer):
-            QUANTIZERS.name_of(module)  # a class of its own would come back as the listed one that it extends
+            QUANTIZERS.name_of(module)  # a subclass would be loaded as the listed class that it extends
     return write(_in_full(parse(quantizer.spec)))
 
 

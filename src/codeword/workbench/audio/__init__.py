@@ -1,4 +1,4 @@
-"""How well a sound is kept: to measure by, and to train by."""
+"""Distances between a sound and its reconstruction, for measurements and for training."""
 
 from codeword.workbench.audio.distortion import relative_error, si_sdr
 from codeword.workbench.audio.mel import MelDistance, MelLoss, mel_bank

@@ -10,20 +10,20 @@ from codeword.errors import CodewordError
 __all__ = ["relative_error", "si_sdr"]
 
 FLOOR = 1e-6
-"""Mean power at which a sound counts as silence, -60 dB of full scale: no ratio to less means anything."""
+"""Mean power at which a sound counts as silence, -60 dB of full scale. A ratio to less has no meaning."""
 
 
 def si_sdr(reference: Tensor, estimate: Tensor, floor: float = 0.0) -> Tensor:
     """Scale-invariant signal-to-distortion ratio in dB, of the last axis.
 
-    With the means taken off, and the reference s scaled by a = <e, s> / <s, s> to be nearest to the estimate e:
-    10 log10(|a s|^2 / |e - a s|^2). Le Roux et al. 2019 (arXiv 1811.02508), equation 4. inf where the estimate is a
-    multiple of the reference, -inf where it has nothing of it, nan where either is constant; a floor keeps it finite.
+    The means are subtracted, and the reference s is scaled by a = <e, s> / <s, s> to be nearest to the estimate e: 10
+    log10(|a s|^2 / |e - a s|^2). Le Roux et al. 2019 (arXiv 1811.02508), equation 4. inf if the estimate is a multiple
+    of the reference, -inf if it is orthogonal to it, nan if either is constant; a floor keeps it finite.
 
     Args:
         reference: (..., samples).
         estimate: of the same shape.
-        floor: what the mean power of s, a s and e - a s is raised by.
+        floor: is added to the mean powers of s, a s and e - a s.
 
     Returns:
         (...), computed in float64.
@@ -48,9 +48,9 @@ def si_sdr(reference: Tensor, estimate: Tensor, floor: float = 0.0) -> Tensor:
 
 
 def relative_error(reference: Tensor, estimate: Tensor) -> Tensor:
-    """Power of the error over that of the reference in dB, of the last axis: lower is better, 0 is that of silence.
+    """Power of the error over that of the reference in dB, of the last axis: lower is better, and silence has 0.
 
-    10 log10((|e - s|^2 + f) / (|s|^2 + f)) with mean powers and a floor f of -60 dB, so that silence has an error too
+    10 log10((|e - s|^2 + f) / (|s|^2 + f)) with mean powers and a floor f of -60 dB, so that silence has a finite error
     and quiet sounds do not outweigh all others.
 
     Examples:

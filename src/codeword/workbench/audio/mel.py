@@ -1,4 +1,4 @@
-"""Mel spectra: how a sound is heard rather than how its waveform runs."""
+"""Mel spectra: they describe what is heard, not the exact waveform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["MelDistance", "MelLoss", "mel_bank"]
 FLOOR = 1e-8
 """Power of a band that counts as silence, -80 dB of a full sine."""
 RESOLUTIONS = ((0.008, 10), (0.032, 40), (0.128, 80))
-"""Seconds of a window and bands of the training loss: moments, what lies between, and single harmonics."""
+"""Window lengths in seconds, and numbers of bands, of the training loss: from transients to single harmonics."""
 
 
 def mel_bank(sample_rate: int, window: int, bands: int) -> Tensor:
@@ -45,13 +45,13 @@ def mel_bank(sample_rate: int, window: int, bands: int) -> Tensor:
 class MelDistance(nn.Module):
     """Mean absolute difference of mel spectra in dB.
 
-    Power spectra of windows of `seconds`, a quarter of it apart, Hann-weighted, the sound continued by silence at both
-    ends; summed up in mel bands; raised by a floor of -80 dB of a full sine, so that silence has a level.
+    Power spectra of Hann windows of `seconds`, a quarter of that apart, with silence at both ends of the sound; summed
+    in mel bands; with a floor of -80 dB of a full sine, so that silence has a level.
 
     Args:
         sample_rate: samples per second.
         seconds: of a window.
-        bands: how many; fewer where the window is too short to tell them apart.
+        bands: how many; fewer if the window is too short to separate them.
 
     Examples:
         >>> import torch

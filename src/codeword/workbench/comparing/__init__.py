@@ -1,1 +1,1 @@
-"""Several quantizers side by side, and which of them nobody beats."""
+"""Compare quantizers, and find those that no other dominates."""

@@ -1,4 +1,4 @@
-"""Quantizers side by side: the same data, batches and first weights, so that all that differs is the quantizer."""
+"""Compare quantizers on the same data, batches and first weights, so that only the quantizer differs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from codeword.workbench.training.train import Progress, Trainer
 
 __all__ = ["Task", "compare_one", "open_task"]
 
-SHOWN = 8  # training items to measure on, where none is held out
+SHOWN = 8  # training items to measure on, if none is held out
 FITTED, CHUNK = 2**17, 2**16  # vectors
 
 Report = Callable[[Progress], None]
@@ -43,7 +43,7 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Task:
-    """What all quantizers of a comparison are given."""
+    """The task that all quantizers of a comparison share."""
 
     data: str
     config: TrainConfig
@@ -51,26 +51,26 @@ class Task:
     source: Source
     processes: SingleProcess
     networks: Networks | None = None
-    """The maker of the encoder and the decoder, where the settings name one."""
+    """Builds the encoder and the decoder, if the settings name a function."""
     by_fit: bool = False
-    """Fit codebooks to the vectors by themselves, instead of training a network around each quantizer."""
+    """Fit codebooks to the vectors directly, instead of training a network around each quantizer."""
     language_model: bool = False
     """Train a small transformer on the tokens of each."""
 
     @property
     def items(self) -> Items:
-        """What the metrics are measured on."""
+        """The items that the metrics are measured on."""
         return self.source.held_out or self.source.training[:SHOWN]
 
 
 def open_task(
     data: str, config: TrainConfig, device: str, *, by_fit: bool = False, language_model: bool = False
 ) -> Task:
-    """Open the data and check the settings, with the default quantizer in the place of all.
+    """Open the data and check the settings, with the default quantizer.
 
     Raises:
-        CodewordError: no data, settings that cannot be, several processes, `by_fit` of what is no vectors, or
-            `language_model` of vectors.
+        CodewordError: there is no data, the settings are invalid, there are several processes, `by_fit` is used on data
+            other than vectors, or `language_model` on vectors.
     """
     if launched().count > 1:
         got = f"{launched().count} of them"
@@ -95,9 +95,9 @@ def open_task(
 
 
 def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> Outcome | None:
-    """Train or fit one quantizer in a folder, going on with what is there, and measure it.
+    """Train or fit one quantizer in a folder, continuing what is there, and measure it.
 
-    A quantizer that cannot be, or that fails on the way, is an outcome too: whatever the fault, the others go on.
+    An invalid or failing quantizer is an outcome too: the comparison continues with the others after any error.
 
     Returns:
         None if `stop()` became true before it was done.
@@ -105,7 +105,7 @@ def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop)
     try:
         way = _codec if is_codec(spec) else _fit if task.by_fit else _train
         measured = way(task, spec, folder, report, stop)
-    except Exception as error:  # anything: hours of the others may depend on it
+    except Exception as error:  # any error: it must not end the comparison after hours of work
         said = (str(error).splitlines() or ["no reason given"])[0]
         reason = said if isinstance(error, CodewordError) else f"{type(error).__name__}: {said[:300]}"
         return Outcome(spec, folder.name, reason, {})
@@ -114,7 +114,7 @@ def compare_one(task: Task, spec: str, folder: Path, report: Report, stop: Stop)
 
 def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dict[str, Any] | None:
     config = dataclasses.replace(task.config, quantizer=spec)
-    build(config, task.modality, task.networks)  # a spec that cannot be is named before anything is written
+    build(config, task.modality, task.networks)  # an invalid spec raises before anything is written
     run = Run(folder)
     with run.claimed():
         if not run.started:
@@ -140,7 +140,7 @@ def _train(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> d
 
 
 def _codec(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dict[str, Any] | None:
-    """A codec that others trained is measured as it is: there is nothing to report on, and no run."""
+    """A pretrained codec is only measured: there is no run, and no training to report."""
     if stop():
         return None
     place, options = split_options(spec)
@@ -169,7 +169,7 @@ def _cost(task: Task, tokenizer: Any) -> dict[str, float]:
 
 
 def _fit(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dict[str, Any] | None:
-    """Fitting takes no steps to report on or to stop after."""
+    """A fit has no steps: it cannot report progress, nor be stopped."""
     if stop():
         return None
     modality, config = cast(Any, task.modality), task.config
@@ -187,7 +187,7 @@ def _fit(task: Task, spec: str, folder: Path, report: Report, stop: Stop) -> dic
 
 
 def _rows_to_fit(training: Any) -> np.ndarray:
-    """All rows, or some of them, evenly spread, where there are more than 131,072."""
+    """All rows, or an evenly spaced sample if there are more than 131,072."""
     every = -(-len(training) // FITTED)
     total = len(training.taken)
     parts = [training.read(begin, CHUNK)[::every] for begin in range(0, total, CHUNK)]

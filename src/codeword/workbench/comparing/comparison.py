@@ -1,4 +1,4 @@
-"""The folder of a comparison: what was compared, how each quantizer did, and which of them are on the frontier."""
+"""The folder of a comparison: its settings, the result of each quantizer, and the frontier."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from codeword.workbench.modalities import Metric
 __all__ = ["Comparison", "Outcome", "folder_name", "frontier", "stored_values"]
 
 RESULTS, VERSION = "results.json", 1
-NAMED = ("quantizer", "folder", "failed", "on_frontier")  # of a result; the rest was measured
+NAMED = ("quantizer", "folder", "failed", "on_frontier")  # keys of a result; all others are measurements
 
 
 class Outcome(NamedTuple):
-    """How one quantizer did."""
+    """The result of one quantizer."""
 
     quantizer: str
     folder: str
     """Its run, within the folder of the comparison."""
     failed: str | None
-    """Why there is nothing measured, if so."""
+    """Why nothing was measured; None otherwise."""
     measured: dict[str, Any]
-    """Plain values by name, as results.json has them."""
+    """Plain values by name, as in results.json."""
 
 
 class Comparison:
-    """`results.json` in a folder: written anew after each quantizer, so that a comparison can go on.
+    """`results.json` in a folder: it is rewritten after each quantizer, so that a comparison can be resumed.
 
     Args:
         folder: of the comparison; the runs are in it.
         data: what they are trained on.
-        config: their settings, in which the quantizer means nothing.
+        config: their settings; its quantizer is ignored.
         method: how codebooks are made: "train" or "fit".
         fingerprint: of the data: names and sizes.
         metrics: quality and cost, which the frontier is about.
 
     Raises:
-        CodewordError: the folder has a comparison of other data or settings, or something else.
+        CodewordError: the folder has a comparison of other data or settings, or other content.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Comparison:
                 self.outcomes[spec] = Outcome(spec, result["folder"], result["failed"], measured)
 
     def record(self, outcome: Outcome) -> None:
-        """Add an outcome, or put it in the place of an earlier one, and write the file."""
+        """Add an outcome, or replace an earlier one, and write the file."""
         self.outcomes[outcome.quantizer] = outcome
         self.write()
 
@@ -119,7 +119,7 @@ class Comparison:
 
 
 def stored_values(folder: Path) -> dict[str, Any] | None:
-    """What results.json of a folder says; None: there is none.
+    """The content of results.json in a folder; None: there is no such file.
 
     Raises:
         CodewordError: it cannot be read.
@@ -142,7 +142,7 @@ def stored_values(folder: Path) -> dict[str, Any] | None:
 
 
 def folder_name(spec: str) -> str:
-    """A name for the run of a spec: the spec itself, as far as a name may have its characters.
+    """A folder name for the run of a spec: the spec itself, without characters that file names should not have.
 
     Examples:
         >>> folder_name("vq1024,cosine"), folder_name("gvq2x(rvq4x256)")
@@ -156,7 +156,7 @@ def folder_name(spec: str) -> str:
 
 
 def frontier(points: Mapping[str, tuple[float, float]]) -> set[str]:
-    """The names of the points (cost, quality) that no other dominates: none is as good at less, or better at no more.
+    """The names of the points (cost, quality) that no other dominates: none is as good at less, or better at the same.
 
     Examples:
         >>> sorted(frontier({"a": (1, 5), "b": (2, 7), "c": (2, 6), "d": (3, 7)}))
@@ -205,7 +205,7 @@ def _check_value(name: str, stored: Any, asked: Any, folder: Path) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Plain values without the numbers that JSON has not."""
+    """Plain values without the numbers that JSON lacks."""
     if isinstance(value, dict):
         return {name: _finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

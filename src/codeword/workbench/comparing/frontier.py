@@ -47,7 +47,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
 
 
 def _look(place: int) -> dict[str, Any]:
-    """A colour, and a shape as well, for those who do not see colours."""
+    """A colour and a marker shape, for readers who do not see colours."""
     return {
         "color": f"C{place % 10}",
         "marker": MARKERS[place % len(MARKERS)],
@@ -111,7 +111,7 @@ def _draw_coverage(axes: Any, done: list[Outcome], looks: dict[str, Any]) -> Non
     axes.plot([0, 100], [0, 100], color="gray", linewidth=1, linestyle=":")
     axes.set_xlabel("% of the codes, the most used first")
     axes.set_ylabel("% of the tokens that they have")
-    axes.set_title("use of the codes; on the dotted line all are used alike", fontsize=10)
+    axes.set_title("use of the codes; on the dotted line all are used equally", fontsize=10)
     axes.grid(alpha=0.3)
 
 

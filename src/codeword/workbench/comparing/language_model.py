@@ -1,4 +1,4 @@
-"""How well tokens can be predicted: the perplexity of a small transformer that is trained on them, the same for all."""
+"""How predictable tokens are: the perplexity of a small transformer that is trained on them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ FEATURES, HEADS, LAYERS, RATE, WARM = 64, 4, 2, 2e-3, 20
 
 
 class Predicted(NamedTuple):
-    """What the model says of tokens that it has not seen."""
+    """The figures of the model on tokens that it has not seen."""
 
     perplexity: float
-    """2 to its bits a token: among so many equally likely words it would have to choose."""
+    """2 to the power of its bits per token: the number of equally likely words with this uncertainty."""
     bits_per_position: float
-    """Its bits for all tokens of a position, which can be compared between vocabularies."""
+    """Its bits for all tokens of a position, which are comparable between vocabularies."""
 
 
 def predict(tokenizer: ItemTokenizer, training: Any, held_out: Items, *, seed: int = 0) -> Predicted | None:
     """Train a transformer of 2 layers and 64 features on the tokens of some items, and measure it on others.
 
-    Tokens follow one another position by position, those of several codebooks in turn, each codebook with words of its
-    own; a word stands before each item. It sees 300 batches of 8 x 128 words.
+    The sequence has the tokens position by position, and at each position one token of each codebook. Each codebook has
+    words of its own, and a special word begins each item. It sees 300 batches of 8 x 128 words.
 
     Args:
         tokenizer: in eval mode.
@@ -44,7 +44,7 @@ def predict(tokenizer: ItemTokenizer, training: Any, held_out: Items, *, seed: i
         seed: of its first weights and its batches.
 
     Returns:
-        None where the codebooks have more than 65,536 codes together.
+        None if the codebooks have more than 65,536 codes together.
     """
     sizes = tokenizer.tokenizer.codebook_sizes
     if sum(sizes) >= WORDS:

@@ -1,4 +1,4 @@
-"""What is measured of a tokenizer beside its metrics: how it uses its codes, and what each stage adds."""
+"""Measurements of a tokenizer beside its metrics: the use of its codes, and the effect of each stage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StagePoint(NamedTuple):
 
     stages: int
     bits: float
-    """Of each position, at log2(codes) for each index."""
+    """Bits for each position: log2(codes) for each index."""
     metrics: dict[str, float]
     """Those of the modality that are quickly found: means over the items."""
 
@@ -36,7 +36,7 @@ def use_of_batches(
 ) -> tuple[CodeUse, int]:
     """The use of the codes over batches of training, and of how many positions: 65,536 unless 256 batches have fewer.
 
-    On fewer positions many codes would seem unused only because there was no room for them.
+    With fewer positions many codes would seem unused only because there are too few positions.
 
     Args:
         tokenizer: in eval mode.
@@ -54,7 +54,7 @@ def use_of_batches(
 
 
 def coverage(counts: np.ndarray, size: int) -> list[float]:
-    """The share of the tokens that the most used 0, 2, 4, ... 100 % of the codes of a codebook have.
+    """The share of the tokens that belong to the most used 0, 2, 4, ... 100 % of the codes of a codebook.
 
     Args:
         counts: of the codes that occur.
@@ -72,7 +72,7 @@ def coverage(counts: np.ndarray, size: int) -> list[float]:
 
 
 def metrics_by_stage(tokenizer: ItemTokenizer, items: Items) -> list[StagePoint]:
-    """The metrics after each stage or scale; nothing for a quantizer that has none, or only one, or for a codec.
+    """The metrics after each stage or scale; empty for a quantizer with at most one, and for a codec.
 
     Args:
         tokenizer: in eval mode.

@@ -1,4 +1,4 @@
-"""What a step of training costs: time, and memory at its peak."""
+"""The cost of a training step: time, and peak memory."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class StepCost(NamedTuple):
     """Of one step: forward, backward and optimizer."""
 
     milliseconds: float
-    """The fastest of some steps: whatever else the machine does makes others slower."""
+    """The fastest of some steps, because other load on the machine only makes steps slower."""
     peak_mib: float
-    """The most that tensors of the step take at once, beside weights, optimizer and whatever was there before."""
+    """The peak memory of the tensors of the step, without weights, optimizer and earlier tensors."""
 
 
 def cost_of_step(
     tokenizer: Tokenizer, modality: Modality, batches: Batches, processes: SingleProcess
 ) -> StepCost:
-    """Train a copy of a tokenizer for some steps and measure; the tokenizer stays as it is."""
+    """Train a copy of a tokenizer for some steps and measure; the tokenizer itself does not change."""
     learner = copy.deepcopy(tokenizer).to(processes.device).train()
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-6)
     objective, stepper = processes.prepare(modality.objective(learner), optimizer)
@@ -52,7 +52,7 @@ def cost_of_step(
 
 
 def peak_bytes(work: Callable[[], object], device: str) -> int:
-    """The most bytes that tensors which `work()` makes take at once: counted by torch, not by the system.
+    """The peak of the bytes in tensors that `work()` creates, as torch counts them, not the system.
 
     On CUDA it is what torch's allocator counts; on the CPU the profiler's record of each tensor made and freed.
 

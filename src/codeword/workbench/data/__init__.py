@@ -1,4 +1,4 @@
-"""Data: reading it, cutting batches for training out of it, and the photographs that are built in."""
+"""Data: reading it, cutting training batches from it, and the built-in photographs."""
 
 from __future__ import annotations
 

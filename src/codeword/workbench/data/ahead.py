@@ -1,4 +1,4 @@
-"""Files read ahead of their turn, by threads, so that nobody waits for a file while there is other work."""
+"""Read files ahead in threads, so that the caller does not wait for them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ MOST = 8  # threads: reading and decoding files, which leaves Python free
 
 
 def read_ahead(read: Callable[[str], Item], names: Sequence[str]) -> Iterator[tuple[str, Item]]:
-    """Names and read(name) of each, in their order; what it raises is raised in its turn.
+    """Names and read(name) of each, in order.
 
-    As many threads as there are cores read, 8 at most, and twice as many items at most wait to be taken.
+    An error of `read` is raised when its item is due. There is a thread for each core, 8 at most, and at most twice as
+    many items are read ahead.
 
     Examples:
         >>> list(read_ahead(str.upper, ["a", "b"]))
@@ -27,7 +28,7 @@ def read_ahead(read: Callable[[str], Item], names: Sequence[str]) -> Iterator[tu
     threads = min(
         MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    if len(names) <= threads:  # not worth a thread
+    if len(names) <= threads:  # too little work for a thread
         yield from ((name, read(name)) for name in names)
         return
     waiting: deque[tuple[str, Future[Item]]] = deque()

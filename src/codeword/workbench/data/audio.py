@@ -27,28 +27,29 @@ SUFFIXES = (
 
 
 class SoundFiles:
-    """Sounds read one at a time, each when its turn comes: `PictureStream` for sounds.
+    """A stream of sounds, each read when it is needed; see `PictureStream`.
 
     Iterating gives pairs of name and float32 array (samples,). The name is the path from the folder with its suffix,
-    and behind it, where channels are kept apart, which one it is: `song.wav/left`, `song.wav/right`.
-    A file that cannot be used, a sound shorter than a step, and one with nothing but silence go to `skipped`. `len`
-    is the number of files, the bad ones too.
+    followed by the channel if channels are separate items: `song.wav/left`, `song.wav/right`. An unusable file, a sound
+    shorter than a step, and a sound of silence are added to `skipped`. `len` is the number of files, including unusable
+    ones.
 
     Args:
         data: a folder, a sound file, or tars or a data set as `item_files` takes them.
-        sample_rate: what all are resampled to.
+        sample_rate: the rate to which all are resampled.
         stride: the least length: samples per step.
-        names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
+        names: read only these names of the complete stream, in this order; all of them may be unusable.
         channels: of a file of two: "mix" (their mean), "both" (one item (samples, 2), as which a file of one channel
             comes too), "separate" (left and right, two items) or "mid-side" (half of their sum and half of their
             difference, two items).
 
     Attributes:
-        names: of all files, the bad ones too, in order.
-        skipped: the files that could not be used, of the latest iteration so far.
+        names: of all files, including unusable ones, in order.
+        skipped: the unusable files of the latest iteration so far.
 
     Raises:
-        CodewordError: there is no such folder, or no sound in it; at the end of an iteration over all: all were bad.
+        CodewordError: there is no such folder, or it has no sound; at the end of an iteration over all: no sound can be
+            used.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class SoundFiles:
     ) -> None:
         if channels not in CHANNELS:
             raise CodewordError.of(f"channels among {', '.join(CHANNELS)}", channels, "pass one of these")
-        for package in ("soundfile", "soxr"):  # else each sound would be skipped for it
+        for package in ("soundfile", "soxr"):  # otherwise each sound would be skipped for this reason
             load(package, "audio")
         self.data, self.sample_rate, self.stride, self.channels = data, sample_rate, stride, channels
         self.skipped: list[Skipped] = []
@@ -74,7 +75,7 @@ class SoundFiles:
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         self.skipped = []
-        last: tuple[str, np.ndarray] | None = None  # a file of two items is read once
+        last: tuple[str, np.ndarray] | None = None  # a file that gives two items is read once
         for name in self.names:
             (file, part), path = self._file_of(name), None
             try:
@@ -85,7 +86,7 @@ class SoundFiles:
                     with self._files.opened(file) as path:
                         sound = self._read(path, mix=part is None and self.channels != "both")
                     last = file, sound
-                self._check(sound)  # of both: where one of the channels is silent, both are kept
+                self._check(sound)  # of both channels: if only one of them is silent, both are kept
                 if self.channels == "both":
                     sound = of_two(sound)
                 sound = sound if part is None else split(sound, part)
@@ -97,7 +98,7 @@ class SoundFiles:
             raise none_usable(self.skipped, self.data, "sounds")
 
     def _names_of(self, files: Iterable[str]) -> list[str]:
-        """The items of some files, by their headers; a file that cannot be read is one."""
+        """The items of some files, by their headers; an unreadable file counts as one item."""
         parts = parts_of(self.channels)
         return [
             name if part is None else f"{name}/{part}"
@@ -137,10 +138,10 @@ def is_silent(sound: np.ndarray) -> bool:
 
 
 def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
-    """Read a sound as samples of one channel, at the sample rate that is wanted.
+    """Read a sound as one channel at the given sample rate.
 
-    Channels are mixed down by their mean; other rates are resampled (soxr, high quality). Samples of whole numbers are
-    scaled so that full scale is 1; those that the recording cut off at full scale stay as they are.
+    Channels are mixed down by their mean; other rates are resampled (soxr, high quality). Integer samples are scaled so
+    that full scale is 1; clipped samples are not restored.
 
     Args:
         path: a file of a format that libsndfile reads: WAV, FLAC, OGG, MP3, AIFF, AU, CAF, W64 and others; or, with
@@ -151,8 +152,8 @@ def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
         numpy array (samples,), float32.
 
     Raises:
-        CodewordError: the file is missing, empty, broken, cut off, no sound, or has samples that are no finite numbers
-            or far above full scale; or soundfile or soxr is missing.
+        CodewordError: the file is missing, empty, broken, cut off or no sound; its samples are not finite, or far above
+            full scale; soundfile or soxr is missing.
 
     Examples:
         >>> import numpy as np, tempfile
@@ -165,9 +166,9 @@ def read_sound(path: str | Path, sample_rate: int) -> np.ndarray:
 
 
 def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
-    """Write a sound as a WAV of one channel or two of 16 bits: whole or not at all. Missing folders are made.
+    """Write a sound as a 16-bit WAV of one or two channels, completely or not at all.
 
-    Samples beyond full scale, -1 to 1, are cut off at it.
+    Missing folders are created. Samples are clipped to full scale, -1 to 1.
 
     Args:
         path: the file.
@@ -190,7 +191,7 @@ def save_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
     if not np.isfinite(sound).all():
         remedy = "the model that gave it has broken weights"
         raise CodewordError.of("a sound of finite numbers", "others", remedy)
-    content = io.BytesIO()  # an error of the disk would be lost on its way through libsndfile
+    content = io.BytesIO()  # libsndfile does not report errors of the disk
     kind = {"format": "WAV", "subtype": "PCM_16"}
     with load("soundfile", "audio").SoundFile(content, "w", sample_rate, sound.ndim, **kind) as file:
         for begin in range(0, len(sound), BLOCK):

@@ -1,4 +1,4 @@
-"""More colours than the pictures have."""
+"""Augmentation of colours."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor
 
 __all__ = ["shuffle_colours"]
 
-COLOURS = 2  # what the draw is for; `Crops` draws with 0 and 1 from the same seed
+COLOURS = 2  # separates these draws from those of `Crops`, which have 0 and 1
 
 
 def shuffle_colours(images: Tensor, seed: int, step: int) -> Tensor:
-    """Swap red, green and blue at random in about half of a batch, the same way whenever the step is the same.
+    """Swap red, green and blue at random in about half of a batch. The same step gives the same swaps.
 
     Args:
         images: (batch, 3, height, width).
-        seed, step: all that the draw depends on.
+        seed, step: determine the draw.
 
     Examples:
         >>> images = torch.arange(3.0).reshape(1, 3, 1, 1).expand(4, 3, 1, 1)

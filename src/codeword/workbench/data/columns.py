@@ -1,4 +1,4 @@
-"""Which columns of a table are the numbers of a vector, and which names the rows."""
+"""Which columns of a table hold the numbers of a vector, and which one names the rows."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ NAMES = (
     "item_id",
     "id",
     "name",
-)  # columns that name the rows, in any case of letters, the first that there is
+)  # columns that name the rows, in upper or lower case; the first one that exists is used
 NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
-LISTED, MOST = 8, 30  # columns that are named one by one: of a family, of others
+LISTED, MOST = 8, 30  # columns that a message lists one by one: of a family, of others
 
 
 def named_columns(wanted: str, columns: Mapping[str, str | None], path: Path) -> list[str]:
-    """The columns of numbers that are asked for, in that order; those of a pattern in the order of their numbers.
+    """The requested columns of numbers, in that order; those of a pattern in the order of their numbers.
 
     Args:
-        wanted: names with commas between them, in which `*` stands for anything: `d*`, `x,y`.
+        wanted: names separated by commas, in which `*` matches anything: `d*`, `x,y`.
         columns: all of numbers: why one cannot be read, if it cannot.
         path: of the table, for errors.
 
     Raises:
-        CodewordError: one that is not there, that comes twice, or that cannot be read.
+        CodewordError: a column does not exist, comes twice, or cannot be read.
 
     Examples:
         >>> named_columns("d*", {"d10": None, "price": None, "d2": None}, Path("items.parquet"))
@@ -56,7 +56,7 @@ def named_columns(wanted: str, columns: Mapping[str, str | None], path: Path) ->
 
 
 def unnamed(columns: Sequence[str], path: Path) -> CodewordError:
-    """What to raise for a table whose numbers have columns of their own, of which none was named."""
+    """The error for a table with a column for each number, if no column was named."""
     families: dict[str, list[str]] = {}
     for name in columns:
         found = NUMBERED.fullmatch(name)
@@ -77,12 +77,12 @@ def _named(family: str, members: Sequence[str]) -> str:
 
 
 def row_names(schema: Any, rows: int, wanted: str | None, path: Path) -> str | range | None:
-    """What names the rows: the column that is wanted, or `item_id`, `id`, `name`, or pandas' index (column or range).
+    """The source of the row names: the requested column, `item_id`, `id`, `name`, or pandas' index.
 
-    None: nothing does.
+    None: there is none.
 
     Raises:
-        CodewordError: the one that is wanted is not there, or has no single values.
+        CodewordError: the requested column does not exist, or its values are not scalars.
     """
     index, span = _pandas_index(schema, rows)
     if wanted is None:
@@ -101,7 +101,7 @@ def row_names(schema: Any, rows: int, wanted: str | None, path: Path) -> str | r
 
 
 def say_columns(taken: Sequence[str], names: str | range | None, others: Sequence[str]) -> str:
-    """What of a table is the vector, what names the rows, and what is left out.
+    """One line about a table: the columns of the vector, the source of the names, and the columns that are left out.
 
     Examples:
         >>> say_columns([f"d{number}" for number in range(24)], "id", ["price"])
@@ -116,7 +116,7 @@ def say_columns(taken: Sequence[str], names: str | range | None, others: Sequenc
 
 
 def _pandas_index(schema: Any, rows: int) -> tuple[str | None, range | None]:
-    """The column that pandas has written its index to; or its name and numbers, if these are at equal steps.
+    """The column that holds pandas' index, or the name and range of an index with equal steps.
 
     Numbers 0, 1, 2, ... without a name are those of a table without an index.
     """

@@ -36,7 +36,7 @@ class Track:
         """The samples in order: float32 (samples, channels), full scale is -1 to 1."""
         convert = load("av", "containers").AudioResampler("fltp", self._stream.layout, self._stream.rate)
         for frame in self._container.decode(self._stream):
-            frame.pts = None  # times of the file may jump, which is no reason to invent samples
+            frame.pts = None  # timestamps of the file may jump; no samples are invented for such gaps
             for converted in convert.resample(frame):
                 yield converted.to_ndarray().T
         for converted in convert.resample(None):
@@ -51,7 +51,7 @@ def open_track(path: Path) -> Iterator[Track]:
         CodewordError: there is none, or the package is missing (extra `containers`).
     """
     av = load("av", "containers")
-    av.logging.set_level(av.logging.PANIC)  # what is wrong is said by its errors
+    av.logging.set_level(av.logging.PANIC)  # its errors say what is wrong
     with av.open(str(path)) as container:
         if not container.streams.audio:
             raise CodewordError.of(

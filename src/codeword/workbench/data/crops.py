@@ -1,4 +1,4 @@
-"""Random crops for training, the same ones whenever the same step is asked for."""
+"""Random crops for training. The same step gives the same crops."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from codeword.workbench.data.images import check_image, to_tensor
 
 __all__ = ["Crops"]
 
-ORDER, PLACE = 0, 1  # what a draw is for: keeps the two kinds of random numbers apart
+ORDER, PLACE = 0, 1  # the purpose of a draw, which separates the two kinds of random numbers
 
 
 class Crops:
     """Batches of random square crops, half of them mirrored left to right.
 
-    A batch is a function of the seed and the step alone, so that a resumed training sees what an unbroken one
-    would, with no state to save. Pictures are taken in a new random order in each round, each as often as the
-    others, whatever their sizes. Where a picture is smaller than the crop, a square of its short side is cut
-    and enlarged.
+    A batch depends only on the seed and the step, so a resumed training sees the same batches as an uninterrupted one,
+    and there is no state to save. Each round takes every picture once, in a new random order, independent of sizes. If
+    a picture is smaller than the crop, a square of its short side is cut and enlarged.
 
     Args:
-        images: uint8 arrays of shape (height, width, 3), of any sizes; kept as they are. Another sequence
-            than a list gives each when it is wanted.
+        images: uint8 arrays of shape (height, width, 3), of any sizes; they are not copied. A sequence other than a
+            list may read each one on access.
         size: side of a crop in pixels.
         batch: crops in a batch.
         seed: of all random choices, 0 or more.
         shuffle: swap red, green and blue in half of the crops, as `shuffle_colours`.
 
     Raises:
-        CodewordError: no pictures, something else than pictures among them, or a number that is too small.
+        CodewordError: there are no pictures, an item is no picture, or a number is too small.
 
     Examples:
         >>> import numpy as np
@@ -51,7 +50,7 @@ class Crops:
                 raise CodewordError.of(f"{name} of at least {least}", f"{value}", f"pass {least} or more")
         if not images:
             raise CodewordError.of("at least one picture to crop", "none", "pass pictures")
-        if isinstance(images, list | tuple):  # those of files were checked when they were looked through
+        if isinstance(images, list | tuple):  # pictures from files have been checked already
             for image in images:
                 check_image(image)
         self.images, self.size, self.batch_size, self.seed = images, size, batch, seed
@@ -66,7 +65,7 @@ class Crops:
         """
         draws = np.random.default_rng([self.seed, PLACE, step]).random((self.batch_size, 3))
         first = step * self.batch_size
-        # Copied, so that each picture can go before the next one is read.
+        # Copied, so that each picture can be freed before the next one is read.
         cut = [self._crop(self._picture(first + n), *row).copy() for n, row in enumerate(draws)]
         crops = to_tensor(np.stack(cut))
         return shuffle_colours(crops, self.seed, step) if self.shuffle else crops
@@ -80,7 +79,7 @@ class Crops:
         return self.images[int(self._round[1][place])]
 
     def _crop(self, image: np.ndarray, down: float, right: float, mirror: float) -> np.ndarray:
-        """The crop whose place is given in shares, from 0 to below 1, of the places that there are."""
+        """The crop at a position given as fractions, from 0 to below 1, of all positions."""
         height, width = image.shape[:2]
         side = min(self.size, height, width)
         top, left = int(down * (height - side + 1)), int(right * (width - side + 1))

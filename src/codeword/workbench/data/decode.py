@@ -1,4 +1,4 @@
-"""One picture file into one array: every kind of sample brought to 8-bit RGB, or refused by name."""
+"""Decode a picture file into an array: every type of sample becomes 8-bit RGB, or an error names it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from codeword.workbench.data.files import fault_of
 __all__ = ["read_image"]
 
 ORIENTATION = 0x0112  # the tag of EXIF
-# How to turn a picture upright, for each value of the tag: names of Pillow's transpositions.
+# The transposition of Pillow that turns a picture upright, for each value of the tag.
 UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -29,17 +29,17 @@ UPRIGHT = {
 }
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
-# Telephones put a preview or a depth map behind a still photograph, which is the first frame.
+# Telephones store a preview or a depth map after the photograph, which is the first frame.
 STILL_FORMATS = ("MPO", "HEIF")
-HEIF = (".heic", ".heif")  # what Pillow reads by a package of its own
+HEIF = (".heic", ".heif")  # formats that Pillow reads with another package
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read a picture as an upright 8-bit RGB array.
 
     The EXIF orientation is applied. Grey is repeated into three channels; 16-bit grey is scaled,
-    `round(v / 257)`. What is transparent is laid over white. CMYK becomes `(255 - ink) (255 - black) / 255`.
-    Colour profiles are not applied: samples count as sRGB.
+    `round(v / 257)`. Transparent pixels are blended with white. CMYK becomes `(255 - ink) (255 - black) / 255`. Colour
+    profiles are not applied: samples count as sRGB.
 
     Args:
         path: a file of a format that Pillow reads, HEIC with the extra `containers`, of at most
@@ -49,9 +49,8 @@ def read_image(path: str | Path) -> np.ndarray:
         numpy array of shape (height, width, 3), uint8, writable.
 
     Raises:
-        CodewordError: the file is missing, broken, cut off, no picture, animated, too large, or of a kind of
-            sample with no one rendering in 8 bits (floating point, 32-bit integers, CIE Lab); or Pillow is
-            missing.
+        CodewordError: the file is missing, broken, cut off, no picture, animated, too large, or has samples without a
+            unique conversion to 8 bits (floating point, 32-bit integers, CIE Lab); or Pillow is missing.
 
     Examples:
         >>> import numpy as np, tempfile
@@ -68,9 +67,9 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 class _Quiet:
-    """Pillow without what it warns of and can mend; a possible decompression bomb, up to twice its limit, is an error.
+    """Silence Pillow's warnings about faults that it repairs; a possible decompression bomb is an error.
 
-    Filters of warnings belong to all threads: the first one to read sets them, and the last one takes them back.
+    All threads share the warning filters: the first thread that reads sets them, and the last one restores them.
     """
 
     def __init__(self) -> None:
@@ -110,14 +109,14 @@ def _read(path: Path) -> np.ndarray:
         raise CodewordError.of(expected, "a larger picture", "make it smaller, if you trust it") from error
     except FileNotFoundError as error:
         raise CodewordError.of("a picture", "nothing there", "check the path") from error
-    # Pillow's decoders let out whatever a broken file leads to: SyntaxError, IndexError, struct.error, ...
+    # Pillow's decoders raise many kinds of errors for broken files: SyntaxError, IndexError, struct.error, ...
     except Exception as error:
         got = f"one that cannot be read ({fault_of(path, error)})"
         raise CodewordError.of("a whole picture", got, "save it again with another program") from error
 
 
 def _check_pixels(image: Any) -> None:
-    """Raise for a program that would draw a picture: Pillow has Ghostscript run it."""
+    """Raise for a file that is a program (PostScript), because Pillow would run it with Ghostscript."""
     if image.format == "EPS":
         raise CodewordError.of("a picture of pixels", "PostScript, a program", "save it as a PNG")
 
@@ -132,7 +131,7 @@ def _upright(image: Any) -> Any:
     image.load()
     try:
         orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # broken EXIF around a good picture: its parser, too, lets out anything
+    except Exception:  # broken EXIF in a good picture: its parser also raises errors of any kind
         orientation = None
     turn = UPRIGHT.get(orientation)
     return image.transpose(load("PIL.Image", "image").Transpose[turn]) if turn else image

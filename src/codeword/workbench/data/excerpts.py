@@ -1,4 +1,4 @@
-"""Random excerpts of sounds for training, the same ones whenever the same step is asked for."""
+"""Random excerpts of sounds for training. The same step gives the same excerpts."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from codeword.workbench.data.item_cache import shapes_of
 
 __all__ = ["Excerpts"]
 
-ORDER, PLACE = 0, 1  # what a draw is for: keeps the two kinds of random numbers apart
+ORDER, PLACE = 0, 1  # the purpose of a draw, which separates the two kinds of random numbers
 
 
 class Excerpts:
-    """Batches of random excerpts of one length, half of them with the sign of all samples changed.
+    """Batches of random excerpts of one length; half of them have the sign of all samples changed.
 
-    A batch is a function of the seed and the step alone, as of `Crops`. Sounds are taken in a new random order in each
-    round, each as often as it has excerpts, so that a long one counts for its length. A sound shorter than an excerpt
-    lies at a random place in silence.
+    A batch depends only on the seed and the step, as with `Crops`. Each round takes the sounds in a new random order,
+    each as often as it has excerpts, so sounds count by their length. A sound shorter than an excerpt is placed at
+    random in silence.
 
     Args:
-        sounds: float32 arrays (samples,), of any lengths; kept as they are. Another sequence than
-            a list gives each when it is wanted.
+        sounds: float32 arrays (samples,), of any lengths; they are not copied. A sequence other than a list may read
+            each on access.
         size: samples of an excerpt.
         batch: excerpts in a batch.
         seed: of all random choices, 0 or more.
 
     Raises:
-        CodewordError: no sounds, something else than sounds among them, or a number that is too small.
+        CodewordError: there are no sounds, an item is no sound, or a number is too small.
 
     Examples:
         >>> import numpy as np
@@ -51,7 +51,7 @@ class Excerpts:
                 got = f"{sound.dtype} {sound.shape}"
                 raise CodewordError.of("a float32 array (samples,)", got, "read sounds with read_sound")
         self.sounds, self.size, self.batch_size, self.seed = sounds, size, batch, seed
-        # The number of each sound, as often as it comes in a round.
+        # The index of each sound, repeated as often as it comes in a round.
         self._turns = [
             number
             for number, shape in enumerate(shapes_of(sounds))
@@ -82,6 +82,6 @@ class Excerpts:
         return self.sounds[int(self._round[1][place])]
 
     def _cut(self, sound: np.ndarray, place: float) -> tuple[np.ndarray, int]:
-        """An excerpt, and where it lies in its row; `place`: a share, 0 to below 1, of the places that there are."""
+        """An excerpt, and its offset in its row; `place`: a fraction, 0 to below 1, of all positions."""
         begin = int(place * (abs(len(sound) - self.size) + 1))
         return (sound[begin : begin + self.size], 0) if len(sound) > self.size else (sound, begin)

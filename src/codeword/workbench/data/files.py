@@ -1,4 +1,4 @@
-"""Files of one kind in a folder, and what becomes of those that cannot be used."""
+"""Files of one kind in a folder, and the handling of unusable ones."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from codeword.workbench.data.remote import RemotePath, path_of
 
 __all__ = ["Skipped", "any_file", "check_unpacked", "fault_of", "find_files", "none_usable", "note_others"]
 
-LITTLE = 2**28  # bytes, which any file may unpack to
-NAMED = 10  # endings that are named one by one before the rest is only counted
+LITTLE = 2**28  # bytes that any file may unpack to
+NAMED = 10  # endings that a message names; the others are only counted
 RUNS = tuple({"config.json", "model.safetensors", name} for name in ("train.json", "fit.json"))
 ENCODING = "encoding.json"  # beside the token files of a folder
 TOKENS, FOOTER = b"codeword.header", 2**16  # in the last bytes of a token file
@@ -30,7 +30,7 @@ class Skipped:
 
     @classmethod
     def of(cls, path: Path, error: CodewordError, read: Path | None = None) -> Skipped:
-        """A file, and the error that reading it raised; `read`: as which file it was read."""
+        """A file, and the error that reading it raised; `read`: the file that was read for it."""
         shown = printable(str(read or path))
         return cls(printable(str(path)), str(error).removeprefix(f"{shown}: "))
 
@@ -38,8 +38,8 @@ class Skipped:
 def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[Path]:
     """All files in a folder and the folders in it, by suffix, in the order of their paths.
 
-    Hidden files and folders (with a dot before the name) are left out, and so are folders in it that hold a run. Links
-    to folders are not followed. Warnings count them, and the files with other suffixes but for token files.
+    Hidden files and folders (their names begin with a dot) are left out, and so are run folders inside it. Links to
+    folders are not followed. Warnings count these links, and files with other suffixes, except token files.
 
     Args:
         folder: a folder, or one file, whatever its suffix.
@@ -47,7 +47,7 @@ def find_files(folder: str | Path, suffixes: Sequence[str], items: str) -> list[
         items: what they hold, for errors: `pictures`.
 
     Raises:
-        CodewordError: there is nothing at that path, it cannot be read, or it has no such file.
+        CodewordError: the path does not exist, cannot be read, or has no such file.
     """
     folder = path_of(folder)
     try:
@@ -91,7 +91,7 @@ def any_file(data: str | Path, suffixes: Sequence[str]) -> bool:
 
 
 def check_unpacked(path: Path, size: int, times: int) -> None:
-    """Raise for a file of which so many bytes would come that nobody made it to be read: a decompression bomb.
+    """Raise for a file that would unpack to far too many bytes: a decompression bomb.
 
     Args:
         path: the file.
@@ -105,7 +105,7 @@ def check_unpacked(path: Path, size: int, times: int) -> None:
 
 
 def fault_of(path: Path, error: Exception) -> str:
-    """Why a file cannot be read, in one line: there is nothing in it, or what its reader says."""
+    """Why a file cannot be read, in one line: it is empty, or the message of its reader."""
     if path.is_file() and not path.stat().st_size:
         return "it is empty"
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -113,7 +113,7 @@ def fault_of(path: Path, error: Exception) -> str:
 
 
 def none_usable(skipped: list[Skipped], data: str | Path, items: str) -> CodewordError:
-    """The error of data of which everything was left out."""
+    """The error for data of which no item can be used."""
     first = skipped[0]
     return CodewordError.of(
         f"{items} that can be used at {data}",
@@ -123,7 +123,7 @@ def none_usable(skipped: list[Skipped], data: str | Path, items: str) -> Codewor
 
 
 def _endings(paths: Sequence[Path]) -> str:
-    """The suffixes of some files, and how many have each."""
+    """The suffixes of some files, with their counts."""
     counts = sorted(Counter(path.suffix.lower() or "no ending" for path in paths).items())
     more = [f"and {len(counts) - NAMED} more"] if len(counts) > NAMED else []
     return ", ".join([f"{ending} ({count})" for ending, count in counts[:NAMED]] + more)
@@ -151,12 +151,12 @@ def _walk(folder: Path, on_error: object = _refuse) -> Iterator[Path]:
         return
     for place, folders, names in os.walk(folder, onerror=on_error):  # type: ignore[arg-type]
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if any(run <= set(names) for run in RUNS) and Path(place) != folder:  # its picture is no data
+        if (
+            any(run <= set(names) for run in RUNS) and Path(place) != folder
+        ):  # the picture of a run is no data
             folders.clear()
             continue
         yield from (path for path in (Path(place, name) for name in folders) if path.is_symlink())
         for path in (Path(place, name) for name in names if not name.startswith(".")):
-            if (
-                path.is_file() or path.is_symlink()
-            ):  # a broken link is to be named; a pipe would block for ever
+            if path.is_file() or path.is_symlink():  # a broken link is reported; reading a pipe would block
                 yield path

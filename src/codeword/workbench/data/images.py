@@ -21,7 +21,7 @@ SUFFIXES = (
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:
-    """Write a picture as PNG: whole or not at all. Missing folders are made.
+    """Write a picture as PNG, completely or not at all. Missing folders are created.
 
     Args:
         path: the file.

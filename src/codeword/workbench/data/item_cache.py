@@ -1,4 +1,4 @@
-"""Items of files to train on: as many as fit stay in memory, the others are read again whenever they are wanted."""
+"""Items of files for training: as many as fit stay in memory, the others are read on each access."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEMORY = 2**30  # bytes, of the items that stay
 
 
 class _Stream(Protocol):
-    """Of named arrays, each read when its turn comes."""
+    """A stream of named arrays, each read when it is needed."""
 
     @property
     def skipped(self) -> list[Skipped]: ...
@@ -25,14 +25,14 @@ class _Stream(Protocol):
 
 
 class ItemCache(Sequence[tuple[str, Any]]):
-    """The items of a stream as a sequence of pairs, name and array, whose memory does not grow with them.
+    """The items of a stream as a sequence of pairs, name and array, in bounded memory.
 
-    They are looked through once, to know which can be used and how large they are. The first ones stay in memory, up
-    to a limit; which they are decides nothing but how long an item takes.
+    One pass over the items finds the usable ones and their sizes. The first items stay in memory, up to a limit. This
+    affects only the speed.
 
     Args:
         stream: of the items with these names, in this order; None: of all.
-        memory: bytes of the items that stay.
+        memory: bytes of the items that stay in memory.
 
     Examples:
         >>> import numpy as np, tempfile
@@ -62,11 +62,11 @@ class ItemCache(Sequence[tuple[str, Any]]):
 
     @property
     def in_memory(self) -> int:
-        """How many of them are."""
+        """How many items are in memory."""
         return sum(name in self._kept for name in self.names)
 
     def part(self, places: Sequence[int]) -> ItemCache:
-        """Some of them, by their places, in another order or not."""
+        """Some of the items, by their indices, in any order."""
         some = object.__new__(ItemCache)
         some._stream, some.skipped = self._stream, self.skipped
         some.names, some.shapes = [self.names[n] for n in places], [self.shapes[n] for n in places]
@@ -110,7 +110,7 @@ class _Arrays(Sequence[Any]):
 
 
 def arrays_of(items: Sequence[tuple[str, Any]]) -> Sequence[Any]:
-    """The arrays of named items, read when they are wanted where the items are."""
+    """The arrays of named items, which are read on access if the items are."""
     return _Arrays(items) if isinstance(items, ItemCache) else [array for _, array in items]
 
 

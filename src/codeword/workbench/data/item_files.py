@@ -1,4 +1,4 @@
-"""Where the files of items lie: in a folder, in tars (WebDataset), or in rows of a Hugging Face data set."""
+"""Sources of item files: a folder, tars (WebDataset), or rows of a Hugging Face data set."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class ItemFiles(Protocol):
     """Files by name."""
 
     def names(self) -> list[str]:
-        """Of all, in order; warnings count what was not looked at.
+        """The names of all items, in order; warnings count the files that were not read.
 
         Raises:
             CodewordError: there is none.
         """
 
     def opened(self, name: str) -> Any:
-        """A context with the path of a file to read, which may be gone after it."""
+        """A context with the path of a file to read. The path may be temporary."""
 
     def where(self, name: str) -> Path:
-        """What messages call it."""
+        """Its name in messages."""
 
 
 def item_files(data: str | Path, suffixes: Sequence[str], items: str) -> ItemFiles:
     """The files of a kind at a path.
 
     Args:
-        data: a folder, a file, a tar, a folder of tars and nothing else of the kind, or a folder that `save_to_disk` of
-            Hugging Face datasets wrote (extra `datasets`).
+        data: a folder, a file, a tar, a folder that has tars and no files of the kind, or a folder written by
+            `save_to_disk` of Hugging Face datasets (extra `datasets`).
         suffixes: of the kind, in lower case.
         items: what they hold: "pictures" or "sounds".
     """
@@ -91,7 +91,7 @@ class _Member(NamedTuple):
 
 
 class _Tars:
-    """Members of tars, by their names; of several tars behind the name of the tar without its ending."""
+    """Members of tars, by their names; with several tars, the name of the tar without its ending comes first."""
 
     def __init__(self, place: Path, tars: Sequence[Path], suffixes: Sequence[str], items: str) -> None:
         self._place, self._suffixes, self._items = place, suffixes, items
@@ -131,7 +131,10 @@ class _Tars:
 
 
 class _SavedDataset:
-    """The rows of a data set with a column of pictures or sounds, by their numbers, behind the name of the split."""
+    """The rows of a data set with a column of pictures or sounds.
+
+    Their names are the name of the split and the row number.
+    """
 
     def __init__(self, place: Path, items: str) -> None:
         self._place = place
@@ -169,7 +172,7 @@ class _SavedDataset:
 
 @contextmanager
 def _as_file(content: bytes, suffix: str) -> Iterator[Path]:
-    """Content as a file of its own while the block lasts: readers want to seek, and to know the ending."""
+    """Content as a temporary file during the block, because readers seek, and need the ending."""
     with tempfile.NamedTemporaryFile(suffix=suffix) as stream:
         stream.write(content)
         stream.flush()
@@ -185,7 +188,7 @@ def _tars(place: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def _index(tar: Path) -> dict[str, _Member]:
-    """Where the files of a tar begin, and how long they are, in their order."""
+    """The offsets and sizes of the files in a tar, in order."""
     facts = tar.stat()
     return _read_index(tar, facts.st_size, facts.st_mtime_ns)
 
@@ -210,7 +213,7 @@ def _is_saved(place: Path) -> bool:
 
 
 def _splits(place: Path) -> dict[str, Any]:
-    """The data sets at a path by what their names begin with: nothing, or the split and a slash."""
+    """The data sets at a path, by the prefix of their names: nothing, or the split and a slash."""
     return _load_splits(place, place.stat().st_mtime_ns)
 
 
@@ -220,7 +223,7 @@ def _load_splits(place: Path, changed: int) -> dict[str, Any]:
         found = load("datasets", "datasets").load_from_disk(str(place))
     except CodewordError:
         raise
-    except Exception as error:  # of files that are missing or damaged: any class
+    except Exception as error:  # for missing or damaged files it raises errors of any class
         raise CodewordError.of(
             f"a data set at {place}", str(error).splitlines()[0][:200], "save it again"
         ) from error

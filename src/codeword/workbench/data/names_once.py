@@ -1,4 +1,4 @@
-"""Whether a name comes twice, among more names than memory could hold."""
+"""Find names that come twice, among more names than fit into memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PARTS = 128
 
 
 class NamesOnce:
-    """Names that are added in a `with` block, and looked through at its end.
+    """Names are added in a `with` block and checked at its end.
 
-    What is more than two million goes to temporary files, by a hash of the name, and equal names into the same.
+    Beyond two million they go to temporary files, chosen by a hash of the name, so equal names are in one file.
 
     Args:
         data: where they are from, for the error.
@@ -49,17 +49,17 @@ rename one of the rows
             file.close()
 
     def add(self, names: Iterable[str]) -> None:
-        """Add some.
+        """Add names.
 
         Raises:
-            CodewordError: one of those in memory comes again.
+            CodewordError: a name that is in memory comes again.
         """
         self._add_to(self._names, names)
         if len(self._names) > self.limit:
             self._spill()
 
     def check(self) -> None:
-        """Look at all.
+        """Check all names.
 
         Raises:
             CodewordError: a name has come twice.
@@ -79,7 +79,7 @@ rename one of the rows
             seen.add(name)
 
     def _spill(self) -> None:
-        """Names have no control characters: each is a line."""
+        """Names have no control characters, so each is one line."""
         if not self._files:
             self._files = [tempfile.TemporaryFile() for _ in range(PARTS)]  # noqa: SIM115  closed at the end
         for name in self._names:

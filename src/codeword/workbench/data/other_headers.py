@@ -1,4 +1,4 @@
-"""What the headers of AU and W64 say about their length, which libsndfile does not hold a file to."""
+"""The lengths in the headers of AU and W64, which libsndfile does not check."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import BinaryIO
 __all__ = ["find_samples"]
 
 AU = {b".snd": ">", b"dns.": "<"}
-UNKNOWN = 2**32 - 1  # bytes, in an AU of a stream
+UNKNOWN = 2**32 - 1  # the length in the header of a streamed AU
 W64, DATA = b"riff\x2e\x91\xcf\x11", b"data\xf3\xac\xd3\x11"  # how these GUIDs begin
-HEAD = 24  # bytes of a chunk of W64 before its content, which its size counts in
+HEAD = 24  # bytes of the header of a W64 chunk, which its size includes
 
 
 def find_samples(file: BinaryIO) -> tuple[int, int] | None:
-    """Where the samples of an AU or W64 begin, and how many bytes of them it says there are; None: another file."""
+    """The offset of the samples of an AU or W64, and their bytes according to the header; None: another file."""
     file.seek(0)
     head = file.read(40)
     if head[:4] in AU and len(head) >= 12:

@@ -1,7 +1,7 @@
-"""How much a Parquet file says that it holds, read from its footer before Arrow unpacks anything.
+"""The sizes in the footer of a Parquet file, read before Arrow unpacks anything.
 
-Arrow would tell as well, but ends the process on some damaged footers when it is asked. The footer is one struct of
-Thrift's compact protocol; the numbers of its fields are those of parquet.thrift in apache/parquet-format.
+Arrow can read them too, but some damaged footers make it end the process. The footer is one struct of Thrift's compact
+protocol; the numbers of its fields are those of parquet.thrift in apache/parquet-format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VALUES, UNPACKED = 5, 6  # of its facts
 
 
 class Held(NamedTuple):
-    """What the chosen columns of a file hold."""
+    """The sizes of the chosen columns of a file."""
 
     values: int
     unpacked: int
@@ -28,10 +28,10 @@ class Held(NamedTuple):
 
 
 def held_by(path: Path, columns: Container[int]) -> Held:
-    """What some columns hold, by their places among all that are no groups of others.
+    """The sizes of some columns, by their indices among all leaf columns.
 
     Raises:
-        ValueError, IndexError: a footer that is damaged, or contradicts itself.
+        ValueError, IndexError: the footer is damaged or inconsistent.
     """
     with path.open("rb") as stream:
         size = stream.seek(0, 2)
@@ -87,26 +87,26 @@ def _chunk(footer: _Struct) -> tuple[int, int]:
 
 
 class _Struct:
-    """Bytes of the compact protocol, read from the first to the last; nothing is kept of what is not asked for."""
+    """Reads the compact protocol from the first byte to the last, and keeps only what is asked for."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
 
     def fields(self) -> Iterator[tuple[int, int]]:
-        """Number and kind of each field of a struct; its value is to be read or skipped before the next."""
+        """Number and type of each field of a struct; its value must be read or skipped before the next."""
         number = 0
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self.signed()
             yield number, head & 15
 
     def items(self) -> Iterator[int]:
-        """The kind of each item of a list, which is to be read or skipped before the next."""
+        """The type of each item of a list; each must be read or skipped before the next."""
         head = self._byte()
         for _ in range(head >> 4 if head >> 4 < 15 else self._unsigned()):
             yield head & 15
 
     def structs(self) -> Iterator[None]:
-        """As often as a list has structs, each of which is to be read or skipped before the next."""
+        """Once for each struct of a list; each must be read or skipped before the next."""
         for kind in self.items():
             if kind != STRUCT:
                 raise ValueError("its footer has something else where its parts should be")
@@ -132,7 +132,7 @@ class _Struct:
                 self.skip(kinds >> 4, listed=True)
                 self.skip(kinds & 15, listed=True)
         elif kind in (1, 2):
-            self.at += listed  # a field has it in its kind
+            self.at += listed  # a boolean field has its value in its type
         else:
             length = self._unsigned() if kind == BINARY else {BYTE: 1, DOUBLE: 8}[kind]
             self.at += length

@@ -1,6 +1,6 @@
-"""The photographs that scikit-image carries in its wheel: a small real data set that needs no network.
+"""The photographs in the wheel of scikit-image: a small data set of real pictures that needs no network.
 
-They are read as files: scikit-image's own loaders may reach for the network, or warn, and are slow to import.
+They are read as files, because scikit-image's own loaders may use the network, may warn, and are slow to import.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from codeword.workbench.data.decode import read_image
 
 __all__ = ["HELD_OUT", "TRAINING", "held_out", "training"]
 
-# Both sides have people, things, textures and the dark; both pictures of the stereo pair are in training.
+# Both parts have people, objects, textures and dark scenes; both pictures of the stereo pair are in training.
 TRAINING = (
     "astronaut.png",
     "brick.png",
@@ -47,7 +47,7 @@ def training() -> list[tuple[str, np.ndarray]]:
 
 
 def held_out() -> list[tuple[str, np.ndarray]]:
-    """The photographs to validate on, none of which, nor a picture of the same scene, is in `training`.
+    """The photographs for validation. None of them, and no picture of the same scene, is in `training`.
 
     Raises:
         CodewordError: scikit-image is not installed, or has no such photograph.
@@ -60,7 +60,7 @@ def held_out() -> list[tuple[str, np.ndarray]]:
 
 
 def folder() -> Path:
-    """Where the photographs lie.
+    """The folder of the photographs.
 
     Raises:
         CodewordError: scikit-image is not installed.

@@ -1,4 +1,4 @@
-"""What the user names as data: a folder, one picture, or the built-in photographs."""
+"""Pictures as the user names them: a folder, one picture, or the built-in photographs."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ PHOTOS = "photos"  # the name of the built-in set
 
 
 class PictureStream:
-    """Pictures in their order, a few read ahead by threads, so that who takes them need not wait for files.
+    """A stream of pictures in order. Threads read a few ahead, so that the caller does not wait for files.
 
     Iterating gives pairs of name and uint8 array of shape (height, width, 3). The name is the path from the
-    folder with its suffix, so that `a.png` and `a.jpg` stay apart. A file that cannot be used, and a picture smaller
-    than a code, goes to `skipped`. `len` is the number of files, the bad ones too.
+    folder with its suffix, so that `a.png` and `a.jpg` stay apart. An unusable file, and a picture smaller than a code,
+    is added to `skipped`. `len` is the number of files, including unusable ones.
 
     Args:
         data: a folder, a picture file, tars or a data set as `item_files` takes them, or `"photos"`: the built-in
             photographs for training.
         stride: the least height and width: pixels per code along a side.
-        names: some of the names that a stream of all had: only these, in this order; all of them may be bad.
+        names: read only these names of the complete stream, in this order; all of them may be unusable.
 
     Attributes:
-        names: of all files, the bad ones too, in order.
-        skipped: the files that could not be used, of the latest iteration so far.
+        names: of all files, including unusable ones, in order.
+        skipped: the unusable files of the latest iteration so far.
 
     Raises:
-        CodewordError: there is no such folder, or no picture in it; at the end of an iteration over all: all were
-            bad.
+        CodewordError: there is no such folder, or it has no picture; at the end of an iteration over all: no picture
+            can be used.
 
     Examples:
         >>> for name, image in PictureStream("photos"):
@@ -52,7 +52,7 @@ class PictureStream:
     """
 
     def __init__(self, data: str | Path, stride: int = 1, names: Sequence[str] | None = None) -> None:
-        load("PIL.Image", "image")  # else each picture would be skipped for it
+        load("PIL.Image", "image")  # otherwise each picture would be skipped for this reason
         self.data, self.stride = data, stride
         self.skipped: list[Skipped] = []
         self._part = names is not None

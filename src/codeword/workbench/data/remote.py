@@ -1,4 +1,4 @@
-"""Files that are not on a disk of this machine: what fsspec opens, with the methods of a `Path` that readers use."""
+"""Remote files that fsspec opens, with the methods of a `Path` that readers use."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RemotePath:
         return PurePosixPath(self.path).relative_to(folder.path)
 
     def files(self) -> list[Path]:
-        """All files in it and in the folders in it, without those of a name that begins with a dot."""
+        """All files in it and in its subfolders, except those whose name begins with a dot."""
         found = [RemotePath(self.system, path) for path in self.system.find(self.path)]
         hidden = (any(part.startswith(".") for part in one.relative_to(self).parts) for one in found)
         return [cast(Path, one) for one, is_hidden in zip(found, hidden, strict=True) if not is_hidden]
@@ -72,10 +72,10 @@ def is_remote(data: str | Path) -> bool:
 
 
 def path_of(data: str | Path) -> Path:
-    """A path of this machine, or a `RemotePath`, which is one wherever vectors are read.
+    """A local path, or a `RemotePath`, which readers of vectors also accept.
 
     Raises:
-        CodewordError: a URL that fsspec cannot open: of an unknown protocol, or of one whose package is missing.
+        CodewordError: fsspec cannot open the URL: its protocol is unknown, or needs a missing package.
     """
     if not is_remote(data):
         return Path(data)

@@ -1,4 +1,4 @@
-"""One sound file into one array, at the sample rate that is wanted, or refused by name."""
+"""Decode a sound file into an array at the given sample rate, or raise an error that names it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from codeword.workbench.data.wav_header import whole_sound
 
 __all__ = ["BLOCK", "channels_of", "decode_sound"]
 
-BLOCK = 1 << 20  # samples read at once: what a broken header says about the length is not believed
-PACKED = 1000  # times smaller than its samples is a file at most; the thriftiest speech (Opus, 6 kbit/s): 256
+BLOCK = 1 << 20  # samples read at once, because the length in a broken header may be wrong
+PACKED = 1000  # the highest accepted compression; speech at the lowest rate (Opus, 6 kbit/s) has 256
 LOUDEST = 4.0
-"""Of samples as floats: some programs go a little over full scale, 1.0; more is another scale."""
+"""The largest float sample: some programs exceed full scale, 1.0, a little; more means another scale."""
 UNKNOWN = 2**63 - 1  # frames, says libsndfile, of a FLAC from a stream
 
 
@@ -42,11 +42,11 @@ def decode_sound(path: str | Path, sample_rate: int, *, mix: bool = True) -> np.
 
 
 def channels_of(path: Path) -> int:
-    """How many channels a file has, by its header; 1 of a file that cannot be read."""
+    """How many channels a file has, by its header; 1 for an unreadable file."""
     try:
         with _opened(path) as (_, channels, _blocks, _frames):
             return channels
-    except Exception:  # what is wrong is said when it is read
+    except Exception:  # reading the file raises the error
         return 1
 
 
@@ -62,7 +62,7 @@ def _read(path: Path, sample_rate: int, mix: bool) -> tuple[np.ndarray, int]:
         raise
     except FileNotFoundError as error:
         raise CodewordError.of("a sound", "nothing there", "check the path") from error
-    # libraries name their errors, but a broken header can lead to anything: MemoryError, TypeError, ...
+    # libraries have their own errors, but a broken header can raise others: MemoryError, TypeError, ...
     except Exception as error:
         reason = fault_of(path, error).rpartition("': ")[2]
         got = f"one that cannot be read ({reason})"
@@ -71,7 +71,7 @@ def _read(path: Path, sample_rate: int, mix: bool) -> tuple[np.ndarray, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[int, int, Iterable[np.ndarray], int | None]]:
-    """Sample rate, channels, blocks (samples, channels), and how many samples there are to be, if that is known."""
+    """Sample rate, channels, blocks (samples, channels), and the expected number of samples, if it is known."""
     if path.suffix.lower() in CONTAINERS:
         with open_track(path) as track:
             yield track.sample_rate, track.channels, track.blocks(), None
@@ -92,12 +92,12 @@ def _blocks(sound: Any) -> Iterator[np.ndarray]:
 def _gathered(
     parts: Iterable[np.ndarray], frames: int | None, mix: bool, check: Callable[[int], None]
 ) -> np.ndarray:
-    """All samples; `check`: is told of how many frames there are to be."""
+    """All samples; `check` is called with the expected number of frames."""
     if frames is not None:
         check(frames)
     blocks, count = list[np.ndarray](), 0
     for block in (part.mean(axis=1) if mix else part for part in parts):
-        if frames is not None:  # one array from the start: pieces and their sum would take twice the memory
+        if frames is not None:  # one array from the start: pieces would take twice the memory
             blocks = blocks or [np.empty((frames, *block.shape[1:]), np.float32)]
             blocks[0][count : count + len(block)] = block
         else:

@@ -12,11 +12,11 @@ __all__ = ["CHANNELS", "joined", "of_two", "parts_of", "rejoined", "split"]
 
 PARTS = {"separate": ("left", "right"), "mid-side": ("mid", "side")}
 CHANNELS = ("mix", "both", *PARTS)
-"""What may be made of them: one item of one channel, one of two channels, or two items."""
+"""The choices: one item of one channel, one of two channels, or two items."""
 
 
 def parts_of(channels: str) -> tuple[str, ...]:
-    """The names of the two items; none where there is one."""
+    """The names of the two items; empty if there is only one."""
     return PARTS.get(channels, ())
 
 
@@ -36,7 +36,7 @@ def split(sound: np.ndarray, part: str) -> np.ndarray:
 
 
 def joined(first: np.ndarray, second: np.ndarray, part: str) -> np.ndarray:
-    """The sound (samples, 2) of two items, of which `part` is the second.
+    """The sound (samples, 2) from two items; `part` is the second.
 
     Examples:
         >>> joined(np.array([0.375]), np.array([0.125]), "side")
@@ -63,7 +63,7 @@ def of_two(sound: np.ndarray) -> np.ndarray:
 
 
 def rejoined(names: Sequence[str], items: Iterable[np.ndarray]) -> tuple[list[str], Iterator[np.ndarray]]:
-    """Names and items with each pair of neighbours that are the two of one sound as that sound (samples, 2).
+    """Names and items, in which each pair of neighbours that belongs to one sound is joined to (samples, 2).
 
     Examples:
         >>> names, sounds = rejoined(["a.wav/left", "a.wav/right", "b.wav"], [np.ones(2), np.zeros(2), np.ones(3)])

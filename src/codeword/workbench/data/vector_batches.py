@@ -1,4 +1,4 @@
-"""Vectors to train on: one look through all of them, and random batches with memory that does not grow with them."""
+"""Vectors for training: one pass over all of them, and random batches in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from codeword.workbench.data.vectors import Block, VectorStream
 
 __all__ = ["VectorBatches", "VectorRows", "VectorSummary", "summarize"]
 
-SAMPLE, ORDER, ROWS = 0, 1, 2  # what a draw is for
-CHUNK = 2**12  # rows that lie together and are read together
+SAMPLE, ORDER, ROWS = 0, 1, 2  # the purpose of a draw
+CHUNK = 2**12  # neighbouring rows that are read together
 WINDOW = 2**24  # numbers among which rows are shuffled: 64 MiB
 
 
 class VectorSummary(NamedTuple):
-    """What one look through all vectors tells."""
+    """The result of one pass over all vectors."""
 
     usable: np.ndarray
     """Which rows: bool (N,)."""
     mean: Tensor
     """Of each feature: float32 (features,)."""
     scale: float
-    """The root of the mean variance of a feature; 1 where all vectors are equal."""
+    """The root of the mean variance of a feature; 1 if all vectors are equal."""
     sample: np.ndarray
     """Some of the usable rows, in their order."""
     fingerprint: str
@@ -47,11 +47,11 @@ class _Blocks(Protocol):
 
 
 def summarize(vectors: _Blocks, sample: int = 0, seed: int = 0) -> VectorSummary:
-    """Look through all vectors once.
+    """Make one pass over all vectors.
 
     Args:
         vectors: where they are.
-        sample: how many rows to take at random, each at most once; of rows that cannot be used there are fewer.
+        sample: how many rows to draw, each at most once. Unusable ones are removed after the draw.
         seed: of the draw.
 
     Raises:
@@ -99,7 +99,7 @@ class _Window(NamedTuple):
 
 
 class VectorRows:
-    """Some of the rows of a stream, at hand in any order.
+    """Random access to some rows of a stream.
 
     Args:
         vectors: where they are. Files that cannot be read from the middle (Parquet, .npz) are first written to a
@@ -127,9 +127,9 @@ class VectorRows:
 class VectorBatches:
     """Random batches of vectors, the same ones whenever the same step is asked for.
 
-    A batch is a function of the seed and the step alone. Each round takes every row once, in another order: chunks of
-    4,096 neighbouring rows are shuffled, and rows within windows of some chunks, which are what is in memory: 64 MiB.
-    Where all rows fit into one window the order is any, each as likely.
+    A batch is a function of the seed and the step alone. Each round takes every row once, in a new order: it shuffles
+    chunks of 4,096 neighbouring rows, and then the rows within windows of some chunks. One window, 64 MiB, is in
+    memory. If all rows fit into one window, all orders are equally likely.
 
     Args:
         rows: where they are, and which of them to take.
@@ -185,7 +185,7 @@ class VectorBatches:
     def _rows(self, number: int, window: int) -> np.ndarray:
         """The usable rows of a window of a round, shuffled."""
         if self._window is None or self._window.which != (number, window):
-            self._window = None  # the old one goes before the new one comes
+            self._window = None  # free the old window before the new one is read
             chunks = self._order(number).order[window * self._chunks : (window + 1) * self._chunks]
             rows = np.concatenate([self.rows.read(CHUNK * int(chunk), CHUNK) for chunk in chunks])
             draws = np.random.default_rng([self.seed, ROWS, number, window])
@@ -194,7 +194,7 @@ class VectorBatches:
 
 
 class _Spool:
-    """Rows in a temporary file, which vanishes with this object."""
+    """Rows in a temporary file, which is deleted with this object."""
 
     def __init__(self, vectors: VectorStream) -> None:
         self.features = vectors.features

@@ -21,7 +21,7 @@ from codeword.workbench.data.remote import RemotePath
 __all__ = ["PACKED", "Part", "VectorFile", "as_float32", "choose", "open_numpy", "open_safetensors"]
 
 NPY = ".npy"
-PACKED = 100  # times smaller than its numbers is a file at most; vectors hardly ever shrink to a tenth
+PACKED = 100  # the highest accepted compression; vectors are hardly ever compressed to a tenth
 
 
 class Part(NamedTuple):
@@ -32,16 +32,16 @@ class Part(NamedTuple):
     names: Sequence[str | None] | None = None
     """Of the rows, where the file names them."""
     faults: dict[int, str] = {}  # noqa: RUF012  never written to
-    """Why a row is no vector of this width, by its place in the part; what stands there is NaN."""
+    """Why a row is no vector of this width, by its index in the part. Such a row is NaN."""
 
 
 class VectorFile(ABC):
     """The rows of one file.
 
     Attributes:
-        rows: how many, bad ones too.
+        rows: how many, including unusable ones.
         features: numbers of each.
-        anywhere: whether rows are read without those before them, and without holding all of them.
+        anywhere: whether rows are read without reading the rows before them, or holding all of them.
         named: whether the file names its rows.
         chosen: which columns are the vector and which are left out, where the file has others.
     """
@@ -65,7 +65,7 @@ class VectorFile(ABC):
 
 
 class _Array(VectorFile):
-    """A file of arrays; it is opened anew for each block, so that pages of it that were read do not stay mapped."""
+    """A file of arrays. It is opened again for each block, so that pages that were read do not stay mapped."""
 
     def __init__(self, path: Path, column: str | None) -> None:
         self.path, self.column = path, column
@@ -92,7 +92,7 @@ class _Npy(_Array):
             shape, self.columnwise, dtype = _header(stream)
             self.begin, self.dtype = stream.tell(), dtype
         if not dtype.hasobject and not isinstance(self.path, RemotePath):
-            self._map()  # tells now if there is less than the header says
+            self._map()  # raises now if the file is shorter than the header says
         return shape, dtype.name
 
     def read(self, begin: int, end: int) -> np.ndarray:
@@ -160,7 +160,7 @@ class _Safetensors(_Array):
 
 
 class _RemoteSafetensors(_Array):
-    """Read by ranges of bytes, which the library does of files alone."""
+    """Reads ranges of bytes; the library does this only for local files."""
 
     def facts(self) -> tuple[tuple[int, ...], str]:
         length = int.from_bytes(_bytes(self.path, 0, 8), "little")
@@ -209,7 +209,7 @@ def open_safetensors(path: Path, column: str | None) -> VectorFile:
 
 
 def choose(names: Sequence[str], column: str | None, path: Path, items: str) -> str:
-    """The one that was asked for, or the only one."""
+    """The requested array, or the only one."""
     if column in names:
         return str(column)
     if column is None and len(names) == 1:
@@ -221,8 +221,9 @@ def choose(names: Sequence[str], column: str | None, path: Path, items: str) -> 
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
-    """Shape, whether it is stored by columns, and dtype of an array, of which nothing else is read: it may be large,
-    and of objects to unpickle."""
+    """Shape, order (whether by columns) and dtype of an array. Only the header is read: the array may be large, or hold
+    pickled objects.
+    """
     format = np.lib.format
     version = format.read_magic(stream)
     read = format.read_array_header_1_0 if version == (1, 0) else format.read_array_header_2_0
@@ -248,6 +249,6 @@ def check_matrix(shape: tuple[int, ...], kind: str, path: Path) -> None:
 
 
 def as_float32(rows: Any) -> np.ndarray:
-    """A copy in float32 in one piece; what is too large for it becomes infinite."""
+    """A contiguous float32 copy; numbers that are too large become infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array(rows, dtype=np.float32, order="C")

@@ -1,4 +1,4 @@
-"""Opening files of vectors, by their suffix, and reading them without a traceback."""
+"""Open files of vectors by their suffix; faults of a file become errors that name it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def open_vectors(path: Path, column: str | None, names: str | None = None) -> Ve
     """The vectors of one file; `names`: of the column that names the rows, in a table.
 
     Raises:
-        CodewordError: a file of another kind, a damaged one, or one with something else in it.
+        CodewordError: the file has another format, is damaged, or does not hold vectors.
     """
     opener = OPENERS.get(path.suffix.lower())
     if opener is None:
@@ -62,11 +62,11 @@ def names_of(file: VectorFile) -> Sequence[str | None]:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Turn every fault that reading a damaged file shows into one with its name."""
+    """Turn every error of reading a damaged file into one that names the file."""
     try:
         yield
     except CodewordError:
         raise
-    except Exception as error:  # a damaged file can show as nearly anything
+    except Exception as error:  # a damaged file can raise nearly any error
         got = f"one that cannot be read ({fault_of(path, error)})"
         raise CodewordError.of(f"a whole file of vectors at {path}", got, "save it again") from error

@@ -1,4 +1,4 @@
-"""What rows of vectors are called: by their files, or by their numbers."""
+"""Names of rows of vectors: from their files, or their row numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["RowNumbers", "check_once", "fault_of_name", "rows_of"]
 
 
 class RowNumbers(Sequence[str]):
-    """Names that are row numbers, made when they are asked for."""
+    """Names that are row numbers, created on access."""
 
     def __init__(self, starts: list[int], prefixes: list[str]) -> None:
         self.starts, self.prefixes = starts, prefixes
@@ -47,7 +47,7 @@ def rows_of(whole: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def fault_of_name(name: str | None) -> str | None:
-    """Why a name cannot be that of an item, if it cannot."""
+    """Why a name is not allowed for an item; None if it is."""
     if not name:
         return "no name"
     try:

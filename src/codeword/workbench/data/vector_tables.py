@@ -69,7 +69,7 @@ class _Table(VectorFile):
         return [name for batch in batches for name in _as_names(batch.column(0))]
 
     def _open(self) -> Any:
-        # Names stay in dictionaries: a long one that all rows have would be copied for each.
+        # Names stay dictionary-encoded: a long name that all rows share would be copied for each row.
         names = None if self.name_column is None else [self.name_column]
         return load("pyarrow.parquet", "tokens").ParquetFile(_opened(self.path), read_dictionary=names)
 
@@ -85,7 +85,7 @@ class _Table(VectorFile):
         return Part(as_float32(np.stack(columns, 1)), names)
 
     def _first_width(self, parquet: Any) -> int:
-        """The length of the first vector that there is."""
+        """The length of the first vector."""
         for batch in parquet.iter_batches(1024, columns=self.columns):
             lengths = load("pyarrow.compute", "tokens").list_value_length(batch.column(0)).drop_null()
             if len(lengths):
@@ -98,8 +98,8 @@ def open_parquet(path: Path, column: str | None, names: str | None) -> VectorFil
     lists, or columns of one number each, as `named_columns`. `names`: of the column that names the rows.
 
     Raises:
-        CodewordError: there are no vectors, or it is not clear which they are; pyarrow.ArrowException, OSError: a
-            damaged file.
+        CodewordError: there are no vectors, or it is ambiguous which columns they are; pyarrow.ArrowException, OSError:
+            a damaged file.
     """
     return _Table(path, column, names)
 
@@ -136,12 +136,12 @@ def _columns(schema: Any, column: str | None, names: str | None, path: Path) -> 
 
 
 def _any_of(numbers: Collection[str], wanted: str) -> bool:
-    """Whether some of the columns that are asked for are of numbers."""
+    """Whether some of the requested columns hold numbers."""
     return any(word in numbers or "*" in word for word in wanted.split(","))
 
 
 def _check_size(parquet: Any, columns: Collection[str | None], path: Path) -> None:
-    """Raise for a file of so many numbers that no memory would do, and for a footer that contradicts itself."""
+    """Raise for a file with too many numbers for any memory, and for an inconsistent footer."""
     leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
     lists = tuple(f"{column}." for column in columns)
     wanted = {number for number, leaf in enumerate(leaves) if leaf in columns or leaf.startswith(lists)}
@@ -150,7 +150,7 @@ def _check_size(parquet: Any, columns: Collection[str | None], path: Path) -> No
 
 
 def _as_names(column: Any) -> list[str | None]:
-    """The strings of a column; equal ones are one object where it is coded by a dictionary."""
+    """The strings of a column; in a dictionary-encoded column equal ones are one object."""
     words = column.dictionary.to_pylist() if hasattr(column, "dictionary") else column.to_pylist()
     names = [None if word is None else _as_name(word) for word in words]
     if not hasattr(column, "dictionary"):
@@ -159,7 +159,7 @@ def _as_names(column: Any) -> list[str | None]:
 
 
 def _as_name(word: Any) -> str:
-    """A value of any type as a name; whole numbers that pandas made floats of are whole numbers again."""
+    """A value of any type as a name; integers that pandas has converted to floats become integers again."""
     if isinstance(word, bytes):
         try:
             return word.decode()
@@ -181,7 +181,7 @@ def _is_number(kind: Any) -> bool:
 def _from_lists(
     column: Any, features: int, names: list[str | None] | None
 ) -> tuple[np.ndarray, list[str | None] | None, dict[int, str]]:
-    """Rows of lists, NaN and a fault where one has another length or is missing."""
+    """Rows of a column of lists; a missing row, or one of another length, becomes NaN and a fault."""
     missing = column.is_null().to_numpy(zero_copy_only=False)
     lengths = load("pyarrow.compute", "tokens").list_value_length(column).fill_null(0)
     lengths = np.where(missing, 0, lengths.to_numpy(zero_copy_only=False))

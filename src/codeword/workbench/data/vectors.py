@@ -1,4 +1,4 @@
-"""What the user names as vectors: a file of them, or a folder of such files."""
+"""Vectors as the user names them: a file, or a folder of such files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from codeword.workbench.data.vector_names import RowNumbers, check_once, fault_o
 
 __all__ = ["COLUMN", "VECTOR_SUFFIXES", "Block", "Place", "VectorStream", "place_of", "with_columns"]
 
-COLUMN = "::"  # between a path, the array, tensor or columns in it, and the column that names the rows
+COLUMN = "::"  # separates a path, the array, tensor or columns in it, and the column of row names
 NUMBERS = 2**22  # of one block: 16 MiB
 ROWS = 2**16
 SEGMENT = 8  # blocks of a segment, about
@@ -37,35 +37,35 @@ class Block(NamedTuple):
 
 
 class VectorStream:
-    """Vectors read in blocks of rows, however many there are.
+    """A stream of vectors, read in blocks of rows, in bounded memory.
 
     Iterating gives pairs of name and float32 array (features,); `blocks` gives the same in blocks. `len` is the number
-    of rows, the bad ones too.
+    of rows, including unusable ones.
 
-    A row's name is what a Parquet column `item_id`, `id` or `name` or pandas' index says, or else its number in its
-    file, from 0, behind the path of the file within the folder if a folder is read: `part.npy/17`. A row with a NaN, an
-    infinity or a number too large for float32, a row of another length and one with a name that cannot be used go to
-    `skipped`, and so does a file that cannot be read or whose vectors are not as long as those of the first.
+    The name of a row comes from a Parquet column `item_id`, `id` or `name`, or from pandas' index. Otherwise it is the
+    row number in its file, from 0; in a folder the path of the file comes first: `part.npy/17`. These are added to
+    `skipped`: a row with a NaN, an infinity or a number too large for float32; a row of another length; a row with an
+    invalid name; a file that cannot be read, or whose vectors have another length than those of the first file.
 
-    Of a table whose numbers have a column each, those are the vector that are named: `items.parquet::d*`,
-    `items.parquet::x,y`. Behind one more `::` is the column that names the rows: `items.parquet::d*::sku`. A warning
-    says which columns of a table are read, unless `names` are given.
+    If a table has a column for each number, name the columns of the vector: `items.parquet::d*`, `items.parquet::x,y`.
+    A second `::` is followed by the column of the row names: `items.parquet::d*::sku`. A warning says which columns of
+    a table are read, unless `names` are given.
 
     An .npy or .safetensors is memory-mapped and Parquet read by row groups; an .npz is unpacked into memory.
 
     Args:
         data: a file or a folder, here or where fsspec opens it (`s3://bucket/items`); `file.npz::key` names one of
             several arrays, tensors or columns of lists, or the columns of single numbers.
-        features: how long the vectors must be; None: as long as those of the first file.
-        names: some of the names that a stream of all had: only these, in the order of the rows; all may be bad.
+        features: the required length of the vectors; None: that of the first file.
+        names: read only these names of the complete stream, in the order of the rows; all may be unusable.
         strict: raise for the first row or file that cannot be used, instead of leaving it out.
 
     Attributes:
         features: numbers of a vector.
-        skipped: what could not be used, of the latest iteration so far.
+        skipped: the unusable rows and files of the latest iteration so far.
 
     Raises:
-        CodewordError: there is no file of vectors; at the end of an iteration over all: all rows were bad.
+        CodewordError: there is no file of vectors; at the end of an iteration over all: no row can be used.
 
     Examples:
         >>> import numpy as np, tempfile
@@ -109,12 +109,12 @@ class VectorStream:
 
     @property
     def block_count(self) -> int:
-        """About how many blocks there are, by which to show how far an iteration is."""
+        """The approximate number of blocks, for a progress bar."""
         return -(-len(self) // self._size)
 
     @property
     def anywhere(self) -> bool:
-        """Whether `read` gets at rows without reading those before them."""
+        """Whether `read` reads rows without reading those before them."""
         return all(file.anywhere for file in self._files)
 
     @property
@@ -124,7 +124,7 @@ class VectorStream:
 
     @property
     def names(self) -> Sequence[str]:
-        """Of all rows, the bad ones too: `""` where a file that names its rows leaves one without.
+        """The names of all rows, including unusable ones; `""` if a file that names its rows has no name for one.
 
         Raises:
             CodewordError: several rows have one name.
@@ -155,20 +155,20 @@ class VectorStream:
 
     @property
     def segments(self) -> list[tuple[int, int]]:
-        """Begin and end of pieces of half a million rows at most, each of one file: what processes share out."""
+        """Begin and end of segments of at most half a million rows of one file, which processes divide."""
         size = SEGMENT * self._size
         files = pairwise(self._starts)
         return [(begin, min(end, begin + size)) for first, end in files for begin in range(first, end, size)]
 
     def pieces(self, segments: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Block]]:
-        """The blocks of some segments with the number of their segment; nothing depends on which others there are."""
+        """The blocks of some segments, with the number of their segment. Other segments do not affect them."""
         self.skipped = list(self._closed)
         for number, (begin, end) in enumerate(segments):
             for part in self._parts(begin, end, self._size):
                 yield number, self._usable(*part)
 
     def raw(self, begin: int = 0, end: int | None = None) -> Iterator[np.ndarray]:
-        """The rows from one number to another as they are, bad ones too, in blocks."""
+        """The rows in a range, unchanged, including unusable ones, in blocks."""
         for _, _, part in self._parts(begin, self._starts[-1] if end is None else end, self._size):
             yield part.rows
 
@@ -190,7 +190,7 @@ class VectorStream:
                     at += len(part.rows)
 
     def _usable(self, first: int, file: VectorFile, part: Part) -> Block:
-        """The good rows of a part; the bad ones are noted."""
+        """The usable rows of a part; the others are recorded."""
         start = first - self._starts[self._files.index(file)]
         finite = np.isfinite(part.rows).all(1)
         faults = {int(place): "not finite" for place in np.flatnonzero(~finite)} | part.faults
@@ -240,7 +240,7 @@ class VectorStream:
         return files
 
     def _note_columns(self) -> None:
-        """Say which columns of tables are read: once for all files of which it is the same."""
+        """Print which columns of tables are read, once for all files with the same columns."""
         said: dict[str, list[VectorFile]] = {}
         for file in self._files:
             if file.chosen is not None:
@@ -269,7 +269,7 @@ class Place(NamedTuple):
 
 
 def place_of(data: str | Path) -> Place:
-    """The path and the columns that are named behind it.
+    """The path, and the columns that follow it.
 
     Examples:
         >>> place_of("deep/items.parquet::embedding")

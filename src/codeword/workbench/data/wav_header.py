@@ -1,4 +1,4 @@
-"""What the header of a WAV says about its length: cut files are found, and those of streams are read to their end."""
+"""The length in the header of a WAV: truncated files are detected, and streamed files are read to their end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from codeword.workbench.data.other_headers import find_samples
 __all__ = ["whole_sound"]
 
 LIMITS = (2**31, 2**32, 2**63, 2**64)
-SLACK = 2**16  # below a limit: what programs write that cannot go back to the header is there, or 0
+SLACK = 2**16  # sizes so close to a limit, or 0, come from programs that cannot return to the header
 ALL = b"\xff\xff\xff\xff"  # as the size of the samples: up to the end of the file
 
 
 def whole_sound(path: Path) -> Path | BinaryIO:
-    """The file for libsndfile to read, or its content with another header where it would take samples for none.
+    """The file for libsndfile, or its content with a corrected header if libsndfile would find no samples.
 
     Raises:
         CodewordError: a WAV, AU or W64 that is shorter than it says, which libsndfile reads as far as it goes.
@@ -47,7 +47,7 @@ def _cut(found: int, length: int) -> CodewordError:
 
 
 def _find_samples(file: BinaryIO) -> tuple[int | None, int]:
-    """Where the samples of a WAV begin, and how many bytes of them it says there are."""
+    """The offset of the samples of a WAV, and their bytes according to the header."""
     kind, _, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     long = 0
     while kind in (b"RIFF", b"RF64") and form == b"WAVE":
@@ -69,7 +69,7 @@ def _is_unknown(length: int) -> bool:
 
 
 def _only_chunks(file: BinaryIO, begin: int) -> bool:
-    """Whether nothing but other chunks follow: then no samples are what was meant."""
+    """Whether only other chunks follow; then the file has no samples on purpose."""
     size = file.seek(0, os.SEEK_END)
     while begin < size:
         file.seek(begin)

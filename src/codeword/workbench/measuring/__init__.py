@@ -1,4 +1,4 @@
-"""Published measures of how well items are kept, and the protocol that makes two people's figures comparable."""
+"""Published measures of quality, and the protocol that makes figures comparable."""
 
 from codeword.workbench.measuring.base import Measure, SetMeasure
 from codeword.workbench.measuring.chosen import MeasureOptions, choose

@@ -15,13 +15,13 @@ __all__ = ["Measure", "SetMeasure"]
 
 
 class Measure(ABC):
-    """One measure of an item and its reconstruction, of an item alone, so that no batch or order changes it."""
+    """A measure of one item and its reconstruction. It does not depend on a batch or an order."""
 
     metric: ClassVar[Metric]
 
     @abstractmethod
     def of(self, item: np.ndarray, reconstruction: np.ndarray) -> float:
-        """Its value; nan where it has none, as PESQ of a sound without speech.
+        """Its value; nan if it is undefined, such as PESQ of a sound without speech.
 
         Raises:
             CodewordError: the item cannot be measured, such as a picture that is too small.
@@ -30,7 +30,7 @@ class Measure(ABC):
     @property
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What somebody else has to know to find the same value: plain values."""
+        """The settings that determine the value, as plain values."""
 
 
 class SetMeasure(Measure):

@@ -21,11 +21,11 @@ OF_SOUNDS: dict[str, Any] = {"pesq": PESQ, "stoi": STOI, "stft": STFT}
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """What the user says of measuring.
+    """The user's options for measuring.
 
     Args:
         metrics: names of measures beside those of the modality.
-        fitted: what is done to pictures first.
+        fitted: preprocessing of pictures.
         lpips: the file of the network of LPIPS.
         fid: the file of the network of FID.
     """
@@ -40,8 +40,7 @@ def choose(options: MeasureOptions, modality: Modality) -> list[Measure]:
     """The measures that were asked for.
 
     Raises:
-        CodewordError: one that there is not for this kind of data, a file that is missing, or a package (extra
-            `metrics`).
+        CodewordError: a measure does not exist for this kind of data; a file or a package (extra `metrics`) is missing.
     """
     known = {"image": OF_PICTURES, "audio": tuple(OF_SOUNDS)}.get(modality.kind, ())
     for name in options.metrics:

@@ -62,14 +62,14 @@ class MultiscaleSSIM(SSIM):
 
 
 class _OfFile:
-    """A network as a TorchScript file, which the user has."""
+    """A network in a TorchScript file that the user provides."""
 
     def __init__(self, file: Path, *, option: str, what: str) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter(
                     "ignore", DeprecationWarning
-                )  # of TorchScript, in which they are published
+                )  # about TorchScript, the format in which these networks are published
                 self.network = torch.jit.load(file, map_location="cpu").eval()
             self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
         except (OSError, RuntimeError, ValueError) as error:
@@ -94,7 +94,7 @@ class _OfFile:
 
 
 class LPIPS(Measure):
-    """Learned perceptual distance: the squared distance of the features of a network that weighs them as LPIPS does.
+    """Learned perceptual distance: the squared distance of features that a network has weighted as in LPIPS.
 
     Args:
         file: TorchScript: (1, 3, height, width) uint8 to features whose squared distance is LPIPS, such as the vgg16.pt

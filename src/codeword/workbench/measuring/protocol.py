@@ -1,4 +1,4 @@
-"""What is done to pictures before they are measured, and what the set was that was measured on."""
+"""Preprocessing of pictures before measuring, and the digest of the measured set."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Fitted:
     """Pictures resized and cropped, before they are encoded.
 
     Args:
-        resize: the shorter side afterwards, bicubic with antialiasing as Pillow does it; None: as it is.
-        crop: the side of the square that is cut out of the middle; None: nothing is.
+        resize: the shorter side afterwards, bicubic with antialiasing, as in Pillow; None: unchanged.
+        crop: the side of the central square that is cut out; None: no crop.
 
     Examples:
         >>> Fitted(resize=4, crop=4)(np.zeros((8, 16, 3), "uint8")).shape
@@ -38,7 +38,7 @@ class Fitted:
                 raise CodewordError.of(f"{name} of at least 1", f"{side}", "pass a number of pixels")
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """The picture (height, width, 3) uint8 as it is measured.
+        """The preprocessed picture (height, width, 3), uint8.
 
         Raises:
             CodewordError: it is smaller than the crop.
@@ -55,7 +55,7 @@ class Fitted:
         return picture[top : top + self.crop, left : left + self.crop]
 
     def over(self, items: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-        """The same of named pictures in a stream."""
+        """The same for a stream of named pictures."""
         for name, picture in items:
             try:
                 yield name, self(picture)
@@ -89,5 +89,5 @@ def digest_of(item: Any) -> bytes:
 
 
 def digest_of_set(digests: Iterable[bytes]) -> str:
-    """SHA-256 over the sorted digests of items: the same whatever their names and their order are."""
+    """SHA-256 over the sorted digests of items: independent of their names and order."""
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()

@@ -1,4 +1,4 @@
-"""Measures of sounds float32: (samples,) of one channel, or (samples, 2), of which it is the mean over channels."""
+"""Measures of float32 sounds: (samples,), or (samples, 2), for which they are means over the channels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["PESQ", "STFT", "STOI"]
 EXTRA = "metrics"
 NARROW, WIDE = 8000, 16000  # the rates of PESQ
 WINDOWS, SMALLEST = (2048, 512), 1e-5
-TOO_SHORT = 1e-5  # what pystoi gives for less than 30 frames of speech
+TOO_SHORT = 1e-5  # the value of pystoi for less than 30 frames of speech
 
 
 class SoundMeasure(Measure):
@@ -40,7 +40,7 @@ class SoundMeasure(Measure):
 class PESQ(SoundMeasure):
     """Perceptual quality of speech (MOS-LQO): wide band at 16 kHz, narrow band at 8 kHz for sounds of less.
 
-    Other rates are resampled. A sound in which PESQ finds no speech has no value.
+    Other rates are resampled. The value of a sound without detected speech is nan.
 
     Source: ITU-T P.862, P.862.2; computed by the package pesq.
     """

@@ -1,4 +1,4 @@
-"""The kinds of data that there are: what the workbench has to know about each."""
+"""The kinds of data, with everything specific to each."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ MODALITIES: dict[str, type[Modality]] = {modality.kind: modality for modality in
 
 
 def kind_of_data(data: str) -> type[Modality]:
-    """The kind of what lies at a path; of a file without a known suffix: pictures.
+    """The kind of data at a path; a file without a known suffix counts as a picture.
 
-    Tables and arrays beside pictures or sounds are taken for what somebody wrote about them.
+    Tables and arrays beside pictures or sounds are ignored as notes about them.
 
     Raises:
-        CodewordError: there is nothing of any kind, or there are pictures and sounds.
+        CodewordError: there is no data of any kind, or there are both pictures and sounds.
 
     Examples:
         >>> kind_of_data("photos").items
@@ -59,21 +59,21 @@ def kind_of_data(data: str) -> type[Modality]:
 
 
 def modality_of_tokenizer(tokenizer: TokenizerInterface) -> Modality:
-    """What the workbench has to know about the data of a tokenizer."""
+    """The modality of a tokenizer."""
     return MODALITIES[tokenizer.kind].of_tokenizer(tokenizer)
 
 
 def build(config: TrainConfig, modality: Modality, networks: Networks | None = None) -> Tokenizer:
-    """A fresh tokenizer, drawn from the seed of a run; torch's own generator is left as it was.
+    """A fresh tokenizer, drawn from the seed of a run; torch's own generator does not change.
 
-    The encoder and the decoder start the same whatever the quantizer is, so that quantizers can be compared: they are
-    those that are drawn beside the default one, because others draw more or less.
+    The first weights of encoder and decoder do not depend on the quantizer, so that quantizers can be compared: they
+    are the weights that are drawn with the default quantizer, because others draw more or fewer numbers.
 
     Args:
         networks: the maker of the encoder and the decoder that `config.model` names; a name alone is not imported.
 
     Raises:
-        CodewordError: settings that cannot be trained with.
+        CodewordError: the settings are invalid.
 
     Examples:
         >>> build(TrainConfig(size=50), Images())

@@ -1,4 +1,4 @@
-"""Sounds, as the workbench sees them."""
+"""The modality of sounds."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ __all__ = ["Sounds", "strides_of"]
 LONGEST = 8  # of the strides of one convolution
 MEL_WEIGHT = 0.03  # of a dB beside the logarithm of the relative error; see `_Objective`
 DECIBELS = 10 / math.log(10)  # in a natural logarithm of powers
-NOTHING = 1e-12  # power: a hundredth of what rounding to 16 bits adds
+NOTHING = 1e-12  # power: a hundredth of the error of rounding to 16 bits
 CLIPPED = 0.001  # share of samples at full scale from which a sound is called clipped
 WINDOWS = (0.016, 0.064)  # seconds of the spectra that a discriminator sees
-SHOWN = 4  # seconds, at most, of what is drawn
+SHOWN = 4  # the most seconds that are drawn
 
 
 class Sounds(Modality):
@@ -64,7 +64,7 @@ class Sounds(Modality):
     def holds(cls, data: str) -> bool:
         if any_item(data, SUFFIXES, cls.items):
             return True
-        # Videos beside photographs are no sounds.
+        # Videos beside photographs do not count as sounds.
         return any_item(data, CONTAINERS, cls.items) and not any_item(data, IMAGE_SUFFIXES, "pictures")
 
     @classmethod
@@ -127,7 +127,7 @@ class Sounds(Modality):
     def measure(
         self, item: np.ndarray, reconstruction: np.ndarray, bits: float, *, brief: bool = False
     ) -> dict[str, float]:
-        """SI-SDR, bits a second, and the distance of the mel spectra; of two channels their mean."""
+        """SI-SDR, bits a second, and the distance of the mel spectra; for two channels the mean."""
         pair = torch.from_numpy(item.T), torch.from_numpy(reconstruction.T)
         metrics = {
             "si_sdr": si_sdr(*pair, floor=NOTHING).mean().item(),
@@ -180,8 +180,9 @@ class Sounds(Modality):
 class _Objective(nn.Module):
     """ln of the relative error of the waveform, and a little of the mel spectra's distance in dB.
 
-    The logarithm weighs loud and quiet excerpts alike, as SI-SDR does, which is measured; unlike it, it sees the level.
-    The mel spectra keep what is too weak to matter to the waveform: consonants, the upper bands.
+    The logarithm gives loud and quiet excerpts equal weight, as SI-SDR does, which is the metric; unlike SI-SDR it
+    depends on the level. The mel spectra preserve parts that are too weak to affect the waveform: consonants, the upper
+    bands.
     """
 
     def __init__(self, tokenizer: Tokenizer, sample_rate: int, critic: Critic | None) -> None:
@@ -190,7 +191,7 @@ class _Objective(nn.Module):
         self.mel = MelLoss(sample_rate).to(next(tokenizer.parameters()).device)
 
     def forward(self, sounds: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the mean SI-SDR in dB, below 0 where it is good."""
+        """The loss, and minus the mean SI-SDR in dB."""
         out = self.tokenizer(sounds)
         reconstruction = out.reconstruction[..., : sounds.shape[-1]].float()
         with torch.autocast(sounds.device.type, enabled=False):  # quiet bands are below what fp16 can hold
@@ -202,10 +203,10 @@ class _Objective(nn.Module):
 
 
 def strides_of(stride: int) -> tuple[int, ...]:
-    """The strides of the convolutions that together make one, the smallest first, none above 8.
+    """Factors of a stride, one for each convolution, the smallest first, none above 8.
 
     Raises:
-        CodewordError: less than 2, or a multiple of a prime number above 8.
+        CodewordError: it is less than 2, or has a prime factor above 8.
 
     Examples:
         >>> strides_of(40), strides_of(320), strides_of(6)

@@ -1,4 +1,4 @@
-"""What the workbench has to know about a kind of data; everything else is the same for all of them."""
+"""Everything that is specific to a kind of data; the rest of the workbench is the same for all kinds."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Batches", "Items", "Metric", "Modality", "Panel", "Source", "Stream"
 
 Items = Sequence[tuple[str, Any]]  # names and arrays
 Item = TypeVar("Item")
-SHARE, MOST = 10, 64  # one item in ten is held out, 64 at most: they are measured on several times in a run
+SHARE, MOST = 10, 64  # one item in ten is held out, 64 at most, because a run measures them several times
 
 
 class Metric(NamedTuple):
-    """A measure of how well an item is kept, or at what cost."""
+    """A measure of quality or cost."""
 
     key: str
     """In files: `psnr`."""
@@ -45,15 +45,15 @@ class Panel(NamedTuple):
 
 
 class Stream(Protocol):
-    """Items one at a time, each read when its turn comes; what cannot be used is left out, and said."""
+    """A stream of items, each read when it is needed. Unusable ones are skipped, and reported."""
 
     @property
     def names(self) -> Sequence[str]:
-        """Of all items, the bad ones too."""
+        """The names of all items, including unusable ones."""
 
     @property
     def skipped(self) -> list[Skipped]:
-        """What was left out of the latest iteration so far, and why."""
+        """The items that the latest iteration has skipped so far, and the reasons."""
 
     def __len__(self) -> int: ...
 
@@ -61,32 +61,32 @@ class Stream(Protocol):
 
 
 class Batches(Protocol):
-    """What a run trains on: a function of the seed and the step alone."""
+    """The training batches of a run, which depend only on the seed and the step."""
 
     def batch(self, step: int) -> Tensor:
         """The batch of a step, on the CPU."""
 
 
 class Source(NamedTuple):
-    """What a run trains on and what it holds out."""
+    """The training part and the held-out part of the data of a run."""
 
     training: Any
     """Sized; what `Modality.batches` takes."""
     held_out: Items
     skipped: list[Skipped]
     fingerprint: str
-    """Of the training data in a few digits: with other data a resumed run would not give the same bits."""
+    """A short digest of the training data. A resumed run needs the same data to give the same bits."""
 
     @classmethod
     def of_files(cls, stream: Callable[[Sequence[str] | None], Stream]) -> Source:
-        """That of the items of a stream, those of some names or all, one in ten of which is held out."""
+        """The source of a stream, of some names or of all; one item in ten is held out."""
         items = ItemCache(stream)
         kept, held = hold_out(list(range(len(items))))
         return cls.of(items.part(kept), list(items.part(held)), items.skipped)
 
     @classmethod
     def of(cls, training: Items, held_out: Items, skipped: Sequence[Skipped] = ()) -> Source:
-        """That of items that are at hand; names and sizes make the fingerprint."""
+        """The source of items in memory; names and sizes determine the fingerprint."""
         names = training.names if isinstance(training, ItemCache) else [name for name, _ in training]
         shapes = [(name, *shape) for name, shape in zip(names, shapes_of(training), strict=True)]
         fingerprint = hashlib.sha256(repr(shapes).encode()).hexdigest()
@@ -94,34 +94,36 @@ class Source(NamedTuple):
 
 
 class Modality(ABC):
-    """One kind of data: where it lies, what a step sees of it, how it is measured and written.
+    """One kind of data: how it is found, batched, measured and written.
 
-    An object is about the data of one run or of one tokenizer: its constructor takes what these differ in, such as
-    the sample rate of sounds.
+    An object belongs to one run or tokenizer; its constructor takes what differs between these, such as the sample rate
+    of sounds.
     """
 
     kind: ClassVar[str]
-    """As tokenizers and token files call it."""
+    """Its name in tokenizers and token files."""
     items: ClassVar[str]
-    """What the things are called that have a name and a row of a token file each: `pictures`."""
+    """The plural for items in messages: `pictures`. Each item has a name and a row of a token file."""
     metrics: ClassVar[tuple[Metric, ...]]
-    """Of an item and its reconstruction. The first is what training watches, the second what it costs."""
+    """Metrics of an item and its reconstruction. The first measures quality during training, the second the cost."""
     drawn: ClassVar[str]
-    """What the picture of a run shows: `originals above ...`."""
+    """The caption of the picture of a run: `originals above ...`."""
     footnote: ClassVar[str] = ""
-    """What a star behind the last figure means; see `starred`."""
+    """The footnote for a star after the last figure; see `starred`."""
     dtype: ClassVar[str] = "float32"
-    """Of an item, and of a reconstruction as it is measured."""
+    """The type of an item, and of a reconstruction when it is measured."""
     suffix: ClassVar[str]
     """Of the files that `decode` writes."""
     together: ClassVar[int] = 1
-    """How many items are encoded at once: more than one where all have one size and the tokenizer gives an item the
-    same tokens in every batch."""
+    """How many items are encoded at once: more than one if all have one size and the tokens of an item do not depend on
+    its batch.
+    """
     room: ClassVar[int | None] = None
-    """Of a batch on a CPU, how many positions of the input (pixels) at most: with more, what networks keep is too large
-    for caches, and each item takes longer than alone. None: any."""
+    """The most positions of the input (pixels) in a batch on a CPU. In larger batches the activations exceed the
+    caches, and each item takes longer than alone. None: no limit.
+    """
     unused: ClassVar[Mapping[str, Any]] = {}
-    """The settings that mean nothing for this kind, at the values that say so."""
+    """The settings that have no meaning for this kind, at their neutral values."""
 
     @classmethod
     @abstractmethod
@@ -131,24 +133,24 @@ class Modality(ABC):
     @classmethod
     @abstractmethod
     def of_data(cls, data: str, config: TrainConfig) -> Modality:
-        """That of data to train on."""
+        """The modality of training data."""
 
     @classmethod
     @abstractmethod
     def of_tokenizer(cls, tokenizer: Any) -> Modality:
-        """That of what a tokenizer of this kind takes."""
+        """The modality for the input of a tokenizer of this kind."""
 
     @abstractmethod
     def stream(self, data: str, stride: int, names: Sequence[str] | None = None) -> Stream:
-        """The items at a path, or some of them by name, but for those smaller than one position of `stride`."""
+        """The items at a path, or some of them by name, except those smaller than one position of `stride`."""
 
     @abstractmethod
     def source(self, data: str, config: TrainConfig) -> Source:
-        """The items at a path, divided."""
+        """The items at a path, divided into training and held-out parts."""
 
     @abstractmethod
     def batches(self, training: Any, config: TrainConfig) -> Batches:
-        """What the steps see of the training part of a source."""
+        """The batches from the training part of a source."""
 
     @abstractmethod
     def build(self, config: TrainConfig) -> Tokenizer:
@@ -156,15 +158,15 @@ class Modality(ABC):
 
     @abstractmethod
     def objective(self, tokenizer: Tokenizer, critic: Critic | None = None) -> nn.Module:
-        """What is minimised, as one module: a batch to the loss, and the error in it that `quality` is about."""
+        """The objective as one module: from a batch to the loss, and the error that `quality` converts."""
 
     def critic(self, config: TrainConfig) -> Critic | None:
-        """The discriminator that a run is to have, drawn from torch's generator."""
+        """The discriminator of a run, drawn from torch's generator."""
         return None
 
     @abstractmethod
     def quality(self, error: float) -> float:
-        """The first of the metrics from the mean error of training batches."""
+        """The first metric, from the mean error of training batches."""
 
     @abstractmethod
     def to_batch(self, item: Any) -> Tensor:
@@ -172,27 +174,27 @@ class Modality(ABC):
 
     @abstractmethod
     def true_size(self, item: Any) -> tuple[int, ...]:
-        """The size of an item as token files have it: height and width, or samples; () of vectors."""
+        """The size of an item in token files: height and width, or samples; () for vectors."""
 
     @abstractmethod
     def from_batch(self, batch: Tensor, size: Sequence[int] | None = None) -> Any:
-        """The item of a batch of one, cut to a true size if there is one."""
+        """The item of a batch of one, cut to its true size if one is given."""
 
     @abstractmethod
     def measure(
         self, item: Any, reconstruction: Any, bits: float, *, brief: bool = False
     ) -> dict[str, float]:
-        """The metrics of an item that took so many bits, by their keys; `brief`: only what is quickly found."""
+        """The metrics of an item of `bits` bits, by their keys; `brief`: only those that are cheap to compute."""
 
     @abstractmethod
     def save(self, path: Path, item: Any) -> None:
-        """Write an item as a file, whole or not at all."""
+        """Write an item as a file, completely or not at all."""
 
     def save_all(self, out: Path, names: Sequence[str], items: Iterable[Any]) -> None:
-        """Write what was decoded, by name, whole or not at all: a folder with a file for each item.
+        """Write decoded items by name, completely or not at all: a folder with a file for each item.
 
         Raises:
-            CodewordError: the place is taken or cannot be written to.
+            CodewordError: the path exists, or cannot be written.
         """
         with whole_folder(out) as folder:
             for target, item in zip(file_names(names, self.suffix), items, strict=True):
@@ -200,22 +202,22 @@ class Modality(ABC):
 
     @abstractmethod
     def panels(self, name: str, item: Any, reconstruction: Any, bits: float) -> list[Panel]:
-        """What there is to see of an item and of what became of it."""
+        """Drawings of an item and of its reconstruction."""
 
     def note(self, source: Source, config: TrainConfig) -> str | None:
-        """What the user should know about training on this data, if anything."""
+        """Notes for the user about training on this data."""
         return None
 
     @abstractmethod
     def position(self, config: TrainConfig) -> str:
-        """What one position of a grid stands for, in words."""
+        """The meaning of one position of a grid, in words."""
 
     def starred(self, metrics: Mapping[str, float]) -> bool:
-        """Whether the last of some metrics wants the footnote."""
+        """Whether the last metric needs the footnote."""
         return False
 
     def check(self, config: TrainConfig) -> None:
-        """Raise for settings that mean nothing here, or that do not fit together."""
+        """Raise for settings that have no meaning here, or contradict each other."""
         for name, value in self.unused.items():
             if getattr(config, name) != value:
                 expected, got = f"no {name} for {self.items}", f"{getattr(config, name)}"
@@ -223,7 +225,7 @@ class Modality(ABC):
 
 
 def hold_out(items: list[Item]) -> tuple[list[Item], list[Item]]:
-    """Take one item in ten out, evenly spread, at least one and at most 64; an only item is not taken.
+    """Hold out one item in ten, evenly spaced, at least one and at most 64. A single item is not held out.
 
     Examples:
         >>> kept, held = hold_out(list(range(20)))

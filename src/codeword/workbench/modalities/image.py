@@ -1,4 +1,4 @@
-"""Pictures, as the workbench sees them."""
+"""The modality of pictures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from codeword.workbench.modalities.jpeg import jpeg_within, psnr
 
 __all__ = ["Images"]
 
-SHOWN = 256  # pixels along a side, at most, of what is drawn
+SHOWN = 256  # the most pixels along a side that are drawn
 
 
 class Images(Modality):
@@ -73,7 +73,7 @@ class Images(Modality):
         return PictureStream(data, stride, names)
 
     def source(self, data: str, config: TrainConfig) -> Source:
-        """One picture in ten is held out; the built-in photographs have their own division."""
+        """One picture in ten is held out; the built-in photographs have a fixed division."""
         if data == PHOTOS:
             return Source.of(training(), held_out())
         return Source.of_files(partial(PictureStream, data, config.stride))
@@ -116,7 +116,7 @@ class Images(Modality):
     def measure(
         self, item: np.ndarray, reconstruction: np.ndarray, bits: float, *, brief: bool = False
     ) -> dict[str, float]:
-        """PSNR and bits a pixel, of the reconstruction and of the best JPEG of at most the same size."""
+        """PSNR and bits a pixel, of the reconstruction, and of the best JPEG of at most the same size."""
         pixels = item.shape[0] * item.shape[1]
         metrics = {"psnr": psnr(item, reconstruction), "bits_per_pixel": bits / pixels}
         if brief:

@@ -1,4 +1,4 @@
-"""How well a picture is kept, and JPEG at a given size: the yardstick beside a tokenizer."""
+"""PSNR, and JPEG at a given size for comparison with a tokenizer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Jpeg", "jpeg_within", "psnr"]
 
 
 class Jpeg(NamedTuple):
-    """A picture that went through JPEG."""
+    """A picture after JPEG compression."""
 
     quality: int
     """Pillow's quality, 1 to 95."""
@@ -25,7 +25,7 @@ class Jpeg(NamedTuple):
 
 
 def jpeg_within(image: np.ndarray, size: float) -> tuple[Jpeg, bool]:
-    """The best JPEG of at most `size` bytes, and whether there is one: else it is the smallest, of quality 1.
+    """The best JPEG of at most `size` bytes, and whether there is one. If not, it is the smallest one, of quality 1.
 
     Args:
         image: uint8 (height, width, 3).

@@ -1,4 +1,4 @@
-"""Vectors, as the workbench sees them."""
+"""The modality of vectors."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Vectors(Modality):
 
     Args:
         features: numbers of a vector.
-        scale: what one unit of them is: the root of the mean variance of a number.
-        vectors: where they are, to train on.
-        facts: what a look through all of those told.
+        scale: the unit of the vectors: the root of the mean variance of a number.
+        vectors: the training data.
+        facts: the result of a pass over all of them.
     """
 
     kind = "vectors"
@@ -90,7 +90,7 @@ class Vectors(Modality):
         return VectorStream(data, self.features, names)
 
     def source(self, data: str, config: TrainConfig) -> Source:
-        """One vector in ten is held out, evenly spread, 512 at most."""
+        """One vector in ten is held out, evenly spaced, 512 at most."""
         vectors, facts = self._opened
         usable = np.flatnonzero(facts.usable)
         count = min(MOST, max(1, len(usable) // SHARE)) if len(usable) > 1 else 0
@@ -131,7 +131,7 @@ class Vectors(Modality):
     def measure(
         self, item: np.ndarray, reconstruction: np.ndarray, bits: float, *, brief: bool = False
     ) -> dict[str, float]:
-        """The squared error over the variance of all vectors, so that means are relative errors; and the cosine."""
+        """The squared error over the variance of all vectors, so means are relative errors; and the cosine."""
         x, y = item.astype("float64"), reconstruction.astype("float64")
         error = float(((x - y) ** 2).sum()) / (self.features * self.scale**2)
         lengths = math.sqrt(float(x @ x) * float(y @ y))
@@ -179,7 +179,7 @@ class Vectors(Modality):
 
 
 class _Training(VectorRows):
-    """The rows to train on, of which the first can be had as items."""
+    """The training rows; the first ones are also available as items."""
 
     def __getitem__(self, some: slice) -> list[tuple[str, np.ndarray]]:
         found: list[tuple[str, np.ndarray]] = []

@@ -1,4 +1,4 @@
-"""Codecs that others trained, behind the face of a tokenizer: those of transformers and diffusers."""
+"""Pretrained codecs of transformers and diffusers, with the interface of a tokenizer."""
 
 from codeword.workbench.pretrained.base import Codec, CodecOptions, SoundCodec
 from codeword.workbench.pretrained.opening import CODECS, anywhere, is_codec, open_codec, split_options

@@ -1,4 +1,4 @@
-"""A model of another library as a tokenizer: its own encode and its own decode, nothing converted."""
+"""A model of another library as a tokenizer. It calls the model's own encode and decode; nothing is converted."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ PASSING = ("_name_or_path", "transformers_version", "_diffusers_version", "dtype
 
 @dataclass(frozen=True)
 class CodecOptions:
-    """What a user may say of a codec.
+    """Options of a codec.
 
     Args:
-        codebooks: how many of its codebooks to use, the first ones; None: as many as its own encode uses.
-        bandwidth: kilobits a second, one of those that it was trained for; None: that of its own encode.
+        codebooks: how many codebooks to use, from the first on; None: as many as the model's own encode.
+        bandwidth: kilobits per second, one of those that it was trained for; None: that of the model's own encode.
     """
 
     codebooks: int | None = None
     bandwidth: float | None = None
 
     def refuse(self, model: str, *names: str) -> None:
-        """Raise for options that a model does not have, or that exclude each other."""
+        """Raise for options that a model does not support, or that exclude each other."""
         for name in names:
             if getattr(self, name) is not None:
                 raise CodewordError.of(
@@ -46,22 +46,22 @@ class CodecOptions:
 
 
 class Codec(TokenizerInterface):
-    """A model of another library, in eval, on whose classes nothing here depends before it is opened.
+    """A model of another library, in eval mode. Its library is imported only when a model is opened.
 
     Args:
-        model: of the class that `model_class` names.
-        name: what people call it.
-        options: what the user said of it.
+        model: an object of the class that `model_class` names.
+        name: its name.
+        options: the user's options.
 
     Attributes:
-        digest: SHA-256 of its weights and its configuration, however they lie in files.
+        digest: SHA-256 of its weights and configuration, independent of the files that hold them.
     """
 
     library: ClassVar[str] = "transformers"
     model_class: ClassVar[str]
     """Of the library."""
     whole: str
-    """Why it cannot be computed in chunks, unless `compute_in_chunks` is its own."""
+    """Why it cannot be computed in chunks, for classes without their own `compute_in_chunks`."""
 
     def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
         super().__init__()
@@ -73,20 +73,20 @@ class Codec(TokenizerInterface):
         return self.decode(indices), indices
 
     def compute_in_chunks(self, positions: int) -> None:
-        """From now on compute in chunks of so many positions: what comes out is the same, but for rounding.
+        """From now on compute in chunks of `positions` positions. The results are equal except for rounding.
 
         Raises:
-            CodewordError: a part of the model sees everything, so that nothing less gives its tokens.
+            CodewordError: a part of the model depends on the whole sound, so chunks would give other tokens.
         """
         got = f"{self.name}, {self.whole}"
         raise CodewordError.of("a codec that can be computed in chunks", got, "leave out --chunk-seconds")
 
 
 class SoundCodec(Codec):
-    """A codec of sounds, with one or several codebooks at a step. A class of its own gives the rest.
+    """A codec of sounds, with one or several codebooks at a step. Each model has a subclass with the rest.
 
     Sounds are (batch, 1, samples), or (batch, 2, samples) of a codec that is `stereo`, in full scale -1 to 1. Indices
-    are (batch, steps, codebooks). What is decoded is steps x stride long.
+    are (batch, steps, codebooks). The decoded sound has steps x stride samples.
     """
 
     kind = "audio"
@@ -97,9 +97,9 @@ class SoundCodec(Codec):
     codebooks: int
     """How many are used."""
     stereo: bool = False
-    """Whether it takes two channels, which it encodes together."""
+    """Whether it takes two channels and encodes them together."""
     whole_steps: ClassVar[bool] = False
-    """Whether the library's own processor fills sounds up to whole steps, with silence at the end."""
+    """Whether the library's own processor pads sounds with silence to whole steps."""
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -125,19 +125,19 @@ class SoundCodec(Codec):
         return F.pad(sounds, (0, max(0, length - sounds.shape[-1])))[..., :length]
 
     def _length(self, steps: int) -> int:
-        """Samples that are decoded of so many steps."""
+        """The number of decoded samples for `steps` steps."""
         return steps * self.stride
 
     @abstractmethod
     def _encode(self, sounds: Tensor) -> Tensor:
-        """Codes (batch, codebooks, steps), perhaps of more codebooks than are asked for."""
+        """Codes (batch, codebooks, steps); there may be more codebooks than requested."""
 
     @abstractmethod
     def _decode(self, codes: Tensor) -> Tensor:
         """Sounds (batch, channels, samples) of codes (batch, codebooks, steps)."""
 
     def _count(self, most: int, usual: int) -> int:
-        """How many codebooks the user wants of `most`; `usual`: that the model's own encode uses."""
+        """How many of `most` codebooks to use; `usual`: the number of the model's own encode."""
         wanted = usual if self.options.codebooks is None else self.options.codebooks
         if not 1 <= wanted <= most:
             got = f"{wanted}"

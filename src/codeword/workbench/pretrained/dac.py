@@ -13,7 +13,7 @@ __all__ = ["DAC"]
 
 
 class DAC(SoundCodec):
-    """DAC, such as descript/dac_16khz; sounds are filled up to whole steps, as its processor does."""
+    """DAC, such as descript/dac_16khz; sounds are padded to whole steps, as by its processor."""
 
     model_class = "DacModel"
     whole_steps = True

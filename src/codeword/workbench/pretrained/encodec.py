@@ -1,4 +1,4 @@
-"""EnCodec and X-Codec: residual stacks whose length a bandwidth decides."""
+"""EnCodec and X-Codec: residual stacks; the bandwidth sets the number of stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["EnCodec", "XCodec"]
 
 class _WithBandwidth(SoundCodec):
     usual: int
-    """Which of the bandwidths its own encode takes when none is said."""
+    """The default bandwidth of its own encode."""
 
     def __init__(self, model: Any, name: str, options: CodecOptions) -> None:
         super().__init__(model, name, options)
@@ -42,10 +42,10 @@ class _WithBandwidth(SoundCodec):
 
 
 class EnCodec(_WithBandwidth):
-    """EnCodec, such as facebook/encodec_24khz, and that of 48 kHz: two channels, in frames with a scale each.
+    """EnCodec, such as facebook/encodec_24khz. The model of 48 kHz has two channels, and frames with a scale each.
 
-    A row of the latter has the scale of a frame before its codes; see `Frames`. Sounds are filled up to whole frames,
-    as its processor does.
+    Its rows have the scale of a frame before the codes; see `Frames`. Sounds are padded to whole frames, as by its
+    processor.
     """
 
     model_class = "EncodecModel"
@@ -72,8 +72,8 @@ class EnCodec(_WithBandwidth):
             self.whole = "which scales a sound by its power as a whole"
         if self.frames.length is not None or self.frames.scaled:
             super().compute_in_chunks(positions)
-        # Its LSTM hears all that came before, but has one frame for `stride` samples: it is run over the whole, and
-        # what is at higher rates in chunks.
+        # Its LSTM depends on all earlier samples, but has only one frame for `stride` samples. So it runs over the
+        # whole sound, and the layers at higher rates run in chunks.
         encoder, decoder = self.model.encoder, self.model.decoder
         place = _place_of_lstm(encoder.layers)
         down, rest = nn.Sequential(*encoder.layers[:place]), encoder.layers[place:]
@@ -110,7 +110,7 @@ def _place_of_lstm(layers: nn.ModuleList) -> int:
 
 
 class XCodec(_WithBandwidth):
-    """X-Codec, such as hf-audio/xcodec-hubert-librispeech; sounds are filled up to whole steps, as by its processor."""
+    """X-Codec, such as hf-audio/xcodec-hubert-librispeech; sounds are padded to whole steps, as by its processor."""
 
     model_class = "XcodecModel"
     usual = -1

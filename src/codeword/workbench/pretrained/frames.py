@@ -1,4 +1,4 @@
-"""The frames of a codec that takes a sound apart and scales each part, as one row of steps."""
+"""One row of steps for a codec that divides a sound into frames and scales each frame."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from codeword.errors import CodewordError
 
 __all__ = ["Frames"]
 
-BITS = 32  # of a scale, which is kept as it is
+BITS = 32  # of a scale, which is stored exactly
 
 
 class Frames(NamedTuple):
-    """How a row of steps is made of frames: the scale of each, written with the codes themselves, and its codes.
+    """The layout of a row: for each frame its scale, written with codes, and then its codes.
 
     The 32 bits of a scale are digits of as many bits as a code has, the lowest first, from codebook to codebook and
-    from step to step; a last step is filled up with 0.
+    from step to step; the last step is padded with 0.
 
     Examples:
         >>> frames = Frames(codebooks=2, bits=10, scaled=True, length=9, apart=9, stride=3)
@@ -55,14 +55,14 @@ class Frames(NamedTuple):
 
     @property
     def facts(self) -> dict[str, int]:
-        """What a token file tells of them."""
+        """The facts about frames in a token file."""
         facts = {"scale_steps": self.head} if self.scaled else {}
         if self.full is not None and self.apart is not None:
             facts |= {"frame_steps": self.head + self.full, "frame_samples": self.apart}
         return facts
 
     def pad(self, sounds: Tensor) -> Tensor:
-        """Sounds filled up with silence to whole frames, which overlap."""
+        """Sounds padded with silence to whole frames, which overlap."""
         if self.length is None or self.apart is None:
             return sounds
         samples = sounds.shape[-1]
@@ -70,7 +70,7 @@ class Frames(NamedTuple):
         return torch.nn.functional.pad(sounds, (0, whole - samples))
 
     def samples_of(self, steps: int) -> int:
-        """Samples that a row stands for."""
+        """The number of samples of a row."""
         count, last = self._count(steps)
         return (count - 1) * (self.apart or 0) + last * self.stride
 
@@ -80,7 +80,7 @@ class Frames(NamedTuple):
         Args:
             codes: (frames, batch, codebooks, steps).
             scales: (batch, 1) of each frame, or None of each.
-            missing: how many steps the last frame is shorter.
+            missing: by how many steps the last frame is shorter.
         """
         parts = list[Tensor]()
         for number, (frame, scale) in enumerate(zip(codes, scales, strict=True), 1):
@@ -90,10 +90,10 @@ class Frames(NamedTuple):
         return torch.cat(parts, -1)
 
     def split(self, row: Tensor) -> tuple[Tensor, list[Tensor | None], int]:
-        """Back: codes, scales, and how many steps of the last frame are missing, which are 0.
+        """The inverse: codes, scales, and the number of missing steps of the last frame, which are 0.
 
         Raises:
-            CodewordError: as many steps as no sound has, or digits that are no scale.
+            CodewordError: no sound has this number of steps, or the digits are no scale.
         """
         count, last = self._count(row.shape[-1])
         frames, scales = list[Tensor](), list[Tensor | None]()
@@ -107,7 +107,7 @@ class Frames(NamedTuple):
         return torch.stack(frames), scales, missing
 
     def _count(self, steps: int) -> tuple[int, int]:
-        """Frames of a row, and the steps of the last without those of its scale."""
+        """The number of frames in a row, and the steps of the last one without those of its scale."""
         each = self._each(steps)
         count = math.ceil(steps / each)
         last = steps - (count - 1) * each - self.head
@@ -117,7 +117,7 @@ class Frames(NamedTuple):
         return count, last
 
     def _each(self, steps: int) -> int:
-        """Steps of a frame with its scale, of so many in all."""
+        """The steps of a frame with its scale, given the total number of steps."""
         return steps if self.full is None else self.head + self.full
 
     def _digits(self, scale: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class Mimi(SoundCodec):
     def compute_in_chunks(self, positions: int) -> None:
         config, encoder, decoder = self.model.config, self.model.encoder, self.model.decoder
         hop = math.prod(config.upsampling_ratios)
-        positions *= self.stride // hop  # its networks have more frames than steps
+        positions *= self.stride // hop  # its networks have several frames for each step
         for half in (encoder.encoder_seanet, decoder.decoder_seanet):
             network = nn.Sequential(*half.layers)
             down = half is encoder.encoder_seanet

@@ -1,4 +1,4 @@
-"""Codecs by name: hf: and a folder, which is read without a network, or an id of the Hugging Face Hub."""
+"""Open codecs by name: hf: and a folder, which needs no network, or an id of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CODECS: tuple[type[Codec], ...] = (
     Emu3,
     Janus,
 )
-"""All that can be opened: by the class that a model's configuration names."""
+"""All supported codecs, by the class that a model's configuration names."""
 
 PREFIX, EXTRA, LONGEST_NAME = "hf:", "codecs", 100
 FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
@@ -41,7 +41,7 @@ ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def is_codec(place: str | Path) -> bool:
-    """Whether a user named a codec of another library, and no run folder.
+    """Whether a name means a codec of another library, and not a run folder.
 
     Examples:
         >>> is_codec("hf:facebook/encodec_24khz"), is_codec("run")
@@ -51,7 +51,7 @@ def is_codec(place: str | Path) -> bool:
 
 
 def anywhere(place: str) -> str:
-    """The same run folder or codec for processes that work in other folders."""
+    """The same run folder or codec, valid in any working folder."""
     prefix, folder = (PREFIX, place.removeprefix(PREFIX)) if is_codec(place) else ("", place)
     if prefix and not Path(folder).exists():
         return place
@@ -59,7 +59,7 @@ def anywhere(place: str) -> str:
 
 
 def split_options(place: str) -> tuple[str, CodecOptions]:
-    """A codec with its options behind it, as where several are named.
+    """Parse a codec with options after its name, as in lists of codecs.
 
     Examples:
         >>> split_options("hf:kyutai/mimi,codebooks=8")
@@ -78,13 +78,13 @@ def open_codec(place: str, options: CodecOptions = CodecOptions()) -> Codec:  # 
     Only safetensors, JSON and classes of the two libraries are read: no code of a repository is ever run.
 
     Args:
-        place: hf: and a folder that the library's `save_pretrained` wrote; or, where there is no such folder, hf: and
-            an owner/name of the Hub, which is fetched.
-        options: what the user says of it.
+        place: hf: and a folder written by the library's `save_pretrained`; or, if there is no such folder, an
+            owner/name of the Hub, which is downloaded.
+        options: the user's options.
 
     Raises:
-        CodewordError: there is no model, it is of another kind, weights are missing, an option does not fit it; or a
-            package is missing (extra `codecs`).
+        CodewordError: there is no model, its class is not supported, weights are missing, an option does not fit it, or
+            a package is missing (extra `codecs`).
     """
     said = place.removeprefix(PREFIX)
     local = Path(said).is_dir()
@@ -94,7 +94,7 @@ def open_codec(place: str, options: CodecOptions = CodecOptions()) -> Codec:  # 
         model, found = getattr(_library(codec), codec.model_class).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **_dtype(codec)
         )
-    except Exception as error:  # of files that are missing, damaged or do not fit: any class
+    except Exception as error:  # missing, damaged or unfitting files raise errors of any class
         raise CodewordError.of(
             f"a {codec.model_class} at {place}", _reason(error), "fetch it again"
         ) from error
@@ -129,7 +129,7 @@ def _fetched(name: str) -> Path:
     hub = load("huggingface_hub", EXTRA)
     try:
         return Path(hub.snapshot_download(repo_id=name, allow_patterns=FILES))
-    except Exception as error:  # its errors have no one class, and those of its transport are let out too
+    except Exception as error:  # its errors have no common class, and errors of the network also occur
         remedy = "check the name, the connection and, for a private repository, `hf auth login`"
         raise CodewordError.of(f"a folder {name}, or a model of the Hub", _reason(error), remedy) from error
 

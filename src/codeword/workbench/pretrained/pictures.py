@@ -16,10 +16,10 @@ __all__ = ["Chameleon", "Emu3", "Janus", "PictureCodec", "VQModel"]
 
 
 class PictureCodec(Codec):
-    """A VQGAN for pictures; sides are filled up to whole positions by repeating the last row and column.
+    """A VQGAN for pictures. Sides are padded to whole positions by repeating the last row and column.
 
-    Pictures are (batch, 3, height, width) within -1 to 1. Indices are (batch, height, width). A class of its own gives
-    the rest.
+    Pictures are (batch, 3, height, width) within -1 to 1. Indices are (batch, height, width). Each model has a subclass
+    with the rest.
     """
 
     kind = "image"
@@ -37,7 +37,7 @@ class PictureCodec(Codec):
         self.stride = 2 ** (len(self._resolutions(config)) - 1)
 
     def _resolutions(self, config: Any) -> Any:
-        """Something for each of the resolutions that its encoder goes through."""
+        """A list with one entry for each resolution of its encoder."""
         return config.channel_multiplier
 
     @property
@@ -89,7 +89,7 @@ class VQModel(PictureCodec):
 
 
 class Chameleon(PictureCodec):
-    """The VQVAE of Chameleon, of which transformers has the encoder alone: nothing decodes."""
+    """The VQVAE of Chameleon. transformers has only its encoder, so it cannot decode."""
 
     model_class = "ChameleonVQVAE"
 
@@ -116,7 +116,7 @@ class Emu3(PictureCodec):
 
 
 class Janus(PictureCodec):
-    """The VQVAE of Janus: codes are found as they are, and decoded at unit length, pictures of any size."""
+    """The VQVAE of Janus: the search uses codes as stored, decoding uses them at unit length; pictures of any size."""
 
     model_class = "JanusVQVAE"
 

@@ -41,7 +41,7 @@ class XCodec2(SoundCodec):
         return (math.prod(self.model.config.quantization_levels),)
 
     def _encode(self, sounds: Tensor) -> Tensor:
-        # One by one: the extractor normalises each over its own length.
+        # One by one, because the extractor normalises each over its own length.
         return torch.cat([self._encode_one(sound) for sound in sounds])
 
     def _encode_one(self, sound: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class XCodec2(SoundCodec):
 
 
 class NeuCodec(XCodec2):
-    """NeuCodec, such as neuphonic/neucodec. It reads 16 kHz and decodes to 24, which are brought down to 16 again."""
+    """NeuCodec, such as neuphonic/neucodec. It reads 16 kHz and decodes to 24 kHz, which is resampled to 16 kHz."""
 
     model_class = "NeuCodecModel"
     extractor_class = "NeuCodecFeatureExtractor"
@@ -67,8 +67,8 @@ class NeuCodec(XCodec2):
         return int(config.input_sampling_rate)
 
     def decode(self, indices: Tensor) -> Tensor:
-        # Its two encoders may differ by a step at the end, and the shorter one counts: a step of silence, so that
-        # what is decoded is never shorter than what was encoded.
+        # Its two encoders may differ by one step at the end, and the shorter one counts. So a step of silence is added,
+        # and the decoded sound is never shorter than the input.
         return F.pad(super().decode(indices), (0, self.stride))
 
     def _decode(self, codes: Tensor) -> Tensor:

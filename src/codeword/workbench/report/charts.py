@@ -1,4 +1,4 @@
-"""Charts as inline SVG, which takes its colours from the style of the page: for light and for dark."""
+"""Charts as inline SVG. The style sheet of the page sets their colours, for light and dark mode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Series(NamedTuple):
     label: str
     points: Points
     marked: bool = False
-    """Whether each point is marked, because there are few."""
+    """Whether each point has a marker, if there are few."""
 
 
 class _Frame(NamedTuple):
@@ -32,7 +32,7 @@ class _Frame(NamedTuple):
     high: float
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point is in the picture."""
+        """The position of a point in the picture."""
         across = (x - self.left) / (self.right - self.left)
         up = (y - self.low) / (self.high - self.low)
         return (
@@ -42,7 +42,7 @@ class _Frame(NamedTuple):
 
 
 def line_chart(title: str, series: Sequence[Series], x_name: str, y_name: str) -> str:
-    """Lines over a common axis; what is not finite is left out.
+    """Lines over a common axis; values that are not finite are left out.
 
     Examples:
         >>> '<polyline class="line s0"' in line_chart("loss", [Series("a", [(0, 1), (1, 2)])], "step", "loss")
@@ -74,7 +74,7 @@ def area_chart(title: str, heights: Sequence[float], x_name: str, y_name: str) -
     path = " ".join(f"{x},{y}" for x, y in corners)
     xml.SubElement(svg, "polygon", {"class": "area", "points": path})
     x, y = frame.place(0, 1)
-    if frame.high > 1:  # where all would be if they were used alike
+    if frame.high > 1:  # the line of equal use
         xml.SubElement(svg, "path", {"class": "even", "d": f"M{x} {y}H{WIDTH - RIGHT}"})
     return _text_of(svg)
 
@@ -91,7 +91,7 @@ def map_chart(title: str, points: Points, classes: Sequence[str], told: str) -> 
 
 
 def _begin(title: str, told: str) -> xml.Element:
-    """A picture with what a screen reader says of it."""
+    """A picture with a description for screen readers."""
     shape = {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "class": "chart"}
     svg = xml.Element("svg", shape)
     xml.SubElement(svg, "title").text = title
@@ -116,7 +116,7 @@ def _frame(points: Points) -> _Frame:
 
 
 def _wide(low: float, high: float) -> tuple[float, float]:
-    """A range that is not empty."""
+    """Widen an empty range."""
     margin = max(0.5, 0.01 * abs(low))
     return (low, high) if high - low > 1e-9 * abs(low) else (low - margin, high + margin)
 
@@ -126,7 +126,7 @@ def _axes(svg: xml.Element, frame: _Frame, x_name: str, y_name: str) -> None:
         _, y = frame.place(frame.left, value)
         xml.SubElement(svg, "path", {"class": "grid", "d": f"M{LEFT} {y}H{WIDTH - RIGHT}"})
         _write(svg, LEFT - 6, y + 4, _said(value), "end")
-    for value in _ticks(frame.left, frame.right, least=1):  # steps, stages and codes are whole
+    for value in _ticks(frame.left, frame.right, least=1):  # steps, stages and codes are integers
         x, y = frame.place(value, frame.low)
         xml.SubElement(svg, "path", {"class": "grid", "d": f"M{x} {y}v4"})
         _write(svg, x, y + 17, _said(value), "middle")
@@ -140,7 +140,7 @@ def _write(svg: xml.Element, x: float, y: float, text: str, anchor: str) -> None
 
 
 def _ticks(low: float, high: float, least: float = 0.0) -> list[float]:
-    """Round numbers within a range, three to six of them, or fewer where they are to be `least` apart.
+    """Three to six round numbers within a range; fewer if they must be at least `least` apart.
 
     Examples:
         >>> _ticks(0, 87), _ticks(13.2, 14.1)
@@ -155,7 +155,7 @@ def _ticks(low: float, high: float, least: float = 0.0) -> list[float]:
 
 
 def _said(value: float) -> str:
-    """A number in a few letters: 12k for 12,000."""
+    """A number in short form: 12k for 12,000."""
     if abs(value) >= 10000:
         return f"{value / 1000:.3g}k" if abs(value) < 1e6 else f"{value / 1e6:.3g}M"
     return f"{value:.4g}"

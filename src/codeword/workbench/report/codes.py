@@ -1,4 +1,4 @@
-"""The codebooks of a tokenizer: which codes are used, and where they lie."""
+"""The codebooks of a tokenizer: use of the codes, and a map of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BANDS", "Codebook", "codebooks", "components"]
 
 DRAWN, LARGEST, BARS = 3000, 2**14, 400
 SHOWN = 8
-BANDS = (  # of the use of a code, over what it would be if all were used alike
+BANDS = (  # the use of a code, divided by its use if all were used equally
     ("u0", "not used", 0.0),
     ("u1", "less than half of the mean", 0.5),
     ("u2", "around the mean", 2.0),
@@ -26,7 +26,7 @@ BANDS = (  # of the use of a code, over what it would be if all were used alike
 
 
 class Codebook(NamedTuple):
-    """What the page shows of a codebook."""
+    """The part of the page about one codebook."""
 
     name: str
     size: int
@@ -38,7 +38,7 @@ class Codebook(NamedTuple):
     map: str | None
     """SVG; None: there are no vectors to show, or too many."""
     kept: float
-    """The share of the variance that the two dimensions of the map keep."""
+    """The share of the variance in the two dimensions of the map."""
 
 
 def codebooks(quantizer: Quantizer, use: CodeUse) -> tuple[list[Codebook], int]:
@@ -63,7 +63,7 @@ def codebooks(quantizer: Quantizer, use: CodeUse) -> tuple[list[Codebook], int]:
 
 
 def components(vectors: np.ndarray) -> tuple[np.ndarray, float]:
-    """Vectors (N, D) on their first two principal components, and the share of the variance that these keep.
+    """Vectors (N, D) projected to their first two principal components, and the share of the variance in these.
 
     Examples:
         >>> import numpy as np
@@ -76,7 +76,9 @@ def components(vectors: np.ndarray) -> tuple[np.ndarray, float]:
     if centred.shape[1] < 2:
         centred = np.pad(centred, ((0, 0), (0, 2 - centred.shape[1])))
     values, axes = np.linalg.eigh(centred.T @ centred)
-    axes = axes[:, ::-1][:, :2] * np.sign(axes[:, ::-1][:, :2].sum(0) + 1e-300)  # either sign is an answer
+    axes = axes[:, ::-1][:, :2] * np.sign(
+        axes[:, ::-1][:, :2].sum(0) + 1e-300
+    )  # the sign of a component is arbitrary
     total = float(values.sum())
     return centred @ axes, float(values[-2:].sum()) / total if total > 0 else 1.0
 
@@ -95,7 +97,7 @@ def _parts(quantizer: Quantizer, name: str) -> list[tuple[str, Quantizer | None]
 
 
 def _histogram(name: str, size: int, counts: np.ndarray) -> str:
-    """The use of the codes, the most used first; of many codes several together."""
+    """The use of the codes, the most used first; many codes are grouped."""
 
     bars = min(size, BARS)
     total = max(1, int(counts.sum()))

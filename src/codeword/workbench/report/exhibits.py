@@ -1,4 +1,4 @@
-"""Originals and what became of them, as pieces of HTML: pictures, players, bars."""
+"""Originals and reconstructions as HTML: pictures, players, bars."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class View(NamedTuple):
     picture: str | None
     """The address of a PNG."""
     on_dark: str | None
-    """The same for the dark, if it differs."""
+    """The PNG for dark mode, if it differs."""
     sound: str | None
     """The address of a WAV."""
 
@@ -40,7 +40,7 @@ class Exhibit(NamedTuple):
 
 
 def exhibits(tokenizer: ItemTokenizer, items: Items) -> list[Exhibit]:
-    """Some of the items, evenly spread, each with its views and metrics."""
+    """Some of the items, evenly spaced, each with its views and metrics."""
     modality = tokenizer.modality
     found, count = [], min(len(items), SHOWN[modality.kind])
     for name, item in (items[place * len(items) // count] for place in range(count)):
@@ -74,7 +74,7 @@ def format_metric(metric: Metric, value: float) -> str:
 
 
 def data_address(content: bytes, kind: str) -> str:
-    """The address of something that is in the page itself.
+    """A data URL: content inside the page.
 
     Examples:
         >>> data_address(b"abc", "text/plain")
@@ -90,7 +90,7 @@ def _view(tokenizer: ItemTokenizer, title: str, item: Any, panel: Panel) -> View
 
 
 def _file_of(tokenizer: ItemTokenizer, item: Any, kind: str) -> str:
-    """An item as the modality writes it."""
+    """The file that the modality writes for an item."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"item{tokenizer.modality.suffix}"
         tokenizer.modality.save(path, item)

@@ -15,11 +15,11 @@ __all__ = ["write_ids_page"]
 
 
 def write_ids_page(name: str, report: dict[str, Any], out: Path) -> None:
-    """Write what `measure_ids` and `neighbours_kept` found.
+    """Write the results of `measure_ids` and `neighbours_kept`.
 
     Args:
         name: of the catalogue.
-        report: what was found.
+        report: the results.
         out: the file to write.
 
     Raises:

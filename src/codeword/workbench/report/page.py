@@ -1,4 +1,4 @@
-"""The page: everything that there is to see of a run, put together and written."""
+"""Build and write the report page of a run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from codeword.workbench.training.run import Run
 
 __all__ = ["write_report"]
 
-POSITIONS = 2**16  # that the use of the codes is counted on, about
-MEASURED = 64  # items of named data
+POSITIONS = 2**16  # about how many positions the use of the codes is counted on
+MEASURED = 64  # items, if data is named
 LISTED = 20
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
@@ -47,11 +47,11 @@ def write_report(
         tokenizer: of the run.
         folder: the run.
         out: the file to write.
-        data: what to show and measure; None: what the run was trained on, of which the held-out part is measured.
-        track: what to hand items through on their way, with what is done: to show how far it is.
+        data: the data to show and measure; None: the held-out part of the training data.
+        track: wraps the stream of items, with a label, to show progress.
 
     Raises:
-        CodewordError: no data, or data of another kind, a package that is not installed, a full disk.
+        CodewordError: there is no data, or data of another kind; a package is missing; the disk is full.
     """
     facts = run_info(Run(folder), tokenizer.trained)
     where, items, kind = _items(tokenizer, facts, data)
@@ -89,7 +89,7 @@ def write_report(
 
 
 def _items(tokenizer: ItemTokenizer, facts: RunInfo, data: str | None) -> tuple[str, Items, str]:
-    """Where the data is, what to measure on, and what that is in words."""
+    """The data, the items to measure, and their description."""
     modality = tokenizer.modality
     if data is None and facts.data is not None and facts.config is not None:
         opened = kind_of_data(facts.data)
@@ -109,7 +109,7 @@ def _items(tokenizer: ItemTokenizer, facts: RunInfo, data: str | None) -> tuple[
 def _encode(
     tokenizer: ItemTokenizer, stream: Any
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], CodeUse, int]:
-    """The use of the codes over the first items, and of pictures also these with the first index of each position."""
+    """The use of the codes over the first items; for pictures also the items with the first index of each position."""
     model, modality = tokenizer.tokenizer, tokenizer.modality
     codebook_count, keep = len(model.codebook_sizes), modality.kind == "image"
     use, kept, positions = CodeUse(codebook_count), [], 0
@@ -141,7 +141,7 @@ def _rows(evaluation: Evaluation, modality: Modality) -> list[tuple[str, ...]]:
 
 
 def _summary(tokenizer: ItemTokenizer, evaluation: Evaluation, use: CodeUse) -> list[tuple[str, str]]:
-    """The numbers at the top: what they are called, and what they are."""
+    """The numbers at the top, with their labels."""
     model, modality = tokenizer.trained, tokenizer.modality
     total, entropy = evaluation.total.metrics, sum(used.entropy for used in use.of_codebooks)
     return [

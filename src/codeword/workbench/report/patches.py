@@ -1,4 +1,4 @@
-"""Which patches of the pictures each of the most used codes stands for."""
+"""For each of the most used codes, the patches of the pictures that it represents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Encoded = Sequence[
 
 
 class Code(NamedTuple):
-    """A code and a strip of what it stands for."""
+    """A code and a strip of its patches."""
 
     number: int
     times: int
@@ -30,9 +30,9 @@ class Code(NamedTuple):
 
 
 def patches_of(encoded: Encoded, stride: int) -> list[Code]:
-    """The most used codes, each with the mean of the patches that it was used for and some of them.
+    """The most used codes, each with the mean of its patches and some of them.
 
-    A patch is what one position covers; those that reach over the edge of a picture are left out.
+    A patch is the area of one position; patches that cross the edge of a picture are left out.
 
     Args:
         encoded: pictures (height, width, 3) and their indices.
@@ -61,7 +61,7 @@ def tiles(image: np.ndarray, indices: np.ndarray, stride: int) -> tuple[np.ndarr
 
 
 def _strip(patches: list[np.ndarray], stride: int) -> np.ndarray:
-    """Patches side by side with a gap that is seen through, a wider one behind the first."""
+    """Patches side by side with transparent gaps; the gap after the first one is wider."""
 
     wide = 2 * max(1, stride // 8)
     strip = np.zeros((stride, (EXAMPLES + 1) * (stride + wide // 2) + wide, 4), np.uint8)

@@ -1,4 +1,4 @@
-"""Templates of pages, filled in."""
+"""Render the templates of pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["render"]
 
 
 def render(template: str, **values: Any) -> str:
-    """A template filled in; every string is escaped but for the SVG, which escapes what it holds, and the style."""
+    """Render a template. All strings are escaped, except the style and the SVG, which escapes its own content."""
     jinja2, markup = load("jinja2", "report"), load("markupsafe", "report").Markup
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

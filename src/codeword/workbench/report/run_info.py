@@ -1,4 +1,4 @@
-"""What a run was made with, and the words that make it again."""
+"""The settings of a run, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ __all__ = ["RunInfo", "command_of", "run_info"]
 
 @dataclasses.dataclass(frozen=True)
 class RunInfo:
-    """What a run folder says about itself."""
+    """The facts in a run folder."""
 
     data: str | None
     config: TrainConfig | None
-    """What divides the data; None: nothing is known of it."""
+    """The setting that divides the data; None: unknown."""
     metrics: list[dict[str, Any]]
     settings: dict[str, Any]
     command: str | None
 
 
 def run_info(run: Run, tokenizer: Tokenizer) -> RunInfo:
-    """The facts of a run; of a tokenizer without one, its own settings.
+    """The facts of a run; for a tokenizer without a run, its own settings.
 
     Raises:
-        CodewordError: train.json is there and cannot be read.
+        CodewordError: train.json exists and cannot be read.
     """
     if run.started:
         data, config = run.settings()
@@ -47,7 +47,7 @@ def run_info(run: Run, tokenizer: Tokenizer) -> RunInfo:
 
 
 def _of_fit(run: Run, settings: dict[str, Any]) -> RunInfo | None:
-    """Those of one that `codeword fit` wrote: nothing was held out."""
+    """The facts of a run that `codeword fit` wrote; nothing was held out."""
     try:
         values = json.loads((run.folder / FITTED).read_bytes())
         data, config = str(values["data"]), FitConfig.from_values(values["settings"])
@@ -58,11 +58,11 @@ def _of_fit(run: Run, settings: dict[str, Any]) -> RunInfo | None:
 
 
 def _of_comparison(run: Run, settings: dict[str, Any]) -> RunInfo | None:
-    """Those of one that was fitted in a comparison, which is in the folder around it."""
+    """The facts of a run that was fitted in a comparison, from the parent folder."""
     folder = run.folder.resolve()
     try:
         values = stored_values(folder.parent)
-    except CodewordError:  # another program's file of that name
+    except CodewordError:  # a file of that name from another program
         return None
     if values is None or values["method"] != "fit":
         return None
@@ -76,7 +76,7 @@ def _of_comparison(run: Run, settings: dict[str, Any]) -> RunInfo | None:
 
 
 def command_of(data: str, config: TrainConfig, kind: str) -> str | None:
-    """The words that train such a run: what differs from the recipe of the kind; None: no words say it.
+    """The command that trains such a run, with the settings that differ from the recipe; None: no command can.
 
     Examples:
         >>> command_of("my photos", TrainConfig(steps=9, shuffle_colours=True), "image")
@@ -87,7 +87,7 @@ def command_of(data: str, config: TrainConfig, kind: str) -> str | None:
 
 
 def _flags(config: Any, usual: Any) -> list[str] | None:
-    """The words for what differs between two objects of one dataclass; None: no words say it."""
+    """The options for the fields that differ between two objects of one dataclass; None: no options can."""
     words: list[str] = []
     for field in dataclasses.fields(config):
         value, flag = getattr(config, field.name), f"--{field.name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""The assignment problem: who gets what, so that the sum is largest."""
+"""The assignment problem, solved exactly."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["largest_assignment"]
 
 
 def largest_assignment(weights: np.ndarray) -> np.ndarray:
-    """For each row a column of its own, so that the sum of their weights is as large as it can be, exactly.
+    """Assign a different column to each row, so that the sum of the weights is the largest possible.
 
     Args:
-        weights: whole numbers (n, n).
+        weights: integers (n, n).
 
     Source: the Hungarian method with shortest augmenting paths, O(n^3): Jonker and Volgenant 1987.
 
@@ -23,7 +23,7 @@ def largest_assignment(weights: np.ndarray) -> np.ndarray:
     cost = weights.max(initial=0) - weights.astype(np.int64)
     ends = np.iinfo(np.int64).max // 4
     rows, columns = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)  # the dual values
-    holder = np.full(n + 1, -1)  # the row that has a column; column n is where each search begins
+    holder = np.full(n + 1, -1)  # the row assigned to each column; each search begins at column n
     for row in range(n):
         holder[n] = row
         shortest, before = np.full(n, ends), np.full(n, n)

@@ -1,4 +1,4 @@
-"""The items of a catalogue and their IDs, as all generations together say."""
+"""The items of a catalogue and their IDs, from all generations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Ids = tuple[list[str], np.ndarray]
 
 
 class Catalogue:
-    """The IDs in a folder that `codeword fit` wrote, and that later generations have changed.
+    """The IDs in a folder that `codeword fit` wrote, after the changes of later generations.
 
     Args:
         folder: the run folder.
@@ -31,33 +31,33 @@ class Catalogue:
         manifest: its generations.
 
     Raises:
-        CodewordError: there is no catalogue, one of a process that was killed before its last file, or a file of it is
-            missing, damaged or of another tokenizer.
+        CodewordError: there is no catalogue, or an incomplete one of a process that was killed; or a file is missing,
+            damaged or of another tokenizer.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.manifest = folder, read_manifest(folder)
-        if not (folder / WEIGHTS).exists():  # which `codeword fit` and `ids refresh` write last
+        if not (folder / WEIGHTS).exists():  # `codeword fit` and `ids refresh` write the weights last
             remedy = "run the command that was writing it again"
             raise CodewordError.of(f"a whole catalogue in {folder}", f"none, without {WEIGHTS}", remedy)
         self._files = [self._open(generation) for generation in self.manifest.generations]
-        self._retired: dict[str, int] = {}  # the last generation that retired a name
+        self._retired: dict[str, int] = {}  # name to the last generation that retired it
         for generation, file in self._pairs():
             if generation.action == "retire":
                 self._retired |= dict.fromkeys(file.names(), generation.number)
 
     def __len__(self) -> int:
-        """How many items have an ID now."""
+        """The number of items with an ID."""
         counts = {True: 0, False: 0}
         for generation in self.manifest.generations:
             counts[generation.action == "retire"] += generation.items
         return counts[False] - counts[True]
 
     def tokenizer(self) -> VectorTokenizer:
-        """That of the IDs.
+        """The tokenizer of the IDs.
 
         Raises:
-            CodewordError: the folder has another one by now.
+            CodewordError: the folder now has another tokenizer.
         """
         tokenizer, stored = load(self.folder), stored_digest(self.folder)
         if stored != self.manifest.tokenizer or not isinstance(tokenizer, VectorTokenizer):
@@ -67,7 +67,7 @@ class Catalogue:
         return tokenizer
 
     def batches(self, *, retired: bool = False) -> Iterator[Ids]:
-        """The items that have an ID now, in the order in which they came; or instead those that are retired."""
+        """The items with an ID, in the order of their arrival; or the retired items."""
         for generation, file in self._pairs():
             if generation.action == "retire":
                 continue
@@ -85,9 +85,9 @@ class Catalogue:
                     yield [name for name, keep in zip(names, kept, strict=True) if keep], flat[kept]
 
     def keys(self, *, digits: int, reuse: bool = False) -> np.ndarray:
-        """All IDs that are taken, as `pack` of their tokens and of a digit below `digits`; in order, each once.
+        """All taken IDs, sorted and unique, as `pack` of their tokens and a digit below `digits`.
 
-        Those of retired items are taken too, unless `reuse`.
+        IDs of retired items count as taken, unless `reuse`.
         """
         sizes = (*self.manifest.codebook_sizes, digits)
         keys = [np.empty(0, np.int64)]
@@ -96,14 +96,14 @@ class Catalogue:
         return np.unique(np.concatenate(keys))
 
     def find(self, names: Set[str]) -> dict[str, np.ndarray]:
-        """The tokens of those of some names that have an ID now."""
+        """The tokens of the given names, for those that have an ID."""
         found: dict[str, np.ndarray] = {}
         for some, tokens in self.batches():
             found |= {name: row for name, row in zip(some, tokens, strict=True) if name in names}
         return found
 
     def header(self, generation: int, digits: int, trailing_shape: tuple[int, ...]) -> Header:
-        """That of the token file of a further generation."""
+        """The header of the token file of the next generation."""
         sizes, facts = self.manifest.codebook_sizes, {"generation": generation}
         if digits > 1:
             return Header(
@@ -121,7 +121,7 @@ class Catalogue:
         """Add a generation: its token file, then the manifest.
 
         Raises:
-            CodewordError: a name that comes twice; the disk is full.
+            CodewordError: a name comes twice; the disk is full.
         """
         number = self.manifest.next
         header = self.header(number, digits, trailing_shape)

@@ -1,4 +1,4 @@
-"""What makes the IDs of a catalogue differ, which takes all of its vectors: balancing, and one more token."""
+"""Balancing and the extra token (`--dedupe`), which make the IDs of a catalogue differ and need all of its vectors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from codeword.workbench.semantic_ids.partitions import ROWS, groups_of, parts_of
 __all__ = ["balance_", "without_numbers"]
 
 GROUPED = 2**11  # vectors that are balanced at once
-NUMBERS = 2**27  # of vectors that are in memory: 512 MiB
+NUMBERS = 2**27  # numbers of the vectors in memory: 512 MiB
 
 
 def without_numbers(header: Header, tokens: np.ndarray, trailing_shape: tuple[int, ...]) -> np.ndarray:
-    """The quantizer's own indices of IDs that have one more token (`--dedupe`); of other tokens all.
+    """The quantizer's own indices, without the extra token (`--dedupe`) of IDs.
 
     Args:
         header: of their file.
@@ -39,17 +39,17 @@ def balance_(
     rows: int = ROWS,
     numbers: int = NUMBERS,
 ) -> None:
-    """Choose last indices anew where vectors collide, as `codeword.fitting.balance`.
+    """Change the last indices of colliding vectors, as `codeword.fitting.balance` does.
 
-    The vectors that collide, and those that have the same indices but for the last, are read as often as needed to have
-    about half a GiB of them in memory at a time.
+    The colliding vectors, and those that differ from them only in the last index, are read in several passes, with
+    about half a GiB in memory at a time.
 
     Args:
         indices: of all vectors (N, stages), changed in place.
-        blocks: gives the vectors.
-        tokenizer: that of the indices, around a residual quantizer.
+        blocks: yields the vectors.
+        tokenizer: the tokenizer of the indices, with a residual quantizer.
         rows: of a part of the indices.
-        numbers: of the vectors in memory, about.
+        numbers: about how many numbers of vectors to hold in memory.
     """
     most = max(1, numbers // tokenizer.size)
     waiting: list[_Concerned] = []
@@ -65,7 +65,7 @@ def balance_(
 
 
 class _Concerned(NamedTuple):
-    """Rows with the same indices but for the last, one group after the other, where any two collide."""
+    """Groups of rows that have the same indices except the last, if any two of them collide."""
 
     order: np.ndarray
     ends: np.ndarray
@@ -96,7 +96,7 @@ def _balance_some(
 
 
 def _gather(wanted: np.ndarray, blocks: Iterable[Block], features: int) -> np.ndarray:
-    """Some of the usable vectors, by their numbers in growing order."""
+    """Some of the usable vectors, by increasing row number."""
     members, first, done = np.empty((len(wanted), features), np.float32), 0, 0
     for block in blocks:
         end = int(np.searchsorted(wanted, first + len(block.rows)))
@@ -106,7 +106,7 @@ def _gather(wanted: np.ndarray, blocks: Iterable[Block], features: int) -> np.nd
 
 
 def _pieces(ends: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Begin and end of pieces of some thousand rows that end where groups do."""
+    """Begin and end of pieces of some thousand rows; no piece divides a group."""
     begin = 0
     for end in ends.tolist():
         if end - begin >= GROUPED or end == ends[-1]:

@@ -1,4 +1,4 @@
-"""What happens to a catalogue in its life: items that come, and items that go. No ID that was given ever moves."""
+"""Add items to a catalogue and retire items. An ID never changes once it is given."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ def append(
     reuse: bool = False,
     track: Track = lambda blocks, what: blocks,
 ) -> dict[str, Any]:
-    """Give new items IDs that nobody has and nobody had; those that others have stay.
+    """Give new items IDs that no item has or had.
 
-    An item gets the codes of its vector, and behind them the lowest free digit; where all are taken the next-nearest
-    codes that share the longest prefix with its own. The same items get the same IDs in however many calls they come.
+    All other IDs stay. An item gets the codes of its vector, followed by the lowest free digit. If no digit is free, it
+    gets the nearest other codes that share the longest prefix with its own. The same items get the same IDs in one call
+    or in many.
 
     Args:
         catalogue: to change.
         vectors: of the new items.
-        digits: how many values the last token may have from now on, of IDs that have one more (`--dedupe`).
+        digits: how many values the extra token (`--dedupe`) may have from now on.
         reuse: give the IDs of retired items too.
-        track: what to hand blocks of vectors through on their way.
+        track: wraps the stream of blocks, to show progress.
 
     Returns:
-        what was done, as plain values.
+        A report, as plain values.
 
     Raises:
-        CodewordError: another tokenizer than that of the IDs, vectors of another width, an item that has an ID, fewer
-            digits than before, no free ID.
+        CodewordError: the tokenizer is not that of the IDs; vectors have another width; an item has an ID already;
+            there are fewer digits than before; no ID is free.
     """
     tokenizer, digits = catalogue.tokenizer(), _digits(catalogue, digits)
     if vectors.features != tokenizer.size:
@@ -76,13 +77,13 @@ def append(
 
 
 def retire(catalogue: Catalogue, names: Sequence[str]) -> dict[str, Any]:
-    """Take items out; nobody gets their IDs until `append` is told to reuse them.
+    """Retire items. Their IDs are not given again until `append` is told to reuse them.
 
     Returns:
-        what was done, as plain values.
+        A report, as plain values.
 
     Raises:
-        CodewordError: an item without an ID, no item, or one that is named twice.
+        CodewordError: an item has no ID, there is no item, or one is named twice.
     """
     wanted = _names_once([Block(np.empty(0), list(names), np.empty(0))])
     if not wanted:
@@ -102,7 +103,7 @@ def retire(catalogue: Catalogue, names: Sequence[str]) -> dict[str, Any]:
 
 
 def read_names(path: Path) -> list[str]:
-    """The lines of a text file, one name each; empty lines are none.
+    """The names in a text file, one on each line; empty lines are ignored.
 
     Raises:
         CodewordError: it cannot be read as text.

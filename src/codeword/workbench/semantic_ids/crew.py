@@ -1,4 +1,4 @@
-"""The processes that fit together: each takes its share of the vectors, and the first one writes."""
+"""The processes of one fit: each reads its share of the vectors, and the first one writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from codeword.workbench.processes import launched
 __all__ = ["Crew", "start_crew"]
 
 Item = TypeVar("Item")
-PATIENCE = timedelta(days=7)  # while the first process fits to the sample, the others wait
+PATIENCE = timedelta(days=7)  # timeout, because the others wait while the first process fits to the sample
 
 
 class Crew:
@@ -34,15 +34,15 @@ class Crew:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that fits and writes."""
+        """Whether this process fits and writes."""
         return self.rank == 0
 
     def mine(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Every count-th of some items."""
+        """Every count-th item, from `rank` on."""
         return items[self.rank :: self.count]
 
     def gather(self, mine: Sequence[Any], of: int) -> list[Any]:
-        """What all processes found for their share of `of` items, in the order of the items."""
+        """The results of all processes for their shares of `of` items, in the order of the items."""
         if self.count == 1:
             return list(mine)
         found: list[Any] = [None] * self.count
@@ -50,7 +50,7 @@ class Crew:
         return [found[n % self.count][n // self.count] for n in range(of)]
 
     def to_first(self, value: Any) -> list[Any]:
-        """The values of all, in the first process; elsewhere nothing."""
+        """The values of all processes, in the first one; elsewhere nothing."""
         if self.count == 1:
             return [value]
         found = [None] * self.count if self.first else None
@@ -58,7 +58,7 @@ class Crew:
         return found or []
 
     def from_first(self, value: Any) -> Any:
-        """The value that the first process has."""
+        """The value of the first process."""
         box = [value]
         if self.count > 1:
             dist.broadcast_object_list(box)
@@ -81,7 +81,7 @@ def start_crew() -> Crew:
     """This process, with those that torchrun started beside it.
 
     Raises:
-        CodewordError: the launcher does not say where the processes meet.
+        CodewordError: the launcher gives no address for the processes.
     """
     place = launched()
     if place.count > 1:

@@ -1,4 +1,4 @@
-"""The indices of all vectors and what they cost, found by processes together."""
+"""The indices of all vectors, and their bits and distortion, computed by all processes."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def encode_all(
     Args:
         tokenizer: the same in all processes.
         tracked: the pass.
-        crew: the processes; a round is a segment of each, of which the first process is handed the indices.
+        crew: the processes; in each round every process encodes one segment, and the first one collects the indices.
         counts: usable vectors of each segment.
 
     Returns:
         both, in the first process.
 
     Raises:
-        CodewordError: there are other vectors than there were.
+        CodewordError: the vectors have changed.
     """
     width = len(tokenizer.codebook_sizes)
     kind = np.min_scalar_type(max(tokenizer.codebook_sizes) - 1)
     indices = scratch((sum(counts), width), kind) if crew.first else None
     ends, total = np.cumsum(counts), Distortion(tokenizer.quantizer, tokenizer.beam)
-    mine = _segments(tokenizer, tracked, crew, kind)  # as many as this process has turns
+    mine = _segments(tokenizer, tracked, crew, kind)  # one for each round of this process
     for begin in range(0, len(counts), crew.count):
         done = next(mine, None) if begin + crew.rank < len(counts) else None
         for number, one in enumerate(crew.to_first(done), begin):

@@ -1,4 +1,4 @@
-"""Codes made better in passes over all vectors, by processes together, and kept after each pass."""
+"""Improve codes in passes over all vectors, with all processes; the codes are saved after each pass."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ STATE = "passes.safetensors"
 
 
 class Passes:
-    """Rounds of least squares over all vectors, of which the best is taken.
+    """Rounds of least squares over all vectors. The best result is kept.
 
     A pass exchanges one set of sums: for each stage K (D + 1) whole numbers, and the K x K counts of pairs of stages.
-    They are exact, so that 1, 2 and 4 processes come to the same bits, and so does a run that was stopped.
+    They are exact, so the result has the same bits with any number of processes, and after a stop.
 
     Args:
-        count: how many; there is one more look at the end, at what the last one made.
+        count: how many; one more pass at the end measures the last result.
         beam: of the search.
-        folder: where the codes are kept; None: nowhere.
-        name: what this fit is told apart from others by.
+        folder: where the codes are saved; None: nowhere.
+        name: identifies this fit.
     """
 
     def __init__(self, count: int, beam: int, folder: Path | None, name: str) -> None:
@@ -44,10 +44,10 @@ class Passes:
         self.best: list[Tensor] = []
 
     def run_(self, tokenizer: VectorTokenizer, tracked: Tracked, crew: Crew) -> None:
-        """Make the codes of a tokenizer better.
+        """Improve the codes of a tokenizer.
 
         Raises:
-            CodewordError: what was kept is of another fit, or damaged; the disk is full.
+            CodewordError: the saved codes are of another fit, or damaged; the disk is full.
         """
         stages = stages_to_pass(tokenizer.quantizer)
         self.books = self.best = [stage.codebook.codes.double() for stage in stages]
@@ -79,7 +79,7 @@ class Passes:
         return save({name: codes.clone().contiguous() for name, codes in tensors.items()}, metadata=facts)
 
     def _go_on(self, crew: Crew) -> None:
-        """Take up what was kept."""
+        """Load the saved codes."""
         there = crew.first and self.path is not None and self.path.exists()
         raw = crew.from_first(self.path.read_bytes() if there and self.path is not None else None)
         if raw is None:
@@ -96,5 +96,5 @@ class Passes:
         shapes = [[codes.shape for codes in books] for books in (*kept, self.books)]
         if facts.get("name") != self.name or shapes[0] != shapes[2] or shapes[1] != shapes[2]:
             expected = f"the same data and settings as {self.path} was begun with"
-            raise CodewordError.of(expected, "others", "say the same words, or remove it to begin anew")
+            raise CodewordError.of(expected, "others", "repeat the same command, or remove it to begin anew")
         self.done, self.lowest, self.books, self.best = done, lowest, *kept

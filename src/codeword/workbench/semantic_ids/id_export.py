@@ -1,4 +1,4 @@
-"""A catalogue for the model that is to use its IDs: items, words, and the tree of the IDs that there are."""
+"""Export a catalogue for a model that uses its IDs: items, words, and the trie of all IDs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ TRIE, VOCABULARY, ITEMS = "trie.safetensors", "vocabulary.json", "items"
 
 
 def export_ids(catalogue: Catalogue, folder: Path, form: str, vocabulary: IdVocabulary) -> dict[str, Any]:
-    """Write the items that have an ID now, the vocabulary and the trie into a folder.
+    """Write the items with an ID, the vocabulary and the trie into a folder.
 
     Args:
         catalogue: what to export.
-        folder: to write into, which is there.
+        folder: an existing folder.
         form: parquet or jsonl: of the items: `item_id`, `tokens`, `id` (a string), `words` (numbers of the vocabulary).
         vocabulary: of the sizes of the catalogue.
 
     Returns:
-        what was written, as plain values.
+        a report, as plain values.
 
     Raises:
         CodewordError: the disk is full.

@@ -1,4 +1,4 @@
-"""How good the IDs of a catalogue are: who is told apart, how evenly codes are used, how full prefixes are."""
+"""The quality of the IDs of a catalogue: unique IDs, use of the codes, items for each prefix."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class Level(NamedTuple):
     level: int
     """From 1."""
     codes: int
-    """That the token may have."""
+    """The number of values of the token."""
     used: int
     dead: int
     entropy: float
     """In bits."""
     entropy_share: float
-    """Of what equally likely codes would have."""
+    """The entropy divided by that of equally likely codes."""
     gini: float
-    """0: all codes are used alike; near 1: one is used alone."""
+    """0: all codes are used equally; near 1: only one is used."""
     prefixes: int
-    """Different beginnings of IDs up to this token."""
+    """The number of different prefixes up to this token."""
     fan_out: float
-    """Of these behind one beginning without this token, on average."""
+    """The mean number of these for one prefix without this token."""
     most_fan_out: int
     items: float
-    """That share a beginning up to this token, on average."""
+    """The mean number of items that share a prefix up to this token."""
     most_items: int
 
 
 def measure_ids(catalogue: Catalogue) -> dict[str, Any]:
-    """What there is to say of the items that have an ID now, as plain values.
+    """Measure the IDs of all items that have one, as plain values.
 
     Raises:
         CodewordError: there are none.
@@ -147,7 +147,7 @@ def _occupancy(codes: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _churn(catalogue: Catalogue) -> Any:
-    """What `ids refresh` wrote of the change to this catalogue, if that is where it is from."""
+    """The report of `ids refresh` about this catalogue, if `ids refresh` wrote it."""
     path = catalogue.folder / CHURN
     if catalogue.manifest.generations[0].action != "refresh" or not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""What was measured of the IDs of a catalogue, as tables to read."""
+"""The measurements of a catalogue as tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Table", "churn_table", "tables_of"]
 
 
 class Table(NamedTuple):
-    """A table whose first column is of words and whose others are of numbers."""
+    """A table with words in the first column and numbers in the others."""
 
     title: str
     headings: tuple[str, ...]
@@ -17,7 +17,7 @@ class Table(NamedTuple):
 
 
 def tables_of(report: dict[str, Any]) -> list[Table]:
-    """All that there are: those of neighbours and of churn if they were measured."""
+    """All tables; those of neighbours and churn only if they were measured."""
     made = [_told_apart(report), _levels(report), _prefixes(report), _occupancy(report)]
     made += [_neighbours(report["neighbours"])] if report["neighbours"] else []
     made += [churn_table(report["churn"])] if report["churn"] else []
@@ -84,7 +84,7 @@ def _neighbours(found: dict[str, Any]) -> Table:
 
 
 def churn_table(found: dict[str, Any]) -> Table:
-    """What `ids refresh` found."""
+    """The results of `ids refresh`."""
     kept = (found[how]["prefixes_kept"] for how in ("without_renaming", "with_renaming"))
     rows = [(f"{n}", f"{a:.2%}", f"{b:.2%}") for n, (a, b) in enumerate(zip(*kept, strict=True), 1)]
     title = (

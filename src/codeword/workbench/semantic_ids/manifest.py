@@ -1,4 +1,4 @@
-"""What a catalogue of IDs says of itself: its generations, written last, so that one is there whole or not at all."""
+"""The manifest of a catalogue: its generations. It is written last, so a generation is complete or absent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["IDS", "MANIFEST", "Generation", "Manifest", "read_manifest", "room_f
 
 IDS, MANIFEST = "ids.parquet", "catalogue.json"
 VERSION = 1
-ACTIONS = ("fit", "refresh", "append", "retire")  # the first two stand alone, in a folder of their own
+ACTIONS = ("fit", "refresh", "append", "retire")  # the first two begin a new folder
 LEAST_DIGITS = 256
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One change of a catalogue, and the token file that has what changed."""
+    """One change of a catalogue, with the token file of the change."""
 
     number: int
     action: str
     items: int
-    """In its file: those that got IDs, or those that were retired with theirs."""
+    """The items in its file: those that got IDs, or those that were retired, with their IDs."""
     digest: str
     """Of its file, as `TokenFile.digest`."""
 
@@ -37,9 +37,9 @@ class Manifest:
 
     Args:
         tokenizer: the digest of the tokenizer of the IDs.
-        codebook_sizes: of the tokens that the tokenizer gives.
-        digits: how many values the one more token of an ID may have; 1: there is none.
-        generations: from the first, which has the whole catalogue, on.
+        codebook_sizes: of the tokenizer's own tokens.
+        digits: how many values the extra token of an ID may have; 1: there is none.
+        generations: the first one has the whole catalogue.
     """
 
     tokenizer: str
@@ -69,13 +69,13 @@ class Manifest:
         return IDS if generation is self.generations[0] else f"ids-{generation.number:05d}.parquet"
 
     def after(self, generation: Generation, digits: int | None = None) -> Manifest:
-        """The same with one generation more."""
+        """The same with one more generation."""
         generations = (*self.generations, generation)
         return dataclasses.replace(self, digits=digits or self.digits, generations=generations)
 
 
 def room_for(largest: int) -> int:
-    """How many digits to keep for as many items as have the same tokens now: twice as many, and at least 256.
+    """How many digits to reserve: twice the largest number of items with the same tokens, at least 256.
 
     Examples:
         >>> room_for(16), room_for(129)
@@ -85,7 +85,7 @@ def room_for(largest: int) -> int:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write it so that at any moment the old one or the new one is there, whole.
+    """Write it atomically: at any moment the complete old or new manifest exists.
 
     Raises:
         CodewordError: as `codeword.files.write_whole`.
@@ -98,7 +98,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run folder.
 
     Raises:
-        CodewordError: there is none, or one that nobody could have written.
+        CodewordError: there is none, or it is invalid.
     """
     path = folder / MANIFEST
     try:

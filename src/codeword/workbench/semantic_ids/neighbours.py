@@ -1,4 +1,4 @@
-"""Whether items that are alike have IDs that begin alike."""
+"""Whether similar items have IDs with a common prefix."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def neighbours_kept(
 ) -> dict[str, Any]:
     """How many of the k nearest vectors of some items have IDs with the same first 1, 2, ... tokens.
 
-    The items are drawn by a hash of their names, so the same ones whatever the order of the files. Vectors are read
-    twice and searched exactly, by the Euclidean distance in float64; those of items without an ID are left out.
+    A hash of the names draws the items, so the order of the files does not matter. Vectors are read twice and searched
+    exactly, by the Euclidean distance in float64. Vectors of items without an ID are left out.
 
     Args:
         catalogue: of the IDs.
         vectors: of its items, by their names.
         queries: how many items.
         k: how many neighbours.
-        track: what to hand blocks of vectors through on their way.
+        track: wraps the stream of blocks, to show progress.
 
     Returns:
         as plain values: queries, k, and for each number of first tokens the share of the neighbours that have them.
@@ -66,7 +66,7 @@ def neighbours_kept(
 
 
 def hashes_of(names: Iterable[str], seed: int = 0) -> np.ndarray:
-    """A number for each name, uint64, the same everywhere; those of other seeds have nothing to do with them.
+    """A hash of each name, uint64, the same on every machine; hashes of different seeds are independent.
 
     Examples:
         >>> bool(hashes_of(["a", "b"])[0] == hashes_of(["b", "a"])[1])

@@ -12,14 +12,14 @@ from codeword.errors import CodewordError
 __all__ = ["MOST", "pack", "unpack"]
 
 MOST = 2**63
-"""Different IDs at most."""
+"""The largest number of different IDs."""
 
 
 def pack(tokens: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     """Tokens (N, levels) as int64 (N,).
 
     Raises:
-        CodewordError: there are more different IDs than int64 has numbers.
+        CodewordError: the IDs do not fit into int64.
 
     Examples:
         >>> pack(np.array([[1, 2], [0, 3]]), (4, 10))

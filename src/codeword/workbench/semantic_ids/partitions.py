@@ -1,4 +1,4 @@
-"""IDs of a whole catalogue in parts, in memory that hardly grows: equal IDs, and equal prefixes, are in one part."""
+"""Process the IDs of a catalogue in parts, in bounded memory: equal IDs, and equal prefixes, are in one part."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Group", "count_equals", "groups_of", "number_equals", "parts_of", "s
 
 ROWS = 2**21  # of a part, about
 BLOCK = 2**18
-IN_MEMORY = 2**26  # bytes: what is larger is in a temporary file
+IN_MEMORY = 2**26  # bytes; larger arrays are in a temporary file
 MULTIPLIER = 0x9E3779B97F4A7C15
 
 
 def scratch(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array of zeros: in memory, or, if it is large, in a temporary file that goes with it."""
+    """An array of zeros: in memory, or, if it is large, in a temporary file that is deleted with it."""
     if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile() as file:
@@ -29,9 +29,9 @@ def scratch(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def parts_of(ids: np.ndarray, rows: int = ROWS) -> Iterator[np.ndarray]:
-    """The numbers of all rows, in parts of about `rows`, each in growing order.
+    """The numbers of all rows, in parts of about `rows`, each in increasing order.
 
-    Rows that are equal but for the last token are in one part, which is larger than the others if those are many.
+    Rows that differ only in the last token are in one part, which may be larger than the others.
 
     Args:
         ids: (N, levels).
@@ -49,11 +49,11 @@ def parts_of(ids: np.ndarray, rows: int = ROWS) -> Iterator[np.ndarray]:
 
 
 class Group(NamedTuple):
-    """Rows in the order of their IDs, equal ones one after the other and in growing order."""
+    """Rows sorted by their IDs; equal ones in increasing order."""
 
     order: np.ndarray
     starts: np.ndarray
-    """Where each group of equal ones begins, and the end."""
+    """The start of each group of equal rows, and the end."""
 
     @property
     def sizes(self) -> np.ndarray:
@@ -75,7 +75,7 @@ def groups_of(ids: np.ndarray) -> Group:
 
 
 def number_equals(ids: np.ndarray, rows: int = ROWS) -> np.ndarray:
-    """The number of each row among those that are equal to it, in their order, from 0.
+    """The rank of each row among its equals, from 0.
 
     Examples:
         >>> number_equals(np.array([[1, 2], [3, 4], [1, 2], [1, 2]]))
@@ -106,7 +106,7 @@ def count_equals(ids: np.ndarray, rows: int = ROWS) -> Collisions:
 
 
 def _hash(ids: np.ndarray) -> np.ndarray:
-    """A number for each row, of all its tokens but the last where there are several."""
+    """A number for each row, from all its tokens except the last one if there are several."""
     found = np.zeros(len(ids), np.uint64)
     for level in range(max(1, ids.shape[1] - 1)):
         found = (found ^ ids[:, level].astype(np.uint64)) * np.uint64(MULTIPLIER)

@@ -1,4 +1,4 @@
-"""`codeword fit` by Ray: Ray Data reads the vectors and holds them, its actors are the processes."""
+"""`codeword fit` on Ray: Ray Data reads and holds the vectors, and actors are the processes."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class _Read:
             yield {
                 "segment": task["segment"],
                 "numbers": block.numbers.tobytes(),
-                "names": b"\n".join(names),  # which have no control characters
+                "names": b"\n".join(names),  # names have no control characters
                 "rows": block.rows.tobytes(),
             }
 
 
 class _Held(VectorStream):
-    """Vectors of which the pieces of one process are held by Ray Data.
+    """Vectors of one process, held by Ray Data.
 
     Args:
-        data: where they are from.
-        strict: as for all.
+        data: their source.
+        strict: as for all vectors.
         shard: a dataset with the blocks of this process, in order.
     """
 
@@ -65,14 +65,14 @@ class _Held(VectorStream):
 
 
 class _Member:
-    """An actor: one of the processes that fit together."""
+    """An actor: one of the processes of a fit."""
 
     def __init__(self, rank: int, count: int) -> None:
         torch.set_num_threads(1)  # a process for each core
         self.rank, self.count = rank, count
 
     def place(self) -> tuple[str, int]:
-        """Where the others find this one."""
+        """The address of this process for the others."""
         with socket.socket() as free:
             free.bind(("", 0))
             return load("ray", "cluster").util.get_node_ip_address(), free.getsockname()[1]
@@ -80,7 +80,7 @@ class _Member:
     def fit(
         self, meeting: tuple[str, int], data: str, strict: bool, shard: Any, config: FitConfig, kept: Path
     ) -> Fitted | None:
-        """What came of it, of the first."""
+        """The result, in the first process."""
         place = dict(zip(("MASTER_ADDR", "MASTER_PORT"), map(str, meeting), strict=True))
         os.environ |= {**place, "RANK": f"{self.rank}", "WORLD_SIZE": f"{self.count}"}
         crew = start_crew()
@@ -92,20 +92,21 @@ class _Member:
 def fit_with_ray(
     vectors: VectorStream, config: FitConfig, kept: Path, *, address: str | None, workers: int | None
 ) -> Fitted:
-    """As `fit_vectors`, on a Ray cluster, or on this machine: the same bits.
+    """Like `fit_vectors`, on a Ray cluster or on this machine, with the same bits.
 
-    Ray Data reads all vectors once, by segments, and holds them in its object store, which spills to disk. The machines
-    of a cluster see the data and the run folder under the same paths.
+    Ray Data reads all vectors once, by segments, and holds them in its object store, which spills to disk. All machines
+    of the cluster must see the data and the run folder under the same paths.
 
     Args:
         vectors: where they are.
         config: how.
-        kept: where the codes are kept after each pass over all vectors, to go on from there.
-        address: of a cluster, as `ray.init` takes it; None: one of this machine, for as long as it is needed.
+        kept: where the codes are saved after each pass over all vectors, for resuming.
+        address: of a cluster, as for `ray.init`; None: start a temporary one on this machine.
         workers: processes; None: one for each core.
 
     Raises:
-        CodewordError: Ray is not installed (extra `cluster`), nobody answers at the address, what `fit_vectors` says.
+        CodewordError: Ray is not installed (extra `cluster`), nothing answers at the address; the errors of
+            `fit_vectors`.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray, data = load("ray", "cluster"), load("ray.data", "cluster")
@@ -114,7 +115,7 @@ def fit_with_ray(
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it says at ERROR is raised as well
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its messages at ERROR are also raised
         most = int(ray.cluster_resources().get("CPU", 1))
         count = max(1, min(workers or most, len(vectors.segments)))
         where, member = absolute(vectors.data), ray.remote(num_cpus=1)(_Member)

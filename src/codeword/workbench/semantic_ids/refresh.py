@@ -1,4 +1,4 @@
-"""A catalogue fitted anew, after their embeddings have changed, with as many of its old IDs as can be."""
+"""Fit a catalogue again after its embeddings have changed, and keep as many old IDs as possible."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOVED, CHURN = "moved.parquet", "refresh.json"
 
 
 def settings_of(folder: Path) -> FitConfig:
-    """What `codeword fit` was told for a run.
+    """The settings of `codeword fit` for a run.
 
     Raises:
         CodewordError: there is no readable report of it.
@@ -47,10 +47,10 @@ def settings_of(folder: Path) -> FitConfig:
 def refresh(
     catalogue: Catalogue, vectors: VectorStream, folder: Path, config: FitConfig, track: Track
 ) -> dict[str, Any]:
-    """Fit codebooks to new vectors of the items, and write the next generation into a folder of its own.
+    """Fit codebooks to new vectors of the items, and write the next generation into a new folder.
 
     The codes of each level are renamed to overlap best with the old ones, and an item whose codes stay keeps its last
-    token too. Items of the catalogue without a vector go, new ones come. The old folder stays as it is.
+    token too. Items without a new vector leave the catalogue, and new items are added. The old folder does not change.
 
     Args:
         catalogue: the old one.
@@ -58,17 +58,15 @@ def refresh(
         folder: to write: the IDs, `moved.parquet` (items whose ID has changed, before and after), `refresh.json` (how
             many), the tokenizer.
         config: how to fit.
-        track: what to hand blocks of vectors through on their way.
+        track: wraps the stream of blocks, to show progress.
 
     Returns:
         the report of the fit, and the churn with and without renaming.
 
     Raises:
-        CodewordError: no item in common, other codebook sizes than before, what `fit_vectors` says.
+        CodewordError: there is no common item; the codebook sizes differ; the errors of `fit_vectors`.
     """
-    quantizer = from_spec(
-        config.quantizer, features=vectors.features
-    )  # what cannot be is said before the fit
+    quantizer = from_spec(config.quantizer, features=vectors.features)  # errors are raised before the fit
     codebooks_of(quantizer)
     manifest, sizes = catalogue.manifest, tuple(quantizer.codebook_sizes)
     if sizes != manifest.codebook_sizes:
@@ -116,7 +114,7 @@ def _old_ids(catalogue: Catalogue, names: list[str]) -> np.ndarray:
 
 
 def _digits(codes: np.ndarray, old: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """The last token: the old one where the codes are the old ones, else the lowest that is free."""
+    """The last token: the old one if the codes are the old ones, otherwise the lowest free one."""
     keys = pack(codes, sizes)
     digits = np.full(len(codes), -1, np.int64)
     if old.shape[1] > len(sizes):

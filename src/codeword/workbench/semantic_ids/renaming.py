@@ -1,4 +1,4 @@
-"""New codes under old names: items of a refitted catalogue keep as much of their IDs as they can."""
+"""Renumber new codes, so that items of a refitted catalogue keep as much of their IDs as possible."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["churn", "codebooks_of", "new_names", "rename_"]
 
 
 def new_names(old: np.ndarray, new: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
-    """For each level the name of each new code, a permutation.
+    """For each level the new number of each code, a permutation.
 
-    Level by level the codes are named so that as many items as possible keep their tokens up to there: an assignment
-    problem over the items whose tokens before agree already.
+    Level by level, the codes are numbered so that as many items as possible keep their tokens up to this level. This is
+    an assignment problem over the items whose earlier tokens agree.
 
     Args:
         old: tokens (items, levels).
@@ -40,20 +40,18 @@ def new_names(old: np.ndarray, new: np.ndarray, sizes: Sequence[int]) -> list[np
 
 
 def rename_(quantizer: Quantizer, names: Sequence[np.ndarray]) -> None:
-    """Order the codes of each level anew, so that code k gets the number names[level][k]."""
+    """Reorder the codes of each level, so that code k gets the number names[level][k]."""
     for part, order in zip(codebooks_of(quantizer), names, strict=True):
         book = part.codebook
         place = torch.from_numpy(np.argsort(order)).to(book.codes.device)
-        book.init_from_(
-            book.codes[place], book.cluster_size[place]
-        )  # the search of some metrics asks for sizes
+        book.init_from_(book.codes[place], book.cluster_size[place])  # the search of some metrics uses sizes
 
 
 def codebooks_of(quantizer: Quantizer) -> list[VectorQuantizer]:
     """The vector quantizer of each token.
 
     Raises:
-        CodewordError: other quantizers than a vector quantizer, or residual and grouped ones of them.
+        CodewordError: the quantizer is not a vector quantizer, or a residual or grouped one of vector quantizers.
     """
     parts = list(quantizer.components) if isinstance(quantizer, Residual | Grouped) else [quantizer]
     plain = [part for part in parts if isinstance(part, VectorQuantizer)]
@@ -66,7 +64,7 @@ def codebooks_of(quantizer: Quantizer) -> list[VectorQuantizer]:
 
 
 def churn(old: np.ndarray, new: np.ndarray) -> dict[str, object]:
-    """How many of the same items have another ID, and how many keep its first 1, 2, ... tokens.
+    """How many items have another ID, and how many keep the first 1, 2, ... tokens.
 
     Examples:
         >>> churn(np.array([[0, 1], [1, 0]]), np.array([[0, 1], [1, 1]]))

@@ -51,45 +51,53 @@ __all__ = [
 
 REPORT = "fit.json"
 ALONE = Crew()
-LEAST_ROWS, ROWS_A_CODE = 2**16, 64  # to fit to, if nothing is said
+LEAST_ROWS, ROWS_A_CODE = 2**16, 64  # the default size of the sample
 
 
 @dataclass(frozen=True)
 class KMeansConfig:
-    """What decides the k-means of a fit."""
+    """The settings of k-means in a fit."""
 
     rows: int | None = None
-    """Fit to so many vectors, drawn by a hash of their names; 64 for each code, and at least 65,536, by default."""
+    """Fit to a sample of this many vectors, drawn by a hash of their names; by default 64 for each code, and at least
+    65,536.
+    """
     tries: int = 3
-    """k-means for each codebook, of which the best is taken."""
+    """Run k-means this many times for each codebook, and take the best result."""
     steps: int = 100
-    """Steps of a k-means, at most."""
+    """The most steps of a k-means."""
     seed: int = 0
-    """Decides every draw."""
+    """The seed of all random draws."""
     shared: bool = False
-    """Of several processes: share the k-means too, which the first one else does alone. Each holds some of the rows
-    that are fitted to; the start is k-means||, so the codes are others than those without this word."""
+    """With several processes: run k-means in all of them, not only in the first. Each holds a part of the sample;
+    k-means|| finds the first codes, so the codes differ from those without this option.
+    """
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """What decides codebooks and IDs, beside the vectors."""
+    """All settings that determine codebooks and IDs."""
 
     quantizer: str = "rvq4x256"
-    """The quantizer's spec: of vector quantizers, and residual and grouped ones of them: `vq1024`, `rvq4x256`,
+    """The quantizer's spec: vector quantizers, and residual and grouped ones of these: `vq1024`, `rvq4x256`,
     `gvq8x256`, `gvq2x(rvq4x256)`."""
     beam: int = 1
-    """Partial sums that the search keeps at each stage of a residual quantizer, in fitting and in `encode`."""
+    """The number of partial sums that the search keeps at each stage of a residual quantizer, in the fit and in
+    `encode`.
+    """
     kmeans: KMeansConfig = field(default_factory=KMeansConfig)
     balance: bool = False
-    """Choose the last index of vectors that have the same IDs anew, so that few still do: in ids.parquet alone,
-    because it takes all vectors at once."""
+    """Change the last index of vectors with equal IDs, so that few remain equal. This affects only ids.parquet, because
+    it needs all vectors.
+    """
     dedupe: bool = False
-    """Append one more token to each ID in ids.parquet: 0, 1, 2, ... among vectors with the same tokens, in their
-    order, 0 where there is no other. All IDs differ then."""
+    """Append a token to each ID in ids.parquet: 0, 1, 2, ... for vectors with equal tokens, in their order. Then all
+    IDs differ.
+    """
     passes: int = 0
-    """Make the codes of all stages better in so many passes over all vectors, of `vq` and `rvq`; kept after each
-    pass, so that the same words go on where a run was stopped."""
+    """Improve the codes of all stages in this many passes over all vectors, for `vq` and `rvq`. The codes are saved
+    after each pass, so the same command continues a stopped run.
+    """
 
     def to_values(self) -> dict[str, Any]:
         """All settings as plain values, side by side."""
@@ -98,10 +106,10 @@ class FitConfig:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> FitConfig:
-        """Those that `to_values` gave.
+        """The settings from the values of `to_values`.
 
         Raises:
-            TypeError: names that are no settings.
+            TypeError: unknown settings.
         """
         inner = {one.name for one in dataclasses.fields(KMeansConfig)}
         kmeans = KMeansConfig(**{name: values[name] for name in inner & values.keys()})
@@ -109,7 +117,7 @@ class FitConfig:
 
 
 class Fitted(NamedTuple):
-    """What came of fitting."""
+    """The result of a fit."""
 
     tokenizer: VectorTokenizer
     indices: np.ndarray
@@ -127,26 +135,26 @@ class Fitted(NamedTuple):
 def fit_vectors(
     vectors: VectorStream, config: FitConfig, track: Track, crew: Crew = ALONE, kept: Path | None = None
 ) -> Fitted | None:
-    """Fit codebooks to some vectors and find the indices of all, in blocks.
+    """Fit codebooks to a sample of vectors, and find the indices of all vectors in blocks.
 
-    Several processes share all passes over the vectors, and come to the same bits as one.
+    Several processes divide all passes, and their result has the same bits as that of one.
 
     Args:
         vectors: where they are.
         config: how.
-        track: what to hand blocks of vectors through on their way, with what is done: to show how far it is.
+        track: wraps the stream of blocks, with a label, to show progress.
         crew: the processes.
-        kept: where the codes are kept after each pass over all vectors, to go on from there.
+        kept: where the codes are saved after each pass over all vectors, for resuming.
 
     Returns:
-        what came of it, in the first process.
+        the result, in the first process.
 
     Raises:
-        CodewordError: a spec that cannot be fitted or does not fit the vectors, fewer vectors than codes, two
-            vectors of one name.
+        CodewordError: the spec cannot be fitted, or does not suit the vectors; there are fewer vectors than codes; two
+            vectors have the same name.
     """
     rows, codes = _check(config, vectors.features)
-    once = Tracked(vectors, track, "reading", once=crew.count == 1)  # of several, the one that writes looks
+    once = Tracked(vectors, track, "reading", once=crew.count == 1)  # otherwise the writing process checks
     facts = survey(vectors, rows, config.kmeans.seed, crew, once)
     _check_enough(vectors, facts, config, codes)
     tokenizer = _fit(facts, vectors, config, crew)
@@ -166,17 +174,17 @@ def fit_vectors(
 
 
 def name_of(vectors: VectorStream, config: FitConfig) -> str:
-    """What a fit is told apart from others by."""
+    """Values that identify a fit."""
     return json.dumps({"data": vectors.data, "vectors": len(vectors), **config.to_values()})
 
 
 def write_fit(
     folder: Path, vectors: VectorStream, config: FitConfig, fitted: Fitted, track: Track
 ) -> dict[str, Any]:
-    """Write the IDs, the report, the manifest of the catalogue and the tokenizer into a run folder; the report.
+    """Write the IDs, the report, the manifest of the catalogue and the tokenizer into a run folder; returns the report.
 
     Raises:
-        CodewordError: the disk is full, the place cannot be written to, two vectors have one name.
+        CodewordError: the disk is full, the folder cannot be written, or two vectors have the same name.
     """
     digits = number_equals(fitted.indices) if config.dedupe else None
     room = 1 if digits is None else room_for(int(digits.max()) + 1)
@@ -184,12 +192,12 @@ def write_fit(
 
 
 class Start(NamedTuple):
-    """The generation that a folder of IDs begins with."""
+    """The first generation of a folder of IDs."""
 
     action: str
     number: int
     digits: int
-    """How many values the one more token may have, now and later."""
+    """How many values the extra token may have, now and later."""
 
 
 def write_generation(
@@ -201,7 +209,7 @@ def write_generation(
     digits: np.ndarray | None,
     start: Start,
 ) -> dict[str, Any]:
-    """As `write_fit`, of IDs whose one more token is given (N,), or that have none."""
+    """Like `write_fit`, with the extra token of the IDs given (N,), or without one."""
     tokenizer, name = fitted.tokenizer, digest(fitted.tokenizer)
     sizes, facts = tokenizer.codebook_sizes, {"balanced": int(config.balance)}
     if digits is not None:
@@ -218,8 +226,8 @@ def write_generation(
     write_whole(folder / REPORT, (json.dumps(report, indent=2) + "\n").encode())
     first = Generation(start.number, start.action, writer.count, str(TokenFile(folder / IDS).digest))
     write_manifest(folder, Manifest(name, tokenizer.codebook_sizes, start.digits, (first,)))
-    # The weights are the seal of every run folder, so they come even after the manifest: without them there is neither
-    # a tokenizer nor a catalogue, and the same command may begin anew (`Run.check_free`).
+    # The weights complete a run folder, so they are written after the manifest. Without them the folder is neither a
+    # tokenizer nor a catalogue, and the same command may begin again (`Run.check_free`).
     save(tokenizer, folder)
     return report
 
@@ -239,7 +247,7 @@ def _ids(
 
 
 def _check(config: FitConfig, features: int) -> tuple[int, int]:
-    """How many rows to fit to, and how many codes the largest codebook has."""
+    """The size of the sample, and the number of codes of the largest codebook."""
     kmeans = config.kmeans
     for name, value in (("beam", config.beam), ("tries", kmeans.tries), ("steps", kmeans.steps)):
         if value < 1:
@@ -274,11 +282,11 @@ def _check_enough(vectors: VectorStream, facts: Survey, config: FitConfig, codes
 
 
 def _fit(facts: Survey, vectors: VectorStream, config: FitConfig, crew: Crew) -> VectorTokenizer:
-    """The tokenizer that is fitted to the sample, in all processes."""
+    """The tokenizer fitted to the sample, in all processes."""
     kmeans = config.kmeans
     plan = Plan(kmeans.steps, kmeans.tries, config.beam, kmeans.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(kmeans.seed)  # a quantizer draws its first key
+        torch.manual_seed(kmeans.seed)  # because a quantizer draws its first key
         quantizer = from_spec(config.quantizer, features=len(facts.mean))
         if kmeans.shared:
             fit_(quantizer, _shared(facts, vectors), plan, SharedFitter(crew))
@@ -293,7 +301,7 @@ def _fit(facts: Survey, vectors: VectorStream, config: FitConfig, crew: Crew) ->
 
 
 def _shared(facts: Survey, vectors: VectorStream) -> SharedBatches:
-    """The rows that this process has, in a part for each segment of the vectors."""
+    """The rows of this process, in one part for each segment of the vectors."""
     begins = [begin for begin, _ in vectors.segments]
     segment = np.searchsorted(begins, facts.sample.numbers, side="right")
     cuts = np.flatnonzero(np.diff(segment)) + 1
@@ -315,7 +323,7 @@ def _standard(rows: np.ndarray, facts: Survey) -> Tensor:
 
 
 def _report(vectors: VectorStream, config: FitConfig, fitted: Fitted, sizes: list[int]) -> dict[str, Any]:
-    """Everything that was found, as plain values."""
+    """The report, as plain values."""
     return {
         "data": vectors.data,
         "vectors": len(fitted.indices),

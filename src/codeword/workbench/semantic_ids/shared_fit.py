@@ -1,4 +1,4 @@
-"""k-means by processes together, each of which holds some of the rows that are fitted to."""
+"""k-means in several processes, each of which holds a part of the sample."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from codeword.workbench.semantic_ids.crew import Crew
 
 __all__ = ["SharedBatches", "SharedFitter"]
 
-ROUNDS, SETTLE = 5, 10  # of drawing candidates, K in each; Lloyd steps among them
+ROUNDS, SETTLE = 5, 10  # rounds that draw K candidates each; Lloyd steps among the candidates
 FINE_PRODUCTS = 2.0**20
 
 
 class SharedBatches(Batches):
-    """The rows that this process holds, in parts that do not depend on how many processes there are.
+    """The rows of this process, in parts that do not depend on the number of processes.
 
     Args:
-        parts: rows (N, D), float32; at least one part, if without rows.
-        hashes: a number for each row, uint64, which decides draws.
+        parts: rows (N, D), float32; at least one part, which may be empty.
+        hashes: a number for each row, uint64, which determines draws.
     """
 
     def __init__(self, parts: Sequence[Tensor], hashes: np.ndarray) -> None:
@@ -52,17 +52,17 @@ class _Drawn(NamedTuple):
 
 
 class SharedFitter(Fitter):
-    """Clusters rows that processes share: k-means|| for the start, then Lloyd steps.
+    """Clusters rows that are divided among processes: k-means|| for the first codes, then Lloyd steps.
 
-    A step exchanges its sums once: K (D + 1) whole numbers, and the error. Sums are of whole numbers, and a row is
-    drawn by its hash, so that 1, 2 and 4 processes come to the same bits. In memory of a process are its rows, twice.
+    A step exchanges its sums once: K (D + 1) whole numbers, and the error. Sums are of integers, and hashes draw the
+    rows, so the result has the same bits with any number of processes. A process holds its rows twice in memory.
 
     Args:
         crew: the processes.
 
-    Source: Bahmani et al. 2012, "Scalable k-means++" (arXiv:1203.6402): candidates from rounds of draws, weighed by the
-    rows near them, and clustered by k-means++. Here a round draws exactly K rows, without replacement: those of the
-    lowest -log(u) / error (Efraimidis and Spirakis 2006), which processes find together in one exchange.
+    Source: Bahmani et al. 2012, "Scalable k-means++" (arXiv:1203.6402): candidates from rounds of draws, weighted by
+    the rows near them, and clustered by k-means++. Here a round draws exactly K rows, without replacement: those of the
+    lowest -log(u) / error (Efraimidis and Spirakis 2006), which take one exchange between the processes.
     """
 
     def __init__(self, crew: Crew) -> None:
@@ -99,7 +99,7 @@ class SharedFitter(Fitter):
         return refine_by(books, look)
 
     def _components(self, parts: list[Tensor]) -> PrincipalComponents:
-        """The rows of this process along the axes of those of all."""
+        """The rows of this process, rotated to the principal axes of all rows."""
         features = parts[0].shape[1]
         count = torch.zeros(1, dtype=torch.int64, device="cpu")
         sums = torch.zeros(features, dtype=torch.int64, device="cpu")
@@ -123,7 +123,7 @@ class _Clustering:
         crew: the processes.
         hashes: of the rows of this one.
         size: how many codes.
-        seed: decides the draws.
+        seed: of the draws.
     """
 
     def __init__(self, crew: Crew, hashes: np.ndarray, size: int, seed: int) -> None:
@@ -131,7 +131,7 @@ class _Clustering:
         self.draws = 0
 
     def run(self, parts: Iterable[Tensor], start: Tensor | None, steps: int) -> Tensor:
-        """Codes (K, D) after some steps from a start; None: from candidates.
+        """Codes (K, D) after some steps from given codes; None: from candidates.
 
         Raises:
             CodewordError: fewer rows than codes.
@@ -152,7 +152,7 @@ class _Clustering:
         return codes
 
     def tally(self, parts: list[Tensor], codes: Tensor) -> Tally:
-        """What all rows say of some codes."""
+        """The statistics of all rows for some codes."""
         return _tally(self.crew, [codes.double()], parts, beam=1)
 
     def _start(self, parts: list[Tensor]) -> Tensor:
@@ -169,7 +169,7 @@ class _Clustering:
         if int(weights.sum()) < self.size:
             expected, got = f"at least {self.size} rows to fit to", f"{int(weights.sum())}"
             raise CodewordError.of(expected, got, "pass a smaller codebook")
-        if len(candidates) <= self.size:  # all different rows that there are
+        if len(candidates) <= self.size:  # there are no more different rows
             return candidates[torch.arange(self.size, device="cpu") % len(candidates)]
         codes = _plus_plus(candidates, weights, self.size, self.seed) if self.crew.first else None
         found: Tensor = self.crew.from_first(codes)
@@ -181,7 +181,7 @@ class _Clustering:
         return [left.square().sum(1).numpy() for left in near]
 
     def _draw(self, count: int, errors: list[np.ndarray], parts: list[Tensor]) -> Tensor:
-        """Rows drawn with probabilities in proportion to their errors, each once: the same in all processes."""
+        """Draw rows without replacement, with probabilities proportional to their errors; equal in all processes."""
         self.draws += 1
         flat = np.concatenate(errors)
         with np.errstate(divide="ignore"):
@@ -208,7 +208,7 @@ def _tally(crew: Crew, books: list[Tensor], parts: Iterable[Tensor], beam: int) 
 
 
 def _uniform(hashes: np.ndarray, seed: int, draw: int) -> np.ndarray:
-    """A number in (0, 1] for each hash, another one in each draw: the finalizer of splitmix64."""
+    """A number in (0, 1] for each hash and draw: the finalizer of splitmix64."""
     with np.errstate(over="ignore"):
         z = hashes + np.uint64((seed * 0x9E3779B97F4A7C15 + draw * 0xD1B54A32D192ED03) % 2**64)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

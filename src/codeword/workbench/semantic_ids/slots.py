@@ -1,4 +1,4 @@
-"""Free IDs for items that come to a catalogue: the nearest to a vector that nobody has."""
+"""Free IDs for new items of a catalogue: the nearest free one to each vector."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Codes = tuple[int, ...]
 
 
 class Levels:
-    """The codebooks of a quantizer, one for each token, and which codes come next when one cannot be had.
+    """The codebooks of a quantizer, one for each token, and the order of alternatives for a code that is full.
 
     Args:
-        quantizer: a vector quantizer, or a residual or grouped one of them (of `qinco` the plain codes count); of any
-            other nothing comes next.
+        quantizer: a vector quantizer, or a residual or grouped one of them (of `qinco` the plain codes count); any
+            other one has no alternatives.
     """
 
     def __init__(self, quantizer: Quantizer) -> None:
@@ -41,12 +41,12 @@ class Levels:
             first += 0 if self.residual else part.features
 
     def nearby(self, row: np.ndarray, codes: Codes, full: set[Codes]) -> Iterator[Codes]:
-        """Other codes for a vector: those that share the longest prefix first, and among these the nearest first.
+        """Alternative codes for a vector: those with the longest common prefix first, and of these the nearest first.
 
         Args:
             row: the vector, float64 (features,).
-            codes: those that it would have.
-            full: prefixes below which nothing is free; those that are found to be so are added.
+            codes: its own codes.
+            full: prefixes without a free ID; newly found ones are added.
         """
         left = torch.from_numpy(row)
         if self.turn is not None:
@@ -55,7 +55,7 @@ class Levels:
             prefix = codes[:level]
             if prefix not in full:
                 yield from self._below(self._left(left, prefix), prefix, full, leave_out=codes[level])
-                full.add(prefix)  # all below was tried, in vain
+                full.add(prefix)  # no ID with this prefix is free
 
     def _below(
         self, left: Tensor, prefix: Codes, full: set[Codes], leave_out: int | None = None
@@ -81,7 +81,7 @@ class Levels:
 
 
 class _Book:
-    """The codes of a level in float64, which a part of each vector is compared with."""
+    """The codes of a level in float64, and the part of each vector that they are compared with."""
 
     def __init__(self, quantizer: VectorQuantizer, place: slice) -> None:
         self.metric, self.place = quantizer.metric, place
@@ -96,15 +96,15 @@ class _Book:
 
 
 class Slots:
-    """Which IDs are taken, and the next free one for each item that comes.
+    """The taken IDs, and the next free one for each new item.
 
-    An item gets the lowest free digit behind its codes; where all are taken, those behind the codes that come next. So
-    what an item gets depends on those before it alone, not on how they were divided among calls.
+    An item gets the lowest free digit after its codes; if no digit is free, it tries the alternative codes. So its ID
+    depends only on the items before it, not on how these were divided among calls.
 
     Args:
         sizes: of the codebooks.
-        digits: how many values the one more token has; 1: there is none.
-        taken: IDs as `pack(tokens, (*sizes, digits))`, in order, each once.
+        digits: how many values the extra token has; 1: there is none.
+        taken: IDs as `pack(tokens, (*sizes, digits))`, sorted and unique.
         levels: the codebooks.
     """
 
@@ -113,14 +113,14 @@ class Slots:
         self._free: dict[Codes, Iterator[int]] = {}
         self._full: set[Codes] = set()
         self.moved = 0
-        """How many got other codes than those of their vector."""
+        """How many items got codes other than those of their vector."""
 
     def assign(self, rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
         """IDs (n, levels + 1) of some items, the digit last, in their order.
 
         Args:
             rows: float64 (n, features), as the quantizer sees them.
-            indices: its codes for them (n, levels).
+            indices: its codes for the rows (n, levels).
 
         Raises:
             CodewordError: there is no free ID left.
@@ -132,7 +132,7 @@ class Slots:
         return found
 
     def _take(self, codes: Codes) -> int | None:
-        """The lowest free digit behind codes, which is taken then."""
+        """Take the lowest free digit after these codes."""
         if codes in self._full:
             return None
         if codes not in self._free:

@@ -1,4 +1,4 @@
-"""One look through all vectors, shared out among processes: how many, their mean and scale, and a sample of them."""
+"""One pass over all vectors, divided among processes: their number, mean and scale, and a sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from codeword.workbench.semantic_ids.tracked import Tracked
 
 __all__ = ["Sample", "Survey", "survey"]
 
-MORE = 1.2  # times the sample: the candidates that are kept before those of high hashes go
+MORE = 1.2  # times the sample: the most candidates before those with high hashes are dropped
 
 
 class Sample(NamedTuple):
@@ -32,18 +32,20 @@ class Sample(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What the look told. It is the same however many processes looked."""
+    """The result of the pass. It does not depend on the number of processes."""
 
     counts: list[int]
     """Usable rows of each segment."""
     mean: Tensor
     """Of each feature: float32 (features,)."""
     scale: float
-    """The root of the mean variance of a feature; 1 where all vectors are equal."""
+    """The root of the mean variance of a feature; 1 if all vectors are equal."""
     sample: Sample
-    """Usable rows whose names have the lowest hashes: those that this process has read, in their order."""
+    """The sample: usable rows whose names have the lowest hashes. These are the ones that this process has read, in
+    order.
+    """
     fitted_to: int
-    """How many these are."""
+    """The size of the whole sample."""
 
 
 class _Segment(NamedTuple):
@@ -62,18 +64,17 @@ class _Segment(NamedTuple):
 
 
 def survey(vectors: VectorStream, sample: int, seed: int, crew: Crew, tracked: Tracked) -> Survey:
-    """Look through all vectors once.
+    """Make one pass over all vectors.
 
     Args:
         vectors: where they are.
-        sample: how many rows to take at most. They are drawn by a hash of their names, so the same ones in whatever
-            order the files are.
+        sample: the most rows to take. A hash of the names draws them, so the order of the files does not matter.
         seed: of the draw.
-        crew: who shares the work.
+        crew: the processes.
         tracked: the pass.
 
     Raises:
-        CodewordError: no vector can be used; several of one name, where one process alone looks.
+        CodewordError: no vector can be used; with one process, two vectors have the same name.
     """
     segments, origin = vectors.segments, _origin(vectors)
     lowest = _Lowest(sample, seed, vectors.features)
@@ -128,7 +129,7 @@ class _Lowest:
         self._parts = []
 
     def agree(self, crew: Crew) -> int:
-        """Keep those that are among the lowest of all processes; how many these are."""
+        """Keep the rows whose hashes are among the lowest of all processes; returns the total number."""
         pairs = crew.gather([(self.hashes, self.numbers)], crew.count)
         hashes, numbers = (np.concatenate(one) for one in zip(*pairs, strict=True))
         chosen = numbers[np.lexsort((numbers, hashes))[: self.count]]

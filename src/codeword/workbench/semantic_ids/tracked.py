@@ -1,4 +1,4 @@
-"""Passes over vectors, shown as they go."""
+"""Passes over vectors with a progress bar."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Tracked:
 
     Args:
         vectors: where they are.
-        track: what to hand blocks through on their way, with what is done: to show how far it is.
-        what: is done.
-        once: find names that come twice, among what this process reads.
+        track: wraps the stream of blocks, with a label, to show progress.
+        what: the label.
+        once: check for duplicate names among the rows of this process.
     """
 
     def __init__(self, vectors: VectorStream, track: Track, what: str, *, once: bool = False) -> None:
@@ -39,7 +39,7 @@ class Tracked:
             yield block
 
     def pieces(self, crew: Crew) -> Iterator[tuple[int, Block]]:
-        """The blocks of the segments that this process has to do, with the place of the segment among these.
+        """The blocks of the segments of this process, with the index of the segment among these.
 
         Raises:
             CodewordError: a name has come twice.

@@ -1,1 +1,1 @@
-"""Items to tokens and back, one by one and in bulk; what token files hold."""
+"""Encode and decode items, one by one and in bulk; statistics and exports of token files."""

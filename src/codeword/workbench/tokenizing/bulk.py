@@ -1,4 +1,7 @@
-"""Items to token files in bulk: shard by shard, each the same whoever encodes it, whole or not there."""
+"""Encode items in bulk, shard by shard.
+
+A shard does not depend on the process that encodes it, and is complete or absent.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Shard(NamedTuple):
 
 
 class ShardResult(NamedTuple):
-    """What became of one shard."""
+    """The result of one shard."""
 
     rows: int
     tokens: int
@@ -42,7 +45,7 @@ class ShardResult(NamedTuple):
 
 
 class Total(NamedTuple):
-    """What became of all of them."""
+    """The result of all shards."""
 
     files: int
     rows: int
@@ -53,16 +56,16 @@ class Total(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """What everybody who encodes has to know; plain values, so that it can be sent to other processes.
+    """The settings of an encoding, as plain values that can be sent to other processes.
 
     Args:
         run_folder: of the tokenizer; or hf: and the folder or id of a codec of another library.
         data: a folder, a file, or `photos`.
-        device: where to compute.
-        model: the function behind the encoder and the decoder, as the user has named it; see `find_networks`.
-        batch: how many neighbours of one size are encoded at once; see `ItemTokenizer.encode_all`.
+        device: the device.
+        model: the user's name of the function for encoder and decoder; see `find_networks`.
+        batch: how many neighbouring items of one size are encoded at once; see `ItemTokenizer.encode_all`.
         options: of a codec of another library.
-        chunk_seconds: of sounds, how much is computed at once; None: all of a sound.
+        chunk_seconds: for sounds, the length that is computed at once; None: the whole sound.
         channels: of sounds of two channels: "mix", "separate" or "mid-side".
     """
 
@@ -76,18 +79,18 @@ class Job:
     channels: str = "mix"
 
     def anywhere(self) -> Job:
-        """The same job for processes that work in other folders."""
+        """The same job, valid in any working folder."""
         data = self.data if self.data == PHOTOS else absolute(self.data)
         return replace(self, run_folder=anywhere(self.run_folder), data=data)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Job:
-        """The job of which these are the plain values, as `dataclasses.asdict` gives them."""
+        """The job from its plain values, the inverse of `dataclasses.asdict`."""
         return cls(**{**values, "options": CodecOptions(**values["options"])})
 
 
 class Encoder:
-    """The tokenizer of a job, loaded once, and everything that it writes.
+    """Loads the tokenizer of a job once, and writes its token files.
 
     Raises:
         CodewordError: the run folder holds no tokenizer.
@@ -105,15 +108,15 @@ class Encoder:
 
     @property
     def items(self) -> str:
-        """What the rows are: `pictures`."""
+        """The plural for rows in messages: `pictures`."""
         return self.tokenizer.modality.items
 
     def stream(self, names: Sequence[str] | None = None) -> Stream:
-        """The items of the job, or some of them."""
+        """The items of the job, or some of them by name."""
         return self.tokenizer.modality.stream(self.job.data, self.tokenizer.tokenizer.least, names)
 
     def write(self, items: Iterable[tuple[str, Any]], path: Path) -> tuple[int, int]:
-        """Write the token file of some items: its rows and tokens."""
+        """Write the token file of some items; returns the numbers of rows and tokens."""
         tokens = 0
         with TokenWriter(path, self.header) as writer:
             for names, indices, sizes in self.tokenizer.encode_sized(items, self.job.batch):
@@ -125,31 +128,30 @@ class Encoder:
         """Write all items of the job into one token file.
 
         Args:
-            track: what to hand the items through on their way, to show how far it is.
+            track: wraps the stream of items, to show progress.
 
         Raises:
-            CodewordError: no item can be used; the place cannot be written to.
+            CodewordError: no item can be used; the file cannot be written.
         """
         items = self.stream()
         rows, tokens = self.write(track(items), path)
         return Total(1, rows, tokens, path.stat().st_size, items.skipped)
 
     def encode(self, shard: Shard) -> ShardResult:
-        """Write the token file of a shard; items that cannot be used are left out.
+        """Write the token file of a shard; unusable items are left out.
 
         Raises:
-            CodewordError: the disk is full, the place cannot be written to.
+            CodewordError: the disk is full, or the file cannot be written.
         """
         items = self.stream(shard.names)
         rows, tokens = self.write(items, shard.path)
         return ShardResult(rows, tokens, items.skipped)
 
     def plan(self, folder: Path, shard_rows: int) -> list[Shard]:
-        """Divide the items into shards, by their names alone, and note in the folder what it is for.
+        """Divide the items into shards, by their names only, and write the settings of the encoding into the folder.
 
         Raises:
-            CodewordError: the folder has something else in it, or shards of other items, of another tokenizer or of
-                another size.
+            CodewordError: the folder has other content, or shards of other items, another tokenizer or another size.
         """
         if shard_rows < 1:
             raise CodewordError.of(
@@ -159,7 +161,7 @@ class Encoder:
         settings: dict[str, Any] = {"shard_rows": shard_rows, "batch": self.job.batch}
         if self.job.chunk_seconds is not None:
             settings["chunk_seconds"] = self.job.chunk_seconds
-        if self.tokenizer.name:  # a codec, of which more or fewer codebooks can be used
+        if self.tokenizer.name:  # a codec, which can use more or fewer codebooks
             settings["codebooks"] = len(self.header.codebook_sizes)
         _note(folder, names, self.header.tokenizer, settings)
         parts = [tuple(names[begin : begin + shard_rows]) for begin in range(0, len(names), shard_rows)]
@@ -167,15 +169,15 @@ class Encoder:
         return [Shard(number, *found) for number, found in enumerate(zip(parts, paths, strict=True))]
 
     def add_up(self, shards: list[Shard], done: Iterable[ShardResult], *, alone: bool) -> Total:
-        """The sum over shards, when `done` has come to its end.
+        """The sum over all shards, after `done` has ended.
 
         Args:
             shards: those that were to be written.
-            done: what became of them, whoever wrote them.
+            done: their results, from any process.
             alone: whether these are all shards of the job.
 
         Raises:
-            CodewordError: no item could be used; the folder is empty then, or gone.
+            CodewordError: no item can be used; then the folder is empty, or removed.
         """
         files = rows = tokens = 0
         skipped: list[Skipped] = []
@@ -190,14 +192,14 @@ class Encoder:
 
 
 def header_of(tokenizer: ItemTokenizer) -> Header:
-    """What the token files of a tokenizer say about themselves."""
+    """The header of the token files of a tokenizer."""
     model = tokenizer.tokenizer
     kept = model.kind, model.trailing_shape, model.facts, bool(SIZES[model.kind])
     return Header(tokenizer.digest, model.codebook_sizes, *kept, name=tokenizer.name)
 
 
 def _note(folder: Path, names: Sequence[str], tokenizer: str, settings: Mapping[str, int]) -> None:
-    """Put the facts of an encoding into its folder, or find that the folder's are the same."""
+    """Write the settings of an encoding into its folder, or check that they equal those in the folder."""
     listed = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
     facts = {
         "version": VERSION,
@@ -208,7 +210,7 @@ def _note(folder: Path, names: Sequence[str], tokenizer: str, settings: Mapping[
     }
     file = folder / FACTS
     if not file.exists():
-        # What an encoder left that was killed in its first moment is no file yet.
+        # An encoder that was killed at its start may leave an unfinished file.
         if folder.exists() and (
             not folder.is_dir() or not all(file.match(TEMPORARY) for file in folder.iterdir())
         ):
@@ -226,7 +228,7 @@ def _note(folder: Path, names: Sequence[str], tokenizer: str, settings: Mapping[
         raise CodewordError.of(
             f"the encoding that {folder} was begun with, to go on with it",
             f"other {', '.join(differing)}",
-            "repeat its words, or pass another --out",
+            "repeat the same command, or pass another --out",
         )
 
 

@@ -1,4 +1,4 @@
-"""Which codes a set of tokens uses, of one codebook or of several, however large."""
+"""Count the use of codes in tokens of one or several codebooks of any size."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Used(NamedTuple):
     codes: int
     """How many occur."""
     entropy: float
-    """What a token tells on average, in bits: -sum p log2 p of the shares p of the codes."""
+    """The entropy of a token in bits: -sum p log2 p over the shares p of the codes."""
 
     @property
     def perplexity(self) -> float:
-        """2 to the entropy: as many codes would tell as much if all occurred alike; 0 without tokens."""
+        """2 to the power of the entropy: the number of equally likely codes with this entropy; 0 without tokens."""
         return 2**self.entropy if self.codes else 0.0
 
 
 class CodeUse:
-    """Counts tokens; memory grows with the codes that occur, not with those that there are.
+    """Counts tokens. Memory grows with the codes that occur, not with the size of the codebooks.
 
     Args:
-        codebooks: how many tokens a position has.
+        codebooks: the number of tokens at a position.
 
     Examples:
         >>> use = CodeUse(codebooks=2)
@@ -54,22 +54,22 @@ class CodeUse:
         ]
 
     def join(self, other: CodeUse) -> None:
-        """Count what another has counted."""
+        """Add the counts of another counter."""
         pairs = zip(self._counts, other._counts, strict=True)
         self._counts = [_merged(*old, *new) for old, new in pairs]
 
     @property
     def of_codebooks(self) -> list[Used]:
-        """Each codebook by itself, in order."""
+        """The use of each codebook, in order."""
         return [Used(len(codes), _entropy(counts)) for codes, counts in self._counts]
 
     @property
     def perplexity(self) -> float:
-        """2 to the entropy of the codes in bits; of several codebooks the mean."""
+        """The perplexity of the codes; with several codebooks the mean."""
         return float(np.mean([used.perplexity for used in self.of_codebooks]))
 
     def joined(self, columns: Sequence[int]) -> CodeUse:
-        """The same tokens, where so many neighbours each share one codebook.
+        """The same counts if groups of `neighbours` adjacent codebooks are one codebook.
 
         Examples:
             >>> use = CodeUse(codebooks=3)
@@ -95,7 +95,7 @@ class CodeUse:
 
 
 def say_codes(codebook_sizes: Sequence[int]) -> str:
-    """How many codes there are, in words.
+    """The number of codes, in words.
 
     Examples:
         >>> say_codes((1024,)), say_codes((256,) * 4), say_codes((9, 4)), say_codes((2**40,))
@@ -110,7 +110,7 @@ def say_codes(codebook_sizes: Sequence[int]) -> str:
 def _merged(
     codes: np.ndarray, counts: np.ndarray, more: np.ndarray, times: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and their counts, and those of more of them."""
+    """Merge codes and their counts with further ones."""
     all_codes, places = np.unique(np.concatenate([codes, more]), return_inverse=True)
     totals = np.zeros(len(all_codes), np.int64)
     np.add.at(totals, places, np.concatenate([counts, times]))

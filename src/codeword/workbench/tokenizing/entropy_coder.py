@@ -1,4 +1,4 @@
-"""How many bytes a range coder makes of tokens: encoded, decoded again and compared, so that the size is real."""
+"""The size of tokens after a range coder. They are encoded, decoded again and compared, so the size is real."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from codeword.packages import load
 
 __all__ = ["EntropyCoder"]
 
-DIGIT = 16  # bits: tokens of larger codebooks are coded in digits of so many
+DIGIT = 16  # bits of a digit; tokens of larger codebooks are coded in several digits
 FEWEST = 256  # tokens in a block
-PRIOR = 0.5  # how often each code counts as seen before the first (Krichevsky and Trofimov 1981)
+PRIOR = 0.5  # the initial count of each code (Krichevsky and Trofimov 1981)
 
 
 class EntropyCoder:
-    """Codes the tokens of one codebook by the frequencies of those before: no table goes with them.
+    """Codes the tokens of one codebook adaptively, by the frequencies of earlier tokens, so it stores no table.
 
     A block of tokens is coded by the counts of all blocks before it. The coder is `constriction` (extra `entropy`),
     a range coder with 24 bits of precision. A codebook of more than 65536 codes is coded in digits of 16 bits, each by
@@ -42,21 +42,21 @@ class EntropyCoder:
         self._digits = [_Digit(min(2**DIGIT, ((codebook_size - 1) >> shift) + 1)) for shift in digits]
 
     def add(self, tokens: np.ndarray) -> None:
-        """Encode some more tokens: int64 (n,), which are kept only in their code."""
+        """Encode further tokens, int64 (n,). Only their code is kept."""
         for number, digit in enumerate(self._digits):
             digit.add(((tokens >> (DIGIT * number)) & (2**DIGIT - 1)).astype(np.int32))
 
     def finish(self) -> int:
-        """Decode everything, compare, and give the size of the code in bytes.
+        """Decode everything, compare, and return the size of the code in bytes.
 
         Raises:
-            CodewordError: the decoded tokens are others.
+            CodewordError: the decoded tokens differ.
         """
         return sum(digit.finish() for digit in self._digits)
 
 
 class _Digit:
-    """Numbers below `size`, of which there are at most 65536."""
+    """A stream of numbers below `size`, which is at most 65536."""
 
     def __init__(self, size: int) -> None:
         self._stream = load("constriction", "entropy").stream
@@ -105,7 +105,7 @@ class _Digit:
 
 
 class _Model:
-    """What encoder and decoder both know at the beginning of a block."""
+    """The model that encoder and decoder share at the beginning of a block."""
 
     def __init__(self, stream: Any, size: int) -> None:
         self._categorical = stream.model.Categorical
@@ -114,10 +114,10 @@ class _Model:
 
     @property
     def block(self) -> int:
-        """How many tokens the next block has: as few as the work on the counts between two blocks is worth.
+        """The number of tokens in the next block: a balance between fresh counts and the cost of updating them.
 
-        A quarter of the codebook, at first an eighth of what was seen: the counts are of use early, and follow what
-        changes from item to item (on photographs the code is 0.5 % above the entropy, and 2.3 % with eighths alone).
+        It is a quarter of the codebook, at first an eighth of the tokens so far. So the counts help early, and follow
+        changes from item to item (on photographs the code is 0.5 % above the entropy, and 2.3 % with only eighths).
         """
         return max(FEWEST, min(self._seen // 8, len(self._counts) // 4))
 

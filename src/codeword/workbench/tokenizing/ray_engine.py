@@ -1,4 +1,4 @@
-"""Shards encoded by Ray Data: its actors, its retries, its cluster."""
+"""Encode shards with Ray Data, on its actors, with its retries, on its cluster."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from codeword.workbench.tokenizing.bulk import Encoder, Job, Shard, ShardResult
 
 __all__ = ["connect", "encode_with_ray", "reason_of"]
 
-PATIENCE = 3.0  # seconds for an address to answer
+PATIENCE = 3.0  # seconds to wait for an answer of an address
 
 
 class Worker:
-    """An actor: gets shards, writes them, tells what became of them.
+    """An actor: it receives shards, writes them, and returns the results.
 
-    A shard takes its name when it is whole, so that one whose worker died is simply written again by another. It
-    comes with its job, because an actor that is started anew has lost what the first one was made with.
+    A shard gets its name when it is complete, so if a worker dies, another one writes the shard again. Each shard
+    carries its job, because a restarted actor has lost the arguments of the first one.
     """
 
     def __init__(self) -> None:
@@ -58,19 +58,19 @@ def encode_with_ray(
 ) -> Iterator[ShardResult]:
     """Encode shards on a Ray cluster, or on this machine.
 
-    The machines of a cluster see the run, the pictures and the output under the same paths.
+    All machines of the cluster must see the run, the data and the output under the same paths.
 
     Args:
-        job: what to encode; `job.device` is auto, cpu or cuda: Ray gives each worker one of its own.
-        shards: the parts of it that are not there yet.
-        address: of a cluster, as `ray.init` takes it; None: one of this machine, for as long as it is needed.
+        job: what to encode; `job.device` is auto, cpu or cuda: Ray assigns a device to each worker.
+        shards: the shards that are not written yet.
+        address: of a cluster, as for `ray.init`; None: start a temporary one on this machine.
         workers: how many at once; None: one for each core, or for each GPU with `job.device` cuda.
 
     Raises:
-        CodewordError: Ray is not installed (extra `cluster`), nobody answers at the address, a shard cannot be
+        CodewordError: Ray is not installed (extra `cluster`), nothing answers at the address; a shard cannot be
             written.
     """
-    # Its core writes to stderr of every actor pool that arguments of actors might get lost; ours have none.
+    # For every actor pool its core warns on stderr that arguments of actors might be lost; our actors have none.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray, data = load("ray", "cluster"), load("ray.data", "cluster")
     connect(ray, address, workers)
@@ -90,7 +90,7 @@ def encode_with_ray(
             num_cpus=0 if gpus else 1,
             num_gpus=gpus,
         )
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it says at ERROR is raised as well
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its messages at ERROR are also raised
         for row in _rows(done):
             values = json.loads(row["done"])
             yield ShardResult(values["rows"], values["tokens"], [Skipped(*one) for one in values["skipped"]])
@@ -106,7 +106,7 @@ def _task(job: Job, shard: Shard) -> str:
 
 
 def _rows(done: Any) -> Iterator[dict[str, Any]]:
-    """What the workers told; what they raised, as they raised it."""
+    """The results of the workers; their errors are raised again."""
     try:
         yield from done.iter_rows()
     except Exception as error:
@@ -115,7 +115,7 @@ def _rows(done: Any) -> Iterator[dict[str, Any]]:
 
 
 def reason_of(error: Exception, expected: str, remedy: str) -> CodewordError:
-    """What a worker raised; of anything else its first line."""
+    """The error of a worker; for other errors the first line."""
     ours = re.findall(
         r"CodewordError: (expected .+)", str(error)
     )  # Ray wraps it, several times, and keeps the text
@@ -126,7 +126,7 @@ def reason_of(error: Exception, expected: str, remedy: str) -> CodewordError:
 
 
 def _device(name: str, has_gpus: bool) -> str:
-    """What auto, cpu or cuda is on a cluster, whatever this machine has."""
+    """The device for auto, cpu or cuda on a cluster, independent of this machine."""
     if name == "auto":
         return "cuda" if has_gpus else "cpu"
     if name == "cpu" or (name == "cuda" and has_gpus):
@@ -161,7 +161,7 @@ def connect(ray: Any, address: str | None, workers: int | None) -> None:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Nothing on stderr: Ray's core says there, whatever its log level is, that this was set."""
+    """Silence stderr, because Ray's core reports there that this was set, at any log level."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -174,7 +174,7 @@ def _hushed() -> Iterator[None]:
 
 
 def _check_answers(address: str, expected: str, remedy: str) -> None:
-    """Ray itself waits for minutes for what is not there."""
+    """Ray itself waits for minutes for an address that does not answer."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return

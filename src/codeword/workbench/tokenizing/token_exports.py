@@ -1,4 +1,4 @@
-"""Token files as what other programs read: .npy arrays and JSON lines, plain or with the delay pattern."""
+"""Export token files for other programs: .npy arrays, JSON lines and tars, plain or with the delay pattern."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Track", "open_file", "pack_json_lines", "pack_npy", "pack_tar", "sav
 
 Batch = tuple[list[str], np.ndarray]
 Track = Callable[[Iterable[Batch], str], Iterable[Batch]]
-"""Hands batches through, to show how far they are; with a word for what is being done."""
+"""Wraps a stream of batches, with a label, to show progress."""
 
 
 def pack_npy(tokens: TokenFile | TokenFolder, folder: Path, track: Track, *, delay: bool = False) -> None:
-    """Write token files as arrays into a folder that is there.
+    """Write token files as arrays into an existing folder.
 
     `tokens.npy` is of the narrowest unsigned type. If all grids are equal, its shape is (items, *grid,
     *trailing_shape), and `tokens[i]` is an item. Else it is (positions of all, *trailing_shape), item i is
@@ -37,11 +37,11 @@ def pack_npy(tokens: TokenFile | TokenFolder, folder: Path, track: Track, *, del
     Args:
         tokens: the files.
         folder: an empty one.
-        track: shows how far it is; goes through the batches twice.
+        track: shows progress, in two passes over the batches.
         delay: with the delay pattern.
 
     Raises:
-        CodewordError: a delay of what is no audio of several stages; the disk is full.
+        CodewordError: the delay pattern is used for tokens other than audio of several stages; the disk is full.
     """
     header = tokens.header
     pad = _pad(header) if delay else None
@@ -81,7 +81,7 @@ def pack_json_lines(
 ) -> None:
     """Write token files as one JSON object a line, with the keys and lists of a row.
 
-    With the delay pattern `tokens` has the pads and `steps` is still how many steps there are.
+    With the delay pattern `tokens` includes the padding, and `steps` is still the true number of steps.
 
     Args:
         tokens: the files.
@@ -103,12 +103,12 @@ def pack_json_lines(
 
 
 def pack_tar(tokens: TokenFile | TokenFolder, path: Path, track: Track, *, delay: bool = False) -> None:
-    """Write token files as a tar in the manner of WebDataset: two files for each item, of one key, its number.
+    """Write token files as a WebDataset tar: two files for each item, whose key is its number.
 
     `000000012.tokens.npy` is (*grid, *trailing_shape) of the narrowest unsigned type, with the delay pattern if it is
     asked for; `000000012.json` has the name, the sides of the grid and the true size.
 
-    The arguments and what is raised are those of `pack_json_lines`.
+    Arguments and errors are those of `pack_json_lines`.
     """
     pad = _pad(tokens.header) if delay else None
     kind = np.dtype(_token_type(tokens.header, pad)).newbyteorder("<")
@@ -137,14 +137,14 @@ def _items(
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """A member without a date or an owner: the same tokens make the same file."""
+    """A member without date and owner, so that equal tokens give equal files."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))
 
 
 def _pad(header: Header) -> int:
-    """What fills the corners of the delay pattern: one number that no codebook has."""
+    """The padding of the delay pattern: a number that no codebook has."""
     if header.kind != "audio" or not header.trailing_shape:
         count = "several tokens" if header.trailing_shape else "one token"
         got = f"{header.kind} with {count} at a position"
@@ -168,7 +168,7 @@ def _delayed_steps(array: np.ndarray, header: Header, pad: int | None) -> np.nda
 
 
 def write_names(stream: BinaryIO, batches: Iterable[Batch], header: Header) -> np.ndarray:
-    """A JSON list of the names, written as they come; gives the sides of the grids (items, axes)."""
+    """Write the names as a JSON list, one by one; returns the sides of the grids (items, axes)."""
     grids, comma = [np.zeros((0, len(header.grid)), np.int64)], b""
     stream.write(b"[")
     for names, array in batches:
@@ -187,6 +187,6 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, whose faults name it."""
+    """Open a file to write; errors name it."""
     with writing(path), open(path, "wb") as stream:
         yield stream

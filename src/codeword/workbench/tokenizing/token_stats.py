@@ -1,4 +1,4 @@
-"""What is in token files, and how small it could be: codes used, entropy, and sizes that were reached."""
+"""Statistics of token files: use of the codes, entropy, and compressed sizes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CHUNK = 2**22  # bytes that zstd sees at a time
 
 @dataclass(frozen=True)
 class TokenInspection:
-    """What token files are, in figures that no reader has to compute."""
+    """Facts about token files."""
 
     kind: str
     version: int
     tokenizer: str
     name: str
-    """What people call the tokenizer; empty: it has no name."""
+    """The name of the tokenizer; empty: it has none."""
     items: int
     tokens: int
     codebook_sizes: tuple[int, ...]
@@ -38,7 +38,7 @@ class TokenInspection:
     token_type: str
     facts: dict[str, int]
     grid: dict[str, tuple[int, int]]
-    """The smallest and the largest side of all items, by axis; nothing of vectors and of no items."""
+    """The smallest and the largest side of all items, by axis; empty for vectors, and without items."""
     files: int
     bytes: int
 
@@ -60,18 +60,19 @@ class CodebookStats:
 
 @dataclass(frozen=True)
 class TokenStats:
-    """How the codes are used, and what all items take, in bytes."""
+    """The use of the codes, and sizes of all items in bytes."""
 
     items: int
     tokens: int
     codebooks: list[CodebookStats]
     bytes: dict[str, int]
-    """`plain`: the narrowest unsigned integers; `packed`: as few whole bits for each token as its codebook needs;
-    `entropy`: what the frequencies alone allow; `zstd`: of the plain ones; `coded`: by a range coder, if there is
-    one."""
+    """`plain`: the narrowest unsigned integers; `packed`: the fewest whole bits for each token of a codebook;
+    `entropy`: the bound from the frequencies; `zstd`: of the plain integers; `coded`: with a range coder, if it is
+    installed.
+    """
     bits_per_item: dict[str, float]
     rate: dict[str, float]
-    """The same in `unit`, or nothing if the files do not say what a position stands for."""
+    """The same sizes in `unit`; empty if the files do not say what a position represents."""
     unit: str
     """`bits/pixel`, `bits/s`, or nothing."""
 
@@ -81,11 +82,11 @@ class TokenStats:
 
 
 def inspect_tokens(tokens: TokenFile | TokenFolder, batches: Batches) -> TokenInspection:
-    """What token files are.
+    """Facts about token files.
 
     Args:
         tokens: the files.
-        batches: of `tokens.batches()`, perhaps by way of a progress bar.
+        batches: of `tokens.batches()`, which may pass through a progress bar.
     """
     header, count = tokens.header, 0
     sides: dict[str, tuple[int, int]] = {}
@@ -113,12 +114,12 @@ def inspect_tokens(tokens: TokenFile | TokenFolder, batches: Batches) -> TokenIn
 
 
 def measure(header: Header, batches: Batches, sizes: Iterable[tuple[int, ...]] | None = None) -> TokenStats:
-    """How the codes are used and how small the tokens can be made.
+    """The use of the codes, and the compressed sizes of the tokens.
 
     Args:
         header: of the files.
-        batches: of their items, as `inspect_tokens` takes them.
-        sizes: the true sizes of the items, where the files have them: rates are of pixels and seconds that there were.
+        batches: of their items, as for `inspect_tokens`.
+        sizes: the true sizes of the items, if the files have them; rates then refer to the true pixels and seconds.
     """
     use, zstd, coders = CodeUse(header.tokens_per_position), _Zstd(), _coders(header)
     items = positions = 0
@@ -149,7 +150,7 @@ def measure(header: Header, batches: Batches, sizes: Iterable[tuple[int, ...]] |
 
 
 class _Zstd:
-    """The size of what zstd makes of bytes, in chunks."""
+    """The size of bytes compressed with zstd, in chunks."""
 
     def __init__(self) -> None:
         self._codec = load("pyarrow", "tokens").Codec("zstd", compression_level=LEVEL)
@@ -179,13 +180,13 @@ def _coders(header: Header) -> list[EntropyCoder]:
 
 
 def _as_stored(array: np.ndarray, header: Header) -> bytes:
-    """Plain integers in the order of the file: of a grid codebook by codebook, of vectors item by item."""
+    """Plain integers in the order of the file: grids codebook by codebook, vectors item by item."""
     rows = array.reshape(len(array), -1, header.tokens_per_position).astype(header.token_type)
     return (rows.transpose(0, 2, 1) if header.grid else rows).tobytes()
 
 
 def _stands_for(header: Header, positions: int, sizes: Iterable[tuple[int, ...]] | None) -> tuple[str, float]:
-    """In what a rate is told, and how much of it there is."""
+    """The unit of the rate, and the total amount of that unit."""
     stride, sample_rate = header.facts.get("stride", 0), header.facts.get("sample_rate", 0)
     covered = positions * stride ** len(header.grid) if sizes is None else sum(map(math.prod, sizes))
     if header.kind == "image" and covered:

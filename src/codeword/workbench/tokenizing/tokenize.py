@@ -1,4 +1,4 @@
-"""Items to tokens and back: one by one, so that what comes out does not depend on what is beside it, or in batches."""
+"""Encode and decode items: one by one, so that results do not depend on a batch, or in batches."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Item = TypeVar("Item")
 
 
 class ItemTokenizer:
-    """A tokenizer for items as they lie in files: arrays in, arrays out.
+    """A tokenizer for items of files: arrays in, arrays out.
 
     Args:
         tokenizer: in eval mode.
-        digest: of its weights and configuration, as it is stored.
-        name: what people call it, if it has a name.
-        chunk: positions that are computed at once, of long sounds; None: all of an item.
+        digest: of its stored weights and configuration.
+        name: its name, if it has one.
+        chunk: for long sounds, positions that are computed at once; None: the whole item.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ItemTokenizer:
 
     @property
     def trained(self) -> Tokenizer:
-        """The tokenizer, if it was trained here and has a quantizer to look into.
+        """The tokenizer, if codeword trained it, so that its quantizer can be inspected.
 
         Raises:
             CodewordError: it is a codec of another library.
@@ -61,13 +61,15 @@ class ItemTokenizer:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(chain(self.tokenizer.parameters(), self.tokenizer.buffers())).device
 
     @property
     def dtype(self) -> str:
-        """That of the weights: `float32`."""
-        return str(next(self.tokenizer.parameters()).dtype).removeprefix("torch.")
+        """The dtype of the weights: `float32`."""
+        codec = self.tokenizer
+        dtype = codec.dtype if isinstance(codec, Tokenizer) else next(codec.parameters()).dtype
+        return str(dtype).removeprefix("torch.")
 
     def encode(self, item: Any) -> np.ndarray:
         """The tokens of one item: int64 (*grid, *trailing_shape)."""
@@ -75,16 +77,16 @@ class ItemTokenizer:
         return indices
 
     def decode(self, indices: Any, size: Sequence[int] | None = None) -> Any:
-        """The item of one grid of tokens, cut to a true size if one is given."""
+        """Decode one grid of tokens to an item, cut to its true size if one is given."""
         return self._decode(torch.as_tensor(indices)[None], [size])[0]
 
     def reconstruct(self, item: Any) -> tuple[Any, np.ndarray]:
-        """An item as the tokenizer gives it back, cut to its own size, and its tokens."""
+        """The reconstruction of an item, cut to its size, and its tokens."""
         return self.reconstruct_many([item])[0]
 
     @torch.no_grad()
     def reconstruct_many(self, items: Sequence[Any]) -> list[tuple[Any, np.ndarray]]:
-        """The same of items that the modality allows to take together."""
+        """The same for several items, if the modality allows batches."""
         if self.chunk is None:
             reconstructions, tokens = self.tokenizer.reconstruct(self._batch_of(items))
         else:
@@ -103,12 +105,12 @@ class ItemTokenizer:
 
         Args:
             items: names and arrays.
-            batch: how many neighbours of one size are encoded at once, or on a CPU as many of them as are faster
-                together than alone. With 1 the tokens of an item do not depend on what is beside it; with more a sum
-                may be rounded otherwise, and now and then a token with it.
+            batch: how many neighbouring items of one size are encoded at once; on a CPU fewer, if that is faster. With
+                1 the tokens of an item do not depend on its neighbours. With more, sums may be rounded differently, and
+                then a few tokens may change.
 
         Yields:
-            Names, and what `encode` gives for each: int64 (items, *grid, *trailing_shape).
+            Names, and the tokens of each: int64 (items, *grid, *trailing_shape).
         """
         for names, indices, _ in self.encode_sized(items, batch):
             yield names, indices
@@ -130,11 +132,11 @@ class ItemTokenizer:
     def decode_all(
         self, batches: Iterable[Any], sizes: Iterable[Sequence[int] | None] | None = None
     ) -> Iterator[Any]:
-        """The items of tokens (items, *grid, *trailing_shape) in a stream, each as `decode` gives it.
+        """A stream of items decoded from tokens (items, *grid, *trailing_shape); see `decode`.
 
         Args:
             batches: the tokens.
-            sizes: the true size of each item, in the same order; None: nothing is cut.
+            sizes: the true size of each item, in the same order; None: items are not cut.
         """
         size, rest = self.modality.together, repeat(None) if sizes is None else iter(sizes)
         parts = (tokens[n : n + size] for tokens in batches for n in range(0, len(tokens), size))
@@ -174,7 +176,7 @@ class ItemTokenizer:
 
 
 def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of `size`, the last of which may be shorter.
+    """The items in lists of `size`; the last list may be shorter.
 
     Examples:
         >>> list(groups("abcde", 2))
@@ -188,12 +190,12 @@ def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 def neighbours(
     items: Iterable[tuple[str, Any]], size: int, room: int | None = None
 ) -> Iterator[list[tuple[str, Any]]]:
-    """The items in lists of at most `size`, each of neighbours with one shape.
+    """The items in lists of at most `size` neighbours with the same shape.
 
     Args:
         items: names and arrays.
         size: of a list.
-        room: height x width of all items of a list, at most, if it has more than one; None: any.
+        room: the largest total height x width of a list with more than one item; None: no limit.
 
     Examples:
         >>> items = [("a", np.zeros(2)), ("b", np.zeros(2)), ("c", np.zeros(3)), ("d", np.zeros(2))]
@@ -220,15 +222,14 @@ def open_tokenizer(
     Args:
         place: the folder of the run; or hf: and the folder or the id of a model.
         device: where to compute.
-        networks: the maker of its encoder and decoder, if they are the user's own.
+        networks: builds its encoder and decoder, if they are the user's own.
         options: of a codec of another library.
         chunk_seconds: of sounds, how much is computed at once; None: all of a sound.
         channels: of sounds of two channels: "mix", "separate" or "mid-side".
 
     Raises:
-        CodewordError: as `codeword.checkpoints.load`; the folder holds no tokenizer; as `open_codec`; chunks or
-            channels or chunks of what is no sound, chunks of a codec that sees
-            everything.
+        CodewordError: the errors of `codeword.checkpoints.load` and `open_codec`; the folder holds no tokenizer; chunks
+            or channels for data other than sounds; chunks for a codec that needs the whole sound.
     """
     found = _opened(place, device, networks, options, chunk_seconds)
     if channels != "mix":
@@ -270,7 +271,7 @@ def _opened(
 
 
 def _chunk_of(model: TokenizerInterface, seconds: float) -> int:
-    """The positions of a chunk."""
+    """The number of positions in a chunk."""
     if not isinstance(model, AudioTokenizer | SoundCodec):
         expected = "a tokenizer of sounds for --chunk-seconds"
         raise CodewordError.of(expected, f"one of {model.unit}", "leave it out")

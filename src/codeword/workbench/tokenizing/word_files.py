@@ -1,4 +1,4 @@
-"""Token files as flat rows of words for language models, and such files as token files again."""
+"""Pack token files as rows of words for language models, and unpack them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ __all__ = ["pack_parquet", "pack_words", "unpack"]
 
 ABOUT, VERSION = "about.json", 1
 KEY = b"codeword.words"
-ROWS, TOGETHER = 2**16, 2**12  # of Parquet, read at once; items of one grid, restored at once
+ROWS, TOGETHER = (
+    2**16,
+    2**12,
+)  # rows of Parquet that are read together; items of one grid that are unpacked together
 Flat = Iterator[tuple[list[str], np.ndarray, np.ndarray, Any]]
 """Names, the sides of each grid (items, axes), words (items, words), and true sizes (items, axes) or None."""
 
@@ -32,11 +35,11 @@ def pack_words(
     track: Track,
     form: Literal["npy", "bin"] = "npy",
 ) -> None:
-    """Write the words of all items, one item after the other, into a folder that is there.
+    """Write the words of all items, one after the other, into an existing folder.
 
     `tokens.npy`, or `tokens.bin` without any header, has all words in uint16 or uint32, little-endian; item i is
-    `[offsets[i] : offsets[i + 1]]` of it, with `offsets.npy`. `names.json`, `grids.npy`, `sizes.npy` and `about.json`,
-    which has the vocabulary, are what `unpack` needs besides.
+    `[offsets[i] : offsets[i + 1]]` of it, with `offsets.npy`. `unpack` also needs `names.json`, `grids.npy`,
+    `sizes.npy` and `about.json`, which has the vocabulary.
 
     Raises:
         CodewordError: the disk is full.
@@ -86,10 +89,10 @@ def pack_parquet(tokens: TokenFile | TokenFolder, path: Path, vocabulary: Vocabu
 
 
 def unpack(place: Path, out: Path) -> int:
-    """Write the token file of which a folder of words, or a Parquet file of them, was packed; how many items it has.
+    """Restore the token file from a folder or Parquet file of words; returns the number of items.
 
     Raises:
-        CodewordError: there are no words at that place, or they do not hold together.
+        CodewordError: there are no words at that path, or they are inconsistent.
     """
     try:
         header, vocabulary, items = _read_folder(place) if place.is_dir() else _read_parquet(place)
@@ -150,12 +153,12 @@ def _matrix(record: Any, names: Iterable[str]) -> np.ndarray:
 
 
 def _mapped(path: Path, kind: np.dtype) -> np.ndarray:
-    """The words of a file of nothing else; an empty one cannot be mapped."""
+    """The words of a .bin file; an empty file cannot be mapped."""
     return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)
 
 
 def _runs(grids: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Begin and end of neighbours of one grid, some thousand at most."""
+    """Begin and end of runs of items with the same grid, at most some thousand each."""
     ends = np.flatnonzero((grids[1:] != grids[:-1]).any(axis=1)) + 1
     for begin, end in pairwise([0, *ends.tolist(), len(grids)]):
         yield from ((first, min(first + TOGETHER, end)) for first in range(begin, end, TOGETHER))

@@ -1,4 +1,4 @@
-"""A running mean of a tokenizer's weights, itself a tokenizer: what is kept of a run, where training uses it."""
+"""A running mean of a tokenizer's weights, which is a tokenizer itself. If a run uses it, the run keeps this mean."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Average"]
 class Average:
     """The exponential moving average of the weights of a tokenizer that is being trained.
 
-    After n steps, with g = min(decay, (1 + n) / (10 + n)), so that the first steps are soon forgotten:
+    After n steps, with g = min(decay, (1 + n) / (10 + n)), so that early weights are forgotten soon:
 
         mean <- g mean + (1 - g) weights
 
-    Of the quantizer the floating-point state is averaged too, so that its codes are where the averaged encoder puts
-    its vectors; seeds, steps, counters and flags are copied.
+    The floating-point state of the quantizer is averaged too, so that its codes fit the vectors of the averaged
+    encoder; seeds, steps, counters and flags are copied.
 
     Args:
-        tokenizer: the one in training; its weights as they are now are the first mean.
-        decay: g in the end, 0 <= decay < 1.
+        tokenizer: the tokenizer in training; its current weights are the first mean.
+        decay: the final g, 0 <= decay < 1.
 
     Source: Polyak and Juditsky 1992; the form with a rising decay is that of TensorFlow's ExponentialMovingAverage.
 
@@ -46,10 +46,10 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights as they are after so many steps."""
+        """Add the weights after `step` steps to the mean."""
         decay = min(self.decay, (1 + step) / (10 + step))
         old, new = self.mean.state_dict(), self.tokenizer.state_dict()
-        # Loaded, not written in place: quantizers note while they load whether they have their first codes.
+        # Loaded, not written in place, because loading tells quantizers whether they have their first codes.
         self.mean.load_state_dict({name: _mean(old[name], value, decay) for name, value in new.items()})
 
 

@@ -1,4 +1,4 @@
-"""The batches of a run, made ahead of the steps by worker processes where that is asked for."""
+"""The batches of a run, prepared ahead of the steps by worker processes if requested."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ __all__ = ["batches_ahead"]
 
 
 class _Steps(Dataset[Any]):
-    """The batches by their steps; an error as an object, because torch would put a traceback into its message."""
+    """The batches by their steps.
+
+    Errors are returned as objects, because torch would add a traceback to the message.
+    """
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -32,17 +35,17 @@ class _Steps(Dataset[Any]):
 
 
 def batches_ahead(batches: Batches, begin: int, end: int, workers: int) -> Iterator[Tensor]:
-    """The batches of the steps from `begin` to before `end`: the same ones, however many workers make them.
+    """The batches of the steps from `begin` to before `end`: they do not depend on the number of workers.
 
     Args:
         batches: functions of the step.
         begin: the first step.
         end: the step after the last one.
-        workers: processes that read files and cut batches out of them, two steps ahead each; 0: this one does it.
+        workers: processes that read files and cut batches, two steps ahead each; 0: this process does it.
 
     Raises:
-        CodewordError: fewer than 0 workers; workers for vectors, which are read in order and far ahead; later, a
-            worker that fails or dies.
+        CodewordError: there are fewer than 0 workers, or workers for vectors, which are read in order and far ahead;
+            later, if a worker fails or dies.
     """
     if workers < 0:
         raise CodewordError.of("workers of at least 0", f"{workers}", "pass how many processes read files")
@@ -54,22 +57,23 @@ def batches_ahead(batches: Batches, begin: int, end: int, workers: int) -> Itera
         sampler=range(begin, end),
         num_workers=workers,
         worker_init_fn=_leave_signals_alone,
-        generator=torch.Generator().manual_seed(0),  # else torch's own one would be drawn from
+        generator=torch.Generator().manual_seed(0),  # otherwise torch would draw from its own generator
     )
     return map(_checked, _by_workers(loader) if workers else loader)
 
 
 def _by_workers(loader: DataLoader[Any]) -> Iterator[Any]:
-    """What workers make; a CodewordError when one of them fails or dies, which is found when its batch is wanted.
+    """The batches of the workers.
 
-    torch would have a signal say that one died: as an error in the midst of anything, of a save or of another error.
+    If a worker fails or dies, the request of its batch raises a CodewordError. torch would report a dead worker by a
+    signal, which raises an error at any point, even during a save.
     """
     try:
         with _same_handler("SIGCHLD"):
             made = iter(loader)
         yield from made
     except Exception as error:
-        # torch's words for a worker that died, those of a broken pipe, or its own error
+        # torch's message for a dead worker, a broken pipe, or the error of the worker
         said = str(error).strip()
         got = said.splitlines()[-1][:200] if "Original Traceback" in said else "one that died"
         remedy = "go on with --resume, with fewer --workers if memory ran out; the last checkpoint is whole"
@@ -78,8 +82,8 @@ def _by_workers(loader: DataLoader[Any]) -> Iterator[Any]:
 
 @contextmanager
 def _same_handler(name: str) -> Iterator[None]:
-    """Put back what answered a signal before the block."""
-    number = getattr(signal, name, None)  # Windows has few
+    """Restore the earlier signal handlers after the block."""
+    number = getattr(signal, name, None)  # Windows has few signals
     before = None if number is None else signal.getsignal(number)
     try:
         yield
@@ -95,6 +99,6 @@ def _checked(batch: Tensor | CodewordError) -> Tensor:
 
 
 def _leave_signals_alone(_number: int) -> None:
-    """Ctrl-C reaches all processes of a terminal: only the first one answers it, and ends the others."""
+    """Ctrl-C reaches all processes of a terminal. Only the first one handles it, and ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

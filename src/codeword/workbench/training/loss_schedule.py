@@ -1,4 +1,4 @@
-"""Weights of losses that move in the course of a run."""
+"""Schedules for the weights of losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LossSchedule"]
 
 NUMBER = r"\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 RAMP = re.compile(rf"([a-z_]+)\.([a-z_]+)=({NUMBER}):({NUMBER})@(\d+)")
-OWN = ("commitment", "entropy")  # of quantizers whose losses are no penalties
+OWN = ("commitment", "entropy")  # attributes of quantizers whose losses are not penalties
 
 
 class _Ramp(NamedTuple):
@@ -34,16 +34,16 @@ class _Ramp(NamedTuple):
 
 
 class LossSchedule:
-    """Ramps of the weights of losses: `lfq.entropy=0.1:0.0@2000` goes from 0.1 to 0 in 2,000 steps, and stays there.
+    """Ramps of the weights of losses: `lfq.entropy=0.1:0.0@2000` falls from 0.1 to 0 in 2,000 steps, and stays at 0.
 
     Args:
-        text: ramps with commas between: the name of quantizers as specs have it, the name of the loss as
-            `Quantized.losses` has it, the weight at the first step, that at the end, the step from which it holds.
-            None: nothing moves.
-        model: whose quantizers are meant, those inside others too.
+        text: ramps separated by commas. Each has the name of a quantizer as in specs, the name of the loss as in
+            `Quantized.losses`, the weight at the first step, the final weight, and the step at which that is reached.
+            None: no schedule.
+        model: the model with the quantizers, nested ones included.
 
     Raises:
-        CodewordError: words that are no ramps, or no such quantizer or loss in the model.
+        CodewordError: the text has no valid ramps, or the model has no such quantizer or loss.
 
     Examples:
         >>> from codeword import LFQ
@@ -63,7 +63,7 @@ class LossSchedule:
         self.step = 0
 
     def set(self, step: int) -> None:
-        """Give all losses their weights at a step."""
+        """Set the weights of all losses for a step."""
         self.step = step
         for ramp, quantizers in self._targets.items():
             for quantizer in quantizers:
@@ -71,7 +71,7 @@ class LossSchedule:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The weights that the quantizers were built with while the block lasts: what files hold, whatever the step."""
+        """During the block the weights are the original ones, which files should hold at any step."""
         for ramp, quantizers in self._targets.items():
             for quantizer, weight in zip(quantizers, self._before[ramp], strict=True):
                 _set_weight(quantizer, ramp.loss, weight)

@@ -1,4 +1,4 @@
-"""How a run stands: what was seen of it between two lines of its metrics."""
+"""The progress of a run between two lines of its metrics."""
 
 from __future__ import annotations
 
@@ -17,31 +17,32 @@ NOTHING = {"loss": 0.0, "error": 0.0, "count": 0, "vectors": 0}
 
 
 class Progress(NamedTuple):
-    """How a run stands; the numbers are means since the line before."""
+    """The progress of a run; numbers are means since the previous line."""
 
     step: int
     steps: int
     share: float
-    """Of the run that is done, by steps or by time: 0 to 1."""
+    """The completed share of the run, by steps or by time: 0 to 1."""
     loss: float
     quality: float
     """The first metric of the modality, on training batches."""
     used: float
     """Share of codes used, 0 to 1."""
     held_out: float | None
-    """The same figure, from the latest evaluation on held-out items."""
+    """The same metric, from the latest evaluation on held-out items."""
     milliseconds: float = 0.0
-    """Of a step, on the clock, evaluations and checkpoints included; not in the metrics, which are the same for a run
-    that was stopped and resumed."""
+    """Seconds of a step, with evaluations and checkpoints. They are not in the metrics, which are the same for a run
+    that was stopped and resumed.
+    """
     note: str | None = None
-    """What the user should know; said once in a run."""
+    """A note for the user, shown once in a run."""
 
 
 class Window:
-    """What was seen since the line before: sums, the use of the codes, and the clock.
+    """Sums, use of the codes and time since the previous line.
 
     Args:
-        tokenizer: in training; the use of its codes is counted anew after each line.
+        tokenizer: in training; the counts of its codes are reset after each line.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -55,7 +56,7 @@ class Window:
         self._began = step, seconds
 
     def add(self, loss: float, error: float, batch: Tensor) -> None:
-        """Note a step on a batch, that of all processes together."""
+        """Record a step on a batch of all processes together."""
         lengths = batch.shape[batch.ndim - len(self.tokenizer.grid) :]
         positions = math.prod(-(-length // self.tokenizer.stride) for length in lengths)
         seen = {"loss": loss, "error": error, "count": 1, "vectors": len(batch) * positions}
@@ -87,11 +88,11 @@ class Window:
         return progress
 
     def state(self) -> dict[str, Any]:
-        """Plain values that a resumed run needs."""
+        """The state for resuming, as plain values."""
         return {"sums": self._sums, "noted": self._noted}
 
     def load_state(self, values: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self._sums, self._noted = NOTHING | values["sums"], values["noted"]
 
     def _note(self, usage: Usage, step: int, steps: int) -> str | None:
@@ -104,5 +105,5 @@ class Window:
 
 
 def _share_of_codes(usage: Usage) -> float:
-    """The share of codes used, of all codebooks together; of a large grid, that of the levels of its places."""
+    """The share of used codes, over all codebooks; for a large grid, the share of used levels."""
     return float(usage.used.sum() / (usage.used + usage.dead).sum())

@@ -50,12 +50,12 @@ def audio_24khz() -> TrainConfig:
 def demo(steps: int = 4500, minutes: float = 3.2) -> TrainConfig:
     """The built-in photographs in about three minutes on a CPU: 1,024 codes of 8 x 8 pixels.
 
-    Few of these photographs have colours, so that their colours are shuffled: it gave 2.7 dB on a blue sky. One
-    thread, because two gain little on a free machine and lose tenfold on a busy one.
+    Few of these photographs have colours, so colours are shuffled: this gave 2.7 dB more on a blue sky. It uses one
+    thread, because two are little faster on a free machine, and ten times slower on a busy one.
 
     Args:
         steps: training steps.
-        minutes: the longest that training may take, on a slower machine.
+        minutes: the longest time of training, for slower machines.
 
     Examples:
         >>> demo().quantizer
@@ -77,14 +77,14 @@ RECIPES: dict[str, tuple[str, Callable[[], TrainConfig]]] = {
     "audio_24khz": ("audio", audio_24khz),
     "rqvae": ("vectors", rqvae),
 }
-"""By name: the kind of data that it is for, and the config. The first of a kind is its default."""
+"""By name: the kind of data, and the config. The first recipe of a kind is its default."""
 
 
 def recipe_settings(name: str | None, modality: type[Modality]) -> TrainConfig:
-    """The settings of a recipe; None: the first one for a kind of data.
+    """The settings of a recipe; None: the default of a kind of data.
 
     Raises:
-        CodewordError: no such recipe, or one for another kind.
+        CodewordError: there is no such recipe, or it is for another kind.
     """
     fitting = [known for known, (kind, _) in RECIPES.items() if kind == modality.kind]
     name = fitting[0] if name is None else name

@@ -31,19 +31,19 @@ class Run:
 
     @property
     def started(self) -> bool:
-        """Whether the folder has the settings of a run."""
+        """Whether the folder holds the settings of a run."""
         return (self.folder / SETTINGS).exists()
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is something to resume; a run that stopped at its very start has only settings."""
+        """Whether there is a checkpoint to resume; a run that stopped at its start has only settings."""
         return (self.folder / WEIGHTS).exists()
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep the folder to this process, so that two runs never mix in it, until it ends, however it does.
+        """Lock the folder for this process until it ends, so that two runs never mix in it.
 
-        A folder that was made for this, and in which nothing was written, goes again.
+        A folder that was created for this, and is still empty, is removed.
 
         Raises:
             CodewordError: another process is training there.
@@ -52,19 +52,19 @@ class Run:
         handle = os.open(make_folder(self.folder), os.O_RDONLY)
         try:
             _lock(handle, self.folder)
-            for left in self.folder.glob(TEMPORARY):  # by one that was killed: nobody else writes here now
+            for left in self.folder.glob(TEMPORARY):  # left by a process that was killed
                 left.unlink(missing_ok=True)
             try:
                 yield
             finally:
                 if new:
-                    with suppress(OSError):  # what there is in it stays
+                    with suppress(OSError):  # its content is kept
                         self.folder.rmdir()
         finally:
             os.close(handle)
 
     def check_free(self) -> None:
-        """Raise a CodewordError if the folder has a run, or a tokenizer, already."""
+        """Raise a CodewordError if the folder already holds a run or a tokenizer."""
         taken = [name for name in (SETTINGS, CONFIG, WEIGHTS) if (self.folder / name).exists()]
         if taken and not (taken == [CONFIG] and self._was_killed()):
             more = ", or --resume to go on with that run" if self.started else ""
@@ -75,15 +75,15 @@ class Run:
             )
 
     def _was_killed(self) -> bool:
-        """Whether config.json, which is all there is, is of a process that was killed before it wrote the weights."""
+        """Whether the only file, config.json, is from a process that was killed before it wrote the weights."""
         try:
             parse_config((self.folder / CONFIG).read_bytes())
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return False  # of another program
+            return False  # from another program
         return True
 
     def create(self, data: str, config: TrainConfig, processes: int = 1, start: Path | None = None) -> None:
-        """Write down what a new run is made of, how many processes make it, and from whose weights it starts.
+        """Write the settings of a new run, the number of its processes, and the run that its weights come from.
 
         Raises:
             CodewordError: as `check_free`.
@@ -113,7 +113,7 @@ class Run:
         return int(self._read()["processes"])
 
     def start(self) -> Path | None:
-        """The run from whose weights this one was started; None: from drawn ones.
+        """The run that the first weights came from; None: they were drawn.
 
         Raises:
             CodewordError: there is no run in the folder.
@@ -129,7 +129,7 @@ class Run:
                 or type(values["processes"]) is not int
                 or not isinstance(values.get("start"), str | None)
             ):
-                raise TypeError("other types than those that are written")
+                raise TypeError("values of the wrong type")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CodewordError.of(
                 "the folder of a training run",
@@ -139,7 +139,7 @@ class Run:
         return values
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The logged lines so far, in order.
+        """The logged lines, in order.
 
         Raises:
             CodewordError: the file was changed since it was written.
@@ -164,7 +164,7 @@ class Run:
 def _lock(handle: int, folder: Path) -> None:
     try:
         import fcntl
-    except ImportError:  # Windows has no such lock; the refusal to start over a run still holds there
+    except ImportError:  # Windows has no such lock; starting over an existing run is still refused there
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""How the learning rate moves in the course of a run."""
+"""The schedule of the learning rate."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FALL: dict[str, Callable[[float], float]] = {
 
 
 def learning_rate(config: TrainConfig, step: int, share: float) -> float:
-    """The rate of a step: it rises in even steps over the warm-up, and falls as the schedule says.
+    """The learning rate of a step: it rises linearly over the warm-up, and then follows the schedule.
 
     Args:
         config: the settings.
-        step: how many steps were made.
-        share: of the run that is done, by steps or by time: 0 to 1.
+        step: the number of completed steps.
+        share: the completed share of the run, by steps or by time: 0 to 1.
 
     Examples:
         >>> config = TrainConfig(steps=100, learning_rate=1.0, warm_up=0.1, rate_schedule="linear")

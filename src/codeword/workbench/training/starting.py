@@ -12,10 +12,10 @@ __all__ = ["check_start", "start_from"]
 
 
 def start_from(tokenizer: Tokenizer, folder: Path, networks: Networks | None = None) -> None:
-    """Give a fresh tokenizer the weights, the codes and the statistics of the codebook of another run's.
+    """Copy the weights, codes and codebook statistics of another run into a new tokenizer.
 
     Raises:
-        CodewordError: there is none in the folder, or one of another kind or other sizes.
+        CodewordError: the folder has no tokenizer, or one of another kind or other sizes.
     """
     other = _of_kind(folder, tokenizer.kind, networks)
     wanted, found = ({**t.config(), "networks": None} for t in (tokenizer, other))

@@ -1,4 +1,4 @@
-"""The metrics of a run on their way to TensorBoard or Weights & Biases, by accelerate's trackers."""
+"""Send the metrics of a run to TensorBoard or Weights & Biases, with accelerate's trackers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FOLDER = "tensorboard"  # in that of the run
 
 
 def check_tracker(name: str) -> None:
-    """Raise unless a tracker can be used.
+    """Raise unless a tracker is available.
 
     Raises:
-        CodewordError: an unknown one, or packages are missing; the message has the line that installs them.
+        CodewordError: the tracker is unknown, or packages are missing; the message has the command that installs them.
     """
     if name not in TRACKERS:
         expected = f"a tracker among {', '.join(TRACKERS)}"
@@ -37,18 +37,18 @@ def check_tracker(name: str) -> None:
 
 @contextmanager
 def tracking(name: str, run: Run, trainer: Trainer) -> Iterator[Any]:
-    """A function that sends each line of progress of a run to a tracker, while the block lasts.
+    """A function that sends each line of progress to a tracker during the block.
 
-    A run that is resumed goes on with the curves; what they had after its checkpoint is cut off.
+    A resumed run continues the curves; points after its checkpoint are removed.
 
     Raises:
         CodewordError: as `check_tracker`.
     """
     check_tracker(name)
     state = load("accelerate.state", "train").PartialState
-    alone = not state._shared_state  # else the processes of the run have met in it already
+    alone = not state._shared_state  # otherwise the processes of the run are already initialised
     if alone:
-        state(cpu=True)  # accelerate's loggers ask it whether this is the first process
+        state(cpu=True)  # accelerate's loggers use it to find the first process
     tracker = _start(name, run, trainer)
 
     def report(progress: Progress) -> None:

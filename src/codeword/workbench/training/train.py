@@ -1,4 +1,4 @@
-"""The training loop: it knows steps, weights and files, and nothing of a terminal."""
+"""The training loop: steps, weights and files, without a terminal."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ from codeword.workbench.training.starting import start_from
 
 __all__ = ["Progress", "Trainer"]
 
-LOGGED = 100  # lines of metrics in a run, at most, beside the evaluations
+LOGGED = 100  # the most lines of metrics in a run, beside the evaluations
 EVALUATIONS = 8
-WEIGHTS = "weights."  # before the names of the weights in training, where a checkpoint's model is their mean
-CRITIC = "critic."  # before those of the discriminator
+WEIGHTS = "weights."  # the prefix of the weights in training, if the model of a checkpoint is their mean
+CRITIC = "critic."  # the prefix of the discriminator's weights
 OF_CRITIC = {
     "lr": 1e-3,
     "betas": (0.5, 0.99),
-}  # it has to follow until the end, where the rate of the others is 0
-SETTLED = 0.1  # of the time that a run may take, before it can go by time
+}  # it must follow until the end, when the rate of the others is 0
+SETTLED = 0.1  # the share of the time limit before the schedule may follow the time
 
 
 class Trainer:
     """Trains one tokenizer in one run folder.
 
-    The data of a step depends only on the seed and the step, and a checkpoint holds everything else, so that
-    a run that was stopped and resumed ends with the same bits as one that was not (without `minutes`).
+    The data of a step depends only on the seed and the step, and a checkpoint holds everything else. So a run that was
+    stopped and resumed ends with the same bits as an uninterrupted one (without `minutes`).
 
     Args:
         run: the folder, with its settings written.
         config: the settings.
         medium: the kind of the data.
-        source: what to train on, and what to evaluate on while training.
-        processes: this process's part in the run; together they train as one does on the whole batch.
+        source: the training data, and the held-out data for evaluation.
+        processes: the processes of the run; together they give the result of one process on the whole batch.
         networks: the maker of the encoder and the decoder, where `config.model` names one.
-        resume: go on from the folder's checkpoint.
+        resume: continue from the checkpoint in the folder.
 
     Raises:
-        CodewordError: settings that cannot be; resuming without a checkpoint, or on other data; a batch that
-            the processes do not divide.
+        CodewordError: the settings are invalid; there is no checkpoint to resume, or the data differs; the number of
+            processes does not divide the batch.
     """
 
     def __init__(
@@ -121,20 +121,20 @@ class Trainer:
         save_seconds: float = 30.0,
         workers: int = 0,
     ) -> Tokenizer:
-        """Train to the end, saving every `save_seconds`, when `stop()` is true after a step, and at the end.
+        """Train to the end. Saves every `save_seconds`, when `stop()` returns true after a step, and at the end.
 
         Args:
-            report: is told how it stands.
-            stop: asked after each step.
+            report: is called with the progress.
+            stop: called after each step.
             save_seconds: between checkpoints.
-            workers: processes that make batches ahead; they decide nothing but the time.
+            workers: processes that prepare batches; they affect only the speed.
 
         Returns:
             The tokenizer, in eval mode.
         """
         started, saved = time.monotonic() - self.seconds, time.monotonic()
         if self.step == 0:
-            self._save()  # from here on there is always something to resume
+            self._save()  # from here on there is always a checkpoint to resume
         log_every = max(1, self.config.steps // LOGGED)
         evaluate_every = max(1, self.config.steps // EVALUATIONS)
         batches = batches_ahead(self.batches, self.step, self.config.steps, workers)
@@ -155,33 +155,33 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
         self._save()
-        self.processes.wait()  # nobody leaves before the weights are written
+        self.processes.wait()  # no process ends before the weights are written
         return self.result.eval()
 
     @property
     def result(self) -> Tokenizer:
-        """What the run is for, and what its folder holds: the tokenizer in training, or the mean of its weights."""
+        """The result of the run, which its folder holds: the tokenizer in training, or the mean of its weights."""
         return self.tokenizer if self.average is None else self.average.mean
 
     @property
     def share(self) -> float:
-        """Of the run that is done, by steps or, where `minutes` is set and goes faster, by time."""
+        """The completed share of the run: by steps, or by time if `minutes` is set and that is further."""
         share = self.step / self.config.steps
         if self.config.minutes is not None:
             by_time = self.seconds / (60 * self.config.minutes)
-            # Not at once: the first steps pay for k-means, and the clock would decide the bits of every run.
+            # Not from the start: the first steps include k-means, and the time would affect the bits of every run.
             share = max(share, by_time if by_time > SETTLED else 0.0)
         return min(share, 1.0)
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to train."""
+        """Whether training is complete."""
         return self.share >= 1
 
     def _train_one(self, batch: Tensor) -> tuple[float, float]:
         """One step on this process's share of its batch: loss and error."""
         batch = batch.chunk(self.processes.count)[self.processes.rank].to(self.processes.device)
-        # Codes that are a parameter are a second group, whose rate stays as it is.
+        # Codes that are parameters form a second group with a constant learning rate.
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step, self.share)
         self.losses.set(self.step)
         if self.critic is not None:
@@ -198,7 +198,7 @@ class Trainer:
         return loss.item(), error.item()
 
     def _agree(self, loss: float, error: float, stop: bool) -> tuple[float, float, bool]:
-        """The metrics of all processes, and whether one of them was asked to stop; they share a clock, too."""
+        """The metrics of all processes, and whether one of them must stop; the time is shared too."""
         loss, error, stops, self.seconds = self.processes.mean([loss, error, stop, self.seconds])
         if not math.isfinite(loss):
             raise CodewordError.of(
@@ -218,7 +218,7 @@ class Trainer:
 
     @property
     def watched(self) -> str:
-        """The key of the figure that training watches."""
+        """The key of the main metric."""
         return self.modality.metrics[0].key
 
     def _log(self) -> Progress:
@@ -250,7 +250,7 @@ class Trainer:
             save(self.result, self.run.folder, TrainingState(tensors, values))
 
     def _resume(self) -> dict[str, Any]:
-        """Take up where the checkpoint is; the state of the processes."""
+        """Restore the checkpoint; returns the state of the processes."""
         state = load_training(self.run.folder)
         if state.values["data"] != self.source.fingerprint:
             raise CodewordError.of(
@@ -259,7 +259,7 @@ class Trainer:
                 "restore them, or train into another folder",
             )
         weights = {name: value for name, value in state.tensors.items() if name.startswith(WEIGHTS)}
-        if weights:  # until here the tokenizer, and its copy, are the mean
+        if weights:  # so far the tokenizer, and its copy, hold the mean
             self.tokenizer.load_state_dict({name.removeprefix(WEIGHTS): v for name, v in weights.items()})
         critic = {name: value for name, value in state.tensors.items() if name.startswith(CRITIC)}
         if self.critic is not None:
@@ -273,5 +273,5 @@ class Trainer:
 
 
 def _repeatable() -> Any:
-    """On CUDA, only convolutions that give the same bits each time."""
+    """On CUDA, use only deterministic convolutions."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)

@@ -1,4 +1,4 @@
-"""An early word about codes that are not used, with something to do about it."""
+"""An early note about unused codes, with advice."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from codeword.updates import Frozen
 
 __all__ = ["advise", "is_low", "is_time"]
 
-FIRST, SHARE = 500, 10  # the first look is after this many steps, or a tenth of a run that is shorter
+FIRST, SHARE = 500, 10  # the first check is after this many steps, or after a tenth of a shorter run
 LEAST = 200
 LOW = 0.25  # of the codes that could have been used
 
 
 def is_time(step: int, steps: int) -> bool:
-    """Whether enough was trained to judge by: the first codes have met an encoder that has learned something.
+    """Whether there were enough steps to judge: the encoder has learned something after the first codes.
 
     Examples:
         >>> is_time(499, 100_000), is_time(500, 100_000), is_time(200, 2000), is_time(199, 300)
@@ -31,8 +31,8 @@ def is_time(step: int, steps: int) -> bool:
 def is_low(usage: Usage, rows: int) -> bool:
     """Whether a codebook uses under a quarter of the codes that so many rows could have used.
 
-    Of codebooks of K codes that all are equally likely, n rows hit K (1 - (1 - 1/K)^n). One code is always used, so
-    it is not counted. Of bits, and of other places with two levels, it is a quarter of all of them that must move.
+    With K equally likely codes, n rows use K (1 - (1 - 1/K)^n) of them on average. One code is always used, so it is
+    not counted. For bits, and other numbers with two levels, a quarter of all must change.
 
     Args:
         usage: of the rows, fields of shape (codebooks, ...) or ().
@@ -53,7 +53,7 @@ def is_low(usage: Usage, rows: int) -> bool:
 
 
 def advise(quantizer: Quantizer) -> str:
-    """What to try with a quantizer whose codes are not used, in a few words.
+    """Short advice for a quantizer with unused codes.
 
     Examples:
         >>> from codeword import from_spec
@@ -61,11 +61,11 @@ def advise(quantizer: Quantizer) -> str:
         'leave out revival=none, so that dead codes move to where vectors are'
     """
     if isinstance(quantizer, Composite):
-        return advise(quantizer.distinct[-1])  # later stages are those that starve
+        return advise(quantizer.distinct[-1])  # the later stages have the unused codes
     if isinstance(quantizer, VectorQuantizer):
         return _of_codebook(quantizer)
     if isinstance(quantizer, LFQ | BSQ):
-        # Of 64 codes 12 % were used at 0.01 and 0.1, 31 % at 0.3 and 0.5, and fewer with either alone.
+        # Of 64 codes 12 % were used at 0.01 and 0.1, 31 % at 0.3 and 0.5, and fewer if only one was raised.
         return f"raise temperature={quantizer.temperature} and entropy={quantizer.entropy} together"
     if isinstance(quantizer, FSQ):
         return "fewer levels, or more steps: its codes spread out as the encoder learns"

@@ -11,7 +11,7 @@ __all__ = ["binarize", "vector_quantize"]
 
 
 class vector_quantize:
-    """The nearest codes, whose gradient goes to the rows unchanged, and summed to the codes that were chosen."""
+    """The nearest codes. Their gradient goes unchanged to the rows, and summed to the chosen codes."""
 
     @staticmethod
     def apply(x: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ class vector_quantize:
 
 
 class binarize:
-    """1 above the threshold and 0 elsewhere, whose gradient goes through unchanged."""
+    """1 above the threshold and 0 elsewhere. The gradient passes unchanged."""
 
     @staticmethod
     def apply(x: Tensor, threshold: float = 0.5) -> Tensor:

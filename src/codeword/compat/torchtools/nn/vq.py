@@ -76,7 +76,7 @@ class FSQ(Facade):
 
     @property
     def bases(self) -> Tensor:
-        """What a level of each number is worth in an index (D,)."""
+        """The weight of a level of each number in an index (D,)."""
         return self.key_table().write(self.state_dict())["bases"]
 
     def key_table(self) -> KeyTable:
@@ -100,7 +100,7 @@ class FSQ(Facade):
         return self.quantizer.decode(idx)
 
     def vq_to_idx(self, vq: Tensor) -> Tensor:
-        """The indices of quantized numbers, those of `forward` and `idx_to_vq`; of equal levels, that of the outer."""
+        """The indices of quantized numbers, as in `forward` and `idx_to_vq`; of equal levels, that of the outer one."""
         share = vq.movedim(self.dim, -1).sigmoid()
         level = (share * (self.bins - 1)).round()
         level = torch.where(share <= self.eps + 1e-6, 0, level)

@@ -1,4 +1,4 @@
-"""`AffineTransform`: scale and shift of all codes of a group, learned or after running moments."""
+"""`AffineTransform`: scale and shift of all codes of a group, learned or from running moments."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class AffineTransform(nn.Module):
     """c' = scale c + bias, for each of `num_groups` blocks of neighbouring codes.
 
     Learned, the scale is 1 + lr_scale s and the bias lr_scale b, with s and b 0 at the start. With running statistics
-    they give the codes the moments that the inputs have had lately:
+    they give the codes the moments of recent inputs:
 
         scale = sqrt(var_z / (var_c + 1e-8))        bias = mean_z - scale mean_c
 
-    where all four are moving averages, the first batch being taken as it is. Unlike
+    where all four are moving averages that start at the first batch. Unlike
     `codeword.transforms.RunningAffine`, the moments of the codes are averages too, and the batch
     counts before it is searched.
 
@@ -29,7 +29,7 @@ class AffineTransform(nn.Module):
         feature_size: of a code.
         use_running_statistics: whether it follows the moments instead of learning.
         momentum: share of a new batch in the moving averages.
-        lr_scale: how much faster than a plain parameter s and b move.
+        lr_scale: how much faster s and b learn than a plain parameter.
         num_groups: how many blocks; it divides the number of codes.
 
     Source: Huh et al. 2023 (arXiv:2305.08842), section 3.1, as in vqtorch.
@@ -126,7 +126,7 @@ class AffineTransform(nn.Module):
         self.running_statistics_initialized.fill_(1)
 
     def begin(self, rows: Tensor, codebook: Tensor) -> None:
-        """Whatever happens once at the start of a training forward, from its inputs (..., D) and the codes (K, D)."""
+        """Called once at the start of a training forward, with its inputs (..., D) and the codes (K, D)."""
         self.update_running_statistics(rows, codebook)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""The in-place step: an optimiser of the table's own, from counts and sums."""
+"""The in-place step: the table has an optimiser of its own, with gradients from counts and sums."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Stepped(Gradient):
 class InPlace(nn.Module):
     """A step on the mean of (q - x)^2 over rows and features, with the table as the only parameter.
 
-    The gradient comes from the counts and sums of all ranks, so they agree; what stands in `codes.grad` stays there.
+    The gradient comes from the counts and sums of all ranks, so all ranks agree; `codes.grad` is kept.
     The state of the optimiser is saved with the module.
 
     Args:
@@ -75,7 +75,7 @@ class InPlace(nn.Module):
         codes.grad = kept
 
     def forget(self) -> None:
-        """Clear what is remembered of the codes that have just been replaced."""
+        """Clear the optimiser state of the codes that have just been replaced."""
         reset_moments(self.optimizer, self._books[0])
 
     def _gradient(self, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
@@ -92,4 +92,6 @@ class InPlace(nn.Module):
         return self.optimizer.state_dict()
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(deepcopy(state))  # torch would go on with the very tensors
+        self.optimizer.load_state_dict(
+            deepcopy(state)
+        )  # because torch would use the same tensors, without a copy

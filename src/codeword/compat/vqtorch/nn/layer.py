@@ -1,4 +1,4 @@
-"""What the layers of vqtorch have in common: a quantizer of codeword, the old names and results around it."""
+"""What the layers of vqtorch share: a quantizer of codeword with the old names and results around it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Layer(Facade):
     """A layer of vqtorch around a quantizer of codeword over (..., features).
 
     Attributes:
-        quantizer: codeword's; the codes are in it.
-        enabled: False: the input passes, normalised if it is, with an empty info.
+        quantizer: codeword's quantizer, which holds the codes.
+        enabled: False: the input is returned, normalised if the layer has a norm, with an empty info.
     """
 
     enabled = True
@@ -156,11 +156,11 @@ class Layer(Facade):
         return grouped(z, self.before, self.dim, self.feature_size // self.parts[0].features)
 
     def leave(self, z: Tensor) -> Tensor:
-        """The inverse of `enter`, but for the norm."""
+        """The inverse of `enter`, except for the norm."""
         return z.flatten(-2).movedim(-1, self.dim)
 
     def begin_(self, z: Tensor) -> None:
-        """What comes before the search of a training forward: first codes, and what tables learn from the input."""
+        """Before the search of a training forward: set the first codes, and let the tables learn from the input."""
         if not self.training:
             return
         rows = z.detach().flatten(-2).reshape(-1, self.feature_size).to(self.quantizer.dtype)
@@ -213,7 +213,7 @@ def places_of(quantizer: Quantizer) -> list[str]:
 
 
 def hits_of(q: Tensor, rows: Tensor, num_codes: int) -> Tensor:
-    """How often (num_codes,) each index of q (N,) is that of a finite row (N, features)."""
+    """How often (num_codes,) each index occurs in q (N,), over finite rows (N, features)."""
     counted = rows.detach().isfinite().all(-1).long()
     return torch.zeros(num_codes, dtype=torch.int64, device=q.device).index_add(0, q, counted)
 

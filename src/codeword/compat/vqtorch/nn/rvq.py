@@ -1,4 +1,4 @@
-"""`ResidualVectorQuant`: each stage quantizes what the stages before it left over."""
+"""`ResidualVectorQuant`: each stage quantizes the residual of the stages before it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ResidualVectorQuant(Several):
         options: as for `GroupVectorQuant`.
 
     Returns (forward):
-        as `VectorQuant`, with `z_res` (..., groups + 1, features), what is left before each stage and after the last.
+        as `VectorQuant`, with `z_res` (..., groups + 1, features), the residual before each stage and after the last.
 
     Examples:
         >>> vq = ResidualVectorQuant(feature_size=32, num_codes=64, groups=4)

@@ -1,4 +1,4 @@
-"""What stands between the table that is kept and the codes that are searched and returned."""
+"""From the stored table to the codes that are searched and returned."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _NORMS = ("none", None, "l2", "l2c")
 
 
 class Shift(TransformModule):
-    """What is added to codes where they are returned."""
+    """A shift that is added to the returned codes."""
 
     def begin(self, codes: Tensor) -> None:
-        """Whatever happens once at the start of a training forward, from the searched codes (K, D)."""
+        """Called once at the start of a training forward, with the searched codes (K, D)."""
 
 
 class Table(TransformModule):
     """The kept codes held to their norm, then the affine map; a shift of what is returned, if there is one.
 
-    The norm is one that the table is held to: training writes it there and the gradient passes as it is, so that
-    the optimiser's steps are followed by a projection. In eval nothing is written.
+    The norm is a constraint of the table: training writes the normalised codes and passes the gradient unchanged, so
+    each step of the optimiser is followed by a projection. In eval nothing is written.
 
     Args:
         norm: "none" or None; "l2": |c| is 10 at most; "l2c": |c| is 1.
@@ -46,11 +46,11 @@ class Table(TransformModule):
 
     @property
     def needed(self) -> bool:
-        """Whether it does anything."""
+        """Whether it changes the codes."""
         return self.norm in ("l2", "l2c") or self.affine is not None or self.shift is not None
 
     def clone_for_backward(self, codes: Tensor) -> Tensor:
-        """Codes (K, D) with the norm they are held to."""
+        """Codes (K, D) after the constraint of the norm."""
         if self.norm not in ("l2", "l2c"):
             return codes
         length = torch.linalg.vector_norm(codes.detach(), dim=-1, keepdim=True).clamp_min(1e-8)

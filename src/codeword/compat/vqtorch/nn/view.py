@@ -1,4 +1,4 @@
-"""The tables of several codebooks as the one `nn.Embedding` that the original has."""
+"""The tables of several codebooks as one `nn.Embedding`, as in the original."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ __all__ = ["TableView"]
 
 
 class TableView(EmbeddingView):
-    """One table of the codes of several codebooks, below each other: live, to read, to write and with their gradient.
+    """The codes of several codebooks, stacked in one table.
+
+    It is live: it can be read and written, and has the gradient.
 
     Args:
         books: whose codes they are.

@@ -1,4 +1,4 @@
-"""`VectorQuant`, and what its residual and grouped forms share with it."""
+"""`VectorQuant`, and the parts that its residual and grouped forms share with it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class VectorQuant(Layer):
         feature_size: of a vector.
         num_codes: how many codes.
         beta: 0 to 1, the weight of the codebook term; the commitment gets 1 - beta.
-        sync_nu: how much of the output's gradient the codes get too.
+        sync_nu: the share of the output's gradient that also goes to the codes.
         affine_lr: how fast an affine map of all codes is learned; 0: there is none.
         affine_groups: how many blocks of codes have a map of their own.
         replace_freq: after how many forwards without use a code moves to an input; 0: never.
-        inplace_optimizer: makes an optimiser of the parameters it is given, which takes a step on the table in each
-            training forward; only with beta=1.
+        inplace_optimizer: builds an optimiser of the given parameters; it takes a step on the table in each training
+            forward; only with beta=1.
         dim: the axis of the features.
         norm: of the input: "none", "l2" (unit length), "l2c" (at most 10), "bn", "gn", "in".
         cb_norm: of the codes: "none", "l2" (at most 10), "l2c" (unit length).
         kmeans_init: whether the first training batch gives the first codes.
-        code_vector_size: that of the layer, if it is given.
+        code_vector_size: the size of a code vector, which must be that of the layer.
         reduction: of info["loss"]: "mean", a scalar; "none", one value for each item.
 
     Returns (forward):
@@ -107,7 +107,7 @@ class VectorQuant(Layer):
         return build(self.feature_size, self.num_codes)
 
     def build_shift(self, width: int) -> TransformModule | None:
-        """What is added to codes of `width` features where they are returned; None: nothing."""
+        """The shift that is added to returned codes of `width` features; None: there is none."""
         return None
 
     def build_affine(self, width: int, rate: float, groups: int) -> AffineTransform | None:
@@ -137,7 +137,7 @@ class VectorQuant(Layer):
             else:
                 book.codes.data.copy_(own)
 
-    groups_draw_anew = False  # whether the original draws a first table in vain
+    groups_draw_anew = False  # whether the original draws a first table that it does not use
 
     def _set_tables(self, table: Table) -> None:
         if table.needed:
@@ -176,7 +176,7 @@ class VectorQuant(Layer):
         return self.leave(out.quantized.unflatten(-1, z.shape[-2:])), info
 
     def describe(self, z: Tensor, codes: Tensor, old: Tensor) -> Info:
-        """What info says of the input (..., groups, features), of its codes and of those that were searched."""
+        """The info of the input (..., groups, features), its codes and the searched codes."""
         return {"z": z, "z_q": codes, "d": torch.linalg.vector_norm(z.detach() - old, dim=-1)}
 
     def _returns_others(self) -> bool:
@@ -201,11 +201,11 @@ class VectorQuant(Layer):
 
 
 def check_option(name: str, value: object, holds: bool, expected: str) -> None:
-    """Raise unless an option is what it should be."""
+    """Raise unless the option has an allowed value."""
     if not holds:
         raise CodewordError.of(f"{name} {expected}", repr(value), f"pass another {name}")
 
 
 def take(codes: Callable[[Tensor], Tensor], indices: Tensor) -> Tensor:
-    """What `codes` gives for indices (N,), for indices of any shape."""
+    """Extend `codes`, a function of indices (N,), to indices of any shape."""
     return codes(indices.flatten()).unflatten(0, indices.shape)

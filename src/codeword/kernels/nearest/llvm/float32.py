@@ -22,14 +22,14 @@ SCRATCH_BYTES = 1 << 17  # a block of rows and its scores stay in the second-lev
 
 @cache
 def host_tile() -> Tile:
-    """The tile that fills this processor's vector registers."""
+    """The tile size that fills the vector registers of this processor."""
     lanes = engine.lanes()
     registers = 32 if lanes == 16 or platform.machine().lower() in ("arm64", "aarch64") else 16
     return Tile(lanes, rows=12 if registers == 32 else 6, vectors=2)
 
 
 def prepare(codes: Tensor, metric: str, *, tile: Tile | None = None) -> Prepared:
-    """Codes (G, K, D) in panels (G, panels, D, width), with offsets (G, panels * width); -inf for what is added."""
+    """Codes (G, K, D) in panels (G, panels, D, width), with offsets (G, panels * width); -inf for padding."""
     tile = tile or host_tile()
     codes = (unit(codes) if metric == "cosine" else codes).contiguous()
     groups, size, features = codes.shape
@@ -114,7 +114,7 @@ def _packed(prepared: Prepared, width: int) -> Prepared:
 
 @cache
 def _sorting_network() -> Tensor:
-    """Pairs (swaps, 2) of places, to be put in order one after another: Batcher's odd-even merge sort."""
+    """Pairs (swaps, 2) of positions to compare and swap, in this order: Batcher's odd-even merge sort."""
     bits = SAMPLE.bit_length() - 1
     pairs = [
         (low, low + step)

@@ -1,4 +1,4 @@
-"""The fused search as vector code: no score leaves the registers, only maxima leave for the nearest cache.
+"""The fused search as vector code: scores stay in the registers, and only maxima are written, to the first-level cache.
 
 Codes lie packed in panels of `vectors * lanes` codes, (panels, D, vectors * lanes), so that a panel is read
 straight through; rows are packed in tiles of `rows`, (tiles, D, rows), shifted on the way. A tile and a panel
@@ -76,7 +76,7 @@ class _Search:
         build.ret_void()
 
     def pack(self, start: Value, t: Value) -> list[Value]:
-        """Copy a tile of rows, shifted and feature by feature; beyond the last row, the last row again."""
+        """Copy a tile of rows, shifted and feature by feature; padding repeats the last row."""
         e, build, a, rows = self.e, self.e.build, self.a, self.tile.rows
         last = build.sub(a.n, ir.Constant(I64, 1))
         for r in range(rows):
@@ -98,7 +98,7 @@ class _Search:
         return []
 
     def multiply(self, p: Value, t: Value) -> list[Value]:
-        """One panel of codes with one tile of rows; keep what is better than the best so far."""
+        """Score one panel of codes with one tile of rows, and update the best scores so far."""
         e, build, a = self.e, self.e.build, self.a
         rows, vectors = self.tile.rows, self.tile.vectors
         width = vectors * e.lanes

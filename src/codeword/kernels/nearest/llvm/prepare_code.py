@@ -11,9 +11,9 @@ from codeword.kernels.nearest.llvm.float32_code import Tile
 
 __all__ = ["TOGETHER", "module"]
 
-TOGETHER = 4  # vectors of features that are sorted at once, so that one need not wait for the other
+TOGETHER = 4  # vectors of features that are sorted together, so that instructions do not wait for each other
 LEAST = (
-    1.7014117331926443e38  # minus this is the offset of a code that is not finite: half the lowest float32
+    1.7014117331926443e38  # the offset of a code that is not finite is minus this, half the lowest float32
 )
 
 
@@ -94,7 +94,7 @@ class _Prepare:
         return []
 
     def pack(self, panel: Value) -> list[Value]:
-        """A panel of codes, less their centre, and their offsets; beyond the last code nothing is chosen."""
+        """A panel of centred codes, and their offsets; padding beyond the last code is never chosen."""
         e, build, a = self.e, self.e.build, self.a
         width = self.tile.vectors * e.lanes
         codes = [e.index((panel, width), (number,)) for number in range(width)]
@@ -132,13 +132,13 @@ class _Prepare:
         return vector
 
     def finite(self, vector: Value, other: float = 0.0) -> Value:
-        """The vector, with another number where it is not finite."""
+        """The vector, with another number in place of entries that are not finite."""
         e, build = self.e, self.e.build
         keep = build.fcmp_ordered("ord", build.fsub(vector, vector), vector)
         return build.select(keep, vector, e.splat(ir.Constant(F32, other)))
 
     def at_most(self, number: Value, count: Value) -> Value:
-        """The number, or the last one below the count."""
+        """The number, at most count - 1."""
         build = self.e.build
         last = build.sub(count, ir.Constant(I64, 1))
         return build.select(build.icmp_signed("<", number, last), number, last)

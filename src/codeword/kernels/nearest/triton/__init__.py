@@ -1,11 +1,11 @@
-r"""The search on CUDA: tensor-core products with a proven bound, and float32 for the rows that they do not decide.
+r"""The search on CUDA: tensor-core products with a proven bound, and float32 for the rows that the bound leaves open.
 
 The score of a row x (less its shift) and a code c is s*(c) = x . c + o(c), an exact number, since x, c and o are
 float32 numbers, or halves, that are given. It is computed as s(c), from tensor-core products. A row is *sure* when
-its best score is so far above its second best that the best code must have the largest s*. The others are marked, as
--1 - index, and a second launch searches them in float32: each of its programs looks through a stretch of rows. In a
-stack a row is marked at the first stage at which it is not sure, and searched again from there on, because all that
-follows depends on it. Nothing is counted with atomics, and no buffer has to be 0 before.
+its best score is so far above its second best that the best code must have the largest s*. The others are marked, as -1
+- index, and a second launch searches them in float32: each of its programs checks a range of rows for marks. In a stack
+a row is marked at the first stage at which it is not sure, and searched again from there on, because all later stages
+depend on it. There are no atomic counters, and no buffer must be cleared first.
 
 **The products.** Let h be the bfloat16 number nearest to x, and l the one nearest to x - h, entry by entry; bfloat16
 has 8 bits. For 2^e <= |x| < 2^(e+1), |x - h| <= 2^(e-8). That difference is a float32 number; where it is not exactly

@@ -1,4 +1,4 @@
-"""The second launch of a search: the rows that tensor cores do not decide, in float32."""
+"""The second launch of a search: the rows that the tensor cores leave open, in float32."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def nearest_of(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def marked_rows(found, todo, begin, end, STEP, LOOK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """List the rows from `begin` to `end` whose index, STEP apart, is marked; how many there are."""
+    """List the rows from `begin` to `end` whose index is marked, and count them; indices are STEP apart."""
     total = 0
     for at in range(begin, end, LOOK):
         n = at + tl.arange(0, LOOK)

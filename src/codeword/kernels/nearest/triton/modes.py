@@ -1,4 +1,4 @@
-"""How rows of a width are multiplied, and how far a score may be from the exact one."""
+"""How rows of a width are multiplied, and the bound of the error of a score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes as the tensor cores want them, in one tensor that is kept while they do not change."""
+"""Codes packed for the tensor cores, in one tensor that is kept until the codes change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codeword.kernels.triton.host import interpreted, launch
 __all__ = ["SPLIT_CODES", "UNIT", "Parts", "length", "pack", "pack_halves", "packed_of", "parts_of", "sizes"]
 
 SPLIT_CODES = 32  # codes that a program takes
-UNIT = 64  # codes are padded to whole units, which tiles divide; and parts begin at them, which aligns them
+UNIT = 64  # codes are padded to multiples of this, which tiles divide; parts are aligned to it
 
 
 class Parts(NamedTuple):

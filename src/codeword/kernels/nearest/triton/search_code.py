@@ -1,4 +1,4 @@
-"""The first launch of a search: tensor-core products, and which rows they do not decide.
+"""The first launch of a search: tensor-core products, and marks on the rows that they leave open.
 
 Each program keeps a block of rows and goes through the codes of its group. Every one of its CODES lanes keeps the best
 score of its own codes, the second best and where the best was; lanes are compared once, at the end: in the loop that
@@ -16,7 +16,7 @@ __all__ = ["in_order", "is_sure", "marked", "scan", "search", "search_chunked", 
 
 @triton.jit
 def two_parts(x, HALF: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The bfloat16 nearest to x, and the one nearest to what is left.
+    """The bfloat16 nearest to x, and the bfloat16 nearest to the remainder.
 
     WIDE is for the interpreter: it cuts bfloat16 off instead of rounding, and multiplies its bits as if they were
     whole numbers. There both parts are float32 numbers of eight bits (Veltkamp's splitting).
@@ -53,7 +53,7 @@ def product(xh, xl, high, low, at, PRODUCTS: tl.constexpr, WIDE: tl.constexpr): 
 
 @triton.jit
 def keep(score, start, best, second, win):  # type: ignore[no-untyped-def]
-    """One tile of scores more, each lane by itself. Of equal scores the first stays."""
+    """Update the best scores with one more tile, each lane by itself. Of equal scores the first is kept."""
     better = score > best
     second = tl.maximum(second, tl.minimum(best, score))
     best = tl.maximum(best, score)
@@ -63,7 +63,7 @@ def keep(score, start, best, second, win):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def note(offset, norm, largest, slack):  # type: ignore[no-untyped-def]
-    """What the bound has to know of the codes: the largest |c|^2, and whether all offsets are at most -0.498 |c|^2."""
+    """What the bound needs to know: the largest |c|^2, and whether all offsets are at most -0.498 |c|^2."""
     return tl.maximum(largest, norm), tl.maximum(slack, offset + 0.498 * norm)
 
 
@@ -79,7 +79,7 @@ def across(best, second, win, CODES: tl.constexpr):  # type: ignore[no-untyped-d
 
 @triton.jit
 def is_sure(top, rival, squares, largest, slack, ERROR: tl.constexpr, OFFSET: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Whether the products decide a row; the bound is in the docstring of the package."""
+    """Whether the products determine the nearest code of a row; the docstring of the package proves the bound."""
     reach = tl.max(largest, 0)
     if_near = tl.minimum(reach, 4.5 * (squares - top))
     reach = tl.where(tl.max(slack, 0) <= 0, if_near, reach)
@@ -104,7 +104,7 @@ def scan(  # type: ignore[no-untyped-def]
     CODES: tl.constexpr,
     STAGES: tl.constexpr,
 ):
-    """Best score, second best and code of rows that are kept; and what the bound has to know of the codes."""
+    """Best score, second best and code of rows that are kept; and what the bound needs to know about the codes."""
     lane = tl.arange(0, CODES)
     best = tl.full((ROWS, CODES), float("-inf"), tl.float32)
     second = tl.full((ROWS, CODES), float("-inf"), tl.float32)
@@ -159,7 +159,7 @@ def measured(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def keep_best_lane(score, start, best, second, win, CODES: tl.constexpr):  # type: ignore[no-untyped-def]
-    """As `keep`, where only the best of all lanes is kept."""
+    """Like `keep`, but keeps only the best of all lanes."""
     top, place = tl.max(score, 1, return_indices=True, return_indices_tie_break_left=True)
     others = tl.where(tl.arange(0, CODES)[None, :] == place[:, None], float("-inf"), score)
     second = tl.maximum(tl.maximum(second, tl.max(others, 1)), tl.minimum(best, top))
@@ -169,13 +169,13 @@ def keep_best_lane(score, start, best, second, win, CODES: tl.constexpr):  # typ
 
 @triton.jit
 def marked(chosen, doubtful):  # type: ignore[no-untyped-def]
-    """Indices, those of rows to look at again as -1 - index."""
+    """The indices; -1 - index for rows that are to be searched again."""
     return tl.where(doubtful, -1 - chosen, chosen).to(tl.int64)
 
 
 @triton.jit
 def write(found, n, count, chosen, sure, spoilt):  # type: ignore[no-untyped-def]
-    """The indices, with a mark on those that are not sure."""
+    """The indices, with a mark on the uncertain ones."""
     finite = spoilt == 0
     tl.store(found + n, marked(tl.where(finite, chosen, 0), finite & (sure == 0)), n < count)
 
@@ -263,9 +263,9 @@ def search_chunked(  # type: ignore[no-untyped-def]
     CHUNK: tl.constexpr,
     UNIT: tl.constexpr,
 ):
-    """As `search`, for rows that are too long to be kept: both rows and codes come in chunks of features.
+    """Like `search`, for rows that do not fit into registers: rows and codes come in chunks of features.
 
-    Each chunk has a sum of its own, which is added to the others in float32: so no sum on the tensor cores is long.
+    The sums of the chunks are added in float32, so no sum on the tensor cores is long.
     """
     group = tl.program_id(1).to(tl.int64)
     rows += group * count * D

@@ -19,7 +19,7 @@ __all__ = ["search_stack", "serves"]
 
 
 def serves(features: int) -> bool:
-    """Whether rows of so many features can be kept while the stages pass."""
+    """Whether rows with this many features stay in registers through all stages."""
     mode = mode_of(features, raw=False)
     return not mode.chunked and mode.width <= 128
 
@@ -27,7 +27,7 @@ def serves(features: int) -> bool:
 def search_stack(
     rows: Tensor, codes: Tensor, prepared: Prepared, seen: bool, embedded: bool, *, tile: Tile | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices (N, M), what each stage searched for and what it found (M, N, D); those not asked for are empty."""
+    """Indices (N, M), the residual before each stage, and the codes it found (M, N, D); empty if not asked for."""
     rows, codes = rows.contiguous(), codes.contiguous()
     prepared = Prepared(*(part.contiguous() for part in packed_of(prepared)))
     (count, features), stages = rows.shape, len(codes)

@@ -1,4 +1,4 @@
-"""All stages of a residual stack: what is left of a row stays in registers, the codes of each stage stream by."""
+"""All stages of a residual stack: the residual of a row stays in registers, the codes of each stage are streamed."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def stack_again(  # type: ignore[no-untyped-def]
     LOOK: tl.constexpr,
     UNIT: tl.constexpr,
 ):
-    """The rows that are first not sure at a stage: the stages before it as they are, all others in float32."""
+    """The rows whose first uncertain stage is this one: they are searched in float32 from this stage on."""
     first = tl.program_id(1)
     todo += first.to(tl.int64) * count
     looked = tl.program_id(0) * share

@@ -52,7 +52,7 @@ class Again(NamedTuple):
 AGAIN = Again()
 AGAIN_STACK = Again(codes=32, warps=8, stages=1)
 
-INTERPRETED = Tile(64, 64, 4, 1)  # for the interpreter, which has no tensor cores to fill
+INTERPRETED = Tile(64, 64, 4, 1)  # for the interpreter, which has no tensor cores
 _PER_LANE = Tile(128, 32, 4, 3)
 
 # Chips whose tensor cores take registers; a block of most of them has 99 KiB of shared memory.
@@ -156,7 +156,7 @@ STACKS: dict[int, dict[Class, Tile]] = {
 }
 
 
-# On every chip, where tiles of the tables would be too few to keep it busy.
+# For all chips, when the tiles of the tables are too few to keep the chip busy.
 _FEW = Tile(16, 64, 4, 3)
 FEW: dict[Class, Tile] = {
     ("packed", 16): _FEW,
@@ -190,17 +190,17 @@ FEW_STACK: dict[Class, Tile] = {
 
 
 def tile_for(mode: Mode, rows: Tensor) -> Tile:
-    """The tile for rows (G, N, D) where they are: one of a chip that the table has."""
+    """The tile for rows (G, N, D) on their device, which must be a chip of the table."""
     return _tile(TILES, FEW, mode, rows, rows.shape[:-1].numel())
 
 
 def stack_tile_for(mode: Mode, rows: Tensor) -> Tile:
-    """That of a residual stack, for rows (N, D)."""
+    """The tile of a residual stack, for rows (N, D)."""
     return _tile(STACKS, FEW_STACK, mode, rows, len(rows))
 
 
 def share_of(rows: Tensor, groups: int) -> int:
-    """How many rows (..., N, D) of each of `groups` a program of the second launch looks through."""
+    """How many rows (..., N, D) of each of `groups` a program of the second launch checks."""
     return max(AGAIN.look, -(-rows.shape[-2] * groups // (4 * multiprocessors(rows))))
 
 

@@ -20,8 +20,8 @@ __all__ = ["ReplaceLRU", "lru_replacement"]
 class ReplaceLRU:
     """A forward hook: a code that no input has chosen for `timeout` forwards moves to one, plus rho |v| N(0, I).
 
-    When a code is dead is said by the part `Stale`, and the codebook moves it. Draws are those of torch's generator,
-    in the original's order, and happen at the end of the forward, as there; so its output stays what it is.
+    The part `Stale` decides when a code is dead, and the codebook moves it. Draws come from torch's generator, in the
+    original's order, at the end of the forward as in the original, so the output does not change.
 
     Args:
         rho: size of the noise in units of the input's norm.
@@ -53,7 +53,7 @@ class ReplaceLRU:
                 module.in_place[number].forget()
 
     def _count_down(self, waits: Tensor, hits: Tensor) -> Tensor:
-        """Which codes (K,) have waited long enough; all counters are those of the next forward."""
+        """Which codes (K,) have been unused long enough; the counters advance to the next forward."""
         distributed.sum_(hits)
         rule = Stale(self.timeout, self.rho)
         state = rule.observe({"idle": self.timeout - waits}, hits, hits.sum())
