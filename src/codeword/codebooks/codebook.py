@@ -367,8 +367,8 @@ def _replace_(books: Sequence[Codebook], state: State, dead: Tensor, places: Ten
     order, at = order.topk(places.shape[1])
     moved = (order > 0) & (places[..., 0] < MISSING / 2)
     if first.transform is not None:
-        spread = first.codes.index_copy(0, at[0], places[0])
-        places = first.transform.inverse(spread, first.codes)[at[0]][None]
+        replaced = first.codes.index_copy(0, at[0], places[0])
+        places = first.transform.inverse(replaced, first.codes)[at[0]][None]
     mean = state["cluster_size"].mean(-1, keepdim=True).expand_as(moved)
     for name, fresh in first._fresh_state(places, mean).items():
         own = moved.view(moved.shape + (1,) * (fresh.ndim - 2))

@@ -48,7 +48,7 @@ def all_in_range(rows: Tensor, dtype: torch.dtype) -> bool:
 
 
 def all_known(mask: Tensor) -> bool:
-    """Whether a mask is known to be True everywhere, so that nothing need be written where it is not.
+    """Whether a mask is known to be True everywhere, so that nothing need be written where it is not. False: not known.
 
     It is known on a CPU, where a look costs nothing. Another device would have to be waited for, and a program that is
     traced must not depend on the numbers that it is traced with.

@@ -40,13 +40,13 @@ class Wasserstein(Penalty):
 
     def __call__(self, lookup: Lookup) -> Tensor:
         codes = lookup.metric.output(lookup.codes())
-        mean_x, spread_x = moments(lookup.rows, lookup.valid.weights(codes.dtype))
-        mean_c, spread_c = moments(codes, torch.full_like(codes[:, 0], 1 / len(codes)))
+        mean_x, covariance_x = moments(lookup.rows, lookup.valid.weights(codes.dtype))
+        mean_c, covariance_c = moments(codes, torch.full_like(codes[:, 0], 1 / len(codes)))
         share = max(_RIDGE, 4 * torch.finfo(codes.dtype).eps * codes.shape[1])
-        spread_x, spread_c = with_ridge(spread_x, share), with_ridge(spread_c, share)
-        product = torch.linalg.cholesky_ex(spread_x).L.T @ torch.linalg.cholesky_ex(spread_c).L
+        covariance_x, covariance_c = with_ridge(covariance_x, share), with_ridge(covariance_c, share)
+        product = torch.linalg.cholesky_ex(covariance_x).L.T @ torch.linalg.cholesky_ex(covariance_c).L
         overlap = (_polar(product.detach()) * product).sum()
-        traces = spread_x.diagonal().sum() + spread_c.diagonal().sum()
+        traces = covariance_x.diagonal().sum() + covariance_c.diagonal().sum()
         return (mean_x - mean_c).square().sum() + traces - 2 * overlap
 
 

@@ -75,7 +75,7 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
             `avq4x256` and `qinco4x256,hidden=64` (codebooks or stages x codes);
             `fsq8-5-5-5` and `rfsq8-5-5-5,stages=4` (levels), `lfq18`, `rlfq8,stages=4`, `bsq18`, `bits16`, `bitlayers8`
             and `mapper8` (bits),
-            `leech`, `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (parts);
+            `leech`, `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (components);
             `multiscale3x1024,shared=true,sizes=((1,1),(2,2),(4,4))` (scales x codes);
             `channelwise(vq1024),split=4`, `blockwise(vq1024),split=4`, `patches(vq1024),size=(2,2)`.
         features: size of a vector; the number of channels for the last three.
@@ -127,7 +127,7 @@ def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Qua
     settings = settings_of(own)
     shared = settings.pop("shared", False)
     width = settings.pop("code_features", None) or features
-    calls = _parts_of(call, plain)
+    calls = _components_of(call, plain)
     try:
         width = cls.component_features(width, len(calls))
     except CodewordError as error:
@@ -135,10 +135,10 @@ def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Qua
     if shared and any(part != calls[0] for part in calls):
         expected, got = "one quantizer for all with shared=true", f"{len(calls)} that differ"
         raise located(CodewordError.of(expected, got, f"write {call.name}{len(calls)}x(...)"), call.place)
-    parts = (
+    components = (
         [_quantizer(calls[0], width)] * len(calls) if shared else [_quantizer(part, width) for part in calls]
     )
-    built: Quantizer = build(cls, own, (parts,), settings, {"features": features, "dim": dim})
+    built: Quantizer = build(cls, own, (components,), settings, {"features": features, "dim": dim})
     return built
 
 
@@ -168,12 +168,12 @@ def _split_options(cls: type[Composite], call: Call) -> tuple[Call, Call]:
     return own, Call("vq", call.sizes[1:], call.arguments, theirs, place=call.place, places=call.places)
 
 
-def _parts_of(call: Call, plain: Call) -> list[Call]:
+def _components_of(call: Call, plain: Call) -> list[Call]:
     """The tree of each part."""
     form = f"{call.name}<number>x<codes>, {call.name}<number>x(<spec>) or {call.name}(<spec>|<spec>|...)"
     if call.sizes and call.sizes[0] > MOST_PARTS:
         got = f"{call.sizes[0]}"
-        raise located(CodewordError.of(f"at most {MOST_PARTS} parts", got, "ask for fewer"), call.place)
+        raise located(CodewordError.of(f"at most {MOST_PARTS} components", got, "ask for fewer"), call.place)
     if not call.inner and len(call.sizes) == 2 and call.sizes[0]:
         return [plain] * call.sizes[0]
     if len(call.inner) == 1 and len(call.sizes) == 1 and call.sizes[0]:

@@ -26,6 +26,7 @@ from codeword.updates import EMA, Frozen, Gradient, InPlaceAdam
 
 __all__ = [
     "diveq",
+    "fvq",
     "gumbel",
     "in_place",
     "large",

@@ -1,4 +1,4 @@
-"""Means and spreads of the valid rows of all ranks."""
+"""Means and variances of the valid rows of all ranks."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ class RunningMoments(torch.nn.Module):
     def init_(self, rows: Tensor, valid: Valid) -> None:
         for _ in range(2):  # the second time about the mean itself, so that nothing cancels
             sums = _summed(sums_about(rows, valid, self.mean), valid)
-            _, mean, spread = first_moments(sums, self.mean)
+            _, mean, variance = first_moments(sums, self.mean)
             self.mean.copy_(clone_for_backward(mean))
-            self.variance.copy_(clone_for_backward(spread))
+            self.variance.copy_(clone_for_backward(variance))
 
     def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
         return sums_about(rows, valid, self.mean)
 
     def update_(self, sums: Tensor | None) -> None:
         assert sums is not None
-        count, mean, spread = first_moments(sums, self.mean)
+        count, mean, variance = first_moments(sums, self.mean)
         rate = count.clamp_max(1) * self.momentum
         self.mean.copy_(clone_for_backward(self.mean.lerp(mean, rate)))
-        self.variance.copy_(clone_for_backward(self.variance.lerp(spread, rate)))
+        self.variance.copy_(clone_for_backward(self.variance.lerp(variance, rate)))

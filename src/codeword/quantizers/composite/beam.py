@@ -54,45 +54,51 @@ def _one_after_another(rows: Tensor, books: Sequence[Tensor]) -> Tensor:
 
 
 def _search(rows: Tensor, stages: Sequence[tuple[Tensor, Prepared]], beam: int) -> Tensor:
-    left = rows[:, None]  # (N, beams, D): the residual of each partial sum
+    residuals = rows[:, None]  # (N, beams, D): the residual of each partial sum
     paths = rows.new_zeros(rows.shape[0], 1, 0, dtype=torch.int64)
     for codes, prepared in stages:
-        left, source, index = _step(left, codes, prepared, beam)
+        residuals, source, index = _step(residuals, codes, prepared, beam)
         paths = torch.cat(
             [paths.gather(1, source[..., None].expand(-1, -1, paths.shape[2])), index[..., None]], 2
         )
-    best = left.square().sum(-1).argmin(1)
+    best = residuals.square().sum(-1).argmin(1)
     return paths[torch.arange(len(paths), device=paths.device), best]
 
 
-def continued(left: Tensor, codes: Tensor, beam: int) -> Tensor:
-    """What is left over (N, B, D) after one more stage, of the `beam` best of all partial sums and codes (K, D).
+def continued(residuals: Tensor, codes: Tensor, beam: int) -> Tensor:
+    """The residuals (N, B, D) after one more stage, of the `beam` best of all partial sums and codes (K, D).
 
     Args:
-        left: (N, A, D), what each of A partial sums leaves over.
+        residuals: (N, A, D), of A partial sums.
         codes: of the stage.
         beam: how many partial sums to keep; there are fewer only if A x K are.
     """
-    if beam == left.shape[1] == 1:
-        return left - codes[search(left[:, 0], prepare(codes))][:, None]
+    if beam == residuals.shape[1] == 1:
+        return residuals - codes[search(residuals[:, 0], prepare(codes))][:, None]
     prepared = widened(plain(codes, "euclidean"))
-    block = max(1, _NUMBERS // (left.shape[1] * max(len(codes), left.shape[2])))
-    return torch.cat([_step(part, codes, prepared, beam)[0] for part in left.split(block)])
+    block = max(1, _NUMBERS // (residuals.shape[1] * max(len(codes), residuals.shape[2])))
+    return torch.cat([_step(part, codes, prepared, beam)[0] for part in residuals.split(block)])
 
 
-def _step(left: Tensor, codes: Tensor, prepared: Prepared, beam: int) -> tuple[Tensor, Tensor, Tensor]:
+def _step(residuals: Tensor, codes: Tensor, prepared: Prepared, beam: int) -> tuple[Tensor, Tensor, Tensor]:
     """What the best partial sums leave over, which ones they continue, and by which codes."""
-    scores = _scores(left, prepared).flatten(1)
+    scores = _scores(residuals, prepared).flatten(1)
     best = scores.topk(min(beam, scores.shape[1])).indices
     source, index = best // len(codes), best % len(codes)
-    return left.gather(1, source[..., None].expand(-1, -1, left.shape[2])) - codes[index], source, index
+    return (
+        residuals.gather(1, source[..., None].expand(-1, -1, residuals.shape[2])) - codes[index],
+        source,
+        index,
+    )
 
 
-def _scores(left: Tensor, prepared: Prepared) -> Tensor:
+def _scores(residuals: Tensor, prepared: Prepared) -> Tensor:
     """-|x - c|^2 / 2 (N, beams, K), with the arithmetic of the search for one nearest code."""
-    rows = left.flatten(0, 1) - prepared.shift
+    rows = residuals.flatten(0, 1) - prepared.shift
     scores = torch.addmm(prepared.offsets, rows, prepared.codes.mT)  # with |x|^2 / 2 more
-    return scores.sub_(rows.square().sum(-1, keepdim=True) / 2).view(*left.shape[:2], len(prepared.codes))
+    return scores.sub_(rows.square().sum(-1, keepdim=True) / 2).view(
+        *residuals.shape[:2], len(prepared.codes)
+    )
 
 
 def codes_of(stage: Quantizer) -> Tensor:

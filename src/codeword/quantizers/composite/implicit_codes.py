@@ -61,8 +61,8 @@ class ImplicitCodes(nn.Module):
         tiny = torch.finfo(stage.dtype).tiny  # below the root, whose slope at 0 is infinite
         unit = stage.square().mean().clamp_min(tiny).sqrt()
         mean = first.mean(0)
-        spread = (first - mean).square().mean().clamp_min(tiny).sqrt()
-        z = self.of_sum((sums - mean) / spread)
+        deviation = (first - mean).square().mean().clamp_min(tiny).sqrt()
+        z = self.of_sum((sums - mean) / deviation)
         for widen, narrow in zip(self.widen, self.narrow, strict=True):
             z = z + narrow(F.relu(widen(z)))
         codes: Tensor = stage[index] + unit * self.out(z * self.of_code(stage / unit)[index])

@@ -178,8 +178,8 @@ class Multiscale(Successive):
             return rows + q
         # The sum at a position is of several codes, so its estimator must not need an index.
         x, sums = (maps.view(-1, self.code_features) for maps in (rows, q))
-        places = step.component(0, self.tokens[-1])
-        return self.distinct[0]._surrogate(assignment.components[0], x, sums, places).view_as(rows)
+        finest = step.component(0, self.tokens[-1])
+        return self.distinct[0]._surrogate(assignment.components[0], x, sums, finest).view_as(rows)
 
     def _drop(self, assignment: Assignment) -> Assignment:
         assignment = super()._drop(assignment)

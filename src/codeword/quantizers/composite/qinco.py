@@ -136,11 +136,11 @@ class QINCo(Residual):
         sums = torch.zeros_like(rows)[:, None]  # (N, beams, D)
         paths = rows.new_zeros(len(rows), 1, 0, dtype=torch.int64)
         for number, ready in enumerate(prepared):
-            left = rows[:, None] - sums
+            residual = rows[:, None] - sums
             count = min(self.candidates if number else beam, len(self._books[number]))
-            index = search(left.flatten(0, 1), ready, count).view(*left.shape[:2], count)
+            index = search(residual.flatten(0, 1), ready, count).view(*residual.shape[:2], count)
             made = self._made(number, index, sums if number else None)
-            errors = (left[:, :, None] - made).square().sum(-1).flatten(1)
+            errors = (residual[:, :, None] - made).square().sum(-1).flatten(1)
             best = errors.topk(min(beam, errors.shape[1]), largest=False).indices
             source = (best // count)[..., None]
             chosen = index.flatten(1).gather(1, best)[..., None]

@@ -163,10 +163,10 @@ class Residual(Successive):
             )
         children = self.components[: self._used(step)]
         found = beam_search(rows, [codes_of(child) for child in children], step.beam)
-        left, components = rows, []
+        residual, components = rows, []
         for number, (child, index) in enumerate(zip(children, self._split(found), strict=True)):
-            components.append(Assignment(index, left, step.component(number)))
-            left = left - child._embed(index)
+            components.append(Assignment(index, residual, step.component(number)))
+            residual = residual - child._embed(index)
         return Assignment(found, rows, step, components=tuple(components))
 
     def _fused(self, rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:

@@ -54,17 +54,17 @@ class Successive(Composite):
                 rows = rows - self._output_of(number, child._embed(found.indices))
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
-        left, components, used = rows, [], self._used(step)
+        residual, components, used = rows, [], self._used(step)
         for number, child in enumerate(self.components[:used]):
             own = step.component(number, self._repeats(number))._replace(
                 embeds=number + 1 < used or step.embeds
             )
-            found = child._assign(child._project(child.project_in, self._downsample(left, number)), own)
+            found = child._assign(child._project(child.project_in, self._downsample(residual, number)), own)
             if self.stagewise and step.training:
                 learn(child, found)
             if number + 1 < used or step.keeps:
                 q = found.embedded if found.embedded is not None else child._embed(found.indices)
-                left = left - self._output_of(number, q)
+                residual = residual - self._output_of(number, q)
                 found = found._replace(embedded=q) if step.keeps else found
             components.append(found)
         return self._joined(tuple(components), rows, step)
@@ -84,12 +84,12 @@ class Successive(Composite):
         total: Tensor | None = None
         losses = []
         for number, (child, own) in enumerate(zip(self.components, assignment.components, strict=False)):
-            left = rows if total is None else rows - total.detach()
+            residual = rows if total is None else rows - total.detach()
             stays = None
             if self.drops and step.training:
                 index, stays = filled(own.indices)
                 own = own._replace(indices=index, step=own.step._replace(valid=own.step.valid.among(stays)))
-            seen = self._downsample(left, number)
+            seen = self._downsample(residual, number)
             narrow = child._project(child.project_in, seen)
             q, loss, named = child._evaluate(own, narrow, own.step)
             losses.append((loss, named))

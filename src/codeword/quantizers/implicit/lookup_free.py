@@ -160,8 +160,9 @@ class LFQ(_Signs):
 class BSQ(_Signs):
     """Each vector is projected on the unit sphere and becomes the nearest corner of the cube within it.
 
-    q = sign(u) / sqrt(bits), u = x / |x|; the gradient passes the signs, not the projection. Losses and arguments
-    are those of `LFQ`, of u; the sphere bounds the error, so `commitment` is off unless you set it.
+    q = sign(u) / sqrt(bits), u = x / |x|; the gradient passes the signs unchanged (straight through) and is that of the
+    projection. Losses and arguments are those of `LFQ`, of u; the sphere bounds the error, so `commitment` is off
+    unless you set it.
 
     Args:
         features: size of a vector; where it is not `bits`, learned projections lead in and out.

@@ -25,7 +25,8 @@ class FSQ(Implicit):
     """Each number is bounded and rounded to one of its levels: no codebook, no loss, nothing that could collapse.
 
     A vector of d numbers with levels L_1 ... L_d has one of L_1 L_2 ... L_d codes, within -1 to 1. The gradient
-    passes the rounding, not the bound. Good from about 2^10 codes on, with five levels or more each; the paper's:
+    passes the rounding unchanged (straight through) and is that of the bound. Good from about 2^10 codes on, with five
+    levels or more each; the paper's:
     2^8 (8, 6, 5), 2^10 (8, 5, 5, 5), 2^12 (7, 5, 5, 5, 5), 2^14 (8, 8, 8, 6, 5), 2^16 (8, 8, 8, 5, 5, 5).
 
     Args:
