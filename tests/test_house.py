@@ -26,6 +26,7 @@ OF_TORCH = {"device", "dtype"}  # factory arguments, as all modules of torch hav
 MANY_PARAMETERS: dict[str, str] = {
     "LFQ": "seven are about its loss: a part of their own would give every spec of lfq and bsq another form",
     "BSQ": "those of LFQ",
+    "ResidualLFQ": "three of dropout, as Residual has them, and two weights, as LFQ has them",
 }
 
 
