@@ -48,7 +48,7 @@ unit: $(STAMP)  ## the tests of the layer: kernels, functions, parts, quantizers
 
 check: $(STAMP)  ## every law and test of one part, the slow ones too: make check K=rotation
 	@test -n '$(K)' || { echo 'which part? make check K=rotation'; exit 2; }
-	$(PYTEST) $(PARALLEL) -m 'not gpu and not soak' -k '$(K)' $(UNITS)
+	$(PYTEST) -n 2 --dist worksteal -m 'not gpu and not soak' -k '$(K)' $(UNITS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
