@@ -117,6 +117,17 @@ def test_what_is_learned_later_does_not_reach_it(vq):
     assert torch.equal(run(x), before)
 
 
+@pytest.mark.parametrize("spec", ["fsq8-5-5", "lfq3"])
+def test_no_product_of_integers(spec):
+    """A GPU has none, and a program that was made on a CPU may be moved to one."""
+    program = export.program(codeword.from_spec(spec, features=3).eval(), "encode", torch.randn(7, 3))
+    graphs = [module.graph for module in program.graph_module.modules() if hasattr(module, "graph")]
+    nodes = [node for graph in graphs for node in graph.nodes]
+    whole = [node for node in nodes if getattr(node.meta.get("val"), "dtype", None) == torch.int64]
+    assert "aten.sum.dim_IntList" in {str(node.target) for node in whole}
+    assert not {"aten.matmul.default", "aten.mv.default", "aten.mm.default"} & {str(n.target) for n in whole}
+
+
 def test_a_fresh_process_needs_the_import(vq, tmp_path):
     torch.export.save(export.program(vq, "forward"), tmp_path / "vq.pt2")
     code = (
