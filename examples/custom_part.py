@@ -29,7 +29,7 @@ class NextToTheBusiest(Revival):
     def dead(self, state: State) -> Tensor:
         return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)
 
-    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+    def replacements(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
         busiest = state["cluster_size"].argmax(-1)[..., None, None]  # codes are (..., K, D)
         noise = key.normal(Purpose.NOISE, *codes.shape).to(codes.dtype)
         return codes.take_along_dim(busiest, -2) + self.spread * codes.std((-2, -1), keepdim=True) * noise

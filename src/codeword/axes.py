@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from codeword.checks import at_least, check_whole
+from codeword.checks import at_least, check_unsharded
 from codeword.errors import CodewordError
 from codeword.functional import Key, Valid, clone_for_backward
 from codeword.functional.stacked import stacked, write_each_
@@ -172,7 +172,7 @@ class Init(ABC):
 
 
 class Revival(ABC):
-    """The rule for dead codes: when a code is dead, and where it moves.
+    """The rule for dead codes: when a code is dead, and what replaces it.
 
     Leading axes of tensors batch codebooks with equal settings.
     """
@@ -203,8 +203,8 @@ class Revival(ABC):
         """Its state after a step of `total` rows, `counts` (..., K) of each code."""
         return {}
 
-    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
-        """The new places of dead codes (..., R, D): the candidates, or vectors computed from the codes (..., K, D)."""
+    def replacements(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+        """What replaces dead codes (..., R, D): the candidates, or vectors computed from the codes (..., K, D)."""
         return candidates
 
 
@@ -214,15 +214,15 @@ class TransformModule(nn.Module):
     writes = False  # whether a training forward changes it
 
     def __setattr__(self, name: str, value: Any) -> None:
-        check_whole(name, value)  # without this method fully_shard would set its shards past the module
+        check_unsharded(name, value)  # without this method fully_shard would set its shards past the module
         super().__setattr__(name, value)
 
     def reset_parameters(self) -> None:
         """Reset everything except torch's own layers inside, which reset themselves."""
 
-    def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
-        """Stored codes (K, D) that transform to `places` (K, D), one for each code. `codes`: those stored now."""
-        return places
+    def inverse(self, searched: Tensor, codes: Tensor) -> Tensor:
+        """The stored codes (K, D) that it maps to `searched` (K, D). `codes`: those stored now."""
+        return searched
 
     def output(self, codes: Tensor) -> Tensor:
         """The output for searched codes (K, D)."""
@@ -242,7 +242,7 @@ class TransformModule(nn.Module):
     def update_(self, statistics: Tensor | None) -> None:
         """Learn from the statistics of all ranks."""
 
-    def begin_(self, key: Key) -> None:
+    def begin_step_(self, key: Key) -> None:
         """Draw its random numbers for the next step."""
 
 
@@ -250,7 +250,7 @@ class Transform(ABC):
     """A map that is applied to the codes before the search."""
 
     learns = False  # whether it has parameters that learn by gradient
-    invertible = True  # whether a code can be moved to a given place: only then may codes be revived
+    invertible = True  # whether a searched code can be set to a given vector: only then may codes be revived
     has_alpha = False  # whether it learns standard deviations
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from codeword import distributed
 from codeword.errors import CodewordError
 
-__all__ = ["at_least", "between", "check_whole"]
+__all__ = ["at_least", "between", "check_unsharded"]
 
 
 def at_least(what: str, value: float, lowest: float) -> None:
@@ -22,7 +22,7 @@ def between(what: str, value: float, low: float, high: float) -> None:
         )
 
 
-def check_whole(name: str, value: object) -> None:
+def check_unsharded(name: str, value: object) -> None:
     """Raise for a shard of fully_shard: what forward writes to it would be lost."""
     if distributed.is_sharded(value):
         raise CodewordError.of(

@@ -286,7 +286,7 @@ def test_replaced_codes_lose_their_momentum() -> None:
     vq = VectorQuant(8, 24, beta=1.0, inplace_optimizer=sgd, replace_freq=2)
     for step in range(2):
         vq(numbers(2, 8, 5, seed=step))
-    moved = vq.books[0].moved
+    moved = vq.books[0].last_revived
     (state,) = vq.in_place[0].optimizer.state.values()
     assert moved.any()
     assert not state["momentum_buffer"][moved].any()
@@ -308,8 +308,8 @@ def test_replaced_codes_of_a_group_are_of_that_group() -> None:
     z[:, 4:] += 20
     vq(z)
     for book, own in zip(vq.books, rows_of(z).chunk(2, 1), strict=True):
-        assert book.moved.any()
-        assert nearest(book.codes[book.moved], own).max() == 0
+        assert book.last_revived.any()
+        assert nearest(book.codes[book.last_revived], own).max() == 0
 
 
 def test_replaced_codes_of_a_stage_are_what_is_left_there() -> None:
@@ -318,7 +318,7 @@ def test_replaced_codes_of_a_stage_are_what_is_left_there() -> None:
     _, info = vq(numbers(5, 8, 6))
     for stage, book in enumerate(vq.books):
         left = info["z_res"][..., stage, :].flatten(0, -2)
-        assert nearest(book.codes[book.moved].detach(), left).max() == 0
+        assert nearest(book.codes[book.last_revived].detach(), left).max() == 0
 
 
 def test_replaced_codes_are_inputs_through_the_affine_map() -> None:
@@ -327,8 +327,8 @@ def test_replaced_codes_are_inputs_through_the_affine_map() -> None:
     vq.affine_transform.bias.data.fill_(-1.0)
     dead_at_first(vq)
     vq(z := numbers(5, 8, 6))
-    assert vq.books[0].moved.any()
-    assert nearest(vq.get_codebook()[vq.books[0].moved], rows_of(z)).max() < 1e-5
+    assert vq.books[0].last_revived.any()
+    assert nearest(vq.get_codebook()[vq.books[0].last_revived], rows_of(z)).max() < 1e-5
 
 
 def test_counters_are_as_many_as_codes() -> None:

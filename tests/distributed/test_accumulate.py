@@ -54,7 +54,7 @@ def test_micro_batches_equal_the_big_batch(case):
                 atol=2e-6,
                 msg=lambda said: f"{name}: {said}",  # noqa: B023
             )
-    assert all(not module._waiting for module in codeword.find_quantizers(parts).values())
+    assert all(not module._accumulated for module in codeword.find_quantizers(parts).values())
 
 
 def test_many_steps_equal_those_of_big_batches():
@@ -134,11 +134,11 @@ def test_eval_changes_nothing_and_draws_nothing_in_between():
     vq(torch.randn(90, 6))
     with codeword.accumulate(vq):
         vq(torch.randn(30, 6))
-        (codebook, noted), rows = vq._waiting[0], vq._rows_before
+        (codebook, noted), rows = vq._accumulated[0], vq._accumulated_rows
         assert codebook is vq.codebook
         vq.eval()(torch.randn(30, 6)), vq.train()
-        assert vq._waiting == [(codebook, noted)]
-        assert vq._rows_before is rows
+        assert vq._accumulated == [(codebook, noted)]
+        assert vq._accumulated_rows is rows
         assert rows == 30
 
 

@@ -175,9 +175,9 @@ def test_moments_of_revived_codes_are_reset():
         reset_moments(optimizer, vq)
         state = optimizer.state.get(vq.codebook.codes, {})
         for name in ("exp_avg", "exp_avg_sq") if state else ():
-            assert (state[name][vq.codebook.moved] == 0).all()
-            assert (state[name][~vq.codebook.moved] != 0).any()
-        moves += int(vq.codebook.moved.sum())
+            assert (state[name][vq.codebook.last_revived] == 0).all()
+            assert (state[name][~vq.codebook.last_revived] != 0).any()
+        moves += int(vq.codebook.last_revived.sum())
         optimizer.step()
     assert moves > 5
 

@@ -62,5 +62,5 @@ def test_dead_codes_take_the_places_in_order_and_start_anew(rule):
     if rule is SmoothedEMA:
         torch.testing.assert_close(book.sums, book.cluster_size[:, None] * book.codes)
     else:
-        assert book.moved.tolist() == [False, True, False, True, False, False]
+        assert book.last_revived.tolist() == [False, True, False, True, False, False]
     assert vq.usage().revived == 2

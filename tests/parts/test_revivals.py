@@ -59,7 +59,7 @@ def test_all_that_is_remembered_of_a_revived_code_starts_anew(rule):
     assert int(moved.sum()) > 50
     vq(x)  # what nobody chose in the first step is moved at the start of the second
     assert int(vq.usage().revived) == int(moved.sum())
-    assert not rule.by_gradient or torch.equal(book.moved, moved)
+    assert not rule.by_gradient or torch.equal(book.last_revived, moved)
     fresh = book.update.state(book.codes.detach(), book.cluster_size)
     # a revived code is on a row of the batch, so the one step it has learned from moves it little
     distance = squared_distances(book.codes.detach()[moved], x).min(1).values.sqrt()
@@ -83,7 +83,7 @@ def test_stale_counts_batches_with_rows():
 
 def test_stale_noise_is_in_units_of_the_norm():
     rows = 50 * torch.randn(4000, 8, generator=torch.Generator().manual_seed(0)).double()
-    places = Stale(noise=0.02).places(rows, rows, {}, KEY)
+    places = Stale(noise=0.02).replacements(rows, rows, {}, KEY)
     relative = (places - rows).norm(dim=1) / rows.norm(dim=1)
     assert float(relative.mean()) == pytest.approx(0.02 * np.sqrt(8), rel=0.05)
 
@@ -105,7 +105,7 @@ def test_budget_against_its_recursion():
 def test_split_goes_beside_the_most_used():
     codes = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     state = {"cluster_size": torch.tensor([1.0, 9.0, 0.0, 5.0, 7.0, 0.1])}
-    places = Split(noise=1e-3, at_most=3).places(torch.zeros(0, 3), codes, state, KEY)
+    places = Split(noise=1e-3, at_most=3).replacements(torch.zeros(0, 3), codes, state, KEY)
     torch.testing.assert_close(places, codes[[1, 4, 3]], rtol=0.01, atol=0.01)
     assert not torch.equal(places, codes[[1, 4, 3]])
     assert Split().dead(state).tolist() == [False, False, True, False, False, True]

@@ -287,8 +287,8 @@ def test_revival_through_a_transform_lands_on_rows(transform):
         parameter.data += 0.05 * torch.randn_like(parameter)
     x = data(1)[:20]
     vq(x)
-    Codebook.begin_([vq.codebook], Key.of(0))
-    moved = vq.codebook.moved
+    Codebook.begin_step_([vq.codebook], Key.of(0))
+    moved = vq.codebook.last_revived
     assert int(moved.sum()) == 2
     distances = squared_distances(vq.codebook.searched(), x).min(1).values.sqrt()
     # moving codes moves the moments that some transforms divide by, so the landing is not exact

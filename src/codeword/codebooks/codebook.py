@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from codeword import distributed
 from codeword.axes import Init, Metric, Revival, State, Update
-from codeword.checks import check_whole
+from codeword.checks import check_unsharded
 from codeword.codebooks.learner import Seen, Statistics
 from codeword.codebooks.prepared import PreparedCodes
 from codeword.codebooks.starting import HALVES, Starting
@@ -58,7 +58,7 @@ class Codebook(Starting):
     codes: Tensor
     cluster_size: Tensor
     candidates: Tensor
-    moved: Tensor
+    last_revived: Tensor
     usage_count: Tensor
     revived: Tensor
 
@@ -75,10 +75,9 @@ class Codebook(Starting):
         super().__init__()
         self.update = update
         self.metric = metric
-        self.revives = False  # whether the candidates are of the last step, and wait to replace dead codes
-        self.observer: Callable[[Tensor, Valid], None] | None = (
-            None  # a function that is called with the rows of each training step
-        )
+        self.has_candidates = False  # whether the last step stored candidates
+        # A function that is called with the rows of each training step.
+        self.observer: Callable[[Tensor, Valid], None] | None = None
         self.group_key = f"{codebook_size} x {features}, {update}, {metric}"
         self.groups = update.transform is None
         self._prepared = PreparedCodes()
@@ -89,14 +88,14 @@ class Codebook(Starting):
         else:
             self.register_buffer("codes", codes)
         state = self._fresh_state(codes, codes.new_empty(codebook_size))
-        self._remembered = tuple(state)
+        self._state_names = tuple(state)
         for name, value in state.items():
             self.register_buffer(name, torch.empty_like(value))
-        waiting = update.revival.candidates(codebook_size) if update.revival else 0
-        self.register_buffer("candidates", codes.new_empty(waiting, features).detach())
+        stored = update.revival.candidates(codebook_size) if update.revival else 0
+        self.register_buffer("candidates", codes.new_empty(stored, features).detach())
         counts = torch.empty(codebook_size, device=device, dtype=torch.int64)
         self.register_buffer("usage_count", counts)
-        self.register_buffer("moved", torch.empty_like(counts, dtype=torch.bool), persistent=False)
+        self.register_buffer("last_revived", torch.empty_like(counts, dtype=torch.bool), persistent=False)
         self.register_buffer("revived", torch.empty((), device=device, dtype=torch.int64))
         self._register_start(device)
         self.reset_parameters()
@@ -108,8 +107,8 @@ class Codebook(Starting):
     def reset_parameters(self) -> None:
         """Reset to normal random codes, before the first batch."""
         self.codes.normal_()
-        self._forget_(torch.ones_like(self.codes[:, 0]))
-        self.moved.fill_(False)
+        self._reset_state_(torch.ones_like(self.codes[:, 0]))
+        self.last_revived.fill_(False)
         self.reset_usage()
         self._set_ready(False)
         self.frozen = False
@@ -122,13 +121,13 @@ class Codebook(Starting):
         return not self.ready or self.update.learns or moves
 
     def group_state(self) -> str:
-        return f"{self.frozen}, {self.revives}"
+        return f"{self.frozen}, {self.has_candidates}"
 
     # Reading --------------------------------------------------------------------------------------------------
 
     def state(self) -> State:
         """The state of the update rule and the revival for each code."""
-        return {name: getattr(self, name) for name in self._remembered}
+        return {name: getattr(self, name) for name in self._state_names}
 
     def searched(self) -> Tensor:
         """The codes (K, D) that rows are compared with."""
@@ -174,7 +173,8 @@ class Codebook(Starting):
             distributed.broadcast_(self.codes.data)
         if self.transform is not None:
             self.transform.init_(self.codes, rows, valid)
-        self._begin_((valid.total.to(self.codes.dtype) / len(self.codes)).expand(len(self.codes)))
+        self._reset_state_((valid.total.to(self.codes.dtype) / len(self.codes)).expand(len(self.codes)))
+        self._set_ready(True)
 
     @torch.no_grad()
     def init_from_(self, codes: Tensor, counts: Tensor | None = None) -> None:
@@ -184,23 +184,24 @@ class Codebook(Starting):
         """
         self.codes.copy_(codes)
         alike = torch.ones_like(self.codes[:, 0])
-        self._begin_(alike if counts is None else counts.to(alike) * (len(alike) / counts.sum()))
+        self._reset_state_(alike if counts is None else counts.to(alike) * (len(alike) / counts.sum()))
+        self._set_ready(True)
 
     @torch.no_grad()
-    def replace_(self, dead: Tensor, places: Tensor, count: Tensor) -> None:
-        """Move the i-th dead code (K,) bool to the i-th of the first `count` places (R, D), while there are any.
+    def replace_(self, dead: Tensor, vectors: Tensor, count: Tensor) -> None:
+        """Replace the i-th dead code (K,) bool by the i-th of the first `count` vectors (R, D), while there are any.
 
-        The statistics of the moved codes are reset, their cluster sizes to the mean.
+        The statistics of the replaced codes are reset, their cluster sizes to the mean.
         """
-        there = torch.arange(len(places), dtype=torch.int64, device=places.device) < count
-        places = torch.where(there[:, None], places, MISSING)
-        _replace_([self], _stacked_state([self]), dead[None], places[None])
-        self.revives = False
+        there = torch.arange(len(vectors), dtype=torch.int64, device=vectors.device) < count
+        vectors = torch.where(there[:, None], vectors, MISSING)
+        _replace_([self], _stacked_state([self]), dead[None], vectors[None])
+        self.has_candidates = False
 
     @staticmethod
     @torch.no_grad()
-    def begin_(books: Sequence[Codebook], key: Key) -> None:  # type: ignore[override]
-        """Move dead codes to the candidates of the last step.
+    def begin_step_(books: Sequence[Codebook], key: Key) -> None:  # type: ignore[override]
+        """Replace dead codes by the candidates of the last step.
 
         This happens at the start of a step, so that the result of a forward stays valid until the next one: its indices
         decode to its output, and its backward finds the codes that it used.
@@ -210,21 +211,21 @@ class Codebook(Starting):
         if first.frozen:
             return
         if first.transform is not None:
-            first.transform.begin_(key)
-        if revival is None or not first.revives:
+            first.transform.begin_step_(key)
+        if revival is None or not first.has_candidates:
             return
-        state, places = _stacked_state(books), stacked([book.candidates for book in books])
+        state, vectors = _stacked_state(books), stacked([book.candidates for book in books])
         dead = revival.dead(state)
         for book in books:
-            book.revives = False
+            book.has_candidates = False
         if none_known(dead):
             return
-        if type(revival).places is not Revival.places:
+        if type(revival).replacements is not Revival.replacements:
             codes = stacked([book.searched() for book in books])
-            places = revival.places(places, codes, state, key)
-            # An empty slot stays empty, even if noise was added to its place.
-            places = torch.where(places.abs() < MISSING / 2, places, MISSING)
-        _replace_(books, state, dead, places)
+            vectors = revival.replacements(vectors, codes, state, key)
+            # A missing candidate stays missing, even if noise was added to it.
+            vectors = torch.where(vectors.abs() < MISSING / 2, vectors, MISSING)
+        _replace_(books, state, dead, vectors)
 
     @staticmethod
     @torch.no_grad()
@@ -238,42 +239,40 @@ class Codebook(Starting):
         assert isinstance(first, Codebook)
         size, candidates, sums = len(first.codes), None, None
         for one in seen:
-            if (
-                isinstance(one.learner, Codebook)
-                and one.learner.observer is not None
-                and one.rows is not None
-            ):
-                one.learner.observer(one.rows, one.valid)
+            observer = getattr(one.learner, "observer", None)
+            if observer is not None and one.rows is not None:
+                observer(one.rows, one.valid)
         indices = stacked([one.indices for one in seen])
         mask = valid.mask.expand(indices.shape)
         if first.frozen or seen[0].rows is None:
             counts, _ = segment_sum(first.codes.new_zeros(*indices.shape, 0), indices, size, weights=mask)
             return Statistics(valid.total, counts.long())
         rows = stacked([one.rows for one in seen if one.rows is not None])
-        weighs = first.update.uses_sums and valid.importance is not None
-        learned = rows if first.update.uses_sums and not weighs else rows[..., :0]
-        counts, sums = segment_sum(learned, indices, size, weights=mask)
-        loads = None
+        weighs = first.update.uses_sums and valid.row_weights is not None
+        summed = rows if first.update.uses_sums and not weighs else rows[..., :0]
+        counts, sums = segment_sum(summed, indices, size, weights=mask)
+        weighted_counts = None
         if weighs:
-            loads, sums = segment_sum(rows, indices, size, weights=torch.where(mask, _importance(seen), 0.0))
+            weights = torch.where(mask, stacked([_row_weights(one) for one in seen]), 0.0)
+            weighted_counts, sums = segment_sum(rows, indices, size, weights=weights)
         if len(first.candidates):
             positions, fresh = key.strata(Purpose.REVIVAL, valid.total, len(first.candidates), len(seen))
             # Candidates are summed over ranks, so only one rank marks the missing ones.
             missing = 0.0 if valid.shared and distributed.rank() else MISSING
             candidates = where_else(fresh[:, None], valid.take(rows, positions), missing)
         moments = None if first.transform is None else first.transform.statistics(rows[0], valid)
-        return Statistics(valid.total, counts.long(), sums, candidates, moments, loads)
+        return Statistics(valid.total, counts.long(), sums, candidates, moments, weighted_counts)
 
     @staticmethod
     @torch.no_grad()
     def learn_(books: Sequence[Codebook], statistics: Statistics) -> None:  # type: ignore[override]
-        total, counts, sums, candidates, moments, loads = statistics
+        total, counts, sums, candidates, moments, _ = statistics
         first, revival = books[0], books[0].update.revival
         torch._foreach_add_([book.usage_count for book in books], list(counts.unbind(0)))
         if first.frozen or sums is None:
             return
         codes, state = [book.codes for book in books], _stacked_state(books)
-        counts = (counts if loads is None else loads).to(sums.dtype)
+        counts = statistics.learned_counts.to(sums.dtype)
         new = first.update.update_(codes, state, counts, sums, total)
         if revival is not None:
             new |= revival.observe(state | new, counts, total)
@@ -284,25 +283,21 @@ class Codebook(Starting):
         if candidates is not None:
             _write_(books, "candidates", candidates)
         for book in books:
-            book.revives = True
+            book.has_candidates = True
 
-    def _begin_(self, cluster_size: Tensor) -> None:
-        self._forget_(cluster_size)
-        self._set_ready(True)
-
-    def _forget_(self, cluster_size: Tensor) -> None:
+    def _reset_state_(self, cluster_size: Tensor) -> None:
         """Reset the state of the codes."""
         for name, value in self._fresh_state(self.codes.detach(), cluster_size).items():
             getattr(self, name).copy_(value)
         self.candidates.fill_(MISSING)
-        self.revives = False
+        self.has_candidates = False
 
     def _fresh_state(self, codes: Tensor, cluster_size: Tensor) -> State:
         revival = self.update.revival
         return self.update.state(codes, cluster_size) | (revival.state(cluster_size) if revival else {})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        check_whole(name, value)  # fully_shard sets its pieces past a module without this method
+        check_unsharded(name, value)  # fully_shard sets its pieces past a module without this method
         super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Codebook:
@@ -321,36 +316,31 @@ class Codebook(Starting):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         if self.frozen != was_frozen:
             self.requires_grad_(not self.frozen)
-        self.revives = self.ready  # unfilled candidates hold MISSING and replace nothing
+        self.has_candidates = self.ready  # unfilled candidates hold MISSING and replace nothing
 
     def extra_repr(self) -> str:
         return self.group_key + (", frozen" if self.frozen else "")
 
 
-def _importance(seen: Sequence[Seen]) -> Tensor:
-    """The weight of each row for each codebook (G, N)."""
-    return stacked([_importance_of(one) for one in seen])
-
-
-def _importance_of(one: Seen) -> Tensor:
-    own, rows = one.valid.importance, one.rows
+def _row_weights(one: Seen) -> Tensor:
+    """The weight (N,) of each row for its codebook."""
+    weights, rows = one.valid.row_weights, one.rows
     assert isinstance(one.learner, Codebook)
     assert rows is not None
-    assert own is not None
-    if not callable(own):
-        return own.to(rows.dtype)
-    found = own(rows, one.learner.searched().detach()[one.indices])
-    if found.shape != one.indices.shape:
-        raise CodewordError.of(
-            f"a weight for each of {len(one.indices)} rows",
-            f"shape {tuple(found.shape)}",
-            "return (N,) for rows (N, D) and their codes (N, D)",
-        )
-    return found.to(rows.dtype)
+    assert weights is not None
+    if callable(weights):
+        weights = weights(rows, one.learner.searched().detach()[one.indices])
+        if weights.shape != one.indices.shape:
+            raise CodewordError.of(
+                f"a weight for each of {len(one.indices)} rows",
+                f"shape {tuple(weights.shape)}",
+                "return (N,) for rows (N, D) and their codes (N, D)",
+            )
+    return weights.to(rows.dtype)
 
 
 def _stacked_state(books: Sequence[Codebook]) -> State:
-    return {name: stacked([getattr(book, name) for book in books]) for name in books[0]._remembered}
+    return {name: stacked([getattr(book, name) for book in books]) for name in books[0]._state_names}
 
 
 def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
@@ -358,29 +348,33 @@ def _write_(books: Sequence[Codebook], name: str, values: Tensor) -> None:
     write_each_([getattr(book, name) for book in books], values)
 
 
-def _replace_(books: Sequence[Codebook], state: State, dead: Tensor, places: Tensor) -> None:
-    """For each of G equal codebooks: move the i-th dead code (G, K) to the i-th place (G, R, D), if there is one."""
+def _replace_(books: Sequence[Codebook], state: State, dead: Tensor, vectors: Tensor) -> None:
+    """In each of G equal codebooks, replace the i-th dead code (G, K) by the i-th vector (G, R, D), unless MISSING.
+
+    As many codes are read and written as there are vectors, so that shapes do not depend on data: dead codes first, in
+    order. Those that are not replaced get their old values.
+    """
     first, size = books[0], dead.shape[-1]
-    places = places[:, :size]
-    # As many codes as there are places, dead ones first, in order: shapes that do not depend on the data.
-    order = dead * size - numbers(size, dead.device)
-    order, at = order.topk(places.shape[1])
-    moved = (order > 0) & (places[..., 0] < MISSING / 2)
-    if first.transform is not None:
-        replaced = first.codes.index_copy(0, at[0], places[0])
-        places = first.transform.inverse(replaced, first.codes)[at[0]][None]
-    mean = state["cluster_size"].mean(-1, keepdim=True).expand_as(moved)
-    for name, fresh in first._fresh_state(places, mean).items():
-        own = moved.view(moved.shape + (1,) * (fresh.ndim - 2))
-        index = at.view(own.shape).expand_as(fresh)
-        values = torch.where(own, fresh, state[name].gather(1, index))
-        state[name].scatter_(1, index, values)
-        if len(books) > 1:  # else it was written to the codebook's own
+    vectors = vectors[:, :size]
+    # Dead code k has the priority K - k, any other one -k.
+    priority, index = (dead * size - numbers(size, dead.device)).topk(vectors.shape[1])
+    replaced = (priority > 0) & (vectors[..., 0] < MISSING / 2)
+    if first.transform is not None:  # the stored codes that it maps to these vectors
+        searched = first.codes.index_copy(0, index[0], vectors[0])
+        vectors = first.transform.inverse(searched, first.codes)[index[0]][None]
+    mean_size = state["cluster_size"].mean(-1, keepdim=True).expand_as(replaced)
+    for name, fresh in first._fresh_state(vectors, mean_size).items():
+        shape = replaced.shape + (1,) * (fresh.ndim - 2)
+        at = index.view(shape).expand_as(fresh)
+        values = torch.where(replaced.view(shape), fresh, state[name].gather(1, at))
+        state[name].scatter_(1, at, values)
+        if len(books) > 1:  # the state of one codebook is not a copy
             _write_(books, name, state[name])
-    old = stacked([book.codes[own] for book, own in zip(books, at.unbind(0), strict=True)])
-    codes = clone_for_backward(torch.where(moved[..., None], places, old))
-    for book, own, new in zip(books, at.unbind(0), codes.unbind(0), strict=True):
-        book.codes.index_copy_(0, own, new)
+    each = list(zip(books, index.unbind(0), strict=True))
+    old = stacked([book.codes[at] for book, at in each])
+    codes = clone_for_backward(torch.where(replaced[..., None], vectors, old))
+    for (book, at), new in zip(each, codes.unbind(0), strict=True):
+        book.codes.index_copy_(0, at, new)
     if first.update.by_gradient:
-        _write_(books, "moved", torch.zeros_like(dead).scatter_(1, at, moved))
-    torch._foreach_add_([book.revived for book in books], list(moved.sum(-1).unbind(0)))
+        _write_(books, "last_revived", torch.zeros_like(dead).scatter_(1, index, replaced))
+    torch._foreach_add_([book.revived for book in books], list(replaced.sum(-1).unbind(0)))

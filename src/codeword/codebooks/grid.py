@@ -57,14 +57,14 @@ class Grid(Learner):
                 f"2^{math.log2(self.size):.1f}",
                 "split the features with Grouped, or pass joined=False to FSQ",
             )
-        worth = [math.prod(self.sizes[:place]) for place in range(len(levels))]
+        basis = [math.prod(self.sizes[:place]) for place in range(len(levels))]
         if not ascending:
-            worth = [math.prod(self.sizes[place + 1 :]) for place in range(len(levels))]
-        self.worth = tuple(worth)
-        self._shifts = tuple(each.bit_length() - 1 for each in worth)  # of bits
-        self.whole = joined and self.size <= _COUNTED_WHOLE
+            basis = [math.prod(self.sizes[place + 1 :]) for place in range(len(levels))]
+        self.basis = tuple(basis)
+        self._shifts = tuple(each.bit_length() - 1 for each in basis)  # of bits
+        self.counts_codes = joined and self.size <= _COUNTED_WHOLE
         self.group_key = f"grid of {self.sizes}"
-        shape = (self.size,) if self.whole else (len(levels), max(levels))
+        shape = (self.size,) if self.counts_codes else (len(levels), max(levels))
         self.register_buffer("usage_count", torch.empty(shape, dtype=torch.int64, device=device))
         self.reset_parameters()
 
@@ -81,11 +81,11 @@ class Grid(Learner):
         """The index of digits (N, places), whole numbers of any dtype: (N,), or the digits themselves; int64."""
         if not self.joined:
             return digits.long()
-        digits, worth = digits.long(), constant(self.worth, digits.device)
+        digits, basis = digits.long(), constant(self.basis, digits.device)
         # One operator fewer; no other device has a product of int64, and an exported program may be moved to one.
         if digits.device.type == "cpu" and not is_exporting():
-            return digits @ worth
-        return (digits * worth).sum(-1)
+            return digits @ basis
+        return (digits * basis).sum(-1)
 
     def split(self, indices: Tensor) -> Tensor:
         """The digits (N, places) of indices."""
@@ -94,10 +94,10 @@ class Grid(Learner):
         if max(self.sizes) == 2 and not is_exporting():  # ONNX shifts no int64
             return indices[..., None] >> constant(self._shifts, indices.device) & 1
         # `//`, not div(rounding_mode="floor"): torch writes that as a division of float32 in ONNX.
-        return indices[..., None] // constant(self.worth, indices.device) % self.levels
+        return indices[..., None] // constant(self.basis, indices.device) % self.levels
 
     @staticmethod
-    def begin_(grids: Sequence[Grid], key: Key | None) -> None:  # type: ignore[override]
+    def begin_step_(grids: Sequence[Grid], key: Key | None) -> None:  # type: ignore[override]
         """Nothing to prepare."""
 
     @staticmethod
@@ -109,7 +109,7 @@ class Grid(Learner):
             assert isinstance(grid, Grid)
             weights = valid.mask.long()
             own = torch.zeros_like(grid.usage_count)
-            if grid.whole:
+            if grid.counts_codes:
                 own.scatter_add_(0, indices, weights)
             else:
                 own.scatter_add_(1, grid.split(indices).T, weights.expand(len(own), -1))
@@ -126,7 +126,7 @@ class Grid(Learner):
     def usage(self) -> Usage:
         """The use of the codes; for over 2^20 of them that of the levels, fields of shape (places,)."""
         used = usage_of_counts(self.usage_count)
-        return used if self.whole else used._replace(dead=self.levels - used.used)
+        return used if self.counts_codes else used._replace(dead=self.levels - used.used)
 
     def reset_usage(self) -> None:
         """Start counting anew."""

@@ -41,7 +41,7 @@ class Statistics(NamedTuple):
         candidates: (G, R, D), rows that may replace dead codes; missing ones have very large numbers; None: there is no
             revival.
         moments: flat, the statistics for the transform of the codes (G = 1).
-        loads: (G, K), the sums of the importance of the rows that chose each code; None: those are the counts.
+        weighted_counts: (G, K), the sums of the weights of the rows that chose each code; None: those are the counts.
     """
 
     total: Tensor
@@ -49,15 +49,20 @@ class Statistics(NamedTuple):
     sums: Tensor | None = None
     candidates: Tensor | None = None
     moments: Tensor | None = None
-    loads: Tensor | None = None
+    weighted_counts: Tensor | None = None
 
     def of(self, number: int) -> Statistics:
         """Those of one learner of the group."""
         own = slice(number, number + 1)
-        sums, candidates, loads = (
-            part if part is None else part[own] for part in (self.sums, self.candidates, self.loads)
+        names = ("counts", "sums", "candidates", "weighted_counts")
+        return self._replace(
+            **{name: value[own] for name in names if (value := getattr(self, name)) is not None}
         )
-        return self._replace(counts=self.counts[own], sums=sums, candidates=candidates, loads=loads)
+
+    @property
+    def learned_counts(self) -> Tensor:
+        """The counts (G, K) that the codes learn from."""
+        return self.counts if self.weighted_counts is None else self.weighted_counts
 
 
 class Learner(nn.Module):
@@ -80,12 +85,12 @@ class Learner(nn.Module):
 
     @staticmethod
     @abstractmethod
-    def begin_(learners: Sequence[Learner], key: Key) -> None:
+    def begin_step_(learners: Sequence[Learner], key: Key) -> None:
         """Prepare for a training step: replace the codes that the last step found dead."""
 
     @staticmethod
     def prepare_(learners: Sequence[Learner]) -> None:
-        """Prepare for the search of a step, after `begin_` or in eval."""
+        """Prepare for the search of a step, after `begin_step_` or in eval."""
 
     @staticmethod
     @abstractmethod

@@ -17,7 +17,7 @@ from codeword.transforms.moments import RunningMoments
 __all__ = ["NormalizedGrid"]
 
 _RATE = 0.05  # with which a batch enters the averages
-_LEAST = 1e-20  # of a variance that is divided by
+_MIN_VARIANCE = 1e-20  # of a variance that is divided by
 
 
 class NormalizedGrid(Starting, Grid):
@@ -74,7 +74,7 @@ class NormalizedGrid(Starting, Grid):
         return rows * self._deviation() + self.moments.mean.clone()
 
     def _deviation(self) -> Tensor:
-        return self.moments.variance.clamp_min(_LEAST).sqrt()
+        return self.moments.variance.clamp_min(_MIN_VARIANCE).sqrt()
 
     @staticmethod
     @torch.no_grad()

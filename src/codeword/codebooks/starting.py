@@ -49,7 +49,7 @@ class Starting(Learner):
 
     def _takes(self, valid: Valid) -> bool:
         """Whether the first numbers may come from a batch: not while frozen, nor from one without a valid row."""
-        if self.frozen or not valid.bound():
+        if self.frozen or not valid.max_total():
             return False
         return torch.compiler.is_compiling() or bool(
             valid.total

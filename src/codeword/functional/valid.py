@@ -98,7 +98,7 @@ class Valid(NamedTuple):
         total: int64 scalar, the valid rows on all ranks; None where nothing is learned.
         offset: int64 scalar, the valid rows on earlier ranks; None: no other rank holds rows.
         before: int64 scalar, the valid rows of earlier batches that are learned from together with this one; None: 0.
-        importance: (N,) how much each row counts where codes learn from sums of rows, or a function of rows (N, D) and
+        row_weights: (N,) how much each row counts where codes learn from sums of rows, or a function of rows (N, D) and
             their codes (N, D) that says so; None: all alike.
 
     Examples:
@@ -111,7 +111,7 @@ class Valid(NamedTuple):
     total: Tensor
     offset: Tensor | None = None
     before: Tensor | None = None
-    importance: Tensor | Callable[[Tensor, Tensor], Tensor] | None = None
+    row_weights: Tensor | Callable[[Tensor, Tensor], Tensor] | None = None
 
     @classmethod
     def of(
@@ -144,7 +144,7 @@ class Valid(NamedTuple):
         if times == 1:
             return self
         mask = self.mask[:, None].expand(-1, times).reshape(-1)
-        own = self.importance
+        own = self.row_weights
         if isinstance(own, Tensor):
             own = own[:, None].expand(-1, times).reshape(-1)
         total, offset, before = (None if count is None else count * times for count in self[1:4])
@@ -159,7 +159,7 @@ class Valid(NamedTuple):
         ones = self.mask.to(dtype)
         return ones / ones.sum().clamp_min(1)
 
-    def ends(self) -> Tensor:
+    def running_counts(self) -> Tensor:
         """How many valid rows (N,) there are up to each row, with those of earlier ranks and batches."""
         ends = self.mask.cumsum(0)
         for shift in (self.offset, self.before):
@@ -171,9 +171,9 @@ class Valid(NamedTuple):
 
         An invalid row gets the position of the valid row before it, or 0.
         """
-        return (self.ends() - 1).clamp_min(0)
+        return (self.running_counts() - 1).clamp_min(0)
 
-    def bound(self) -> int:
+    def max_total(self) -> int:
         """An upper bound of `total` as a number, equal on all ranks. With several ranks it waits for the device."""
         return int(self.total) if self.shared else self.mask.shape[0]
 
@@ -197,7 +197,7 @@ class Valid(NamedTuple):
         owned = (local >= 0) & (local < self.mask.sum())
         return torch.where(owned[..., None], taken, 0.0)
 
-    def collect(self, rows: Tensor, positions: Tensor) -> Tensor:
+    def take_from_all(self, rows: Tensor, positions: Tensor) -> Tensor:
         """As `take`, with what the other ranks hold: one collective."""
         taken = self.take(rows, positions)
         return distributed.sum_(taken) if self.shared else taken

@@ -37,11 +37,11 @@ class KMeans(Init):
 
     def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
         start = Sample()(rows, valid, codebook_size, key)
-        bound = valid.bound()
+        bound = valid.max_total()
         if bound < 2 * codebook_size:
             return start
         size = min(bound, self.rows_per_code * codebook_size)
         positions, fresh = key.strata(Purpose.SAMPLE, valid.total, size)
-        sample = valid.collect(rows, positions[0])
+        sample = valid.take_from_all(rows, positions[0])
         codes = lloyd(sample, start, steps=self.steps, weights=fresh)
         return torch.where(valid.total < 2 * codebook_size, start, codes)

@@ -26,7 +26,7 @@ class Sample(Init):
 
     def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
         positions, fresh = key.strata(Purpose.INIT, valid.total, codebook_size)
-        codes = valid.collect(rows, positions[0])
+        codes = valid.take_from_all(rows, positions[0])
         noise = key.normal(Purpose.NOISE, *codes.shape).to(codes.dtype)
         spread = _SPREAD * codes.std(0, correction=0)
         return torch.where(fresh[:, None], codes, codes + spread * noise)

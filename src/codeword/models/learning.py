@@ -10,7 +10,7 @@ from torch import nn
 from codeword.models.find import find_codebooks, quantizers_of
 from codeword.models.temporary import temporarily
 from codeword.quantizers.row_weights import RowWeights
-from codeword.quantizers.step import learn_from_waiting
+from codeword.quantizers.step import learn_from_accumulated
 
 __all__ = ["learn_now", "paused", "weighted"]
 
@@ -91,4 +91,4 @@ def learn_now(model: nn.Module) -> None:
         80
     """
     for quantizer in quantizers_of(model).values():
-        learn_from_waiting(quantizer)
+        learn_from_accumulated(quantizer)

@@ -70,4 +70,4 @@ def reset_moments(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
         codes = codebook.codes
         for value in optimizer.state.get(codes, {}).values():
             if isinstance(value, torch.Tensor) and value.shape == codes.shape:
-                value.masked_fill_(codebook.moved[:, None], 0.0)
+                value.masked_fill_(codebook.last_revived[:, None], 0.0)

@@ -63,7 +63,7 @@ def _with_codebooks(model: nn.Module) -> list[VectorQuantizer | MemoryCodes]:
     """The quantizers of a model that are not made of others, if all of them can be resized."""
     found: list[VectorQuantizer | MemoryCodes] = []
     for name, quantizer in quantizers_of(model).items():
-        if quantizer._waiting:
+        if quantizer._accumulated:
             got, remedy = (
                 "batches that it has yet to learn from",
                 "resize it after the step that ends accumulate",

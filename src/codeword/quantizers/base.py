@@ -15,6 +15,7 @@ from codeword.functional import Valid, all_known, in_range, replace_gradient
 from codeword.functional.valid import all_in_range, every_row
 from codeword.quantizers.assignment import Step
 from codeword.quantizers.checks import (
+    as_int64,
     check_constructor,
     check_dtype,
     check_input,
@@ -22,14 +23,13 @@ from codeword.quantizers.checks import (
     check_repeatable,
     check_size,
     inside_backward,
-    whole_indices,
 )
 from codeword.quantizers.hooks import Hooks
 from codeword.quantizers.output import Quantized
-from codeword.quantizers.row_weights import RowWeights, importance_of
+from codeword.quantizers.row_weights import RowWeights, row_weights_of
 from codeword.quantizers.signature import signature
 from codeword.quantizers.spec.describe import describe
-from codeword.quantizers.step import Waiting, assign, output, train
+from codeword.quantizers.step import Accumulated, assign, output, train
 
 __all__ = ["Quantizer"]
 
@@ -51,8 +51,8 @@ class Quantizer(Hooks):
     enabled = True  # False: vectors pass unchanged; see `codeword.disabled`
     row_weights: RowWeights | None = None  # how much each row counts; see `codeword.models.weighted`
     accumulates = False  # whether forwards only collect statistics; see `codeword.accumulate`
-    _waiting: Waiting = []  # the collected statistics  # noqa: RUF012
-    _rows_before: Tensor | None = None  # and their number of valid rows
+    _accumulated: Accumulated = []  # the collected statistics  # noqa: RUF012
+    _accumulated_rows: Tensor | None = None  # and their number of valid rows
     _agreed = False  # whether ranks have found that they hold the same quantizer
 
     def __new__(cls, *args: Any, **options: Any) -> Quantizer:
@@ -75,7 +75,7 @@ class Quantizer(Hooks):
         self.features = features
         self.dim = dim
         # Set here: if a step set them first, torch.compile would compile anew.
-        self._waiting, self._rows_before = [], None
+        self._accumulated, self._accumulated_rows = [], None
         self.code_features = code_features or features
         self.rng = self.project_in = self.project_out = None
         if code_features is not None:
@@ -171,7 +171,7 @@ class Quantizer(Hooks):
         if self.no_decode:
             raise CodewordError(f"these indices cannot be decoded: {self.no_decode}")
         check_options(self, stages=stages, scales=scales)
-        indices = whole_indices(indices)
+        indices = as_int64(indices)
         self._check_indices(indices)
         shape = indices.shape[: indices.ndim - len(self.index_shape)]
         step = Step(None, None, stages=stages, scales=scales)  # type: ignore[arg-type]
@@ -249,14 +249,14 @@ class Quantizer(Hooks):
         shared = self.sync and distributed.is_shared()
         first = shared and not self._agreed
         number = signature(self) if first and not torch.compiler.is_compiling() else 0
-        valid = Valid.of(mask, sync=shared, before=self._rows_before, signature=number)
+        valid = Valid.of(mask, sync=shared, before=self._accumulated_rows, signature=number)
         if first:  # an attribute that is written in each step would recompile the graph
             self._agreed = True
         if shared and self.rng is not None:
             self.rng.agree_()
         key = None if self.rng is None else self.rng.next_key()
         if self.row_weights is not None:
-            valid = valid._replace(importance=importance_of(self, self.row_weights, shape))
+            valid = valid._replace(row_weights=row_weights_of(self, self.row_weights, shape))
         items = _number_items(valid, shape) if self.drops else None
         return Step(valid, key, training=True, items=items)  # type: ignore[arg-type]
 
@@ -315,7 +315,7 @@ def _number_items(valid: Valid, shape: torch.Size) -> Tensor:
 
     So it does not depend on masked rows after it, nor on how the batch is split over ranks.
     """
-    before = valid.ends() - valid.mask.long()
+    before = valid.running_counts() - valid.mask.long()
     items = shape[0] if shape else 1
     if not len(before):
         return before

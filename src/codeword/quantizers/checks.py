@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from codeword.quantizers.hooks import Hooks
 
 __all__ = [
+    "as_int64",
     "check_constructor",
     "check_dtype",
     "check_indices",
@@ -24,7 +25,6 @@ __all__ = [
     "check_repeatable",
     "check_size",
     "inside_backward",
-    "whole_indices",
 ]
 
 _ELSEWHERE = {  # names of arguments in other libraries, and their replacement here
@@ -140,7 +140,7 @@ def _check_mask(mask: Tensor, x: Tensor, dim: int) -> None:
         raise CodewordError.of(f"a mask on {x.device}", f"one on {mask.device}", "move the mask")
 
 
-def whole_indices(indices: Tensor) -> Tensor:
+def as_int64(indices: Tensor) -> Tensor:
     """Indices of any integer dtype as int64.
 
     Raises:

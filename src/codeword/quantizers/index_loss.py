@@ -11,7 +11,7 @@ from codeword.errors import CodewordError
 from codeword.functional.valid import every_row
 from codeword.penalties.cross_entropy import cross_entropy
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.checks import check_indices, whole_indices
+from codeword.quantizers.checks import as_int64, check_indices
 from codeword.quantizers.composite.grouped import Grouped
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.vector import VectorQuantizer
@@ -48,7 +48,7 @@ def index_loss(quantizer: Quantizer, x: Tensor, indices: Tensor, mask: Tensor | 
         True
     """
     shape, flat, seen = quantizer._flatten(x, mask)
-    indices = whole_indices(indices)
+    indices = as_int64(indices)
     if indices.shape != (*shape, *quantizer.index_shape):
         raise CodewordError.of(
             f"indices {(*shape, *quantizer.index_shape)}",

@@ -11,14 +11,14 @@ from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
 from codeword.quantizers.hooks import Hooks
 
-__all__ = ["RowWeights", "importance_of"]
+__all__ = ["RowWeights", "row_weights_of"]
 
 RowWeights = (
     Tensor | Callable[[Tensor, Tensor], Tensor]
 )  # (...), or a function of rows (N, D) and their codes (N, D)
 
 
-def importance_of(quantizer: Hooks, weights: RowWeights, shape: torch.Size) -> RowWeights:
+def row_weights_of(quantizer: Hooks, weights: RowWeights, shape: torch.Size) -> RowWeights:
     """The weights, those of positions (N,).
 
     Raises:

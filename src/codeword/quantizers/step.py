@@ -16,9 +16,9 @@ from codeword.quantizers.assignment import Assignment, Step
 if TYPE_CHECKING:
     from codeword.quantizers.base import Quantizer
 
-__all__ = ["Waiting", "assign", "learn", "learn_from_waiting", "output", "train"]
+__all__ = ["Accumulated", "assign", "learn", "learn_from_accumulated", "output", "train"]
 
-Waiting = list[tuple[Learner, Statistics]]  # the statistics that `accumulate` has collected
+Accumulated = list[tuple[Learner, Statistics]]  # the statistics that `accumulate` has collected
 
 
 @torch.no_grad()
@@ -26,16 +26,16 @@ def train(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
     """Assign rows (without gradient), and learn from them."""
     if not quantizer.ready:
         quantizer._init(rows, step)
-    if quantizer._rows_before is None:  # the collected statistics belong to the current codes
+    if quantizer._accumulated_rows is None:  # the collected statistics belong to the current codes
         for number, group in enumerate(_groups(quantizer)):
-            group[0].begin_(group, _fold_in(step.key, number))
+            group[0].begin_step_(group, _fold_in(step.key, number))
     assignment = assign(quantizer, rows, step)
     learn(quantizer, assignment)
     if quantizer.accumulates:
-        before = quantizer._rows_before
-        quantizer._rows_before = step.valid.total if before is None else before + step.valid.total
+        before = quantizer._accumulated_rows
+        quantizer._accumulated_rows = step.valid.total if before is None else before + step.valid.total
     else:
-        quantizer._rows_before = None
+        quantizer._accumulated_rows = None
         if quantizer.rng is not None:
             quantizer.rng.advance_(step.key)
     return quantizer._drop(assignment) if quantizer.drops else assignment
@@ -58,28 +58,28 @@ def learn(quantizer: Quantizer, assignment: Assignment) -> None:
         group[0].learner.observe(group, _fold_in(step.key, number)) for number, group in enumerate(groups)
     ]
     learners: list[list[Learner]] = [[one.learner for one in group] for group in groups]
-    if quantizer.accumulates or quantizer._waiting:
-        waiting = _merged(quantizer._waiting, _apart(learners, statistics), step)
-        quantizer._waiting = waiting if quantizer.accumulates else []
-        learners, statistics = [[learner] for learner, _ in waiting], [own for _, own in waiting]
+    if quantizer.accumulates or quantizer._accumulated:
+        accumulated = _merged(quantizer._accumulated, _one_by_one(learners, statistics), step)
+        quantizer._accumulated = accumulated if quantizer.accumulates else []
+        learners, statistics = [[learner] for learner, _ in accumulated], [own for _, own in accumulated]
     if quantizer.accumulates:
         return
     if step.valid.shared and statistics:
-        statistics = _exchanged(statistics)
+        statistics = _all_reduced(statistics)
     for group, own in zip(learners, statistics, strict=True):
         group[0].learn_(group, own)
 
 
 @torch.no_grad()
-def learn_from_waiting(quantizer: Quantizer) -> None:
+def learn_from_accumulated(quantizer: Quantizer) -> None:
     """Learn from the statistics that `accumulate` has collected, without another batch."""
-    waiting, quantizer._waiting, quantizer._rows_before = quantizer._waiting, [], None
-    if not waiting:
+    accumulated, quantizer._accumulated, quantizer._accumulated_rows = quantizer._accumulated, [], None
+    if not accumulated:
         return
-    statistics = [own for _, own in waiting]
+    statistics = [own for _, own in accumulated]
     if quantizer.sync and distributed.is_shared():
-        statistics = _exchanged(statistics)
-    for (learner, _), own in zip(waiting, statistics, strict=True):
+        statistics = _all_reduced(statistics)
+    for (learner, _), own in zip(accumulated, statistics, strict=True):
         learner.learn_([learner], own)
     if quantizer.rng is not None:
         quantizer.rng.advance_(quantizer.rng.next_key())
@@ -121,10 +121,10 @@ def _fold_in(key: Key | None, number: int) -> Key:
     return key.fold_in(number) if key is not None else key  # type: ignore[return-value]
 
 
-# Collected statistics, and those of other ranks ------------------------------------------------------------------
+# Accumulated statistics, and those of other ranks -----------------------------------------------------------------
 
 
-def _apart(learners: Sequence[Sequence[Learner]], statistics: Sequence[Statistics]) -> Waiting:
+def _one_by_one(learners: Sequence[Sequence[Learner]], statistics: Sequence[Statistics]) -> Accumulated:
     """The statistics of each learner by itself."""
     return [
         (learner, own.of(number))
@@ -133,61 +133,46 @@ def _apart(learners: Sequence[Sequence[Learner]], statistics: Sequence[Statistic
     ]
 
 
-def _merged(old: Waiting, new: Waiting, step: Step) -> Waiting:
+def _merged(old: Accumulated, new: Accumulated, step: Step) -> Accumulated:
     """Join the statistics of earlier forwards and of a new one, as if from one batch."""
-    earlier = {id(learner): own for learner, own in old}
-    merged = [
-        (
-            learner,
-            _merge(earlier.pop(id(learner)), own, _fold_in(step.key, number))
-            if id(learner) in earlier
-            else own,
-        )
-        for number, (learner, own) in enumerate(new)
-    ]
+    earlier, merged = {id(learner): own for learner, own in old}, []
+    for number, (learner, own) in enumerate(new):
+        before = earlier.pop(id(learner), None)
+        merged.append((learner, own if before is None else _sum(before, own, _fold_in(step.key, number))))
     return merged + [(learner, own) for learner, own in old if id(learner) in earlier]
 
 
-def _merge(old: Statistics, new: Statistics, key: Key) -> Statistics:
+def _sum(old: Statistics, new: Statistics, key: Key) -> Statistics:
     """All statistics are added except candidates: each comes from the new batch with the share of its rows as
     probability.
     """
     total = old.total + new.total
     sums = None if old.sums is None or new.sums is None else old.sums + new.sums
     moments = None if old.moments is None or new.moments is None else old.moments + new.moments
+    weighted = not (old.weighted_counts is None and new.weighted_counts is None)
     candidates = new.candidates
     if old.candidates is not None and candidates is not None:
         chance = key.uniform_at(Purpose.MERGE, old.total[None], candidates.shape[1])
         newer = (chance * total < new.total)[..., None]
         candidates = torch.where(newer, candidates, old.candidates)
-    return Statistics(total, old.counts + new.counts, sums, candidates, moments, _added_loads(old, new))
+    weighted_counts = old.learned_counts + new.learned_counts if weighted else None
+    return Statistics(total, old.counts + new.counts, sums, candidates, moments, weighted_counts)
 
 
-def _added_loads(old: Statistics, new: Statistics) -> Tensor | None:
-    if old.loads is None and new.loads is None:
-        return None
-    return (old.counts if old.loads is None else old.loads) + (new.counts if new.loads is None else new.loads)
-
-
-def _exchanged(statistics: Sequence[Statistics]) -> list[Statistics]:
+def _all_reduced(statistics: Sequence[Statistics]) -> list[Statistics]:
     """The sums over all ranks, in one collective. Counts travel as two parts, which floats add exactly."""
     leaves: list[Tensor] = []
     for own in statistics:
-        high, low = own.counts >> 12, own.counts & 4095
-        leaves += [
-            high.to(torch.float32),
-            low.to(torch.float32),
-            *(part for part in own[2:] if part is not None),
-        ]
+        leaves += [(own.counts >> 12).float(), (own.counts & 4095).float()]
+        leaves += [part for part in own[2:] if part is not None]
     summed = distributed.sum_(torch.cat([leaf.reshape(-1) for leaf in leaves]))
     pieces = iter(
         piece.view(leaf.shape).to(leaf.dtype)
         for piece, leaf in zip(summed.split([leaf.numel() for leaf in leaves]), leaves, strict=True)
     )
-    exchanged = []
+    reduced = []
     for own in statistics:
         counts = (next(pieces).long() << 12) + next(pieces).long()
-        exchanged.append(
-            Statistics(own.total, counts, *(part if part is None else next(pieces) for part in own[2:]))
-        )
-    return exchanged
+        parts = (part if part is None else next(pieces) for part in own[2:])
+        reduced.append(Statistics(own.total, counts, *parts))
+    return reduced

@@ -38,12 +38,12 @@ class Split(Revival):
         at_least("noise of Split", self.noise, 0)
 
     def candidates(self, codebook_size: int) -> int:
-        return 0  # its places are computed from the codes
+        return 0  # its replacements are computed from the codes
 
     def dead(self, state: State) -> Tensor:
         return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)
 
-    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+    def replacements(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
         most = state["cluster_size"].topk(self.replaced(codes.shape[-2])).indices
         busy = codes.gather(-2, most[..., None].expand(*most.shape, codes.shape[-1]))
         noise = key.normal(Purpose.NOISE, *busy.shape).to(busy.dtype) * busy.shape[-1] ** -0.5

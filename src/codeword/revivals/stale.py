@@ -47,6 +47,6 @@ class Stale(Revival):
     def dead(self, state: State) -> Tensor:
         return state["idle"] >= self.batches
 
-    def places(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
+    def replacements(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
         noise = key.normal(Purpose.NOISE, *candidates.shape).to(candidates.dtype)
         return candidates + self.noise * torch.linalg.vector_norm(candidates, dim=-1, keepdim=True) * noise

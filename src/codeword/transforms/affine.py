@@ -57,9 +57,9 @@ class _Affine(TransformModule):
         scale, bias = self._of_each(codes)
         return scale * codes + bias
 
-    def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
+    def inverse(self, searched: Tensor, codes: Tensor) -> Tensor:
         scale, bias = self._of_each(codes)
-        return (places - bias) / torch.where(scale.abs() > 1e-6, scale, 1e-6)
+        return (searched - bias) / torch.where(scale.abs() > 1e-6, scale, 1e-6)
 
     def _of_each(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and bias (K, D) of each code."""
@@ -101,9 +101,9 @@ class _RunningAffine(TransformModule):
         middle, scale = self._of(codes)
         return scale * (codes - middle) + self.rows.mean
 
-    def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
+    def inverse(self, searched: Tensor, codes: Tensor) -> Tensor:
         middle, scale = self._of(codes)
-        return (places - self.rows.mean) / scale.clamp_min(1e-20) + middle
+        return (searched - self.rows.mean) / scale.clamp_min(1e-20) + middle
 
     def _of(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         codes = codes.detach()

@@ -69,9 +69,9 @@ class _LearnedSpread(TransformModule):
     def forward(self, codes: Tensor) -> Tensor:
         return self.rows.mean + self.alpha(codes) * _standard(codes, codes.detach())
 
-    def inverse(self, places: Tensor, codes: Tensor) -> Tensor:
+    def inverse(self, searched: Tensor, codes: Tensor) -> Tensor:
         """Within the range of the codes: beyond it a vanishing alpha would send code after code ever further out."""
-        away = (places - self.rows.mean) / self.alpha(codes).clamp_min(1e-20)
+        away = (searched - self.rows.mean) / self.alpha(codes).clamp_min(1e-20)
         lowest, highest = codes.aminmax(dim=0)
         return (away * variance(codes).sqrt() + codes.mean(0)).clamp(lowest, highest)
 

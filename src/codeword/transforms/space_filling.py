@@ -49,5 +49,5 @@ class _SpaceFilling(TransformModule):
     def forward(self, codes: Tensor) -> Tensor:
         return codes.lerp(codes.roll(-1, 0), self.place)
 
-    def begin_(self, key: Key) -> None:
+    def begin_step_(self, key: Key) -> None:
         self.place.copy_(clone_for_backward(key.uniform(Purpose.SEGMENT, *self.place.shape)))

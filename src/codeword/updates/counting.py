@@ -36,4 +36,4 @@ def rate_of(decay: float | None, total: Tensor, codebook_size: int, dtype: torch
 
 def running(state: State, counts: Tensor, rate: Tensor) -> Tensor:
     """The running cluster sizes (..., K) after a step with counts (..., K)."""
-    return state["cluster_size"].lerp(counts, rate).clamp_min(kernel.LEAST)
+    return state["cluster_size"].lerp(counts, rate).clamp_min(kernel.MIN_SIZE)

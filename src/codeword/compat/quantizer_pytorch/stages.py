@@ -231,8 +231,8 @@ class Stages(Facade):
             if valid.shared:
                 distributed.broadcast_(drawn)
             replaced[group] = len(drawn)
-            book.replace_(which, valid.collect(rows, drawn), replaced[group])
-            book.revives = False  # those of its candidates that wait would come on top
+            book.replace_(which, valid.take_from_all(rows, drawn), replaced[group])
+            book.has_candidates = False  # those of its candidates that wait would come on top
             if self.rule == "budget":  # at the expense of the others
                 memory[group].mul_(len(which) / memory[group].sum())
         return replaced

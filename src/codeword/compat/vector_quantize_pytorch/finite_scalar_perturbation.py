@@ -106,7 +106,7 @@ class FSP(Layer):
 
     @property
     def _basis(self) -> Tensor:
-        return torch.tensor(self.quantizer.grid.worth, dtype=torch.int64, device="cpu")
+        return torch.tensor(self.quantizer.grid.basis, dtype=torch.int64, device="cpu")
 
     def forward(self, z: Tensor, eps: float | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
         """See the class; with `eps`, F of a number is at most 1 - eps."""

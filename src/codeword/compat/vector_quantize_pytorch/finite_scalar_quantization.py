@@ -94,7 +94,7 @@ class FSQ(GridLayer):
 
     @property
     def _basis(self) -> Tensor:
-        return torch.tensor(self._parts()[0].grid.worth, dtype=torch.int64, device="cpu")
+        return torch.tensor(self._parts()[0].grid.basis, dtype=torch.int64, device="cpu")
 
     def codes_to_indices(self, zhat: Tensor) -> Tensor:
         """The indices of codes (..., levels)."""

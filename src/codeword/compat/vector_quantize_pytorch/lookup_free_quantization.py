@@ -174,7 +174,7 @@ class LFQ(GridLayer):
     @property
     def mask(self) -> Tensor:
         """The weight of each bit in an index."""
-        return torch.tensor(self._parts()[0].grid.worth, dtype=torch.int64, device="cpu")
+        return torch.tensor(self._parts()[0].grid.basis, dtype=torch.int64, device="cpu")
 
     @property
     def dtype(self) -> torch.dtype:

@@ -19,9 +19,9 @@ from torch.library import Library
 
 from codeword.kernels.triton import host
 
-__all__ = ["LEAST", "in_place_", "moving_average", "plain", "rate_of", "serves", "writes_in_place"]
+__all__ = ["MIN_SIZE", "in_place_", "moving_average", "plain", "rate_of", "serves", "writes_in_place"]
 
-LEAST = 1e-20  # the least running size, because codes are divided by it
+MIN_SIZE = 1e-20  # the least running size, because codes are divided by it
 
 
 def writes_in_place(codes: Sequence[Tensor]) -> bool:
@@ -70,7 +70,7 @@ def in_place_(
 def _sizes(size: Tensor, counts: Tensor, total: Tensor, decay: float | None) -> tuple[Tensor, Tensor]:
     """New running sizes (G, K), and the weight of the new rows in each code."""
     rate = rate_of(decay, total, size.shape[-1], size.dtype)
-    size = size.lerp(counts, rate).clamp_min(LEAST)
+    size = size.lerp(counts, rate).clamp_min(MIN_SIZE)
     return size, rate / size
 
 

@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from codeword.kernels.moving_average import LEAST
+from codeword.kernels.moving_average import MIN_SIZE
 from codeword.kernels.moving_average.triton_code import moving_average as kernel
 from codeword.kernels.triton.host import launch
 
@@ -62,7 +62,7 @@ def _move(
             0.0 if decay is None else 1 - decay,
             D=features,
             BY_LOAD=decay is None,
-            LEAST=LEAST,
+            MIN_SIZE=MIN_SIZE,
             CODES=CODES,
             CHUNK=min(FEATURES, triton.next_power_of_2(features)),
         )

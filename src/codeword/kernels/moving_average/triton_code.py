@@ -22,7 +22,7 @@ def moving_average(  # type: ignore[no-untyped-def]
     share,  # 1 - decay
     D: tl.constexpr,
     BY_LOAD: tl.constexpr,
-    LEAST: tl.constexpr,
+    MIN_SIZE: tl.constexpr,
     CODES: tl.constexpr,
     CHUNK: tl.constexpr,
 ):
@@ -36,7 +36,7 @@ def moving_average(  # type: ignore[no-untyped-def]
     there = j < codes_in_all
     n, old = tl.load(counts + j, there, other=0.0), tl.load(before + j, there, other=1.0)
     new = tl.where(rate < 0.5, old + rate * (n - old), n - (n - old) * (1.0 - rate))
-    new = tl.maximum(new, LEAST)
+    new = tl.maximum(new, MIN_SIZE)
     here = there[:, None] & (d < D)[None, :]
     at = j[:, None] * D + d[None, :]
     c, s = tl.load(codes + at, here, other=0.0), tl.load(sums + at, here, other=0.0)

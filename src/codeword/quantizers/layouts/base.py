@@ -16,7 +16,7 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.functional import Usage
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.checks import check_input, check_options, check_size, whole_indices
+from codeword.quantizers.checks import as_int64, check_input, check_options, check_size
 from codeword.quantizers.composite.base import check_components
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.spec.describe import differing
@@ -127,7 +127,7 @@ class Layout(Quantizer):
         """The sequences or pictures of indices, with the length of whole pieces; as `Quantizer.decode`."""
         if self.no_decode:
             raise CodewordError(f"these indices cannot be decoded: {self.no_decode}")
-        indices = whole_indices(indices)
+        indices = as_int64(indices)
         self._check_indices(indices)
         pieces = self.quantizer.decode(self.disarrange(indices), dtype, stages=stages, scales=scales)
         return self.whole(pieces)

@@ -72,7 +72,7 @@ class ReplaceLRU:
         if valid.shared:
             distributed.broadcast_(drawn)
             distributed.broadcast_(noise)
-        places = valid.collect(torch.where(valid.mask[:, None], rows, 0.0), drawn)
+        places = valid.take_from_all(torch.where(valid.mask[:, None], rows, 0.0), drawn)
         places += self.rho * torch.linalg.vector_norm(places, dim=-1, keepdim=True) * noise
         book.replace_(dead, places, count)
 
