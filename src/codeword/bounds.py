@@ -54,7 +54,7 @@ class Bound(ABC):
         """The nearest levels: whole numbers, in the dtype of the rows."""
         return torch.minimum(self.place(rows, levels).round().clamp_min(0), _steps(rows, levels))
 
-    def passed(self, rows: Tensor, levels: Levels) -> Tensor:
+    def surrogate(self, rows: Tensor, levels: Levels) -> Tensor:
         """A function of the rows with the gradient of `value(place(rows))`."""
         return self.value(self.place(rows, levels), levels)
 
@@ -78,7 +78,7 @@ class _Centred(Bound):
             return self.place(rows, levels).round()
         return super().digits(rows, levels)
 
-    def passed(self, rows: Tensor, levels: Levels) -> Tensor:
+    def surrogate(self, rows: Tensor, levels: Levels) -> Tensor:
         sizes = zip(self._halves(levels), levels, strict=True)
         return self._squashed(rows, levels) * _numbers(rows, (half / (level // 2) for half, level in sizes))
 
@@ -273,12 +273,12 @@ class Quantile(Bound):
 
     @staticmethod
     @abstractmethod
-    def share(numbers: Tensor) -> Tensor:
-        """F."""
+    def cdf(numbers: Tensor) -> Tensor:
+        """F, the cumulative distribution function."""
 
     @staticmethod
     @abstractmethod
-    def number(share: Tensor) -> Tensor:
+    def icdf(share: Tensor) -> Tensor:
         """The inverse of F."""
 
     def place(self, rows: Tensor, levels: Levels) -> Tensor:
@@ -287,18 +287,18 @@ class Quantile(Bound):
     def value(self, place: Tensor, levels: Levels) -> Tensor:
         share = (place + 0.5) / _numbers(place, levels)
         if self.inverse:
-            return self.scale * self.number(share.clamp(1e-6, 1 - 1e-6))
+            return self.scale * self.icdf(share.clamp(1e-6, 1 - 1e-6))
         return math.sqrt(3) * (2 * share - 1)
 
-    def passed(self, rows: Tensor, levels: Levels) -> Tensor:
-        return super().passed(rows, levels) if self.inverse else self._share(rows) * math.sqrt(12)
+    def surrogate(self, rows: Tensor, levels: Levels) -> Tensor:
+        return super().surrogate(rows, levels) if self.inverse else self._share(rows) * math.sqrt(12)
 
     def _share(self, rows: Tensor) -> Tensor:
-        return self.share(rows if self.scale == 1 else rows / self.scale)
+        return self.cdf(rows if self.scale == 1 else rows / self.scale)
 
     def digits(self, rows: Tensor, levels: Levels) -> Tensor:
-        shares = (self.place(rows, levels) + 0.5).floor()
-        return torch.minimum(shares.clamp_min(0), _steps(rows, levels))
+        digits = (self.place(rows, levels) + 0.5).floor()
+        return torch.minimum(digits.clamp_min(0), _steps(rows, levels))
 
 
 @dataclass(frozen=True)
@@ -306,11 +306,11 @@ class Logistic(Quantile):
     """`Quantile` of F(z) = 1 / (1 + exp -z). With a scale of 1/2 it is (1 + tanh z) / 2."""
 
     @staticmethod
-    def share(numbers: Tensor) -> Tensor:
+    def cdf(numbers: Tensor) -> Tensor:
         return numbers.sigmoid()
 
     @staticmethod
-    def number(share: Tensor) -> Tensor:
+    def icdf(share: Tensor) -> Tensor:
         return share.logit()
 
 
@@ -319,11 +319,11 @@ class Gaussian(Quantile):
     """`Quantile` of the normal distribution."""
 
     @staticmethod
-    def share(numbers: Tensor) -> Tensor:
+    def cdf(numbers: Tensor) -> Tensor:
         return torch.special.ndtr(numbers)
 
     @staticmethod
-    def number(share: Tensor) -> Tensor:
+    def icdf(share: Tensor) -> Tensor:
         return torch.special.ndtri(share)
 
 
@@ -332,12 +332,12 @@ class Laplacian(Quantile):
     """`Quantile` of the density exp(-|z|) / 2."""
 
     @staticmethod
-    def share(numbers: Tensor) -> Tensor:
+    def cdf(numbers: Tensor) -> Tensor:
         tail = torch.where(numbers < 0, numbers, -numbers).exp() / 2  # not |z|, whose slope at 0 is 0
         return torch.where(numbers < 0, tail, 1 - tail)
 
     @staticmethod
-    def number(share: Tensor) -> Tensor:
+    def icdf(share: Tensor) -> Tensor:
         tail = (2 * torch.where(share < 0.5, share, 1 - share)).log()
         return torch.where(share < 0.5, tail, -tail)
 
@@ -347,11 +347,11 @@ class Cauchy(Quantile):
     """`Quantile` of F(z) = 1/2 + arctan(z) / pi."""
 
     @staticmethod
-    def share(numbers: Tensor) -> Tensor:
+    def cdf(numbers: Tensor) -> Tensor:
         return 0.5 + numbers.atan() / math.pi
 
     @staticmethod
-    def number(share: Tensor) -> Tensor:
+    def icdf(share: Tensor) -> Tensor:
         return (math.pi * (share - 0.5)).tan()
 
 

@@ -1,4 +1,4 @@
-"""The options of a call, and the result of a search: the two objects that the hooks of a quantizer pass on."""
+"""The options of a call, the result of a search, and the losses: the objects that the hooks of a quantizer pass on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from torch import Tensor
 
 from codeword.functional import Key, Valid
 
-__all__ = ["Assignment", "Step", "pooled"]
+__all__ = ["Assignment", "Evaluated", "Losses", "Step", "pooled"]
+
+Losses = tuple[Tensor, dict[str, Tensor]]  # the weighted sum of the losses, and each of them unweighted
+Evaluated = tuple[Tensor, Tensor, dict[str, Tensor]]  # the rows of the codes, and their losses
 
 
 class Step(NamedTuple):

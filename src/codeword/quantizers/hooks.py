@@ -12,7 +12,7 @@ from codeword.codebooks.learner import Seen
 from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Usage
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Losses, Step
 
 __all__ = ["Hooks"]
 
@@ -107,15 +107,11 @@ class Hooks(nn.Module):
         """The rows of valid indices (N, *index_shape)."""
         raise NotImplementedError
 
-    def _losses(
-        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _losses(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Losses:
         """The weighted sum of the losses, and each of them unweighted."""
         return rows.new_zeros(()), {}
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         """The rows of the indices, and the losses."""
         q = self._embed(assignment.indices) if assignment.embedded is None else assignment.embedded
         return q, *self._losses(assignment, rows, q, step)

@@ -12,7 +12,7 @@ from codeword.codebooks import Codebook
 from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.metrics import Cosine
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.of_codebook import OfCodebook
 from codeword.updates import Frozen
@@ -89,9 +89,7 @@ class RandomProjection(OfCodebook):
     def _embed(self, indices: Tensor) -> Tensor:
         raise CodewordError(f"these indices cannot be decoded: {self.no_decode}")
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         return rows, rows.new_zeros(()), {}
 
     def _projected(self, rows: Tensor) -> Tensor:

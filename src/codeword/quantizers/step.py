@@ -11,7 +11,7 @@ from torch import Tensor
 from codeword import distributed
 from codeword.codebooks.learner import Learner, Seen, Statistics
 from codeword.functional import Key, Purpose, replace_gradient
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Step
 
 if TYPE_CHECKING:
     from codeword.quantizers.base import Quantizer
@@ -85,9 +85,7 @@ def learn_from_accumulated(quantizer: Quantizer) -> None:
         quantizer.rng.advance_(quantizer.rng.next_key())
 
 
-def output(
-    quantizer: Quantizer, assignment: Assignment, rows: Tensor, step: Step
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def output(quantizer: Quantizer, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
     """The output (N, features) of rows (N, code_features) with its gradient, the loss and the losses."""
     q, loss, losses = quantizer._evaluate(assignment, rows, step)
     if torch.is_grad_enabled():

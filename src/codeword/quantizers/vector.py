@@ -16,7 +16,7 @@ from codeword.estimators import StraightThrough
 from codeword.functional import sum_of, wants_gradient
 from codeword.metrics import Cosine, Euclidean
 from codeword.penalties import Commitment
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Losses, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.of_codebook import OfCodebook
 from codeword.quantizers.pairs import check_pairs
@@ -138,9 +138,7 @@ class VectorQuantizer(OfCodebook):
     def _embed(self, indices: Tensor) -> Tensor:
         return self.metric.output(self.codebook.embed(indices))
 
-    def _losses(
-        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _losses(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Losses:
         """Rows and q may have a leading axis if all penalties are means over pairs."""
         lookup = self._lookup(assignment, rows, q, step)
         losses = {

@@ -17,9 +17,9 @@ __all__ = ["SpaceFilling"]
 class SpaceFilling(Transform):
     """Codes `(1 - t_k) c_k + t_k c_(k+1)`, with t_k uniform over 0 to 1 and drawn anew in each training step.
 
-    The codes are corners of a closed curve (the last one is followed by the first), and rows are quantized to points
-    of it. Both ends of a segment learn from each of its rows, so no code becomes dead and none needs revival. In eval
-    the points are those of the last training step, saved with the layer, so indices decode.
+    The codes are the vertices of a closed polygon (the last one is followed by the first), and rows are quantized to
+    points of it. Both ends of a segment learn from each of its rows, so no code becomes dead and none needs revival. In
+    eval the points are those of the last training step, saved with the layer, so indices decode.
 
     With the estimator `Directional` this is SF-DiVeQ, with one difference: SF-DiVeQ takes the directions to both ends
     of the segment, this class the direction to the point.

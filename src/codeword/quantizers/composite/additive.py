@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import are_alike, check_alike, check_components
@@ -143,9 +143,7 @@ class Additive(Successive):
             indices = _sweep(rows, books, indices, self.beam, number)
         return indices
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         q = self._embed(assignment.indices)
         return q, *self.components[0]._losses(assignment.components[0], rows, q, step)
 

@@ -12,7 +12,7 @@ from codeword.codebooks.learner import Seen
 from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Usage
-from codeword.quantizers.assignment import Assignment, Step, pooled
+from codeword.quantizers.assignment import Assignment, Losses, Step, pooled
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.spec.describe import differing
 from codeword.quantizers.spec.grammar import Call, parse, write
@@ -238,7 +238,7 @@ def are_alike(quantizers: Sequence[Quantizer]) -> bool:
     return key is not None and all(child.batch_key == key for child in quantizers)
 
 
-def mean_losses(losses: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
+def mean_losses(losses: Sequence[Losses]) -> Losses:
     """The means over components of the loss and of each named one; a loss that a component lacks counts as zero."""
     names = dict.fromkeys(name for _, named in losses for name in named)
     mean = torch.stack([loss for loss, _ in losses]).mean()

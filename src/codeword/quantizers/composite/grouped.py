@@ -11,7 +11,7 @@ from torch import Tensor
 from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import (
@@ -131,9 +131,7 @@ class Grouped(Parallel):
             return super()._assign(rows, step)
         return self._joined(assign_groups(books, self._groups(rows), step), rows, step)
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         if self.dropout and step.training:
             stays = _staying(assignment.indices)
             q, loss, losses = super()._evaluate(self._filled(assignment, stays), rows, step)

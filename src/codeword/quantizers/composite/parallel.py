@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn, output
@@ -54,9 +54,7 @@ class Parallel(Composite):
             [child._project(child.project_out, child._embed(index)) for child, index in self._each(indices)]
         )
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         outputs, losses = [], []
         for (child, share), own in zip(self._shares(rows), assignment.components, strict=True):
             narrow = child._project(child.project_in, share)

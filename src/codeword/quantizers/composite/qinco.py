@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword.functional import Prepared, prepare, search, squared_error, sum_of
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import Composite, mean_losses
@@ -152,9 +152,7 @@ class QINCo(Residual):
     def _embed(self, indices: Tensor) -> Tensor:
         return self.partial_sums(indices)[-1]
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         sums = self.partial_sums(assignment.indices)
         befores = [torch.zeros_like(rows), *sums]
         parts = zip(self.components, assignment.components, befores, sums, strict=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 from codeword.bounds import Cell
 from codeword.errors import CodewordError
 from codeword.functional import constant, sum_of
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.residual import Residual
@@ -112,9 +112,7 @@ class ResidualFSQ(Residual):
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         return super()._assign(self._squashed(rows), step)
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         if self.random and step.training:
             return super()._evaluate(assignment, self._squashed(rows), step)
         stages = zip(self.components, assignment.components, strict=False)  # none has a loss

@@ -9,7 +9,7 @@ from codeword.errors import CodewordError
 from codeword.functional import Purpose, replace_gradient, sum_of
 from codeword.functional.stacked import together
 from codeword.kernels.running_sums import running_sums
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
 from codeword.quantizers.step import learn
 
@@ -76,9 +76,7 @@ class Successive(Composite):
             outputs.append(self._output_of(number, child._embed(index), stays))
         return sum_of(outputs)
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         if self._together and not (self.drops and step.training):
             return self._evaluate_together(assignment, rows, step)
         total: Tensor | None = None
@@ -115,9 +113,7 @@ class Successive(Composite):
         """Whether the losses of all components are one mean."""
         return False
 
-    def _evaluate_together(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate_together(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         """The losses of equal components of whole rows in one call, with the results of one by one."""
         found = assignment.components
         embedded = [

@@ -13,7 +13,7 @@ from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, over_blocks
 from codeword.functional.binary_codes import bits_to_codes, code_chances, free_divergence
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Losses, Step
 from codeword.quantizers.of_codebook import OfCodebook
 from codeword.updates import Gradient
 
@@ -93,9 +93,7 @@ class BinaryMapper(OfCodebook):
         draws = step.key.uniform_at(Purpose.SELECT, step.valid.positions(), self.bits)
         return Assignment(bits_to_codes(logits.sigmoid() > draws), rows, step)
 
-    def _losses(
-        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _losses(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Losses:
         free = self.bits * log(2) / 2 if self.free is None else self.free
         divergence = step.valid.weights(rows.dtype) @ free_divergence(self._logits(rows), free)
         return self.weight * divergence, {"divergence": divergence}

@@ -14,7 +14,7 @@ from codeword.constants import constant
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, Valid, squared_error, sum_of
 from codeword.functional.bit_entropy import bit_entropy
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Losses, Step
 from codeword.quantizers.implicit.base import Implicit
 
 __all__ = ["BSQ", "LFQ"]
@@ -80,9 +80,7 @@ class _Signs(Implicit):
         bits = digits.to(self.dtype)
         return torch.add(constant((-self.scale,), bits.device, bits.dtype), bits, alpha=2 * self.scale)
 
-    def _losses(
-        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _losses(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Losses:
         rows, weights = self._surrogate(assignment, rows, q, step), step.valid.weights(rows.dtype)
         losses: dict[str, Tensor] = {}
         terms = []
@@ -120,7 +118,7 @@ class _Signs(Implicit):
 
 
 class LFQ(_Signs):
-    """Each number becomes its sign: 2^bits codes, the corners of a cube, up to 2^63, none of them stored.
+    """Each number becomes its sign: 2^bits codes, the vertices of a hypercube, up to 2^63, none of them stored.
 
     `losses`: `commitment`, the mean of (x - sign x)^2; `entropy`, E[H(p(c | x))] - diversity H(E[p(c | x)]) in nats,
     with p(c | x) = softmax(-|x - c|^2 / temperature): low for a certain choice of each code, and for a uniform use of
@@ -158,7 +156,7 @@ class LFQ(_Signs):
 
 
 class BSQ(_Signs):
-    """Each vector is projected on the unit sphere and becomes the nearest corner of the cube within it.
+    """Each vector is projected on the unit sphere and becomes the nearest vertex of the hypercube within it.
 
     q = sign(u) / sqrt(bits), u = x / |x|; the gradient passes the signs unchanged (straight through) and is that of the
     projection. Losses and arguments are those of `LFQ`, of u; the sphere bounds the error, so `commitment` is off
@@ -171,7 +169,7 @@ class BSQ(_Signs):
         commitment: weight of `commitment`, the mean of (u - q)^2.
         entropy: weight of `entropy`.
         diversity: of the second entropy against the first.
-        temperature: of the soft bits.
+        temperature: of p(c | u), as for `LFQ`.
         group: the second entropy is taken over this many bits together.
         share: of the vectors that are used for the entropies in training.
         offset: o of softplus(entropy + o), which replaces `entropy`.

@@ -15,7 +15,7 @@ from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, replace_gradient, sum_of
 from codeword.penalties import Moments
-from codeword.quantizers.assignment import Assignment, Step
+from codeword.quantizers.assignment import Assignment, Evaluated, Losses, Step
 from codeword.quantizers.implicit.base import Implicit
 
 __all__ = ["FSQ"]
@@ -128,7 +128,7 @@ class FSQ(Implicit):
         return self._restored(self.bound.value(place, self.levels))
 
     def _passed(self, rows: Tensor) -> Tensor:
-        return self._restored(self.bound.passed(self._normalized(rows), self.levels))
+        return self._restored(self.bound.surrogate(self._normalized(rows), self.levels))
 
     def _normalized(self, rows: Tensor) -> Tensor:
         return self.grid.normalize(rows) if isinstance(self.grid, NormalizedGrid) else rows
@@ -142,9 +142,7 @@ class FSQ(Implicit):
     def _vectors(self, digits: Tensor) -> Tensor:
         return self._value(digits.to(self.dtype))
 
-    def _evaluate(
-        self, assignment: Assignment, rows: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         q, loss, losses = super()._evaluate(assignment, rows, step)
         if not (self.noise and step.training):
             return q, loss, losses
@@ -158,9 +156,7 @@ class FSQ(Implicit):
             return replace_gradient(torch.where(moves, moved.detach(), q), moved), loss, losses
         return torch.where(moves, moved, replace_gradient(q, self._rounded(assignment, rows))), loss, losses
 
-    def _losses(
-        self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _losses(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Losses:
         if not self.penalties:
             return super()._losses(assignment, rows, q, step)
         losses = {penalty.name: penalty.of(rows, step.valid) for penalty in self.penalties}
