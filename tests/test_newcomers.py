@@ -85,9 +85,6 @@ class Signs(Implicit):
     def __init__(self, features: int, *, dim: int = -1) -> None:
         super().__init__(features, (2,) * features, dim=dim)
 
-    def options(self) -> dict[str, object]:
-        return {}
-
     def _digits(self, rows: Tensor) -> Tensor:
         return (rows > 0).long()
 

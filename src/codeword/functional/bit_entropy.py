@@ -1,4 +1,4 @@
-"""Entropies of bits with probabilities, for codes that are all combinations of bits."""
+"""Entropies of random bits, for codes that are all combinations of bits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["bit_entropy"]
 
 
 def bit_entropy(logits: Tensor, weights: Tensor, group: int) -> tuple[Tensor, Tensor]:
-    """Two entropies of bits with probabilities, in nats: the mean of the rows' entropies, and the entropy of their mean.
+    """Two entropies of random bits, in nats: the mean of the rows' entropies, and the entropy of their mean.
 
     Each bit is 1 with probability sigmoid(logit), by itself, so the entropy of a row's code is the sum of its bits',
     exactly. The entropy of the mean over rows is taken for groups of bits, each over its 2^group combinations, and

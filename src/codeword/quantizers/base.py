@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -28,7 +29,7 @@ from codeword.quantizers.hooks import Hooks
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.row_weights import RowWeights, row_weights_of
 from codeword.quantizers.signature import signature
-from codeword.quantizers.spec.describe import describe
+from codeword.quantizers.spec.describe import NOT_IN_SPECS, describe
 from codeword.quantizers.step import Accumulated, assign, output, train
 
 __all__ = ["Quantizer"]
@@ -200,6 +201,12 @@ class Quantizer(Hooks):
         if self.size_separator == "-":
             (sizes,) = sizes
         return describe(self.spec_name, type(self), sizes, options, self.size_separator)
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of the constructor by name, without those that a spec leaves out; each is an attribute."""
+        listed = next((cls for cls in type(self).__mro__ if "spec_name" in vars(cls)), type(self))
+        names = inspect.signature(listed).parameters
+        return {name: getattr(self, name) for name in names if name not in NOT_IN_SPECS}
 
     def extra_repr(self) -> str:
         try:

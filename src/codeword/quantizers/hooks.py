@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +44,6 @@ class Hooks(nn.Module):
     drops = False  # whether training leaves some of the indices out: see `_drop`
     stagewise = False  # whether its components learn one after another
     no_decode: str | None = None  # why indices alone do not determine the output; None if they do
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments by name, without `features` and `dim`."""
-        raise NotImplementedError
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -81,9 +79,6 @@ class MemoryCodes(OfCodebook):
         self.codebook = Codebook(codebook_size, features, update, device=device, dtype=dtype)
         self.project_keys = _UnitVarianceLinear(features, features, bias=False, device=device, dtype=dtype)
         self.project_values = _UnitVarianceLinear(features, features, bias=False, device=device, dtype=dtype)
-
-    def options(self) -> dict[str, Any]:
-        return {"codebook_size": self.codebook_size, "temperature": self.temperature}
 
     @property
     def random(self) -> bool:

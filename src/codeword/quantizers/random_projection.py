@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -70,9 +68,6 @@ class RandomProjection(OfCodebook):
         frozen = Frozen(init=None)
         self.directions = Codebook(code_features, features, frozen, device=device, dtype=dtype)
         self.codebook = Codebook(codebook_size, code_features, frozen, Cosine(), device=device, dtype=dtype)
-
-    def options(self) -> dict[str, Any]:
-        return {"codebook_size": self.codebook_size, "code_features": self.codebook.codes.shape[1]}
 
     @property
     def ready(self) -> bool:

@@ -119,9 +119,6 @@ class Additive(Successive):
         super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
         self.beam, self.sweeps = beam, sweeps
 
-    def options(self) -> dict[str, Any]:
-        return {"beam": self.beam, "sweeps": self.sweeps}
-
     def _used(self, step: Step) -> int:
         return self.count
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -101,9 +101,6 @@ class Composite(Quantizer):
         plain = inner[0].name == "vq" and not inner[0].settings
         sizes = (self.count, *inner[0].sizes) if plain else (self.count,)
         return write(Call(self.spec_name, sizes, (), tuple(settings), () if plain else (inner[0],)))
-
-    def options(self) -> dict[str, Any]:
-        return {}
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:

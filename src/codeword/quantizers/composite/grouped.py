@@ -121,9 +121,6 @@ class Grouped(Parallel):
         if dropout and self.rng is None:
             self.rng = Rng(device)
 
-    def options(self) -> dict[str, Any]:
-        return {"dropout": self.dropout, "projected": self.projected}
-
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         apart = self.shared or (self.stagewise and step.training)
         books = [] if apart else plain_books(self.components, step)

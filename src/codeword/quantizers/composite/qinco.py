@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,9 +89,6 @@ class QINCo(Residual):
         self.networks = nn.ModuleList(
             ImplicitCodes(inner, hidden, blocks, device=device, dtype=dtype) for _ in quantizers[1:]
         )
-
-    def options(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "blocks": self.blocks, "candidates": self.candidates}
 
     @property
     def _together(self) -> bool:

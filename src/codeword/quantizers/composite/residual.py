@@ -137,12 +137,8 @@ class Residual(Successive):
         self.stagewise = self.stagewise or stagewise
 
     def options(self) -> dict[str, Any]:
-        return {
-            "dropout": self.dropout,
-            "minimum_stages": self.minimum_stages,
-            "dropout_multiple": self.dropout_multiple,
-            "stagewise": self.one_by_one,
-        }
+        options = super().options()
+        return options | {"stagewise": self.one_by_one} if "stagewise" in options else options
 
     @property
     def _together(self) -> bool:

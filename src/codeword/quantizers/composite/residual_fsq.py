@@ -98,16 +98,7 @@ class ResidualFSQ(Residual):
             device=device,
             dtype=dtype,
         )
-        self.levels = tuple(levels)
-
-    def options(self) -> dict[str, Any]:
-        return {
-            "levels": self.levels,
-            "stages": self.count,
-            "dropout": self.dropout,
-            "minimum_stages": self.minimum_stages,
-            "dropout_multiple": self.dropout_multiple,
-        }
+        self.levels, self.stages = tuple(levels), stages
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         return super()._assign(self._squashed(rows), step)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from codeword.quantizers.base import Quantizer
@@ -84,15 +82,4 @@ class ResidualLFQ(Residual):
             device=device,
             dtype=dtype,
         )
-        self.bits, self.commitment, self.entropy = bits, commitment, entropy
-
-    def options(self) -> dict[str, Any]:
-        return {
-            "bits": self.bits,
-            "stages": self.count,
-            "dropout": self.dropout,
-            "minimum_stages": self.minimum_stages,
-            "dropout_multiple": self.dropout_multiple,
-            "commitment": self.commitment,
-            "entropy": self.entropy,
-        }
+        self.bits, self.stages, self.commitment, self.entropy = bits, stages, commitment, entropy

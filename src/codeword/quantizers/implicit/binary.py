@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -44,9 +42,6 @@ class Binarize(Implicit):
     ) -> None:
         super().__init__(features, (2,) * features, dim=dim, joined=False, device=device)
         self.threshold = threshold
-
-    def options(self) -> dict[str, Any]:
-        return {"threshold": self.threshold}
 
     def _digits(self, rows: Tensor) -> Tensor:
         return rows > self.threshold

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import log
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,9 +78,6 @@ class BinaryMapper(OfCodebook):
         update = Gradient(init=None, revival=None)
         self.codebook = Codebook(2**bits, features, update, device=device, dtype=dtype)
         self.project_bits = nn.Linear(features, bits, device=device, dtype=dtype)
-
-    def options(self) -> dict[str, Any]:
-        return {"bits": self.bits, "weight": self.weight, "free": self.free}
 
     def _logits(self, rows: Tensor) -> Tensor:
         return self._project(self.project_bits, rows)

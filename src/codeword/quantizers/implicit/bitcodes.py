@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -80,9 +78,6 @@ class Bitcodes(OfCodebook):
         update = Gradient(init=None, revival=None)
         self.codebook = Codebook(2 * bits, features, update, device=device, dtype=dtype)
         self.index_shape = (bits,)
-
-    def options(self) -> dict[str, Any]:
-        return {"bits": self.bits, "temperature": self.temperature}
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,9 +50,6 @@ class SphericalLeech(Implicit):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(features, (LEECH_SIZE,), width=24, dim=dim, device=device, dtype=dtype)
-
-    def options(self) -> dict[str, Any]:
-        return {}
 
     def _digits(self, rows: Tensor) -> Tensor:
         return nearest_leech(rows)[:, None]

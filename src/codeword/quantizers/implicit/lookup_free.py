@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,10 +63,6 @@ class _Signs(Implicit):
         self.rng = Rng(device) if share < 1 else None
 
     scale = 1.0
-
-    def options(self) -> dict[str, Any]:
-        names = ("bits", "commitment", "entropy", "diversity", "temperature", "group", "share", "offset")
-        return {name: getattr(self, name) for name in names}
 
     @property
     def random(self) -> bool:

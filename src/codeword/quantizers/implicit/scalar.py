@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,6 +89,7 @@ class FSQ(Implicit):
         self.bound = bound
         self.noise = noise
         self.normalize = normalize
+        self.joined = joined
         self.penalties = tuple(penalties)
         for penalty in self.penalties:
             if not isinstance(penalty, Moments):
@@ -98,16 +98,6 @@ class FSQ(Implicit):
         if normalize:
             self.grid = NormalizedGrid(levels, joined=joined, ascending=True, device=device)
         self.rng = Rng(device) if noise else None
-
-    def options(self) -> dict[str, Any]:
-        return {
-            "levels": self.levels,
-            "bound": self.bound,
-            "noise": self.noise,
-            "normalize": self.normalize,
-            "joined": self.grid.joined,
-            "penalties": self.penalties,
-        }
 
     @property
     def random(self) -> bool:

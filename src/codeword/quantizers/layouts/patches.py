@@ -53,9 +53,6 @@ class Patches(Layout):
     def position_axes(self) -> int:
         return 3
 
-    def options(self) -> dict[str, Any]:
-        return {"size": self.size, "pad": self.pad}
-
     def pieces(self, x: Tensor) -> Tensor:
         cut = x.unflatten(3, (-1, self.size[1])).unflatten(2, (-1, self.size[0]))
         return cut.permute(0, 2, 4, 1, 3, 5).flatten(3)  # batch, down, across, channel, row, column

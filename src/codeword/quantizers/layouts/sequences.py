@@ -46,6 +46,7 @@ class Channelwise(Layout):
         self, quantizer: Quantizer, channels: int, *, split: int = 1, groups: int = 1, pad: bool = False
     ) -> None:
         super().__init__(quantizer, channels, (split,), groups, split * groups, pad)
+        self.split = split
         if groups > 1 and quantizer.index_shape[:1] != (groups,):
             raise CodewordError.of(
                 f"a Grouped quantizer of {groups} groups", quantizer.spec, "write Grouped([...] of one each)"
@@ -62,11 +63,8 @@ class Channelwise(Layout):
         sizes, each = self.quantizer.codebook_sizes, math.prod(self.index_shape)
         return tuple(max(sizes[number::each]) for number in range(each))
 
-    def options(self) -> dict[str, Any]:
-        return {"split": self.size[0], "groups": self.groups, "pad": self.pad}
-
     def pieces(self, x: Tensor) -> Tensor:
-        cut = x.unflatten(2, (-1, self.size[0])).unflatten(
+        cut = x.unflatten(2, (-1, self.split)).unflatten(
             1, (self.groups, -1)
         )  # batch, group, channel, piece, step
         return cut.permute(0, 2, 3, 1, 4).flatten(3)
@@ -75,7 +73,7 @@ class Channelwise(Layout):
         return pieces.unflatten(3, (self.groups, -1)).permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2)
 
     def piece_mask(self, mask: Tensor) -> Tensor:
-        return all_in(mask, 1, self.size[0])[:, None].expand(-1, self.features // self.groups, -1)
+        return all_in(mask, 1, self.split)[:, None].expand(-1, self.features // self.groups, -1)
 
     def arrange(self, indices: Tensor) -> Tensor:
         return indices.movedim(3, 1).flatten(1, 2) if self.groups > 1 else indices
@@ -113,22 +111,20 @@ class Blockwise(Layout):
         self, quantizer: Quantizer, channels: int, *, split: int = 1, groups: int = 1, pad: bool = False
     ) -> None:
         super().__init__(quantizer, channels, (split,), groups, channels // max(groups, 1) * split, pad)
+        self.split = split
 
     @classmethod
     def piece_features(cls, channels: int, settings: dict[str, Any]) -> int:
         return int(channels // max(settings.get("groups", 1), 1) * settings.get("split", 1))
 
-    def options(self) -> dict[str, Any]:
-        return {"split": self.size[0], "groups": self.groups, "pad": self.pad}
-
     def pieces(self, x: Tensor) -> Tensor:
-        cut = x.unflatten(2, (-1, self.size[0])).unflatten(
+        cut = x.unflatten(2, (-1, self.split)).unflatten(
             1, (self.groups, -1)
         )  # batch, group, channel, piece, step
         return cut.transpose(2, 3).flatten(3)
 
     def whole(self, pieces: Tensor) -> Tensor:
-        return pieces.unflatten(3, (-1, self.size[0])).transpose(2, 3).flatten(3).flatten(1, 2)
+        return pieces.unflatten(3, (-1, self.split)).transpose(2, 3).flatten(3).flatten(1, 2)
 
     def piece_mask(self, mask: Tensor) -> Tensor:
-        return all_in(mask, 1, self.size[0])[:, None].expand(-1, self.groups, -1)
+        return all_in(mask, 1, self.split)[:, None].expand(-1, self.groups, -1)

@@ -17,9 +17,19 @@ from codeword.errors import CodewordError
 from codeword.quantizers.spec.grammar import Call, write
 from codeword.quantizers.spec.parts import PARTS
 
-__all__ = ["OF_THE_PLACE", "build", "build_value", "describe", "differing", "located", "settings_of"]
+__all__ = [
+    "NOT_IN_SPECS",
+    "OF_THE_MODEL",
+    "build",
+    "build_value",
+    "describe",
+    "differing",
+    "located",
+    "settings_of",
+]
 
-OF_THE_PLACE = ("features", "dim", "device", "dtype")  # set by the model around a quantizer, not by its spec
+OF_THE_MODEL = ("features", "dim", "device", "dtype")  # the model around a quantizer sets them, not its spec
+NOT_IN_SPECS = (*OF_THE_MODEL, "quantizers", "quantizer", "channels")  # nor those: inner specs are no options
 _ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
     (Update, "update"),
     (Metric, "metric"),
@@ -71,7 +81,7 @@ def build(
             )
     settings = {**given, **settings}
     parameters = inspect.signature(cls).parameters.values()
-    signature = inspect.Signature([p for p in parameters if p.name in given or p.name not in OF_THE_PLACE])
+    signature = inspect.Signature([p for p in parameters if p.name in given or p.name not in OF_THE_MODEL])
     try:
         signature.bind(*arguments, **settings)
     except TypeError as error:

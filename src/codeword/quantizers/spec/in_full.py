@@ -9,7 +9,7 @@ from typing import Any
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import QUANTIZERS
 from codeword.quantizers.composite.base import Composite
-from codeword.quantizers.spec.describe import OF_THE_PLACE, build_value
+from codeword.quantizers.spec.describe import OF_THE_MODEL, build_value
 from codeword.quantizers.spec.grammar import Call, parse, write
 from codeword.quantizers.spec.parts import PARTS
 
@@ -45,7 +45,7 @@ def _in_full(call: Call) -> Call:
     sizes: tuple[str, ...] = getattr(cls, "size_names", ())
     settings = {name: value for name, value in given.items() if name not in _options(cls)}
     for name, default in _options(cls).items():
-        if name not in (*sizes, *OF_THE_PLACE):
+        if name not in (*sizes, *OF_THE_MODEL):
             settings[name] = _described(build_value(given[name]) if name in given else default)
     inner = tuple(_in_full(part) for part in call.inner)
     return Call(call.name, call.sizes, (), tuple(settings.items()), inner, call.separator)
