@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from codeword.checks import at_least, check_unsharded
+from codeword.checks import at_least, between, check_unsharded
 from codeword.errors import CodewordError
 from codeword.functional import Key, Valid, clone_for_backward
 from codeword.functional.stacked import stacked, write_each_
@@ -265,13 +265,23 @@ class Update(ABC):
     revival: Revival | None
     sync: bool
     transform: Transform | None = None
+    decay: float | None = None
     by_gradient = False  # whether the codes are a parameter
     learns = True  # whether training forwards change anything
     uses_sums = True  # whether `update` looks at `sums`
 
-    @abstractmethod
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if self.decay is not None:
+            between(f"decay of {name}", self.decay, 0, 1)
+        for argument, axis in (("init", Init), ("revival", Revival), ("transform", Transform)):
+            part = getattr(self, argument, None)
+            if part is not None:
+                require(f"{argument} of {name}", part, axis)
+
     def state(self, codes: Tensor, cluster_size: Tensor) -> State:
         """The state for new codes (..., K, D), with running counts (..., K)."""
+        return {"cluster_size": cluster_size}
 
     @abstractmethod
     def update(

@@ -5,29 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from codeword.errors import CodewordError
+from codeword.quantizers import composite, implicit, layouts
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite import (
-    Additive,
-    Composite,
-    Grouped,
-    Multiscale,
-    Overlapped,
-    QINCo,
-    Residual,
-    ResidualFSQ,
-    ResidualLFQ,
-)
-from codeword.quantizers.implicit import (
-    BSQ,
-    FSQ,
-    LFQ,
-    Binarize,
-    BinaryMapper,
-    Bitcodes,
-    BitLayers,
-    SphericalLeech,
-)
-from codeword.quantizers.layouts import Blockwise, Channelwise, Layout, Patches
+from codeword.quantizers.composite import Composite
+from codeword.quantizers.layouts import Layout
 from codeword.quantizers.memory import MemoryCodes
 from codeword.quantizers.random_projection import RandomProjection
 from codeword.quantizers.spec.describe import build, located, settings_of
@@ -39,27 +20,27 @@ __all__ = ["QUANTIZERS", "from_spec"]
 
 _CLASSES = (
     VectorQuantizer,
-    Residual,
-    Grouped,
-    Additive,
-    QINCo,
-    Multiscale,
-    FSQ,
-    ResidualFSQ,
-    ResidualLFQ,
-    LFQ,
-    BSQ,
-    SphericalLeech,
-    Binarize,
-    Bitcodes,
-    BitLayers,
-    BinaryMapper,
+    composite.Residual,
+    composite.Grouped,
+    composite.Additive,
+    composite.QINCo,
+    composite.Multiscale,
+    implicit.FSQ,
+    composite.ResidualFSQ,
+    composite.ResidualLFQ,
+    implicit.LFQ,
+    implicit.BSQ,
+    implicit.SphericalLeech,
+    implicit.Binarize,
+    implicit.Bitcodes,
+    implicit.BitLayers,
+    implicit.BinaryMapper,
     MemoryCodes,
-    Overlapped,
+    composite.Overlapped,
     RandomProjection,
-    Channelwise,
-    Blockwise,
-    Patches,
+    layouts.Channelwise,
+    layouts.Blockwise,
+    layouts.Patches,
 )
 
 MOST_PARTS = 1024  # components of one composition, the most tokens at a position of a token file

@@ -285,26 +285,4 @@ def learnable_gamma(
     )
 
 
-METHODS = {
-    method.__name__: method
-    for method in (
-        vq_vae,
-        vq_vae_ema,
-        vq_ste_pp,
-        in_place,
-        running_affine,
-        vqgan_factorized,
-        large,
-        simvq,
-        fvq,
-        rotation_vq,
-        diveq,
-        sf_diveq,
-        stochastic_vq,
-        gumbel,
-        reinmax,
-        wasserstein_vq,
-        learnable_std,
-        learnable_gamma,
-    )
-}
+METHODS = {name: method for name, method in globals().items() if name in __all__}

@@ -14,7 +14,7 @@ from codeword.functional.drift import drifted
 from codeword.inits import KMeans
 from codeword.kernels import moving_average as kernel
 from codeword.revivals import BelowShare
-from codeword.updates.counting import check_rule, rate_of, running
+from codeword.updates.counting import rate_of, running
 
 __all__ = ["EMA"]
 
@@ -55,11 +55,8 @@ class EMA(Update):
     drift: bool = False
 
     def __post_init__(self) -> None:
-        check_rule(self, self.decay)
+        super().__post_init__()
         at_least("smoothing of EMA", self.smoothing, 0)
-
-    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
-        return {"cluster_size": cluster_size}
 
     def update(
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from codeword.axes import Init, State, Transform, Update
 from codeword.inits import KMeans
-from codeword.updates.counting import check_rule
 
 __all__ = ["Frozen"]
 
@@ -31,9 +30,6 @@ class Frozen(Update):
     revival = None
     learns = False
     uses_sums = False
-
-    def __post_init__(self) -> None:
-        check_rule(self)
 
     def state(self, codes: Tensor, cluster_size: Tensor) -> State:
         return {}

@@ -9,7 +9,7 @@ from torch import Tensor
 from codeword.axes import Init, Revival, State, Transform, Update
 from codeword.inits import KMeans
 from codeword.revivals import BelowShare
-from codeword.updates.counting import check_rule, rate_of, running
+from codeword.updates.counting import rate_of, running
 
 __all__ = ["Gradient"]
 
@@ -43,12 +43,6 @@ class Gradient(Update):
     sync: bool = True
     by_gradient = True
     uses_sums = False
-
-    def __post_init__(self) -> None:
-        check_rule(self, self.decay)
-
-    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
-        return {"cluster_size": cluster_size}
 
     def update(
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor

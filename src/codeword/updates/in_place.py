@@ -11,7 +11,7 @@ from codeword.axes import Init, Revival, State, Update
 from codeword.checks import at_least, between
 from codeword.inits import KMeans
 from codeword.revivals import BelowShare
-from codeword.updates.counting import check_rule, rate_of, running
+from codeword.updates.counting import if_any, rate_of, running
 
 __all__ = ["InPlaceAdam", "InPlaceSGD"]
 
@@ -47,7 +47,7 @@ class InPlaceSGD(Update):
     decay: float | None = None
 
     def __post_init__(self) -> None:
-        check_rule(self, self.decay)
+        super().__post_init__()
         at_least("learning_rate of InPlaceSGD", self.learning_rate, 0)
         if self.momentum:
             between("momentum of InPlaceSGD", self.momentum, 0, 1)
@@ -58,10 +58,10 @@ class InPlaceSGD(Update):
     def update(
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
     ) -> tuple[Tensor, State]:
-        velocity = self.momentum * state["velocity"] + slope(codes, counts, sums, total)
+        velocity = self.momentum * state["velocity"] + error_gradient(codes, counts, sums, total)
         moved = codes - self.learning_rate * velocity
         size = running(state, counts, rate_of(self.decay, total, codes.shape[-2], codes.dtype))
-        return _if_any(total, moved, codes, state, {"cluster_size": size, "velocity": velocity})
+        return if_any(total, (moved, {"cluster_size": size, "velocity": velocity}), codes, state)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class InPlaceAdam(Update):
     decay: float | None = None
 
     def __post_init__(self) -> None:
-        check_rule(self, self.decay)
+        super().__post_init__()
         at_least("learning_rate of InPlaceAdam", self.learning_rate, 0)
         between("beta1 of InPlaceAdam", self.beta1, 0, 1)
         between("beta2 of InPlaceAdam", self.beta2, 0, 1)
@@ -107,25 +107,24 @@ class InPlaceAdam(Update):
     def update(
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
     ) -> tuple[Tensor, State]:
-        gradient = slope(codes, counts, sums, total)
+        gradient = error_gradient(codes, counts, sums, total)
         steps = state["steps"] + 1
         first = self.beta1 * state["first_moment"] + (1 - self.beta1) * gradient
         second = self.beta2 * state["second_moment"] + (1 - self.beta2) * gradient.square()
         direction = first / (1 - self.beta1**steps)[..., None]
-        size = (
-            second / (1 - self.beta2**steps)[..., None]
-        ).sqrt() + 1e-15  # far below 1e-8: these gradients are of a mean over all rows
-        moved = codes - self.learning_rate * direction / size
+        size = (second / (1 - self.beta2**steps)[..., None]).sqrt()
+        # Far below the usual 1e-8, because these gradients are of a mean over all rows.
+        moved = codes - self.learning_rate * direction / (size + 1e-15)
         new = {
             "cluster_size": running(state, counts, rate_of(self.decay, total, codes.shape[-2], codes.dtype)),
             "steps": steps,
             "first_moment": first,
             "second_moment": second,
         }
-        return _if_any(total, moved, codes, state, new)
+        return if_any(total, (moved, new), codes, state)
 
 
-def slope(codes: Tensor, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
+def error_gradient(codes: Tensor, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
     """The gradient (..., K, D) of the mean of (c - x)^2 over N rows and D features: 2 (n c - s) / (N D).
 
     Gradients below the rounding error are set to 0: for a code at the mean of its rows, as k-means leaves it, Adam
@@ -137,11 +136,3 @@ def slope(codes: Tensor, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
     rounding = 8 * torch.finfo(codes.dtype).eps * counts * size
     left = torch.where(left.abs() <= rounding, 0.0, left)
     return 2 * left / (total.clamp_min(1) * codes.shape[-1])
-
-
-def _if_any(total: Tensor, moved: Tensor, codes: Tensor, state: State, new: State) -> tuple[Tensor, State]:
-    """The step; nothing without valid rows."""
-    came = total > 0
-    return torch.where(came, moved, codes), {
-        name: torch.where(came, value, state[name]) for name, value in new.items()
-    }

@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.axes import Init, Revival, State, Update
 from codeword.inits import KMeans
 from codeword.revivals import BelowShare
-from codeword.updates.counting import check_rule, rate_of, running
+from codeword.updates.counting import rate_of, running
 
 __all__ = ["MeanEMA"]
 
@@ -39,12 +39,6 @@ class MeanEMA(Update):
     init: Init | None = KMeans()
     revival: Revival | None = BelowShare()
     sync: bool = True
-
-    def __post_init__(self) -> None:
-        check_rule(self, self.decay)
-
-    def state(self, codes: Tensor, cluster_size: Tensor) -> State:
-        return {"cluster_size": cluster_size}
 
     def update(
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor

@@ -12,7 +12,7 @@ from codeword.checks import at_least
 from codeword.errors import CodewordError
 from codeword.inits import KMeans
 from codeword.revivals import BelowShare
-from codeword.updates.counting import check_rule, rate_of, running
+from codeword.updates.counting import if_any, rate_of, running
 
 __all__ = ["SmoothedEMA"]
 
@@ -48,7 +48,7 @@ class SmoothedEMA(Update):
     sync: bool = True
 
     def __post_init__(self) -> None:
-        check_rule(self, self.decay)
+        super().__post_init__()
         at_least("smoothing of SmoothedEMA", self.smoothing, 0)
         if self.patience is not None and (not isinstance(self.patience, int) or self.patience < 0):
             raise CodewordError.of(
@@ -74,6 +74,4 @@ class SmoothedEMA(Update):
             rests = (waited > self.patience)[..., None]
             moved = torch.where(rests, codes, moved)
             new |= {"sums": torch.where(rests, size[..., None] * codes, sums), "waited": waited}
-        came = total > 0
-        kept = {name: torch.where(came, value, state[name]) for name, value in new.items()}
-        return torch.where(came, moved, codes), kept
+        return if_any(total, (moved, new), codes, state)

@@ -16,7 +16,7 @@ from codeword.compat.vector_quantize_pytorch.entry import NormedEntry
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.updates import EMA, Gradient
 from codeword.updates.counting import rate_of, running
-from codeword.updates.in_place import slope
+from codeword.updates.in_place import error_gradient
 
 __all__ = ["Bridge", "Codes", "Held", "Learned", "StepsItself", "Waits", "Weighed"]
 
@@ -82,7 +82,7 @@ class StepsItself:
 
     def see(self, counts: Tensor, sums: Tensor, total: Tensor) -> None:
         """Take a step from the counts (K,) and sums (K, D) of a batch, or add its gradient to the delayed ones."""
-        own = slope(self.codes.detach(), counts, sums, total)
+        own = error_gradient(self.codes.detach(), counts, sums, total)
         self.gradient = own if self.gradient is None else self.gradient + own
         if not self.waits:
             self.step()

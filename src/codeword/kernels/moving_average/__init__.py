@@ -36,7 +36,11 @@ def serves(codes: Tensor) -> bool:
 
 
 def rate_of(decay: float | None, total: Tensor, codebook_size: int, dtype: torch.dtype) -> Tensor:
-    """The rate r of a step of `total` rows."""
+    """The rate r with which a step of `total` rows enters the averages: 1 - decay; 0 for a step without rows.
+
+    Without a decay: load / 25 clamped to 0.02 ... 0.2, with load = total / K: an average over about 25 rows a code, and
+    at most 50 steps. With more codes than rows, dead codes must be found early.
+    """
     rows = total.to(dtype)
     if decay is None:
         return torch.minimum((rows / (25 * codebook_size)).clamp(0.02, 0.2), rows)

@@ -15,7 +15,7 @@ from codeword.codebooks import Codebook
 from codeword.errors import CodewordError
 from codeword.models import reset_moments
 from codeword.updates import Gradient
-from codeword.updates.in_place import slope
+from codeword.updates.in_place import error_gradient
 
 __all__ = ["InPlace", "Stepped"]
 
@@ -81,10 +81,10 @@ class InPlace(nn.Module):
     def _gradient(self, counts: Tensor, sums: Tensor, total: Tensor) -> Tensor:
         book = self._books[0]
         if book.transform is None:
-            return slope(book.codes, counts, sums, total)
+            return error_gradient(book.codes, counts, sums, total)
         with torch.enable_grad():
             returned = book.transform.output(book.searched())
-            wanted = slope(returned.detach(), counts, sums, total)
+            wanted = error_gradient(returned.detach(), counts, sums, total)
             (gradient,) = torch.autograd.grad(returned, book.codes, wanted)
         return gradient
 
