@@ -315,5 +315,10 @@ class Update(ABC):
 def require(argument: str, value: object, axis: type[Any]) -> None:
     """Raise unless a value is a part of the axis that an argument takes."""
     if not isinstance(value, axis):
-        known = ", ".join(cls.__name__ for cls in axis.__subclasses__())
+        known = ", ".join(cls.__name__ for cls in _final(axis))
         raise CodewordError.of(f"a part for {argument}", repr(value), f"pass one of: {known}")
+
+
+def _final(cls: type[Any]) -> list[type[Any]]:
+    """The subclasses of a class that have no subclass."""
+    return [final for child in cls.__subclasses__() for final in _final(child)] or [cls]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from codeword import distributed
 from codeword.axes import Init, Metric, Revival, State, Update
 from codeword.checks import check_unsharded
+from codeword.codebooks.data_initialized import DataInitialized, wide
 from codeword.codebooks.learner import Seen, Statistics
 from codeword.codebooks.prepared import PreparedCodes
-from codeword.codebooks.starting import HALVES, Starting
 from codeword.constants import numbers, where_else
 from codeword.errors import CodewordError
 from codeword.functional import (
@@ -34,7 +34,7 @@ __all__ = ["Codebook"]
 MISSING = 1e30  # marks empty candidate slots: longer than any row, and finite, so that all-reduce works
 
 
-class Codebook(Starting):
+class Codebook(DataInitialized):
     """K codes of D features, and the statistics of their use.
 
     The module saves its whole state: `codes` (K, D), a parameter if the update rule learns by gradient, otherwise a
@@ -81,7 +81,7 @@ class Codebook(Starting):
         self.group_key = f"{codebook_size} x {features}, {update}, {metric}"
         self.groups = update.transform is None
         self._prepared = PreparedCodes()
-        kind = torch.float32 if dtype is None or dtype in HALVES else dtype
+        kind = wide(dtype)
         codes = torch.empty(codebook_size, features, device=device, dtype=kind)
         if update.by_gradient:
             self.codes = nn.Parameter(codes)
@@ -164,7 +164,7 @@ class Codebook(Starting):
 
         Without such a row, and while frozen, nothing changes.
         """
-        if not self._takes(valid):
+        if not self._may_init(valid):
             return
         init = init or self.update.init
         if init is not None:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codeword.codebooks.data_initialized import DataInitialized
 from codeword.codebooks.grid import Grid
 from codeword.codebooks.learner import Seen, Statistics
-from codeword.codebooks.starting import Starting
 from codeword.functional import Key, Valid
 from codeword.transforms.moments import RunningMoments
 
@@ -20,7 +20,7 @@ _RATE = 0.05  # with which a batch enters the averages
 _MIN_VARIANCE = 1e-20  # of a variance that is divided by
 
 
-class NormalizedGrid(Starting, Grid):
+class NormalizedGrid(DataInitialized, Grid):
     """A grid with the running mean and variance of each input number.
 
     They are those of the first batch, and then moving averages with a rate of 0.05. In eval, and while `frozen`, they
@@ -40,15 +40,15 @@ class NormalizedGrid(Starting, Grid):
         super().__init__(levels, device=device, **options)
         self.moments = RunningMoments(len(self.sizes), _RATE).to(self.usage_count.device)
         self._register_start(device)
-        self._begin_anew_()
+        self._reset_state_()
 
     def reset_parameters(self) -> None:
         """Reset all state."""
         super().reset_parameters()
         if hasattr(self, "moments"):
-            self._begin_anew_()
+            self._reset_state_()
 
-    def _begin_anew_(self) -> None:
+    def _reset_state_(self) -> None:
         self.moments.reset_parameters()
         self._set_ready(False)
         self.frozen = False
@@ -56,7 +56,7 @@ class NormalizedGrid(Starting, Grid):
     @torch.no_grad()
     def init_(self, rows: Tensor, valid: Valid) -> None:
         """Take the mean and variance of a batch with a valid row; without one nothing changes."""
-        if not self._takes(valid):
+        if not self._may_init(valid):
             return
         self.moments.init_(rows, valid)
         self._set_ready(True)

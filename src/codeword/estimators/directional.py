@@ -35,17 +35,11 @@ class Directional(Estimator):
     """
 
     noise: float = 1e-3
+    trains_codes = True
+    requires_gradient_codes = True
 
     def __post_init__(self) -> None:
         at_least("noise of Directional", self.noise, 0)
-
-    @property
-    def trains_codes(self) -> bool:
-        return True
-
-    @property
-    def requires_gradient_codes(self) -> bool:
-        return True
 
     @property
     def random(self) -> bool:
@@ -55,6 +49,6 @@ class Directional(Estimator):
         direction = (lookup.q - lookup.rows).detach()
         if self.noise:
             positions = lookup.valid.positions()
-            shake = lookup.key.normal_at(Purpose.DIRECTION, positions, direction.shape[1])
-            direction = direction + self.noise * shake
+            noise = lookup.key.normal_at(Purpose.DIRECTION, positions, direction.shape[1])
+            direction = direction + self.noise * noise
         return directional_surrogate(lookup.rows, lookup.q, direction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +17,28 @@ __all__ = ["Gumbel", "ReinMax"]
 
 
 @dataclass(frozen=True)
-class Gumbel(Estimator):
+class _Relaxed(Estimator):
+    """The base of both: they draw the code from a softmax of logits."""
+
+    temperature: float = 1.0
+    scale: float = 1.0
+    relative: bool = False
+    lowest_temperature: ClassVar[float] = 1e-12
+    single_lookup_only = True
+    trains_codes = True
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        at_least(f"temperature of {name}", self.temperature, self.lowest_temperature)
+        at_least(f"scale of {name}", self.scale, 1e-12)
+
+    @property
+    def logits(self) -> Logits:
+        return Logits(self.scale, self.relative)
+
+
+@dataclass(frozen=True)
+class Gumbel(_Relaxed):
     """In training the code is drawn, and gradients are those of a softmax with the same Gumbel noise.
 
     With logits a_k = scale score_k and Gumbel noise g_k:
@@ -35,24 +57,6 @@ class Gumbel(Estimator):
 
     Source: Jang et al. 2017 (arXiv:1611.01144); Maddison et al. 2017 (arXiv:1611.00712).
     """
-
-    temperature: float = 1.0
-    scale: float = 1.0
-    relative: bool = False
-
-    single_lookup_only = True
-
-    def __post_init__(self) -> None:
-        at_least("temperature of Gumbel", self.temperature, 1e-12)
-        at_least("scale of Gumbel", self.scale, 1e-12)
-
-    @property
-    def logits(self) -> Logits:
-        return Logits(self.scale, self.relative)
-
-    @property
-    def trains_codes(self) -> bool:
-        return True
 
     def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key) -> Tensor:
         def noisiest(block: Tensor, place: Tensor) -> Tensor:
@@ -85,7 +89,7 @@ class Gumbel(Estimator):
 
 
 @dataclass(frozen=True)
-class ReinMax(Estimator):
+class ReinMax(_Relaxed):
     """In training the code is drawn, and gradients are second-order accurate in the logits.
 
     With logits a_k = scale score_k, p = softmax(a), D the one-hot drawn code and
@@ -104,23 +108,7 @@ class ReinMax(Estimator):
     Source: Liu et al. 2023 (arXiv:2304.08612), algorithm 2.
     """
 
-    temperature: float = 1.0
-    scale: float = 1.0
-    relative: bool = False
-
-    single_lookup_only = True
-
-    def __post_init__(self) -> None:
-        at_least("temperature of ReinMax", self.temperature, 1)
-        at_least("scale of ReinMax", self.scale, 1e-12)
-
-    @property
-    def logits(self) -> Logits:
-        return Logits(self.scale, self.relative)
-
-    @property
-    def trains_codes(self) -> bool:
-        return True
+    lowest_temperature = 1
 
     def select(self, rows: Tensor, codes: Tensor, metric: Metric, valid: Valid, key: Key) -> Tensor:
         return draw(rows, codes, metric, valid, key, self.logits)
@@ -132,8 +120,8 @@ class ReinMax(Estimator):
         def second_order(block: Tensor, index: Tensor) -> Tensor:
             logits = self.logits(block, codes, lookup.metric)
             drawn = (index[:, None] == numbers).to(logits.dtype)  # one_hot waits for the device
-            middle = ((logits / self.temperature).softmax(-1) + drawn).detach() / 2
-            offset = middle.clamp_min(torch.finfo(middle.dtype).tiny).log() - logits.detach()
+            p1 = ((logits / self.temperature).softmax(-1) + drawn).detach() / 2
+            offset = p1.clamp_min(torch.finfo(p1.dtype).tiny).log() - logits.detach()
             weights = 2 * (logits + offset).softmax(-1) - logits.softmax(-1) / 2
             return weights @ lookup.metric.output(codes).detach()
 

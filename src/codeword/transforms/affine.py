@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from codeword.axes import Transform, TransformModule
 from codeword.checks import at_least, between
-from codeword.functional import Valid
-from codeword.transforms.moments import RunningMoments, variance
+from codeword.transforms.moments import FollowsRows, variance
 
 __all__ = ["Affine", "RunningAffine"]
 
@@ -90,30 +89,15 @@ class RunningAffine(Transform):
         return _RunningAffine(features, self.momentum)
 
 
-class _RunningAffine(TransformModule):
-    writes = True
-
-    def __init__(self, features: int, momentum: float) -> None:
-        super().__init__()
-        self.rows = RunningMoments(features, momentum)
-
+class _RunningAffine(FollowsRows):
     def forward(self, codes: Tensor) -> Tensor:
-        middle, scale = self._of(codes)
-        return scale * (codes - middle) + self.rows.mean
+        mean, scale = self._mean_and_scale(codes)
+        return scale * (codes - mean) + self.rows.mean
 
     def inverse(self, searched: Tensor, codes: Tensor) -> Tensor:
-        middle, scale = self._of(codes)
-        return (searched - self.rows.mean) / scale.clamp_min(1e-20) + middle
+        mean, scale = self._mean_and_scale(codes)
+        return (searched - self.rows.mean) / scale.clamp_min(1e-20) + mean
 
-    def _of(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def _mean_and_scale(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         codes = codes.detach()
         return codes.mean(0), (self.rows.variance / variance(codes)).sqrt()
-
-    def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
-        self.rows.init_(rows, valid)
-
-    def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
-        return self.rows.statistics(rows, valid)
-
-    def update_(self, statistics: Tensor | None) -> None:
-        self.rows.update_(statistics)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from codeword.axes import Transform, TransformModule
 from codeword.checks import at_least, between
-from codeword.functional import Valid, clone_for_backward
-from codeword.transforms.moments import RunningMoments, variance
+from codeword.functional import clone_for_backward
+from codeword.transforms.moments import FollowsRows, variance
 
 __all__ = ["LearnedSpread", "network"]
 
@@ -51,12 +51,9 @@ class LearnedSpread(Transform):
         return _LearnedSpread(codebook_size, features, hidden, self.momentum)
 
 
-class _LearnedSpread(TransformModule):
-    writes = True
-
+class _LearnedSpread(FollowsRows):
     def __init__(self, codebook_size: int, features: int, hidden: int, momentum: float) -> None:
-        super().__init__()
-        self.rows = RunningMoments(features, momentum)
+        super().__init__(features, momentum)
         self.network = network(codebook_size, hidden)
         self.register_buffer("step", torch.empty((), dtype=torch.int64))
         self.reset_parameters()
@@ -81,14 +78,8 @@ class _LearnedSpread(TransformModule):
         fixed = codes.detach()  # a feature with nearly equal codes would have an unbounded gradient
         return spread * F.softplus(self.network(_standard(fixed, fixed).T)[:, 0] + one)
 
-    def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
-        self.rows.init_(rows, valid)
-
-    def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
-        return self.rows.statistics(rows, valid)
-
     def update_(self, statistics: Tensor | None) -> None:
-        self.rows.update_(statistics)
+        super().update_(statistics)
         self.step.copy_(clone_for_backward(self.step + 1))
 
 

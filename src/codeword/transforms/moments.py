@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from codeword import distributed
+from codeword.axes import TransformModule
 from codeword.functional import Valid, clone_for_backward, scatter_matrix
 
-__all__ = ["RunningMoments", "first_moments", "mean_and_covariance", "sums_about", "variance"]
+__all__ = ["FollowsRows", "RunningMoments", "first_moments", "mean_and_covariance", "sums_about", "variance"]
 
 
 def sums_about(rows: Tensor, valid: Valid, middle: Tensor) -> Tensor:
@@ -76,3 +77,22 @@ class RunningMoments(torch.nn.Module):
         rate = count.clamp_max(1) * self.momentum
         self.mean.copy_(clone_for_backward(self.mean.lerp(mean, rate)))
         self.variance.copy_(clone_for_backward(self.variance.lerp(variance, rate)))
+
+
+class FollowsRows(TransformModule):
+    """A map of the codes that depends on the running mean and variance of the rows."""
+
+    writes = True
+
+    def __init__(self, features: int, momentum: float) -> None:
+        super().__init__()
+        self.rows = RunningMoments(features, momentum)
+
+    def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
+        self.rows.init_(rows, valid)
+
+    def statistics(self, rows: Tensor, valid: Valid) -> Tensor:
+        return self.rows.statistics(rows, valid)
+
+    def update_(self, statistics: Tensor | None) -> None:
+        self.rows.update_(statistics)

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ImplicitCodes"]
+from codeword.codebooks.data_initialized import keep_wide, wide
+from codeword.transforms.learned_spread import ZeroLinear
 
-_HALF = (torch.float16, torch.bfloat16)
+__all__ = ["ImplicitCodes"]
 
 
 class ImplicitCodes(nn.Module):
@@ -41,13 +42,13 @@ class ImplicitCodes(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        dtype = torch.float32 if dtype is None or dtype in _HALF else dtype
+        dtype = wide(dtype)
         self.of_code = nn.Linear(features, hidden, device=device, dtype=dtype)
         self.of_sum = nn.Linear(features, hidden, bias=False, device=device, dtype=dtype)
         widen = [nn.Linear(hidden, hidden, device=device, dtype=dtype) for _ in range(blocks)]
         narrow = [nn.Linear(hidden, hidden, device=device, dtype=dtype) for _ in range(blocks)]
         self.widen, self.narrow = nn.ModuleList(widen), nn.ModuleList(narrow)
-        self.out = _ZeroLinear(hidden, features, device=device, dtype=dtype)
+        self.out = ZeroLinear(hidden, features, device=device, dtype=dtype)
 
     def forward(self, index: Tensor, sums: Tensor, stage: Tensor, first: Tensor) -> Tensor:
         """The requested codes (..., D) of a stage.
@@ -69,19 +70,4 @@ class ImplicitCodes(nn.Module):
         return codes
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ImplicitCodes:
-        def keep_wide(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return tensor.to(moved.device) if moved.dtype in _HALF else moved
-
-        for module in self.children():
-            for layer in [module] if isinstance(module, nn.Linear) else module.children():
-                layer._apply(keep_wide)
-        return super()._apply(keep_wide, recurse=False)
-
-
-class _ZeroLinear(nn.Linear):
-    """A linear layer whose weights start at zero."""
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
+        return super()._apply(keep_wide(fn), recurse)

@@ -1,4 +1,4 @@
-"""Learners that take their first numbers from a batch, and can be frozen."""
+"""Learners whose state is initialized from the first batch, and that can be frozen."""
 
 from __future__ import annotations
 
@@ -11,12 +11,27 @@ from torch import Tensor
 from codeword.codebooks.learner import Learner
 from codeword.functional import Valid
 
-__all__ = ["HALVES", "Starting"]
+__all__ = ["DataInitialized", "keep_wide", "wide"]
 
-HALVES = (torch.float16, torch.bfloat16)
+_HALVES = (torch.float16, torch.bfloat16)
 
 
-class Starting(Learner):
+def wide(dtype: torch.dtype | None) -> torch.dtype:
+    """The dtype of state: float32 in place of a half, or of None."""
+    return torch.float32 if dtype is None or dtype in _HALVES else dtype
+
+
+def keep_wide(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A function for `nn.Module._apply` that moves a tensor as `fn` does, and casts it to no half."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        out = fn(tensor)
+        return tensor.to(out.device) if out.dtype in _HALVES else out
+
+    return moved
+
+
+class DataInitialized(Learner):
     """A learner that is not `ready` before its first batch, and learns nothing while `frozen`.
 
     Both are saved with the module. Plain attributes mirror the buffers, so that a step need not ask the device.
@@ -47,20 +62,15 @@ class Starting(Learner):
         with torch.no_grad():
             self.is_frozen.fill_(frozen)
 
-    def _takes(self, valid: Valid) -> bool:
+    def _may_init(self, valid: Valid) -> bool:
         """Whether the first numbers may come from a batch: not while frozen, nor from one without a valid row."""
         if self.frozen or not valid.max_total():
             return False
-        return torch.compiler.is_compiling() or bool(
-            valid.total
-        )  # a compiled first batch must have a valid row
+        # A compiled first batch must have a valid row.
+        return torch.compiler.is_compiling() or bool(valid.total)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        def keep_wide(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return tensor.to(moved.device) if moved.dtype in HALVES else moved
-
-        return super()._apply(keep_wide, recurse)
+        return super()._apply(keep_wide(fn), recurse)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
