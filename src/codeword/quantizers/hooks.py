@@ -103,13 +103,17 @@ class Hooks(nn.Module):
         """The rows of valid indices (N, *index_shape)."""
         raise NotImplementedError
 
+    def _codes_of(self, assignment: Assignment) -> Tensor:
+        """The rows of the indices of an assignment."""
+        return self._embed(assignment.indices) if assignment.embedded is None else assignment.embedded
+
     def _losses(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Losses:
         """The weighted sum of the losses, and each of them unweighted."""
         return rows.new_zeros(()), {}
 
     def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         """The rows of the indices, and the losses."""
-        q = self._embed(assignment.indices) if assignment.embedded is None else assignment.embedded
+        q = self._codes_of(assignment)
         return q, *self._losses(assignment, rows, q, step)
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:

@@ -14,7 +14,7 @@ from codeword.compat.vector_quantize_pytorch.stacks import Stages
 from codeword.functional import sum_of
 from codeword.quantizers import QINCo, VectorQuantizer
 from codeword.quantizers.assignment import Assignment, Step
-from codeword.quantizers.composite.successive import filled
+from codeword.quantizers.composite.dropout import filled
 
 __all__ = ["ImplicitStages"]
 

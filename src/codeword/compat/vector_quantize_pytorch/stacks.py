@@ -46,7 +46,7 @@ class Stages(SeededDropout):
     """A stack whose loss is one number for each stage."""
 
     pool = staticmethod(stacked_losses)
-    _together = False
+    _losses_in_one_call = False
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         for part in self.distinct:

@@ -12,7 +12,7 @@ from codeword.errors import CodewordError
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
-from codeword.quantizers.composite.base import are_alike, check_alike, check_components
+from codeword.quantizers.composite.base import are_alike, check_alike
 from codeword.quantizers.composite.beam import beam_search, codes_of
 from codeword.quantizers.composite.successive import Successive
 from codeword.quantizers.vector import VectorQuantizer
@@ -95,7 +95,6 @@ class Additive(Successive):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_components(quantizers)
         check_alike(quantizers)
         check_size("beam", beam)
         if not isinstance(sweeps, int) or sweeps < 0:
@@ -115,8 +114,7 @@ class Additive(Successive):
                 ", ".join(child.spec for child in quantizers),
                 "build them all one way, with penalties of rows and codes alone",
             )
-        inner = quantizers[0].features
-        super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
+        super().__init__(quantizers, features=features, dim=dim, device=device, dtype=dtype)
         self.beam, self.sweeps = beam, sweeps
 
     def _used(self, step: Step) -> int:

@@ -14,6 +14,7 @@ from codeword.errors import CodewordError
 from codeword.functional import Usage
 from codeword.quantizers.assignment import Assignment, Losses, Step, pooled
 from codeword.quantizers.base import Quantizer
+from codeword.quantizers.composite.dropout import broadcast_to
 from codeword.quantizers.spec.describe import differing
 from codeword.quantizers.spec.grammar import Call, parse, write
 
@@ -25,7 +26,7 @@ class Composite(Quantizer):
 
     Args:
         quantizers: the components, with features on the last axis.
-        inner: the width of what the components quantize together.
+        inner: the size of what the components quantize together; None: the features of each.
         features: size of a vector; None or `inner`: no projections, unless `projected`.
         dim: the axis of the features.
         projected: whether there are projections even if the sizes are equal.
@@ -47,7 +48,7 @@ class Composite(Quantizer):
     def __init__(
         self,
         quantizers: Sequence[Quantizer],
-        inner: int,
+        inner: int | None = None,
         *,
         features: int | None,
         dim: int,
@@ -55,6 +56,7 @@ class Composite(Quantizer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        inner = quantizers[0].features if inner is None else inner
         features = inner if features is None else features
         code_features = None if features == inner and not projected else inner
         super().__init__(features, dim=dim, code_features=code_features, device=device, dtype=dtype)
@@ -164,13 +166,25 @@ class Composite(Quantizer):
         components = tuple(child._drop(own) if child.drops else own for child, own in dropped)
         return self._joined(components, assignment.rows, assignment.step)
 
-    def _check_indices(self, indices: Tensor) -> None:
-        self._check_index_shape(indices)
-        axis = indices.ndim - len(self.index_shape)
-        for child, part in zip(self.components, indices.unbind(axis), strict=False):
-            child._check_indices(part)
+    def _use_dropout(self, dropout: float) -> None:
+        """Let training keep only the first components for a share of the items."""
+        if not 0 <= dropout <= 1:
+            raise CodewordError.of("dropout from 0 to 1", repr(dropout), "pass the share of items")
+        self.dropout = dropout
+        self.drops = self.drops or dropout > 0
+        if dropout and self.rng is None:
+            self.rng = Rng(self.device)
 
-    def _check_index_shape(self, indices: Tensor) -> None:
+    def _keep_first(self, assignment: Assignment, kept: Tensor) -> Assignment:
+        """The assignment with index -1 for all but the first `kept` (N,) components of each row."""
+        indices = assignment.indices
+        number = torch.arange(indices.shape[1], dtype=torch.int64, device=kept.device)
+        indices = torch.where(broadcast_to(number < kept[:, None], indices), indices, -1)
+        parts = zip(assignment.components, self._split(indices), strict=True)
+        components = tuple(own._replace(indices=index) for own, index in parts)
+        return assignment._replace(indices=indices, components=components)
+
+    def _check_indices(self, indices: Tensor) -> None:
         """Raise unless there is an index for each component; each checks the axes of its own."""
         axis = indices.ndim - len(self.index_shape)
         if axis < 0 or indices.shape[axis] not in self._index_counts:
@@ -179,6 +193,8 @@ class Composite(Quantizer):
                 f"shape {tuple(indices.shape)}",
                 "pass what encode returned",
             )
+        for child, part in zip(self.components, indices.unbind(axis), strict=False):
+            child._check_indices(part)
 
     # Indices of the components -----------------------------------------------------------------------------------
 
@@ -224,6 +240,7 @@ def check_components(quantizers: Sequence[Quantizer]) -> None:
 
 def check_alike(quantizers: Sequence[Quantizer]) -> None:
     """Raise unless components have one width and take the same options at a call."""
+    check_components(quantizers)
     if len({(child.features, child.call_options) for child in quantizers}) > 1:
         got = ", ".join(f"{child.spec} of {child.features} features" for child in quantizers)
         raise CodewordError.of("components of one width and kind", got, "build them with the same options")

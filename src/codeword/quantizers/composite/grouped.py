@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
-from codeword.functional import Purpose
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
@@ -18,12 +16,11 @@ from codeword.quantizers.composite.base import (
     Composite,
     are_alike,
     check_alike,
-    check_components,
     mean_losses,
 )
+from codeword.quantizers.composite.dropout import broadcast_to, draw_kept, filled
 from codeword.quantizers.composite.fused import assign_groups, plain_books
 from codeword.quantizers.composite.parallel import Parallel
-from codeword.quantizers.composite.successive import broadcast_to, filled
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.torch_versions import is_exporting
 
@@ -106,20 +103,14 @@ class Grouped(Parallel):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_components(quantizers)
         check_alike(quantizers)
-        if not 0 <= dropout <= 1:
-            raise CodewordError.of("dropout from 0 to 1", repr(dropout), "pass the share of items")
         inner = sum(child.features for child in quantizers)
         super().__init__(
             quantizers, inner, features=features, dim=dim, projected=projected, device=device, dtype=dtype
         )
         self.projected = projected
         self.call_options = quantizers[0].call_options
-        self.dropout = dropout
-        self.drops = self.drops or dropout > 0
-        if dropout and self.rng is None:
-            self.rng = Rng(device)
+        self._use_dropout(dropout)
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         apart = self.shared or (self.stagewise and step.training)
@@ -133,7 +124,7 @@ class Grouped(Parallel):
             stays = _staying(assignment.indices)
             q, loss, losses = super()._evaluate(self._filled(assignment, stays), rows, step)
             return torch.where(self._features_of(stays), q, 0.0), loss, losses
-        if not self._together or self._owns_output(self.distinct[0]):
+        if not self._losses_in_one_call or self._owns_output(self.distinct[0]):
             return super()._evaluate(assignment, rows, step)
         found = assignment.components  # all losses at once
         outputs = [child._embed(own.indices) for child, own in zip(self.components, found, strict=True)]
@@ -144,7 +135,7 @@ class Grouped(Parallel):
         return self._unite(outputs), loss, losses
 
     @property
-    def _together(self) -> bool:
+    def _losses_in_one_call(self) -> bool:
         """Whether the losses of all groups are one mean."""
         return not self.shared and self.pool is mean_losses and are_alike(self.distinct)
 
@@ -154,7 +145,7 @@ class Grouped(Parallel):
             surrogate = super()._surrogate(self._filled(assignment, stays), rows, q, step)
             return torch.where(self._features_of(stays), surrogate, 0.0)
         first = self.distinct[0]
-        if not self._together or first.trained_by_output or first.random:
+        if not self._losses_in_one_call or first.trained_by_output or first.random:
             return super()._surrogate(assignment, rows, q, step)
         groups, codes = (each.unflatten(1, (self.count, -1)).transpose(0, 1) for each in (rows, q))
         surrogate = first._surrogate(assignment.components[0], groups, codes, step)
@@ -163,17 +154,10 @@ class Grouped(Parallel):
     # Groups that are left out -----------------------------------------------------------------------------------
 
     def _drop(self, assignment: Assignment) -> Assignment:
-        assignment, step = super()._drop(assignment), assignment.step
+        assignment = super()._drop(assignment)
         if not self.dropout:
             return assignment
-        assert step.items is not None
-        which, how_many = step.key.uniform_at(Purpose.DROPOUT, step.items, 2).unbind(1)
-        groups = torch.where(which < self.dropout, 1 + (how_many * self.count).long(), self.count)
-        number = torch.arange(self.count, dtype=torch.int64, device=groups.device)
-        stays = broadcast_to(number < groups[:, None], assignment.indices)
-        indices = torch.where(stays, assignment.indices, -1)
-        parts = zip(assignment.components, self._split(indices), strict=True)
-        return self._joined(tuple(own._replace(indices=index) for own, index in parts), assignment.rows, step)
+        return self._keep_first(assignment, draw_kept(assignment.step, self.dropout, 1, self.count))
 
     def _filled(self, assignment: Assignment, stays: Tensor) -> Assignment:
         """With index 0, in rows that do not count, for groups that were left out."""

@@ -11,7 +11,7 @@ from codeword.errors import CodewordError
 from codeword.functional import sum_of
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite.base import check_alike, check_components
+from codeword.quantizers.composite.base import check_alike
 from codeword.quantizers.composite.parallel import Parallel
 
 __all__ = ["Overlapped"]
@@ -58,7 +58,6 @@ class Overlapped(Parallel):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_components(quantizers)
         check_alike(quantizers)
         for child in quantizers:
             if not child.trained_by_output or child.no_decode:
@@ -67,8 +66,7 @@ class Overlapped(Parallel):
                     child.spec,
                     "use Residual for residuals, or Grouped for groups of features",
                 )
-        inner = quantizers[0].features
-        super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
+        super().__init__(quantizers, features=features, dim=dim, device=device, dtype=dtype)
         self.call_options = quantizers[0].call_options
         if self.shared:
             raise CodewordError.of(

@@ -91,7 +91,7 @@ class QINCo(Residual):
         )
 
     @property
-    def _together(self) -> bool:
+    def _losses_in_one_call(self) -> bool:
         return False
 
     def partial_sums(self, indices: Tensor) -> list[Tensor]:

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import Composite, are_alike, check_components, mean_losses
 from codeword.quantizers.composite.beam import beam_search, codes_of
+from codeword.quantizers.composite.dropout import draw_kept
 from codeword.quantizers.composite.fused import assign_stack
-from codeword.quantizers.composite.successive import Successive, broadcast_to, draw_kept
+from codeword.quantizers.composite.successive import Successive
 from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.vector import VectorQuantizer
 
@@ -105,8 +105,8 @@ class Residual(Successive):
         dtype: torch.dtype | None = None,
     ) -> None:
         check_components(quantizers)
-        inner = quantizers[0].features
-        if any(child.features != inner for child in quantizers):
+        super().__init__(quantizers, features=features, dim=dim, device=device, dtype=dtype)
+        if any(child.features != self.code_features for child in quantizers):
             raise CodewordError.of(
                 "stages of the same features",
                 ", ".join(str(child.features) for child in quantizers),
@@ -117,9 +117,6 @@ class Residual(Successive):
                 raise CodewordError.of("stages whose indices decode", child.spec, child.no_decode)
         if len(quantizers) > 1:
             check_stages(quantizers)
-        super().__init__(quantizers, inner, features=features, dim=dim, device=device, dtype=dtype)
-        if not 0 <= dropout <= 1:
-            raise CodewordError.of("dropout from 0 to 1", repr(dropout), "pass the share of items")
         if not 1 <= minimum_stages <= self.count:
             raise CodewordError.of(
                 f"minimum_stages from 1 to {self.count}",
@@ -127,13 +124,10 @@ class Residual(Successive):
                 "pass how many stages always stay",
             )
         check_size("dropout_multiple", dropout_multiple)
-        self.dropout = dropout
+        self._use_dropout(dropout)
         self.minimum_stages = minimum_stages
         self.dropout_multiple = dropout_multiple
         self.one_by_one = stagewise
-        if dropout and self.rng is None:
-            self.rng = Rng(device)
-        self.drops = self.drops or dropout > 0
         self.stagewise = self.stagewise or stagewise
 
     def options(self) -> dict[str, Any]:
@@ -141,7 +135,7 @@ class Residual(Successive):
         return options | {"stagewise": self.one_by_one} if "stagewise" in options else options
 
     @property
-    def _together(self) -> bool:
+    def _losses_in_one_call(self) -> bool:
         return self.pool is mean_losses and not self.trained_by_output and are_alike(self.distinct)
 
     def _used(self, step: Step) -> int:
@@ -173,18 +167,13 @@ class Residual(Successive):
 
     def _drop(self, assignment: Assignment) -> Assignment:
         assignment = super()._drop(assignment)
-        step = assignment.step
         if not self.dropout:
             return assignment
         stages = len(assignment.components)
-        kept = draw_kept(step, self.dropout, min(self.minimum_stages, stages), stages)
+        kept = draw_kept(assignment.step, self.dropout, min(self.minimum_stages, stages), stages)
         if self.dropout_multiple > 1:
             kept = (kept + self.dropout_multiple - 1) // self.dropout_multiple * self.dropout_multiple
-        components = tuple(
-            own._replace(indices=torch.where(broadcast_to(kept > number, own.indices), own.indices, -1))
-            for number, own in enumerate(assignment.components)
-        )
-        return self._joined(components, assignment.rows, step)
+        return self._keep_first(assignment, kept)
 
     def _truncate(self, indices: Tensor, step: Step) -> Tensor:
         return indices[:, : self._used(step)]

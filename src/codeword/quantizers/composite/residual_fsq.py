@@ -107,8 +107,7 @@ class ResidualFSQ(Residual):
         if self.random and step.training:
             return super()._evaluate(assignment, self._squashed(rows), step)
         stages = zip(self.components, assignment.components, strict=False)  # none has a loss
-        found = [stage._embed(own.indices) if own.embedded is None else own.embedded for stage, own in stages]
-        return sum_of(found), rows.new_zeros(()), {}
+        return sum_of([stage._codes_of(own) for stage, own in stages]), rows.new_zeros(()), {}
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         return self._squashed(rows)

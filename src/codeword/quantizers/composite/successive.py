@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
-from codeword.functional import Purpose, replace_gradient, sum_of
+from codeword.functional import replace_gradient, sum_of
 from codeword.functional.stacked import together
 from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.composite.base import Composite, mean_losses
+from codeword.quantizers.composite.dropout import filled
 from codeword.quantizers.step import learn
 
-__all__ = ["Successive", "broadcast_to", "draw_kept", "filled"]
+__all__ = ["Successive"]
 
 
 class Successive(Composite):
@@ -63,7 +64,7 @@ class Successive(Composite):
             if self.stagewise and step.training:
                 learn(child, found)
             if number + 1 < used or step.keeps:
-                q = found.embedded if found.embedded is not None else child._embed(found.indices)
+                q = child._codes_of(found)
                 residual = residual - self._output_of(number, q)
                 found = found._replace(embedded=q) if step.keeps else found
             components.append(found)
@@ -77,31 +78,33 @@ class Successive(Composite):
         return sum_of(outputs)
 
     def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
-        if self._together and not (self.drops and step.training):
+        if self._losses_in_one_call and not (self.drops and step.training):
             return self._evaluate_together(assignment, rows, step)
-        total: Tensor | None = None
-        losses = []
-        for number, (child, own) in enumerate(zip(self.components, assignment.components, strict=False)):
+        total, losses = None, []
+        for number, own in enumerate(assignment.components):
             residual = rows if total is None else rows - total.detach()
-            stays = None
-            if self.drops and step.training:
-                index, stays = filled(own.indices)
-                own = own._replace(indices=index, step=own.step._replace(valid=own.step.valid.among(stays)))
-            seen = self._downsample(residual, number)
-            narrow = child._project(child.project_in, seen)
-            q, loss, named = child._evaluate(own, narrow, own.step)
-            losses.append((loss, named))
-            if child.trained_by_output and torch.is_grad_enabled():
-                fixed = child._project(child.project_in, seen.detach())
-                if own.components:  # components whose own estimators are in q, for rows with gradient
-                    q = child._evaluate(own, fixed, own.step)[0]
-                q = replace_gradient(q, child._surrogate(own, fixed, q, own.step))
-            else:
-                q = q.detach()
-            out = self._output_of(number, q, stays)
+            out, loss, named = self._evaluate_component(number, own, residual)
             total = out if total is None else total + out
+            losses.append((loss, named))
         assert total is not None
         return total, *self.pool(losses)
+
+    def _evaluate_component(self, number: int, own: Assignment, residual: Tensor) -> Evaluated:
+        """The output of a component, with a gradient only for its own weights, and its losses."""
+        child, stays = self.components[number], None
+        if self.drops and own.step.training:
+            index, stays = filled(own.indices)
+            own = own._replace(indices=index, step=own.step._replace(valid=own.step.valid.among(stays)))
+        seen = self._downsample(residual, number)
+        q, loss, losses = child._evaluate(own, child._project(child.project_in, seen), own.step)
+        if child.trained_by_output and torch.is_grad_enabled():
+            fixed = child._project(child.project_in, seen.detach())
+            if own.components:  # their own estimators are in q, for rows with gradient
+                q = child._evaluate(own, fixed, own.step)[0]
+            q = replace_gradient(q, child._surrogate(own, fixed, q, own.step))
+        else:
+            q = q.detach()
+        return self._output_of(number, q, stays), loss, losses
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         if self.trained_by_output:
@@ -109,18 +112,14 @@ class Successive(Composite):
         return self.components[0]._surrogate(assignment.components[0], rows, q, step)
 
     @property
-    def _together(self) -> bool:
+    def _losses_in_one_call(self) -> bool:
         """Whether the losses of all components are one mean."""
         return False
 
     def _evaluate_together(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         """The losses of equal components of whole rows in one call, with the results of one by one."""
         found = assignment.components
-        embedded = [
-            child._embed(own.indices) if own.embedded is None else own.embedded
-            for child, own in zip(self.components, found, strict=False)
-        ]
-        q = together(embedded)
+        q = together([child._codes_of(own) for child, own in zip(self.components, found, strict=False)])
         before, total = running_sums(q)
         losses = self.components[0]._losses(found[0], rows - before, q, found[0].step)
         return total, *losses
@@ -136,22 +135,3 @@ class Successive(Composite):
                 f"{name} from 1 to {self.count}", repr(used), "pass how many are to be used"
             )
         return self.count if used is None else used
-
-
-def draw_kept(step: Step, dropout: float, lowest: int, count: int) -> Tensor:
-    """How many of `count` components each row (N,) keeps: for a share `dropout` of the items `lowest` or more."""
-    assert step.items is not None
-    which, how_many = step.key.uniform_at(Purpose.DROPOUT, step.items, 2).unbind(1)
-    shortened = lowest + (how_many * (count - lowest + 1)).long()
-    return torch.where(which < dropout, shortened, count)
-
-
-def filled(index: Tensor) -> tuple[Tensor, Tensor]:
-    """Index 0 for rows whose component was left out, and which rows (N,) have it."""
-    stays = (index >= 0).flatten(1).any(1) if index.ndim > 1 else index >= 0
-    return torch.where(broadcast_to(stays, index), index, 0), stays
-
-
-def broadcast_to(mask: Tensor, indices: Tensor) -> Tensor:
-    """The mask (N,) with as many axes as the indices."""
-    return mask.view(*mask.shape, *[1] * (indices.ndim - mask.ndim))
