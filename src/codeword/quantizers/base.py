@@ -29,7 +29,8 @@ from codeword.quantizers.hooks import Hooks
 from codeword.quantizers.output import Quantized
 from codeword.quantizers.row_weights import RowWeights, row_weights_of
 from codeword.quantizers.signature import signature
-from codeword.quantizers.spec.describe import NOT_IN_SPECS, describe
+from codeword.quantizers.spec.describe import NOT_IN_SPECS, differing
+from codeword.quantizers.spec.grammar import Call, write
 from codeword.quantizers.step import Accumulated, assign, output, train
 
 __all__ = ["Quantizer"]
@@ -200,7 +201,8 @@ class Quantizer(Hooks):
         sizes = tuple(options.pop(name) for name in self.size_names)
         if self.size_separator == "-":
             (sizes,) = sizes
-        return describe(self.spec_name, type(self), sizes, options, self.size_separator)
+        settings = differing(type(self), options)
+        return write(Call(self.spec_name, sizes, (), settings, separator=self.size_separator))
 
     def options(self) -> dict[str, Any]:
         """The arguments of the constructor by name, without those that a spec leaves out; each is an attribute."""

@@ -11,7 +11,7 @@ from codeword.quantizers.composite import Composite
 from codeword.quantizers.layouts import Layout
 from codeword.quantizers.memory import MemoryCodes
 from codeword.quantizers.random_projection import RandomProjection
-from codeword.quantizers.spec.describe import build, located, settings_of
+from codeword.quantizers.spec.describe import PointsAt, build, settings_of
 from codeword.quantizers.spec.grammar import Call, parse, point
 from codeword.quantizers.vector import VectorQuantizer
 from codeword.registry import Registry
@@ -81,23 +81,22 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
 
 
 def _quantizer(call: Call, features: int, dim: int = -1) -> Quantizer:
-    try:
+    with PointsAt(call.place):
         cls: type[Quantizer] = QUANTIZERS[call.name]
-    except CodewordError as error:
-        raise located(error, call.place) from None
-    if issubclass(cls, Composite) and not cls.size_names:
-        return _composite(cls, call, features, dim)
-    if issubclass(cls, Layout):
-        return _layout(cls, call, features, dim)
+        if issubclass(cls, Composite) and not cls.size_names:
+            return _composite(cls, call, features, dim)
+        if issubclass(cls, Layout):
+            return _layout(cls, call, features, dim)
+        return _single(cls, call, features, dim)
+
+
+def _single(cls: type[Quantizer], call: Call, features: int, dim: int) -> Quantizer:
     names, separator = cls.size_names, cls.size_separator
     sizes: tuple[Any, ...] = (call.sizes,) if separator == "-" and call.sizes else call.sizes
     mixed = len(call.sizes) > 1 and call.separator != separator
     if call.inner or mixed or len(sizes) != len(names):
         form = call.name + separator.join(f"<{name}>" for name in names)
-        raise located(
-            CodewordError.of(form, repr(_head(call)), f"write {len(names)} number(s) after {call.name}"),
-            call.place,
-        )
+        raise CodewordError.of(form, repr(_head(call)), f"write {len(names)} number(s) after {call.name}")
     given = {"features": features, "dim": dim, **dict(zip(names, sizes, strict=True))}
     built: Quantizer = build(cls, call, (), settings_of(call), given)
     return built
@@ -109,13 +108,10 @@ def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Qua
     shared = settings.pop("shared", False)
     width = settings.pop("code_features", None) or features
     calls = _components_of(call, plain)
-    try:
-        width = cls.component_features(width, len(calls))
-    except CodewordError as error:
-        raise located(error, call.place) from None
+    width = cls.component_features(width, len(calls))
     if shared and any(part != calls[0] for part in calls):
         expected, got = "one quantizer for all with shared=true", f"{len(calls)} that differ"
-        raise located(CodewordError.of(expected, got, f"write {call.name}{len(calls)}x(...)"), call.place)
+        raise CodewordError.of(expected, got, f"write {call.name}{len(calls)}x(...)")
     components = (
         [_quantizer(calls[0], width)] * len(calls) if shared else [_quantizer(part, width) for part in calls]
     )
@@ -126,15 +122,13 @@ def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Qua
 def _layout(cls: type[Layout], call: Call, channels: int, dim: int) -> Quantizer:
     if len(call.inner) != 1 or call.sizes or dim not in (-1, 1):
         form = f"{call.name}(<spec>) with dim=1, that of the channels"
-        raise located(CodewordError.of(form, f"{_head(call)!r}, dim={dim}", "write it like this"), call.place)
+        raise CodewordError.of(form, f"{_head(call)!r}, dim={dim}", "write it like this")
     settings = settings_of(call)
     try:
         width = cls.piece_features(channels, settings)
     except (TypeError, ValueError):
-        raise located(
-            CodewordError.of(f"whole numbers as options of {call.name}", repr(settings), "see its arguments"),
-            call.place,
-        ) from None
+        expected = f"whole numbers as options of {call.name}"
+        raise CodewordError.of(expected, repr(settings), "see its arguments") from None
     built: Quantizer = build(cls, call, (_quantizer(call.inner[0], width), channels), settings, {})
     return built
 
@@ -154,14 +148,14 @@ def _components_of(call: Call, plain: Call) -> list[Call]:
     form = f"{call.name}<number>x<codes>, {call.name}<number>x(<spec>) or {call.name}(<spec>|<spec>|...)"
     if call.sizes and call.sizes[0] > MOST_PARTS:
         got = f"{call.sizes[0]}"
-        raise located(CodewordError.of(f"at most {MOST_PARTS} components", got, "ask for fewer"), call.place)
+        raise CodewordError.of(f"at most {MOST_PARTS} components", got, "ask for fewer")
     if not call.inner and len(call.sizes) == 2 and call.sizes[0]:
         return [plain] * call.sizes[0]
     if len(call.inner) == 1 and len(call.sizes) == 1 and call.sizes[0]:
         return list(call.inner) * call.sizes[0]
     if call.inner and not call.sizes:
         return list(call.inner)
-    raise located(CodewordError.of(form, repr(_head(call)), "write it one of these ways"), call.place)
+    raise CodewordError.of(form, repr(_head(call)), "write it one of these ways")
 
 
 def _head(call: Call) -> str:

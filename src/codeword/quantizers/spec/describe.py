@@ -20,11 +20,11 @@ from codeword.quantizers.spec.parts import PARTS
 __all__ = [
     "NOT_IN_SPECS",
     "OF_THE_MODEL",
+    "PointsAt",
     "build",
     "build_value",
-    "describe",
+    "described",
     "differing",
-    "located",
     "settings_of",
 ]
 
@@ -39,32 +39,34 @@ _ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
 )
 
 
-def describe(
-    name: str, cls: type, sizes: tuple[int, ...], options: dict[str, Any], separator: str = "x"
-) -> str:
-    """The spec of an object of class `cls`: its sizes, and the options that are not the constructor's defaults."""
-    return write(Call(name, sizes, (), differing(cls, options), separator=separator))
+class PointsAt:
+    """Within it an error points at a position in the spec, unless it has one already."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, CodewordError) and not hasattr(error, "place"):
+            error.place = self.place  # type: ignore[attr-defined]
 
 
 def settings_of(call: Call) -> dict[str, Any]:
     """The options of a quantizer's tree as objects; parts without an argument name get that name."""
     settings: dict[str, Any] = {}
     for part in call.arguments:
-        value = build_value(part)
-        name = next((name for axis, name in _ARGUMENTS if isinstance(value, axis)), None)
-        if name is None or (name in settings and name != "penalties"):
-            expected = f"an option of {call.name}" if name is None else f"one {name}"
-            raise located(
-                CodewordError.of(expected, repr(write(part)), "say which argument it sets: write name=value"),
-                part.place,
-            )
-        settings[name] = (*settings.get(name, ()), value) if name == "penalties" else value
+        with PointsAt(part.place):
+            value = build_value(part)
+            name = next((name for axis, name in _ARGUMENTS if isinstance(value, axis)), None)
+            if name is None or (name in settings and name != "penalties"):
+                expected = f"an option of {call.name}" if name is None else f"one {name}"
+                remedy = "say which argument it sets: write name=value"
+                raise CodewordError.of(expected, repr(write(part)), remedy)
+            settings[name] = (*settings.get(name, ()), value) if name == "penalties" else value
     for name, value in call.settings:
-        if name in settings:
-            raise located(
-                CodewordError.of(f"{name} once", f"it twice for {call.name}", f"leave out {name}="),
-                call.places.get(name, call.place),
-            )
+        _check_new(call, name, settings)
         settings[name] = build_value(value)
     return settings
 
@@ -74,33 +76,27 @@ def build(
 ) -> Any:
     """The object that a tree describes, with further arguments."""
     for name in settings:
-        if name in given:
-            raise located(
-                CodewordError.of(f"{name} once", f"it twice for {call.name}", f"leave out {name}="),
-                call.places.get(name, call.place),
-            )
+        _check_new(call, name, given)
     settings = {**given, **settings}
     parameters = inspect.signature(cls).parameters.values()
     signature = inspect.Signature([p for p in parameters if p.name in given or p.name not in OF_THE_MODEL])
     try:
         signature.bind(*arguments, **settings)
     except TypeError as error:
-        unknown = next((name for name in settings if name not in signature.parameters), None)
+        unknown = next((name for name in settings if name not in signature.parameters), "")
         options = ", ".join(p for p in signature.parameters if p not in given)
-        message = CodewordError.of(
-            f"options of {call.name}", str(error).removeprefix("got "), f"it has: {options or 'none'}"
-        )
-        raise located(message, call.places.get(unknown or "", call.place)) from None
-    try:
-        return cls(*arguments, **settings)
-    except CodewordError as error:
-        raise located(error, call.place) from None
-    except (TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
-        # Errors that wrong numbers may cause anywhere, because a spec may come from an untrusted file.
-        message = CodewordError.of(
-            f"options that {call.name} can have", f"{error}"[:200], "see its arguments"
-        )
-        raise located(message, call.place) from error
+        got, remedy = str(error).removeprefix("got "), f"it has: {options or 'none'}"
+        with PointsAt(call.places.get(unknown, call.place)):
+            raise CodewordError.of(f"options of {call.name}", got, remedy) from None
+    with PointsAt(call.place):
+        try:
+            return cls(*arguments, **settings)
+        except CodewordError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
+            # Errors that wrong numbers may cause anywhere, because a spec may come from an untrusted file.
+            expected = f"options that {call.name} can have"
+            raise CodewordError.of(expected, f"{error}"[:200], "see its arguments") from error
 
 
 def build_value(value: Any) -> Any:
@@ -109,36 +105,32 @@ def build_value(value: Any) -> Any:
         return tuple(build_value(item) for item in value)
     if not isinstance(value, Call):
         return value
-    try:
-        cls = PARTS[value.name]
-    except CodewordError as error:
-        raise located(error, value.place) from None
+    with PointsAt(value.place):
+        cls, named = PARTS[value.name], dict(value.settings)
+        if len(named) < len(value.settings):
+            raise CodewordError.of("each option once", f"one twice for {value.name}", "leave one out")
     arguments = tuple(build_value(argument) for argument in value.arguments)
-    named = dict(value.settings)
-    if len(named) < len(value.settings):
-        raise located(
-            CodewordError.of("each option once", f"one twice for {value.name}", "leave one out"), value.place
-        )
     return build(cls, value, arguments, {name: build_value(v) for name, v in named.items()}, {})
 
 
-def located(error: CodewordError, place: int) -> CodewordError:
-    """Add the position in the spec to the error, if it has none."""
-    if not hasattr(error, "place"):
-        error.place = place  # type: ignore[attr-defined]
-    return error
+def _check_new(call: Call, name: str, settings: dict[str, Any]) -> None:
+    if name in settings:
+        with PointsAt(call.places.get(name, call.place)):
+            raise CodewordError.of(f"{name} once", f"it twice for {call.name}", f"leave out {name}=")
 
 
-def differing(cls: type, values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """The arguments that are not the constructor's defaults."""
-    parameters = inspect.signature(cls).parameters
-    return tuple((name, _describe_value(v)) for name, v in values.items() if v != parameters[name].default)
+def differing(cls: type, values: dict[str, Any], in_full: bool = False) -> tuple[tuple[str, Any], ...]:
+    """The arguments that are not the constructor's defaults, or, `in_full`, all of them."""
+    defaults = inspect.signature(cls).parameters
+    named = [(name, v) for name, v in values.items() if in_full or v != defaults[name].default]
+    return tuple((name, described(value, in_full)) for name, value in named)
 
 
-def _describe_value(value: Any) -> Any:
+def described(value: Any, in_full: bool = False) -> Any:
+    """The value of an argument as a node of the tree: the inverse of `build_value`."""
     if isinstance(value, tuple):
-        return tuple(_describe_value(item) for item in value)
+        return tuple(described(item, in_full) for item in value)
     if not dataclasses.is_dataclass(value):
         return value
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return Call(PARTS.name_of(value), (), (), differing(type(value), fields))
+    return Call(PARTS.name_of(value), (), (), differing(type(value), fields, in_full))

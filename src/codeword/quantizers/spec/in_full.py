@@ -9,9 +9,8 @@ from typing import Any
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.catalogue import QUANTIZERS
 from codeword.quantizers.composite.base import Composite
-from codeword.quantizers.spec.describe import OF_THE_MODEL, build_value
+from codeword.quantizers.spec.describe import OF_THE_MODEL, build_value, described
 from codeword.quantizers.spec.grammar import Call, parse, write
-from codeword.quantizers.spec.parts import PARTS
 
 __all__ = ["spec_in_full"]
 
@@ -46,7 +45,7 @@ def _in_full(call: Call) -> Call:
     settings = {name: value for name, value in given.items() if name not in _options(cls)}
     for name, default in _options(cls).items():
         if name not in (*sizes, *OF_THE_MODEL):
-            settings[name] = _described(build_value(given[name]) if name in given else default)
+            settings[name] = described(build_value(given[name]) if name in given else default, in_full=True)
     inner = tuple(_in_full(part) for part in call.inner)
     return Call(call.name, call.sizes, (), tuple(settings.items()), inner, call.separator)
 
@@ -55,15 +54,3 @@ def _options(cls: type) -> dict[str, Any]:
     """The arguments of a constructor that have defaults, and these."""
     parameters = inspect.signature(cls).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-
-
-def _described(value: Any) -> Any:
-    """A value of an option as a node of the tree."""
-    if isinstance(value, tuple):
-        return tuple(_described(item) for item in value)
-    if not dataclasses.is_dataclass(value):
-        return value
-    fields = tuple(
-        (field.name, _described(getattr(value, field.name))) for field in dataclasses.fields(value)
-    )
-    return Call(PARTS.name_of(value), (), (), fields)
