@@ -19,7 +19,7 @@ from codeword.penalties import (
     Orthogonality,
     Wasserstein,
 )
-from codeword.quantizers.pairs import check_pairs
+from codeword.quantizers.compatible import check_compatible
 from codeword.revivals import BelowBudget, BelowCount, BelowShare, Split, Stale
 from codeword.transforms import (
     Affine,
@@ -106,7 +106,7 @@ def build(combination: Combination) -> VectorQuantizer:
 def may_be(combination: Combination) -> bool:
     parts = chosen(combination)
     try:
-        check_pairs(rule(parts), parts["metric"], parts["estimator"], parts["penalties"])
+        check_compatible(rule(parts), parts["metric"], parts["estimator"], parts["penalties"])
     except (CodewordError, TypeError):
         return False
     return True

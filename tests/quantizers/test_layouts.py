@@ -42,7 +42,7 @@ def test_round_trip_and_inverse(spec, shape, index_shape):
     assert out.indices.shape == index_shape
     assert torch.equal(quantizer.encode(x), out.indices)
     assert torch.equal(quantizer.decode(out.indices), out.quantized)
-    assert torch.equal(quantizer.whole(quantizer.pieces(x)), x)
+    assert torch.equal(quantizer.from_pieces(quantizer.to_pieces(x)), x)
     assert torch.equal(quantizer.arrange(quantizer.disarrange(out.indices)), out.indices)
     assert codeword.from_spec(quantizer.spec, features=shape[1], dim=1).spec == quantizer.spec == spec
 
@@ -76,7 +76,7 @@ def test_patches_are_those_of_unfold():
     quantizer = trained("patches(vq9),size=(2,3)", 3, 5, 4, 9)
     x = torch.randn(3, 5, 4, 9)
     unfolded = torch.nn.functional.unfold(x, (2, 3), stride=(2, 3)).transpose(1, 2)
-    assert torch.equal(quantizer.pieces(x).flatten(1, 2), unfolded)
+    assert torch.equal(quantizer.to_pieces(x).flatten(1, 2), unfolded)
     assert torch.equal(quantizer.encode(x).flatten(1), nearest_rows(quantizer.quantizer, unfolded))
 
 
@@ -105,10 +105,10 @@ def test_a_piece_is_valid_if_all_of_it_is(spec, shape, index_shape):
     valid = quantizer.piece_mask(mask)
     assert not valid.all()
     assert valid[0].any()
-    inner = other.quantizer(quantizer.pieces(torch.where(mask[:, None], x, 0.0)), valid)
+    inner = other.quantizer(quantizer.to_pieces(torch.where(mask[:, None], x, 0.0)), valid)
     assert torch.equal(out.loss, inner.loss)
     assert torch.equal(out.indices, quantizer.arrange(inner.indices))
-    assert torch.equal(out.quantized, quantizer.whole(inner.quantized))
+    assert torch.equal(out.quantized, quantizer.from_pieces(inner.quantized))
     assert (out.quantized[1] == 0).all()
     assert (out.quantized[0][..., -1] == 0).all()
     assert (out.indices[1] == -1).all()

@@ -23,9 +23,9 @@ class Step(NamedTuple):
         valid: which rows count.
         key: the random numbers of this call; None for a quantizer that draws nothing.
         training: whether it learns.
-        embeds: whether the codes are needed, not only their indices.
-        keeps: whether the codes do not change and need no gradient, so that the codes found by the search can be
-            reused.
+        needs_codes: whether the codes are needed, not only their indices.
+        reuses_codes: whether the codes do not change and need no gradient, so that those found by the search can be
+            used again.
         items: (N,) int64, the number of the batch item of each row, for draws of one value for an item.
         repeats: rows of this quantizer for each row of the outermost one.
         stages: how many stages to use; None: all.
@@ -36,8 +36,8 @@ class Step(NamedTuple):
     valid: Valid
     key: Key
     training: bool = False
-    embeds: bool = True
-    keeps: bool = False
+    needs_codes: bool = True
+    reuses_codes: bool = False
     items: Tensor | None = None
     repeats: int = 1
     stages: int | None = None

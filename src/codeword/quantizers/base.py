@@ -146,7 +146,7 @@ class Quantizer(Hooks):
         with torch.autocast(x.device.type, enabled=False):
             rows, mask = self._enter(flat, given)
             valid = Valid(every_row(mask, rows), None)  # type: ignore[arg-type]
-            step = Step(valid, None, embeds=False, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
+            step = Step(valid, None, needs_codes=False, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
             indices = _mark_holes(assign(self, rows, step).indices, mask, given)
         return indices.view((*shape, *indices.shape[1:]))
 
@@ -254,7 +254,7 @@ class Quantizer(Hooks):
         """
         if not self.training:
             key = None if self.rng is None else self.rng.last_key()
-            return Step(Valid(mask, None), key, keeps=not torch.is_grad_enabled())  # type: ignore[arg-type]
+            return Step(Valid(mask, None), key, reuses_codes=not torch.is_grad_enabled())  # type: ignore[arg-type]
         shared = self.sync and distributed.is_shared()
         first = shared and not self._agreed
         number = signature(self) if first and not torch.compiler.is_compiling() else 0

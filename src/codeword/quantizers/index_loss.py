@@ -73,9 +73,9 @@ def _losses(quantizer: Quantizer, rows: Tensor, wanted: Tensor) -> Iterator[tupl
         codes = metric.output(quantizer.codebook.searched().clone())
         yield cross_entropy(metric.input(rows), codes, metric, wanted, counted), counted.sum()
     elif isinstance(quantizer, Grouped):
-        shares = zip(quantizer._shares(rows), quantizer._split(wanted), strict=True)
-        for (child, share), index in shares:
-            yield from _losses(child, child._project(child.project_in, share), index)
+        inputs = zip(quantizer._inputs(rows), quantizer._split(wanted), strict=True)
+        for (child, seen), index in inputs:
+            yield from _losses(child, child._project(child.project_in, seen), index)
     elif isinstance(quantizer, Residual):
         for child, index in zip(quantizer.components, quantizer._split(wanted), strict=True):
             yield from _losses(child, child._project(child.project_in, rows), index)

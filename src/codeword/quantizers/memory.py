@@ -14,13 +14,13 @@ from codeword.functional import over_blocks, wants_gradient
 from codeword.metrics import Dot
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
-from codeword.quantizers.of_codebook import OfCodebook
+from codeword.quantizers.single_codebook import SingleCodebook
 from codeword.updates import Gradient
 
 __all__ = ["MemoryCodes"]
 
 
-class MemoryCodes(OfCodebook):
+class MemoryCodes(SingleCodebook):
     """Each vector attends to the codes: the one with the best key is chosen, and its value is the output.
 
     With the codes c_k, keys W_K c_k and values W_V c_k, all of them learned:

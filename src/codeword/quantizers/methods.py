@@ -45,6 +45,8 @@ __all__ = [
     "wasserstein_vq",
 ]
 
+_PENALTIES = (CodebookLoss(), Commitment(0.25))  # of codes that learn by gradient
+
 
 def vq_vae(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
     """Codes learned by gradient, from the codebook loss; commitment 0.25.
@@ -53,9 +55,7 @@ def vq_vae(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantiz
     initialisation or revival, both of which are here: 2.7 % of codes used, 27.15 dB (arXiv:2506.15078).
     When: codes must be ordinary parameters. Give them ten times the learning rate (`codeword.parameter_groups`).
     """
-    return VectorQuantizer(
-        features, codebook_size, dim=dim, update=Gradient(), penalties=(CodebookLoss(), Commitment(0.25))
-    )
+    return VectorQuantizer(features, codebook_size, dim=dim, update=Gradient(), penalties=_PENALTIES)
 
 
 def vq_vae_ema(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
@@ -75,13 +75,11 @@ def vq_ste_pp(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuan
     Reported there: better than a plain VQ-VAE by each of its parts; collapsed in the comparison of arXiv:2609.26774.
     When: you come from vqtorch and want its training. The layer it describes as in place is `in_place`.
     """
+    update = Gradient(transform=Affine(rate=2.0), revival=Stale(20))
+    estimator = StraightThrough(sync=0.2)
+    penalties = (CodebookLoss(9.5), Commitment(0.5))
     return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        update=Gradient(transform=Affine(rate=2.0), revival=Stale(20)),
-        estimator=StraightThrough(sync=0.2),
-        penalties=(CodebookLoss(9.5), Commitment(0.5)),
+        features, codebook_size, dim=dim, update=update, estimator=estimator, penalties=penalties
     )
 
 
@@ -100,13 +98,8 @@ def running_affine(features: int, codebook_size: int, *, dim: int = -1) -> Vecto
     Source: Huh et al. 2023 (arXiv:2305.08842), section 3.1.
     When: the encoder drifts or changes its scale faster than codes can follow by gradient.
     """
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        update=Gradient(transform=RunningAffine()),
-        penalties=(CodebookLoss(), Commitment(0.25)),
-    )
+    update = Gradient(transform=RunningAffine())
+    return VectorQuantizer(features, codebook_size, dim=dim, update=update, penalties=_PENALTIES)
 
 
 def vqgan_factorized(
@@ -139,13 +132,8 @@ def simvq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantize
     ImageNet at 128 x 128. The matched start is our own.
     When: very large codebooks on smooth latents. One linear map cannot follow clusters.
     """
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        update=Frozen(init=Normal(), transform=Linear()),
-        penalties=(CodebookLoss(), Commitment(0.25)),
-    )
+    update = Frozen(init=Normal(), transform=Linear())
+    return VectorQuantizer(features, codebook_size, dim=dim, update=update, penalties=_PENALTIES)
 
 
 def fvq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
@@ -155,13 +143,8 @@ def fvq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
     learning rate that falls to zero. The start at the first codes is our own.
     When: large codebooks by gradient, where revival does not suit; a step costs a pass through the transformer.
     """
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        update=Gradient(revival=None, transform=Bridge()),
-        penalties=(CodebookLoss(), Commitment(0.25)),
-    )
+    update = Gradient(revival=None, transform=Bridge())
+    return VectorQuantizer(features, codebook_size, dim=dim, update=update, penalties=_PENALTIES)
 
 
 def rotation_vq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
@@ -192,14 +175,9 @@ def sf_diveq(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuant
     Source: DiVeQ, 2025 (arXiv:2509.26469), which reports LPIPS 0.349 on CelebA-HQ at 11 bits.
     When: every code must be used without revival, and neighbouring indices should be similar.
     """
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        update=Gradient(revival=None, transform=SpaceFilling()),
-        estimator=Directional(noise=0.1),
-        penalties=(),
-    )
+    update = Gradient(revival=None, transform=SpaceFilling())
+    estimator = Directional(noise=0.1)
+    return VectorQuantizer(features, codebook_size, dim=dim, update=update, estimator=estimator, penalties=())
 
 
 def stochastic_vq(
@@ -243,13 +221,8 @@ def wasserstein_vq(features: int, codebook_size: int, *, dim: int = -1) -> Vecto
     codes used and 29.88 dB on CIFAR-10.
     When: large codebooks over latents that form one cloud. It ignores separate clusters.
     """
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        update=Gradient(),
-        penalties=(CodebookLoss(), Commitment(0.1), Wasserstein(0.5)),
-    )
+    penalties = (CodebookLoss(), Commitment(0.1), Wasserstein(0.5))
+    return VectorQuantizer(features, codebook_size, dim=dim, update=Gradient(), penalties=penalties)
 
 
 def learnable_std(features: int, codebook_size: int, *, dim: int = -1) -> VectorQuantizer:
@@ -258,13 +231,9 @@ def learnable_std(features: int, codebook_size: int, *, dim: int = -1) -> Vector
     Source: "approach 1" of Soft-discretization (semivq), without a published table; its formula in a form of our own.
     When: you come from semivq.
     """
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        update=Gradient(transform=LearnedSpread()),
-        penalties=(CodebookLoss(), Commitment(0.25), UnitAlpha()),
-    )
+    update = Gradient(transform=LearnedSpread())
+    penalties = (CodebookLoss(), Commitment(0.25), UnitAlpha())
+    return VectorQuantizer(features, codebook_size, dim=dim, update=update, penalties=penalties)
 
 
 def learnable_gamma(
@@ -276,13 +245,8 @@ def learnable_gamma(
     When: you come from semivq.
     """
     shift = CodeGamma() if personalize else Gamma()
-    return VectorQuantizer(
-        features,
-        codebook_size,
-        dim=dim,
-        update=Gradient(transform=shift),
-        penalties=(CodebookLoss(), Commitment(0.25)),
-    )
+    update = Gradient(transform=shift)
+    return VectorQuantizer(features, codebook_size, dim=dim, update=update, penalties=_PENALTIES)
 
 
 METHODS = {name: method for name, method in globals().items() if name in __all__}

@@ -12,13 +12,13 @@ from codeword.errors import CodewordError
 from codeword.metrics import Cosine
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.checks import check_size
-from codeword.quantizers.of_codebook import OfCodebook
+from codeword.quantizers.single_codebook import SingleCodebook
 from codeword.updates import Frozen
 
 __all__ = ["RandomProjection"]
 
 
-class RandomProjection(OfCodebook):
+class RandomProjection(SingleCodebook):
     """The index of the random code nearest, by angle, to a random projection of the vector. Nothing is learned.
 
     index = argmin_k |norm(c_k) - norm(P layer_norm(x))|. The indices are targets for prediction, for example of masked

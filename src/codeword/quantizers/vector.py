@@ -18,14 +18,14 @@ from codeword.metrics import Cosine, Euclidean
 from codeword.penalties import Commitment
 from codeword.quantizers.assignment import Assignment, Losses, Step
 from codeword.quantizers.checks import check_size
-from codeword.quantizers.of_codebook import OfCodebook
-from codeword.quantizers.pairs import check_pairs
+from codeword.quantizers.compatible import check_compatible
+from codeword.quantizers.single_codebook import SingleCodebook
 from codeword.updates import EMA
 
 __all__ = ["VectorQuantizer"]
 
 
-class VectorQuantizer(OfCodebook):
+class VectorQuantizer(SingleCodebook):
     """Each vector becomes the nearest of `codebook_size` learned codes.
 
     In training the codes learn in each forward; no other call is needed. The output uses the codes after that update,
@@ -81,7 +81,7 @@ class VectorQuantizer(OfCodebook):
         require("estimator", estimator, Estimator)
         for penalty in _sequence(penalties):
             require("penalties", penalty, Penalty)
-        check_pairs(update, metric, estimator, penalties)
+        check_compatible(update, metric, estimator, penalties)
         self.codebook_size = codebook_size
         self.rng = Rng(device)
         self.codebook = Codebook(

@@ -172,7 +172,7 @@ class Stages(Facade):
     def _learn(self, x: Tensor, stages: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         layout = self.quantizer if isinstance(self.quantizer, Layout) else None
         wide = x.to(torch.promote_types(x.dtype, self.quantizer.dtype))
-        pieces = layout.pieces(wide) if layout else wide.movedim(1, -1)
+        pieces = layout.to_pieces(wide) if layout else wide.movedim(1, -1)
         rest = list(pieces.chunk(len(stacks_of(self.quantizer)), -1))
         indices, losses, replaced = [], [], []
         total: list[Tensor] = []
@@ -188,7 +188,7 @@ class Stages(Facade):
             # The gradients of the residuals cancel: later stages have no gradient, and that of the sum passes once.
             rest = [part - out for part, out in zip(rest, passed, strict=True)]
         joined = torch.cat(total, -1)
-        quantized = (layout.whole(joined) if layout else joined.movedim(-1, 1)).to(x.dtype)
+        quantized = (layout.from_pieces(joined) if layout else joined.movedim(-1, 1)).to(x.dtype)
         return quantized, torch.stack(indices, -1), torch.stack(losses).mean(), torch.stack(replaced, -1)
 
     @contextmanager

@@ -21,6 +21,17 @@ from codeword.quantizers.spec.grammar import Call, parse, write
 __all__ = ["Composite", "are_alike", "check_alike", "check_components", "mean_losses"]
 
 
+def mean_losses(losses: Sequence[Losses]) -> Losses:
+    """The means over components of the loss and of each named one; a loss that a component lacks counts as zero."""
+    names = dict.fromkeys(name for _, named in losses for name in named)
+    mean = torch.stack([loss for loss, _ in losses]).mean()
+    named = {
+        name: torch.stack([named[name] for _, named in losses if name in named]).sum() / len(losses)
+        for name in names
+    }
+    return mean, named
+
+
 class Composite(Quantizer):
     """A quantizer with components: all different, or one shared object, which is stored and saved once.
 
@@ -38,6 +49,7 @@ class Composite(Quantizer):
         "shared",
         "code_features",
     )  # in a spec; others are its components'
+    pool = staticmethod(mean_losses)  # of the components' losses
     dropout: float = 0.0  # the share of items that only the first components see in training
 
     @classmethod
@@ -250,17 +262,6 @@ def are_alike(quantizers: Sequence[Quantizer]) -> bool:
     """Whether the losses and surrogates of all can be computed in one call."""
     key = quantizers[0].batch_key
     return key is not None and all(child.batch_key == key for child in quantizers)
-
-
-def mean_losses(losses: Sequence[Losses]) -> Losses:
-    """The means over components of the loss and of each named one; a loss that a component lacks counts as zero."""
-    names = dict.fromkeys(name for _, named in losses for name in named)
-    mean = torch.stack([loss for loss, _ in losses]).mean()
-    named = {
-        name: torch.stack([named[name] for _, named in losses if name in named]).sum() / len(losses)
-        for name in names
-    }
-    return mean, named
 
 
 def _agree(name: str, quantizers: Sequence[Quantizer]) -> None:

@@ -28,13 +28,13 @@ def assign_stack(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tup
         return None
     prepared = _prepared(books)
     codes = torch.stack([book.codes.detach() for book in books])
-    indices, seen, embedded = search_stack(rows.detach(), codes, *prepared, step.training, step.keeps)
+    indices, seen, embedded = search_stack(rows.detach(), codes, *prepared, step.training, step.reuses_codes)
     return tuple(
         Assignment(
             indices[:, number],
             seen[number] if step.training else rows,
             step.component(number),
-            embedded[number] if step.keeps else None,
+            embedded[number] if step.reuses_codes else None,
         )
         for number in range(len(books))
     )

@@ -132,7 +132,7 @@ class Grouped(Parallel):
         if torch.compiler.is_compiling():  # else the gradient of the loss has other strides than were traced
             groups = groups.contiguous()
         loss, losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
-        return self._unite(outputs), loss, losses
+        return self._combine(outputs), loss, losses
 
     @property
     def _losses_in_one_call(self) -> bool:
@@ -200,7 +200,7 @@ class Grouped(Parallel):
 
     # A shared component sees the groups as more rows, all of them at once --------------------------------------
 
-    def _shares(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:
+    def _inputs(self, rows: Tensor) -> list[tuple[Quantizer, Tensor]]:
         """The components and their features, contiguous."""
         if self.shared:
             return [(self.distinct[0], rows.reshape(rows.shape[0] * self.count, rows.shape[1] // self.count))]
@@ -213,7 +213,7 @@ class Grouped(Parallel):
             return groups.clone(memory_format=torch.contiguous_format)
         return groups.contiguous()
 
-    def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
+    def _combine(self, outputs: Sequence[Tensor]) -> Tensor:
         if not self.shared:
             return torch.cat(list(outputs), 1)
         (one,) = outputs

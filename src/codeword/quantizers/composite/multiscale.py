@@ -16,10 +16,10 @@ from codeword.functional.resize import resize_maps
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_input
+from codeword.quantizers.compatible import check_stages
 from codeword.quantizers.composite.base import Composite, check_alike, check_components
 from codeword.quantizers.composite.dropout import broadcast_to, draw_kept
 from codeword.quantizers.composite.successive import Successive
-from codeword.quantizers.pairs import check_stages
 
 __all__ = ["Multiscale"]
 

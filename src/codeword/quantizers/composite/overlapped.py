@@ -75,10 +75,10 @@ class Overlapped(Parallel):
                 "build one for each output to add",
             )
 
-    def _shares(self, rows: Tensor) -> Sequence[tuple[Quantizer, Tensor]]:
+    def _inputs(self, rows: Tensor) -> Sequence[tuple[Quantizer, Tensor]]:
         return [(child, rows) for child in self.components]
 
-    def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
+    def _combine(self, outputs: Sequence[Tensor]) -> Tensor:
         return sum_of(outputs)  # in order, so that forward, encode and decode round equally
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:

@@ -1,4 +1,4 @@
-"""Composites with independent components: each gets its part of every vector."""
+"""Composites with independent components: each gets its own features of every vector, or all of them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.composite.base import Composite, mean_losses
+from codeword.quantizers.composite.base import Composite
 from codeword.quantizers.step import learn, output
 
 __all__ = ["Parallel"]
 
 
 class Parallel(Composite):
-    """Every hook calls those of the components, on their parts of the rows."""
-
-    pool = staticmethod(mean_losses)  # of the components' losses
+    """Every hook calls those of the components, on their features of the rows."""
 
     @abstractmethod
-    def _shares(self, rows: Tensor) -> Sequence[tuple[Quantizer, Tensor]]:
+    def _inputs(self, rows: Tensor) -> Sequence[tuple[Quantizer, Tensor]]:
         """The components and their rows."""
 
     @abstractmethod
-    def _unite(self, outputs: Sequence[Tensor]) -> Tensor:
+    def _combine(self, outputs: Sequence[Tensor]) -> Tensor:
         """The rows of the whole, from those of the components."""
 
     def _repeats(self) -> int:
@@ -35,43 +33,43 @@ class Parallel(Composite):
         return 1
 
     def _init(self, rows: Tensor, step: Step) -> None:
-        for number, (child, share) in enumerate(self._shares(rows)):
+        for number, (child, seen) in enumerate(self._inputs(rows)):
             if not child.ready:
-                child._init(child._project(child.project_in, share), step.component(number, self._repeats()))
+                child._init(child._project(child.project_in, seen), step.component(number, self._repeats()))
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         components = []
-        for number, (child, share) in enumerate(self._shares(rows)):
+        for number, (child, seen) in enumerate(self._inputs(rows)):
             own = step.component(number, self._repeats())
-            found = child._assign(child._project(child.project_in, share), own)
+            found = child._assign(child._project(child.project_in, seen), own)
             if self.stagewise and step.training:
                 learn(child, found)
             components.append(found)
         return self._joined(tuple(components), rows, step)
 
     def _embed(self, indices: Tensor) -> Tensor:
-        return self._unite(
+        return self._combine(
             [child._project(child.project_out, child._embed(index)) for child, index in self._each(indices)]
         )
 
     def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         outputs, losses = [], []
-        for (child, share), own in zip(self._shares(rows), assignment.components, strict=True):
-            narrow = child._project(child.project_in, share)
+        for (child, seen), own in zip(self._inputs(rows), assignment.components, strict=True):
+            narrow = child._project(child.project_in, seen)
             if self._owns_output(child):
                 out, loss, named = output(child, own, narrow, own.step)
             else:
                 out, loss, named = child._evaluate(own, narrow, own.step)
             outputs.append(out)
             losses.append((loss, named))
-        return self._unite(outputs), *self.pool(losses)
+        return self._combine(outputs), *self.pool(losses)
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
-        shares = zip(self._shares(rows), self._shares(q), assignment.components, strict=True)
-        return self._unite(
+        inputs = zip(self._inputs(rows), self._inputs(q), assignment.components, strict=True)
+        return self._combine(
             [
-                own_q if self._owns_output(child) else child._surrogate(own, share, own_q, own.step)
-                for (child, share), (_, own_q), own in shares
+                own_q if self._owns_output(child) else child._surrogate(own, seen, own_q, own.step)
+                for (child, seen), (_, own_q), own in inputs
             ]
         )
 

@@ -12,12 +12,12 @@ from codeword.errors import CodewordError
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
+from codeword.quantizers.compatible import check_stages
 from codeword.quantizers.composite.base import Composite, are_alike, check_components, mean_losses
 from codeword.quantizers.composite.beam import beam_search, codes_of
 from codeword.quantizers.composite.dropout import draw_kept
 from codeword.quantizers.composite.fused import assign_stack
 from codeword.quantizers.composite.successive import Successive
-from codeword.quantizers.pairs import check_stages
 from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Residual"]

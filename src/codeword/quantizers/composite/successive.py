@@ -10,7 +10,7 @@ from codeword.functional import replace_gradient, sum_of
 from codeword.functional.stacked import together
 from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
-from codeword.quantizers.composite.base import Composite, mean_losses
+from codeword.quantizers.composite.base import Composite
 from codeword.quantizers.composite.dropout import filled
 from codeword.quantizers.step import learn
 
@@ -25,8 +25,6 @@ class Successive(Composite):
     (projections, or codes through an estimator), the component's own estimator is applied as well, to rows without
     gradient.
     """
-
-    pool = staticmethod(mean_losses)  # of the components' losses
 
     def _used(self, step: Step) -> int:
         """How many components a call uses."""
@@ -58,15 +56,15 @@ class Successive(Composite):
         residual, components, used = rows, [], self._used(step)
         for number, child in enumerate(self.components[:used]):
             own = step.component(number, self._repeats(number))._replace(
-                embeds=number + 1 < used or step.embeds
+                needs_codes=number + 1 < used or step.needs_codes
             )
             found = child._assign(child._project(child.project_in, self._downsample(residual, number)), own)
             if self.stagewise and step.training:
                 learn(child, found)
-            if number + 1 < used or step.keeps:
+            if number + 1 < used or step.reuses_codes:
                 q = child._codes_of(found)
                 residual = residual - self._output_of(number, q)
-                found = found._replace(embedded=q) if step.keeps else found
+                found = found._replace(embedded=q) if step.reuses_codes else found
             components.append(found)
         return self._joined(tuple(components), rows, step)
 

@@ -81,7 +81,7 @@ class Implicit(Quantizer):
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         digits = self._digits(rows)
         moves = step.training and self.grid.writes  # what digits stand for, before they are embedded
-        embedded = self._vectors(digits) if step.embeds and not moves else None
+        embedded = self._vectors(digits) if step.needs_codes and not moves else None
         return Assignment(self.grid.join(digits), rows, step, embedded)
 
     def _embed(self, indices: Tensor) -> Tensor:

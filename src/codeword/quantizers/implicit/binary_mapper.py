@@ -13,13 +13,13 @@ from codeword.errors import CodewordError
 from codeword.functional import Purpose, over_blocks
 from codeword.functional.binary_codes import bits_to_codes, code_chances, free_divergence
 from codeword.quantizers.assignment import Assignment, Losses, Step
-from codeword.quantizers.of_codebook import OfCodebook
+from codeword.quantizers.single_codebook import SingleCodebook
 from codeword.updates import Gradient
 
 __all__ = ["BinaryMapper"]
 
 
-class BinaryMapper(OfCodebook):
+class BinaryMapper(SingleCodebook):
     """Each vector becomes logits of bits; training draws the bits, and a learned code stands for each combination.
 
         l = W x + b      bit_i ~ Bernoulli(sigmoid(l_i))      k = sum_i 2^i bit_i      q = c_k

@@ -13,13 +13,13 @@ from codeword.functional import Purpose, Usage, usage_of_counts
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.implicit.base import check_digits
-from codeword.quantizers.of_codebook import OfCodebook
+from codeword.quantizers.single_codebook import SingleCodebook
 from codeword.updates import Gradient
 
 __all__ = ["Bitcodes"]
 
 
-class Bitcodes(OfCodebook):
+class Bitcodes(SingleCodebook):
     """Each bit has two learned vectors and chooses the one with the larger product with x; the output is their sum.
 
     q = sum_b C[b, bit_b], bit_b = [x . C[b, 1] > x . C[b, 0]]. All bits are computed at once; no bit sees the residual

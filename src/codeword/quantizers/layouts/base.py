@@ -63,16 +63,16 @@ class Layout(Quantizer):
         """The features of a piece, by the options that a spec gives."""
 
     @abstractmethod
-    def pieces(self, x: Tensor) -> Tensor:
+    def to_pieces(self, x: Tensor) -> Tensor:
         """(batch, channels, ...) as (batch, ..., features of a piece)."""
 
     @abstractmethod
-    def whole(self, pieces: Tensor) -> Tensor:
-        """The inverse of `pieces`."""
+    def from_pieces(self, pieces: Tensor) -> Tensor:
+        """The inverse of `to_pieces`."""
 
     @abstractmethod
     def piece_mask(self, mask: Tensor) -> Tensor:
-        """The mask (batch, ...) of whole pieces as that of `pieces`, without features."""
+        """The mask (batch, ...) of whole pieces as that of `to_pieces`, without features."""
 
     def arrange(self, indices: Tensor) -> Tensor:
         """The indices of pieces in the order of this layout."""
@@ -93,8 +93,8 @@ class Layout(Quantizer):
     ) -> Quantized:
         """Quantize the pieces of x (batch, channels, ...), mask (batch, ...); as `Quantizer.forward`."""
         padded, piece_mask = self._cut(x, mask, stages=stages, scales=scales, beam=beam)
-        out = self.quantizer(self.pieces(padded), piece_mask, stages=stages, scales=scales, beam=beam)
-        whole = self.whole(out.quantized)
+        out = self.quantizer(self.to_pieces(padded), piece_mask, stages=stages, scales=scales, beam=beam)
+        whole = self.from_pieces(out.quantized)
         for axis, length in enumerate(x.shape[2:], start=2):
             whole = whole.narrow(axis, 0, length)
         return Quantized(whole, self.arrange(out.indices), out.loss, out.losses)
@@ -111,7 +111,7 @@ class Layout(Quantizer):
     ) -> Tensor:
         """The indices alone; as `Quantizer.encode`."""
         padded, piece_mask = self._cut(x, mask, stages=stages, scales=scales, beam=beam)
-        pieces = self.pieces(padded)
+        pieces = self.to_pieces(padded)
         return self.arrange(
             self.quantizer.encode(pieces, piece_mask, stages=stages, scales=scales, beam=beam)
         )
@@ -130,7 +130,7 @@ class Layout(Quantizer):
         indices = as_int64(indices)
         self._check_indices(indices)
         pieces = self.quantizer.decode(self.disarrange(indices), dtype, stages=stages, scales=scales)
-        return self.whole(pieces)
+        return self.from_pieces(pieces)
 
     @property
     def spec(self) -> str:

@@ -53,11 +53,11 @@ class Patches(Layout):
     def position_axes(self) -> int:
         return 3
 
-    def pieces(self, x: Tensor) -> Tensor:
+    def to_pieces(self, x: Tensor) -> Tensor:
         cut = x.unflatten(3, (-1, self.size[1])).unflatten(2, (-1, self.size[0]))
         return cut.permute(0, 2, 4, 1, 3, 5).flatten(3)  # batch, down, across, channel, row, column
 
-    def whole(self, pieces: Tensor) -> Tensor:
+    def from_pieces(self, pieces: Tensor) -> Tensor:
         cut = pieces.unflatten(3, (self.features, *self.size))
         return cut.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 

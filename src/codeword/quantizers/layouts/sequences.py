@@ -63,13 +63,13 @@ class Channelwise(Layout):
         sizes, each = self.quantizer.codebook_sizes, math.prod(self.index_shape)
         return tuple(max(sizes[number::each]) for number in range(each))
 
-    def pieces(self, x: Tensor) -> Tensor:
+    def to_pieces(self, x: Tensor) -> Tensor:
         cut = x.unflatten(2, (-1, self.split)).unflatten(
             1, (self.groups, -1)
         )  # batch, group, channel, piece, step
         return cut.permute(0, 2, 3, 1, 4).flatten(3)
 
-    def whole(self, pieces: Tensor) -> Tensor:
+    def from_pieces(self, pieces: Tensor) -> Tensor:
         return pieces.unflatten(3, (self.groups, -1)).permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2)
 
     def piece_mask(self, mask: Tensor) -> Tensor:
@@ -117,13 +117,13 @@ class Blockwise(Layout):
     def piece_features(cls, channels: int, settings: dict[str, Any]) -> int:
         return int(channels // max(settings.get("groups", 1), 1) * settings.get("split", 1))
 
-    def pieces(self, x: Tensor) -> Tensor:
+    def to_pieces(self, x: Tensor) -> Tensor:
         cut = x.unflatten(2, (-1, self.split)).unflatten(
             1, (self.groups, -1)
         )  # batch, group, channel, piece, step
         return cut.transpose(2, 3).flatten(3)
 
-    def whole(self, pieces: Tensor) -> Tensor:
+    def from_pieces(self, pieces: Tensor) -> Tensor:
         return pieces.unflatten(3, (-1, self.split)).transpose(2, 3).flatten(3).flatten(1, 2)
 
     def piece_mask(self, mask: Tensor) -> Tensor:

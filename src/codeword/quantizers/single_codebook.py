@@ -13,10 +13,10 @@ from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_indices
 
-__all__ = ["OfCodebook"]
+__all__ = ["SingleCodebook"]
 
 
-class OfCodebook(Quantizer):
+class SingleCodebook(Quantizer):
     """A quantizer with one `codebook` of `codebook_size` codes, and a random key."""
 
     codebook: Codebook

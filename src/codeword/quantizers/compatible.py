@@ -9,17 +9,19 @@ from torch import nn
 from codeword.axes import Estimator, Metric, Penalty, Update
 from codeword.errors import CodewordError
 
-__all__ = ["check_pairs", "check_stages"]
+__all__ = ["check_compatible", "check_stages"]
 
 
-def check_pairs(rule: Update, metric: Metric, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
+def check_compatible(
+    rule: Update, metric: Metric, estimator: Estimator, penalties: Sequence[Penalty]
+) -> None:
     """Raise for parts that would leave the codes untrained, or would have no effect."""
     name = type(rule).__name__
     learned = rule.transform is not None and rule.transform.learns
     if rule.by_gradient or learned:
-        _check_that_gradients_come(name, estimator, penalties)
+        _check_codes_get_gradients(name, estimator, penalties)
     else:
-        _check_that_gradients_arrive(name, estimator, penalties)
+        _check_no_gradient_is_lost(name, estimator, penalties)
     _check_revival(rule, name)
     _check_counts(rule, metric, estimator)
     _check_penalties(rule, name, penalties)
@@ -38,7 +40,7 @@ def check_stages(quantizers: Iterable[nn.Module]) -> None:
             )
 
 
-def _check_that_gradients_come(name: str, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
+def _check_codes_get_gradients(name: str, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
     if estimator.trains_codes or any(penalty.trains_codes for penalty in penalties):
         return
     raise CodewordError.of(
@@ -48,7 +50,7 @@ def _check_that_gradients_come(name: str, estimator: Estimator, penalties: Seque
     )
 
 
-def _check_that_gradients_arrive(name: str, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
+def _check_no_gradient_is_lost(name: str, estimator: Estimator, penalties: Sequence[Penalty]) -> None:
     if estimator.requires_gradient_codes:
         raise CodewordError.of(
             f"codes that learn by gradient with {estimator}",
