@@ -40,9 +40,8 @@ State = dict[str, Tensor]  # the state of an update rule for each code, by name:
 class Metric(ABC):
     """What near means."""
 
-    prepares_together = (
-        False  # whether `prepare` takes (G, K, D) too, and returns a tuple of tensors (G, ...)
-    )
+    # Whether `prepare` takes (G, K, D) too, and returns a tuple of tensors (G, ...).
+    prepares_together = False
     uses_counts = False  # whether it needs the running counts of the codes; then `weigh` is called
 
     @abstractmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from codeword import distributed
 from codeword.errors import CodewordError
 
@@ -17,6 +19,8 @@ def at_least(what: str, value: float, lowest: float) -> None:
 def between(what: str, value: float, low: float, high: float) -> None:
     """Raise unless low < value < high."""
     if not low < value < high:
+        if high == math.inf:
+            raise CodewordError.of(f"{what} above {low}", repr(value), "pass a larger number")
         raise CodewordError.of(
             f"{what} between {low} and {high}", repr(value), "pass a number strictly between them"
         )

@@ -67,10 +67,8 @@ class Gumbel(_Relaxed):
 
     def surrogate(self, lookup: Lookup) -> Tensor:
         codes, metric = lookup.codes(), lookup.metric
-        return (
-            self.relaxed(lookup.rows, codes, metric, metric.output(codes), lookup.valid, lookup.key)
-            + lookup.q
-        )
+        outputs = metric.output(codes)
+        return self.relaxed(lookup.rows, codes, metric, outputs, lookup.valid, lookup.key) + lookup.q
 
     def relaxed(
         self, rows: Tensor, codes: Tensor, metric: Metric, outputs: Tensor, valid: Valid, key: Key

@@ -12,9 +12,8 @@ from codeword.functional import Key, Purpose, Valid
 
 __all__ = ["Sample"]
 
-_SPREAD = (
-    0.01  # noise on repeated rows, in standard deviations: enough to break ties, too little to lose the place
-)
+# Noise on repeated rows, in standard deviations: enough to break ties, too little to lose the place.
+_SPREAD = 0.01
 
 
 @dataclass(frozen=True)

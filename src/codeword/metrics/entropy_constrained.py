@@ -61,12 +61,9 @@ class EntropyConstrained(Metric):
         size = cluster_size.clamp_min(torch.finfo(cluster_size.dtype).tiny)
         # Bits beyond those of the shortest code: what all have in common would only cost digits.
         bits = (size.amax(-1, keepdim=True).log() - size.log()) / math.log(2)
-        beyond = (
-            prepared.offsets.shape[-1] - bits.shape[-1]
-        )  # where codes are packed, none of these is ever chosen
-        return prepared._replace(
-            offsets=prepared.offsets - self.weight / 2 * functional.pad(bits, (0, beyond))
-        )
+        padding = prepared.offsets.shape[-1] - bits.shape[-1]  # of packed codes: it is never chosen
+        offsets = prepared.offsets - self.weight / 2 * functional.pad(bits, (0, padding))
+        return prepared._replace(offsets=offsets)
 
     def assign(self, rows: Tensor, prepared: Prepared) -> Tensor:
         return Euclidean().assign(rows, prepared)

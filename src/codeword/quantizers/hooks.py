@@ -38,9 +38,7 @@ class Hooks(nn.Module):
     sync = True  # whether statistics are summed over ranks
     index_shape: tuple[int, ...] = ()  # of the indices of one vector: the axes that follow those of the input
     call_options: tuple[str, ...] = ()  # which of `stages`, `scales` and `beam` a call may give
-    map_size: tuple[
-        int, ...
-    ] = ()  # the size of maps, for a quantizer of whole maps instead of single vectors
+    map_size: tuple[int, ...] = ()  # of a quantizer of whole maps instead of single vectors
     drops = False  # whether training leaves some of the indices out: see `_drop`
     stagewise = False  # whether its components learn one after another
     no_decode: str | None = None  # why indices alone do not determine the output; None if they do

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from codeword.checks import between
 from codeword.codebooks import Codebook
 from codeword.codebooks.rng import Rng
-from codeword.errors import CodewordError
 from codeword.estimators import Gumbel
 from codeword.functional import over_blocks, wants_gradient
 from codeword.metrics import Dot
@@ -57,6 +59,7 @@ class MemoryCodes(SingleCodebook):
     spec_name = "memory"
     size_names = ("codebook_size",)
     trained_by_output = True
+    random = True
 
     def __init__(
         self,
@@ -70,8 +73,7 @@ class MemoryCodes(SingleCodebook):
     ) -> None:
         super().__init__(features, dim=dim, dtype=dtype)
         check_size("codebook_size", codebook_size)
-        if not temperature > 0:
-            raise CodewordError.of("temperature above 0", repr(temperature), "pass 1.0 or so")
+        between("temperature", temperature, 0, math.inf)
         self.codebook_size = codebook_size
         self.temperature = temperature
         self.rng = Rng(device)
@@ -79,10 +81,6 @@ class MemoryCodes(SingleCodebook):
         self.codebook = Codebook(codebook_size, features, update, device=device, dtype=dtype)
         self.project_keys = _UnitVarianceLinear(features, features, bias=False, device=device, dtype=dtype)
         self.project_values = _UnitVarianceLinear(features, features, bias=False, device=device, dtype=dtype)
-
-    @property
-    def random(self) -> bool:
-        return True
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         if step.training:

@@ -13,9 +13,8 @@ from codeword.quantizers.hooks import Hooks
 
 __all__ = ["RowWeights", "row_weights_of"]
 
-RowWeights = (
-    Tensor | Callable[[Tensor, Tensor], Tensor]
-)  # (...), or a function of rows (N, D) and their codes (N, D)
+# (...), or a function of rows (N, D) and their codes (N, D).
+RowWeights = Tensor | Callable[[Tensor, Tensor], Tensor]
 
 
 def row_weights_of(quantizer: Hooks, weights: RowWeights, shape: torch.Size) -> RowWeights:

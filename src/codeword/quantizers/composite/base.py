@@ -45,10 +45,8 @@ class Composite(Quantizer):
         dtype: of the projections.
     """
 
-    own_options: ClassVar[tuple[str, ...]] = (
-        "shared",
-        "code_features",
-    )  # in a spec; others are its components'
+    # In a spec these options are its own, others those of its components.
+    own_options: ClassVar[tuple[str, ...]] = ("shared", "code_features")
     pool = staticmethod(mean_losses)  # of the components' losses
     dropout: float = 0.0  # the share of items that only the first components see in training
 

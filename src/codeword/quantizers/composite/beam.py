@@ -15,7 +15,7 @@ from codeword.metrics import Euclidean
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = ["beam_search", "codes_of", "continued"]
+__all__ = ["beam_search", "codes_of", "continued", "of_beams"]
 
 _NUMBERS = 2**20  # at once: 4 MiB in float32
 
@@ -58,9 +58,7 @@ def _search(rows: Tensor, stages: Sequence[tuple[Tensor, Prepared]], beam: int) 
     paths = rows.new_zeros(rows.shape[0], 1, 0, dtype=torch.int64)
     for codes, prepared in stages:
         residuals, source, index = _step(residuals, codes, prepared, beam)
-        paths = torch.cat(
-            [paths.gather(1, source[..., None].expand(-1, -1, paths.shape[2])), index[..., None]], 2
-        )
+        paths = torch.cat([of_beams(paths, source), index[..., None]], 2)
     best = residuals.square().sum(-1).argmin(1)
     return paths[torch.arange(len(paths), device=paths.device), best]
 
@@ -85,20 +83,20 @@ def _step(residuals: Tensor, codes: Tensor, prepared: Prepared, beam: int) -> tu
     scores = _scores(residuals, prepared).flatten(1)
     best = scores.topk(min(beam, scores.shape[1])).indices
     source, index = best // len(codes), best % len(codes)
-    return (
-        residuals.gather(1, source[..., None].expand(-1, -1, residuals.shape[2])) - codes[index],
-        source,
-        index,
-    )
+    return of_beams(residuals, source) - codes[index], source, index
+
+
+def of_beams(values: Tensor, beams: Tensor) -> Tensor:
+    """The values (N, A, D) at some of A beams (N, B): (N, B, D)."""
+    return values.gather(1, beams[..., None].expand(-1, -1, values.shape[2]))
 
 
 def _scores(residuals: Tensor, prepared: Prepared) -> Tensor:
     """-|x - c|^2 / 2 (N, beams, K), with the arithmetic of the search for one nearest code."""
     rows = residuals.flatten(0, 1) - prepared.shift
     scores = torch.addmm(prepared.offsets, rows, prepared.codes.mT)  # with |x|^2 / 2 more
-    return scores.sub_(rows.square().sum(-1, keepdim=True) / 2).view(
-        *residuals.shape[:2], len(prepared.codes)
-    )
+    scores = scores.sub_(rows.square().sum(-1, keepdim=True) / 2)
+    return scores.view(*residuals.shape[:2], len(prepared.codes))
 
 
 def codes_of(stage: Quantizer) -> Tensor:
@@ -108,13 +106,13 @@ def codes_of(stage: Quantizer) -> Tensor:
         CodewordError: not a vector quantizer with the Euclidean metric and without projections.
     """
     if (
-        not isinstance(stage, VectorQuantizer)
-        or stage.project_in is not None
-        or not isinstance(stage.metric, Euclidean)
+        isinstance(stage, VectorQuantizer)
+        and stage.project_in is None
+        and isinstance(stage.metric, Euclidean)
     ):
-        raise CodewordError.of(
-            "stages that are vector quantizers with the Euclidean metric and no projections, for a search with beams",
-            stage.spec,
-            "leave out beam=, or put code_features on the stack",
-        )
-    return stage.codebook.searched()
+        return stage.codebook.searched()
+    raise CodewordError.of(
+        "stages that are vector quantizers with the Euclidean metric and no projections, for a search with beams",
+        stage.spec,
+        "leave out beam=, or put code_features on the stack",
+    )

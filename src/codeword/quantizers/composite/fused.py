@@ -29,15 +29,11 @@ def assign_stack(children: Sequence[Quantizer], rows: Tensor, step: Step) -> tup
     prepared = _prepared(books)
     codes = torch.stack([book.codes.detach() for book in books])
     indices, seen, embedded = search_stack(rows.detach(), codes, *prepared, step.training, step.reuses_codes)
-    return tuple(
-        Assignment(
-            indices[:, number],
-            seen[number] if step.training else rows,
-            step.component(number),
-            embedded[number] if step.reuses_codes else None,
-        )
-        for number in range(len(books))
-    )
+    assignments = []
+    for number, index in enumerate(indices.unbind(1)):
+        own, q = seen[number] if step.training else rows, embedded[number] if step.reuses_codes else None
+        assignments.append(Assignment(index, own, step.component(number), q))
+    return tuple(assignments)
 
 
 def assign_groups(books: Sequence[Codebook], rows: Tensor, step: Step) -> tuple[Assignment, ...]:

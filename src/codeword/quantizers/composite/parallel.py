@@ -48,9 +48,8 @@ class Parallel(Composite):
         return self._joined(tuple(components), rows, step)
 
     def _embed(self, indices: Tensor) -> Tensor:
-        return self._combine(
-            [child._project(child.project_out, child._embed(index)) for child, index in self._each(indices)]
-        )
+        embedded = [(child, child._embed(index)) for child, index in self._each(indices)]
+        return self._combine([child._project(child.project_out, q) for child, q in embedded])
 
     def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         outputs, losses = [], []
@@ -65,13 +64,12 @@ class Parallel(Composite):
         return self._combine(outputs), *self.pool(losses)
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
+        surrogates = []
         inputs = zip(self._inputs(rows), self._inputs(q), assignment.components, strict=True)
-        return self._combine(
-            [
-                own_q if self._owns_output(child) else child._surrogate(own, seen, own_q, own.step)
-                for (child, seen), (_, own_q), own in inputs
-            ]
-        )
+        for (child, seen), (_, own_q), own in inputs:
+            owns = self._owns_output(child)
+            surrogates.append(own_q if owns else child._surrogate(own, seen, own_q, own.step))
+        return self._combine(surrogates)
 
     def _owns_output(self, child: Quantizer) -> bool:
         """Whether the output of a component is more than its codes, so that its gradient is computed first."""
@@ -82,10 +80,10 @@ class Parallel(Composite):
 
     def _check_indices(self, indices: Tensor) -> None:
         super()._check_indices(indices)
-        axis = indices.ndim - len(self.index_shape)
-        self._check_masked(
-            (indices.flatten(axis + 1) < 0).all(-1) if len(self.index_shape) > 1 else indices < 0
-        )
+        masked = indices < 0
+        if len(self.index_shape) > 1:
+            masked = masked.flatten(indices.ndim - len(self.index_shape) + 1).all(-1)
+        self._check_masked(masked)
 
     def _check_masked(self, masked: Tensor) -> None:
         """Raise unless components (..., components) may be masked like this."""

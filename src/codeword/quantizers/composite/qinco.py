@@ -12,7 +12,7 @@ from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import Composite, mean_losses
-from codeword.quantizers.composite.beam import codes_of
+from codeword.quantizers.composite.beam import codes_of, of_beams
 from codeword.quantizers.composite.implicit_codes import ImplicitCodes
 from codeword.quantizers.composite.residual import Residual
 from codeword.quantizers.vector import VectorQuantizer
@@ -138,11 +138,9 @@ class QINCo(Residual):
             made = self._made(number, index, sums if number else None)
             errors = (residual[:, :, None] - made).square().sum(-1).flatten(1)
             best = errors.topk(min(beam, errors.shape[1]), largest=False).indices
-            source = (best // count)[..., None]
-            chosen = index.flatten(1).gather(1, best)[..., None]
-            paths = torch.cat([paths.gather(1, source.expand(-1, -1, number)), chosen], 2)
-            made = made.flatten(1, 2).gather(1, best[..., None].expand(-1, -1, rows.shape[1]))
-            sums = sums.gather(1, source.expand(-1, -1, rows.shape[1])) + made
+            source, chosen = best // count, index.flatten(1).gather(1, best)
+            paths = torch.cat([of_beams(paths, source), chosen[..., None]], 2)
+            sums = of_beams(sums, source) + of_beams(made.flatten(1, 2), best)
         return paths[:, 0]
 
     def _embed(self, indices: Tensor) -> Tensor:

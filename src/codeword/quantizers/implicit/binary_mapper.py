@@ -7,6 +7,7 @@ from math import log
 import torch
 from torch import Tensor, nn
 
+from codeword.checks import at_least
 from codeword.codebooks import Codebook
 from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
@@ -70,8 +71,7 @@ class BinaryMapper(SingleCodebook):
         if not isinstance(bits, int) or not 1 <= bits <= 16:
             raise CodewordError.of("1 to 16 bits", repr(bits), "put more of them into Grouped or Residual")
         for name, value in (("weight", weight), ("free", 0.0 if free is None else free)):
-            if not value >= 0:
-                raise CodewordError.of(f"{name} of at least 0", repr(value), "pass 1.0 or so")
+            at_least(name, value, 0)
         self.bits, self.codebook_size = bits, 2**bits
         self.weight, self.free = weight, free
         self.rng = Rng(device)

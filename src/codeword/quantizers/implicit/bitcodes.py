@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from codeword.checks import between
 from codeword.codebooks import Codebook
 from codeword.codebooks.learner import Seen
 from codeword.codebooks.rng import Rng
@@ -57,6 +60,7 @@ class Bitcodes(SingleCodebook):
     spec_name = "bits"
     size_names = ("bits",)
     trained_by_output = True
+    random = True
 
     def __init__(
         self,
@@ -70,8 +74,7 @@ class Bitcodes(SingleCodebook):
     ) -> None:
         super().__init__(features, dim=dim, dtype=dtype)
         check_size("bits", bits)
-        if not temperature > 0:
-            raise CodewordError.of("temperature above 0", repr(temperature), "pass 1.0 or so")
+        between("temperature", temperature, 0, math.inf)
         self.bits = bits
         self.temperature = temperature
         self.rng = Rng(device)
@@ -82,10 +85,6 @@ class Bitcodes(SingleCodebook):
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         return (2,) * self.bits
-
-    @property
-    def random(self) -> bool:
-        return True
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         differences = self._differences(rows)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codeword.checks import at_least, between
 from codeword.codebooks.rng import Rng
 from codeword.constants import constant
 from codeword.errors import CodewordError
@@ -43,10 +44,8 @@ class _Signs(Implicit):
         if not isinstance(bits, int) or not 1 <= bits <= 63:
             raise CodewordError.of("1 to 63 bits", repr(bits), "split more of them with Grouped")
         for name, value in (("commitment", commitment), ("entropy", entropy), ("diversity", diversity)):
-            if not value >= 0:
-                raise CodewordError.of(f"{name} of at least 0", repr(value), "pass its weight in the loss")
-        if not temperature > 0:
-            raise CodewordError.of("temperature above 0", repr(temperature), "pass 0.01 or so")
+            at_least(name, value, 0)
+        between("temperature", temperature, 0, inf)
         if not isinstance(group, int) or not 1 <= group <= 16:
             raise CodewordError.of("group from 1 to 16", repr(group), "pass how many bits are taken together")
         if not 0 < share <= 1:

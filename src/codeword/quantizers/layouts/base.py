@@ -134,13 +134,8 @@ class Layout(Quantizer):
 
     @property
     def spec(self) -> str:
-        return write(
-            Call(
-                self.spec_name,
-                settings=differing(type(self), self.options()),
-                inner=(parse(self.quantizer.spec),),
-            )
-        )
+        settings, inner = differing(type(self), self.options()), parse(self.quantizer.spec)
+        return write(Call(self.spec_name, settings=settings, inner=(inner,)))
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:

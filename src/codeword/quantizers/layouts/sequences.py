@@ -64,9 +64,8 @@ class Channelwise(Layout):
         return tuple(max(sizes[number::each]) for number in range(each))
 
     def to_pieces(self, x: Tensor) -> Tensor:
-        cut = x.unflatten(2, (-1, self.split)).unflatten(
-            1, (self.groups, -1)
-        )  # batch, group, channel, piece, step
+        # (batch, group, channel, piece, step)
+        cut = x.unflatten(2, (-1, self.split)).unflatten(1, (self.groups, -1))
         return cut.permute(0, 2, 3, 1, 4).flatten(3)
 
     def from_pieces(self, pieces: Tensor) -> Tensor:
@@ -118,9 +117,8 @@ class Blockwise(Layout):
         return int(channels // max(settings.get("groups", 1), 1) * settings.get("split", 1))
 
     def to_pieces(self, x: Tensor) -> Tensor:
-        cut = x.unflatten(2, (-1, self.split)).unflatten(
-            1, (self.groups, -1)
-        )  # batch, group, channel, piece, step
+        # (batch, group, channel, piece, step)
+        cut = x.unflatten(2, (-1, self.split)).unflatten(1, (self.groups, -1))
         return cut.transpose(2, 3).flatten(3)
 
     def from_pieces(self, pieces: Tensor) -> Tensor:

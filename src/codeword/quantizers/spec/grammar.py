@@ -28,10 +28,8 @@ _WORD = re.compile(r"[a-z_]+")
 _SIZES = re.compile(r"\d{1,12}((x\d{1,12})+|(-\d{1,12})+)?")
 _OPTION = re.compile(r"[a-z_][a-z_0-9]*")  # beta1
 _SETTING = re.compile(rf"\s*{_OPTION.pattern}\s*=")
-_LONGEST, _DEEPEST = (
-    65536,
-    32,
-)  # the most characters, and nested parentheses, because checkpoints may come from strangers
+# The most characters and nested parentheses, because checkpoints may come from strangers.
+_LONGEST, _DEEPEST = 65536, 32
 _CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
 
 
