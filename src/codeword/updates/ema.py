@@ -14,7 +14,7 @@ from codeword.functional.drift import drifted
 from codeword.inits import KMeans
 from codeword.kernels import moving_average as kernel
 from codeword.revivals import BelowShare
-from codeword.updates.counting import rate_of, running
+from codeword.updates.counting import rate_of, running, smoothed
 
 __all__ = ["EMA"]
 
@@ -69,7 +69,7 @@ class EMA(Update):
             return codes, {"cluster_size": size}
         rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
         size = running(state, counts, rate)
-        before, after = self._smoothed(state["cluster_size"])[..., None], self._smoothed(size)[..., None]
+        before, after = (smoothed(n, self.smoothing)[..., None] for n in (state["cluster_size"], size))
         moved = ((1 - rate) * before * codes + rate * sums) / after
         return torch.where(counts[..., None] > 0, moved, codes), {"cluster_size": size}
 
@@ -82,7 +82,3 @@ class EMA(Update):
         return {
             "cluster_size": kernel.in_place_(codes, state["cluster_size"], counts, sums, total, self.decay)
         }
-
-    def _smoothed(self, size: Tensor) -> Tensor:
-        total = size.sum(-1, keepdim=True)
-        return (size + self.smoothing) / (total + size.shape[-1] * self.smoothing) * total

@@ -12,7 +12,7 @@ from codeword.checks import at_least
 from codeword.errors import CodewordError
 from codeword.inits import KMeans
 from codeword.revivals import BelowShare
-from codeword.updates.counting import if_any, rate_of, running
+from codeword.updates.counting import if_any, rate_of, running, smoothed
 
 __all__ = ["SmoothedEMA"]
 
@@ -63,9 +63,7 @@ class SmoothedEMA(Update):
         self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
     ) -> tuple[Tensor, State]:
         rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
-        size = running(state, counts, rate)
-        rows = size.sum(-1, keepdim=True)
-        size = (size + self.smoothing) / (rows + size.shape[-1] * self.smoothing) * rows
+        size = smoothed(running(state, counts, rate), self.smoothing)
         sums = state["sums"].lerp(sums, rate)
         new = {"cluster_size": size, "sums": sums}
         moved = sums / size[..., None]

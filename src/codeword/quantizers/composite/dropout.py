@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from codeword.functional import Purpose
-from codeword.quantizers.assignment import Step
+from codeword.quantizers.assignment import Assignment, Step
 
-__all__ = ["broadcast_to", "draw_kept", "filled"]
+__all__ = ["broadcast_to", "draw_kept", "filled", "filled_in"]
 
 
 def draw_kept(step: Step, dropout: float, lowest: int, count: int) -> Tensor:
@@ -23,6 +23,13 @@ def filled(index: Tensor) -> tuple[Tensor, Tensor]:
     """Index 0 for rows whose component was left out, and which rows (N,) have it."""
     stays = (index >= 0).flatten(1).any(1) if index.ndim > 1 else index >= 0
     return torch.where(broadcast_to(stays, index), index, 0), stays
+
+
+def filled_in(own: Assignment) -> tuple[Assignment, Tensor]:
+    """The assignment of a component, with index 0 in rows that left it out and that do not count; and the others."""
+    index, stays = filled(own.indices)
+    step = own.step._replace(valid=own.step.valid.among(stays))
+    return own._replace(indices=index, step=step), stays
 
 
 def broadcast_to(mask: Tensor, indices: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from codeword.quantizers.composite.base import (
     check_alike,
     mean_losses,
 )
-from codeword.quantizers.composite.dropout import broadcast_to, draw_kept, filled
+from codeword.quantizers.composite.dropout import broadcast_to, draw_kept, filled_in
 from codeword.quantizers.composite.fused import assign_groups, plain_books
 from codeword.quantizers.composite.parallel import Parallel
 from codeword.quantizers.vector import VectorQuantizer
@@ -121,9 +121,8 @@ class Grouped(Parallel):
 
     def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         if self.dropout and step.training:
-            stays = _staying(assignment.indices)
-            q, loss, losses = super()._evaluate(self._filled(assignment, stays), rows, step)
-            return torch.where(self._features_of(stays), q, 0.0), loss, losses
+            q, loss, losses = super()._evaluate(_without_dropped(assignment), rows, step)
+            return torch.where(self._stays(assignment.indices), q, 0.0), loss, losses
         if not self._losses_in_one_call or self._owns_output(self.distinct[0]):
             return super()._evaluate(assignment, rows, step)
         found = assignment.components  # all losses at once
@@ -141,9 +140,8 @@ class Grouped(Parallel):
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         if self.dropout and step.training:
-            stays = _staying(assignment.indices)
-            surrogate = super()._surrogate(self._filled(assignment, stays), rows, q, step)
-            return torch.where(self._features_of(stays), surrogate, 0.0)
+            surrogate = super()._surrogate(_without_dropped(assignment), rows, q, step)
+            return torch.where(self._stays(assignment.indices), surrogate, 0.0)
         first = self.distinct[0]
         if not self._losses_in_one_call or first.trained_by_output or first.random:
             return super()._surrogate(assignment, rows, q, step)
@@ -159,27 +157,15 @@ class Grouped(Parallel):
             return assignment
         return self._keep_first(assignment, draw_kept(assignment.step, self.dropout, 1, self.count))
 
-    def _filled(self, assignment: Assignment, stays: Tensor) -> Assignment:
-        """With index 0, in rows that do not count, for groups that were left out."""
-        kept = [stays.flatten()] if self.shared else stays.unbind(1)
-        components = tuple(
-            own._replace(
-                indices=filled(own.indices)[0], step=own.step._replace(valid=own.step.valid.among(stay))
-            )
-            for own, stay in zip(assignment.components, kept, strict=True)
-        )
-        return assignment._replace(components=components)
-
-    def _features_of(self, stays: Tensor) -> Tensor:
-        """Which features (N, D) are of groups (N, groups) that stay."""
-        columns = zip(stays.unbind(1), self.components, strict=True)
-        return torch.cat([column[:, None].expand(-1, child.features) for column, child in columns], 1)
+    def _stays(self, indices: Tensor) -> Tensor:
+        """Which features (N, D) are of groups that have an index."""
+        return _staying(indices)[:, :, None].expand(-1, -1, self.distinct[0].features).flatten(1)
 
     def _embed(self, indices: Tensor) -> Tensor:
         if not self.dropout:
             return super()._embed(indices)
         whole = super()._embed(torch.where(broadcast_to(_staying(indices), indices), indices, 0))
-        return torch.where(self._features_of(_staying(indices)), whole, 0.0)
+        return torch.where(self._stays(indices), whole, 0.0)
 
     def _truncate(self, indices: Tensor, step: Step) -> Tensor:
         missing = self.count - indices.shape[1]
@@ -235,3 +221,8 @@ class Grouped(Parallel):
 def _staying(indices: Tensor) -> Tensor:
     """Which groups (N, groups) have an index."""
     return (indices >= 0).flatten(2).any(2) if indices.ndim > 2 else indices >= 0
+
+
+def _without_dropped(assignment: Assignment) -> Assignment:
+    """With index 0, in rows that do not count, for groups that were left out."""
+    return assignment._replace(components=tuple(filled_in(own)[0] for own in assignment.components))

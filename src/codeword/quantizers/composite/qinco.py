@@ -66,6 +66,7 @@ class QINCo(Residual):
 
     spec_name = "qinco"
     own_options = (*Composite.own_options, "hidden", "blocks", "candidates")
+    _losses_in_one_call = False
 
     def __init__(
         self,
@@ -89,10 +90,6 @@ class QINCo(Residual):
         self.networks = nn.ModuleList(
             ImplicitCodes(inner, hidden, blocks, device=device, dtype=dtype) for _ in quantizers[1:]
         )
-
-    @property
-    def _losses_in_one_call(self) -> bool:
-        return False
 
     def partial_sums(self, indices: Tensor) -> list[Tensor]:
         """The sums (N, code_features) of the first, the first two, ... codes of indices (N, stages), with gradients."""

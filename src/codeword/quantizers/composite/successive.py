@@ -11,7 +11,7 @@ from codeword.functional.stacked import together
 from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.composite.base import Composite
-from codeword.quantizers.composite.dropout import filled
+from codeword.quantizers.composite.dropout import filled, filled_in
 from codeword.quantizers.step import learn
 
 __all__ = ["Successive"]
@@ -91,8 +91,7 @@ class Successive(Composite):
         """The output of a component, with a gradient only for its own weights, and its losses."""
         child, stays = self.components[number], None
         if self.drops and own.step.training:
-            index, stays = filled(own.indices)
-            own = own._replace(indices=index, step=own.step._replace(valid=own.step.valid.among(stays)))
+            own, stays = filled_in(own)
         seen = self._downsample(residual, number)
         q, loss, losses = child._evaluate(own, child._project(child.project_in, seen), own.step)
         if child.trained_by_output and torch.is_grad_enabled():
