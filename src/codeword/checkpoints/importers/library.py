@@ -16,6 +16,7 @@ from codeword.codebooks.codebook import MISSING
 from codeword.errors import CodewordError
 from codeword.quantizers import Quantizer, Residual, VectorQuantizer
 from codeword.updates import EMA
+from codeword.updates.counting import smoothed
 
 __all__ = [
     "Library",
@@ -93,7 +94,7 @@ def sums_of(book: Codebook, codes: Tensor, cluster_size: Tensor) -> Tensor:
     """The running sums (K, D) of rows that moving averages of codes (K, D) with cluster sizes (K,) stand for."""
     update = book.update
     if isinstance(update, EMA) and update.smoothing:
-        cluster_size = update._smoothed(cluster_size)
+        cluster_size = smoothed(cluster_size, update.smoothing)
     return cluster_size[:, None] * codes
 
 

@@ -15,7 +15,7 @@ from codeword.compat.old_codes import OldCodes
 from codeword.compat.vector_quantize_pytorch.entry import NormedEntry
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.updates import EMA, Gradient
-from codeword.updates.counting import rate_of, running
+from codeword.updates.counting import rate_of, running, smoothed
 from codeword.updates.in_place import error_gradient
 
 __all__ = ["Bridge", "Codes", "Held", "Learned", "StepsItself", "Waits", "Weighed"]
@@ -140,7 +140,7 @@ class Waits(EMA):
 
     def averages(self, state: State) -> Tensor:
         """The codes after the delayed updates."""
-        return state["sums"] / self._smoothed(state["cluster_size"])[..., None]
+        return state["sums"] / smoothed(state["cluster_size"], self.smoothing)[..., None]
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Weighed(EMA):
             weight, dtype=codes.dtype, device=codes.device
         ).expand_as(counts)
         size = state["cluster_size"].lerp(counts, rate).clamp_min(1e-20)
-        before, after = self._smoothed(state["cluster_size"]), self._smoothed(size)
+        before, after = smoothed(state["cluster_size"], self.smoothing), smoothed(size, self.smoothing)
         kept = ((1 - rate) * before)[..., None] * codes
         moved = (kept + rate[..., None] * sums) / after[..., None]
         return torch.where(counts[..., None] > 0, moved, codes), {"cluster_size": size}
