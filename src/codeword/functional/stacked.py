@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codeword.torch_versions import copy_each_
 
-__all__ = ["stacked", "together", "write_each_"]
+__all__ = ["stack_or_view", "stacked", "write_each_"]
 
 
 def stacked(tensors: Sequence[Tensor]) -> Tensor:
@@ -17,8 +17,8 @@ def stacked(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))
 
 
-def together(parts: Sequence[Tensor]) -> Tensor:
-    """The tensors with a leading axis: the one that they are pieces of, where they are all of it in order."""
+def stack_or_view(parts: Sequence[Tensor]) -> Tensor:
+    """The tensors with a leading axis: without a copy, if they are all pieces of one tensor, in order."""
     whole = None if torch.compiler.is_compiling() else parts[0]._base
     if whole is not None and whole.shape == (len(parts), *parts[0].shape) and whole.is_contiguous():
         size = parts[0].numel()

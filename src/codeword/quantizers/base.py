@@ -109,11 +109,11 @@ class Quantizer(Hooks):
                 learns in forward or draws: it would learn from the batch twice, or draw other numbers.
         """
         check_options(self, stages=stages, scales=scales, beam=beam)
-        shape, flat, given = self._flatten(x, mask)
+        shape, flat, user_mask = self._flatten(x, mask)
         with torch.autocast(x.device.type, enabled=False):
-            rows, mask = self._enter(flat, given)
+            rows, mask = self._enter(flat, user_mask)
             if not self.enabled:
-                return self._pass(rows, mask, given, shape, x.dtype)
+                return self._pass(rows, mask, user_mask, shape, x.dtype)
             again = self.training and inside_backward()
             if again:
                 check_repeatable(self)
@@ -123,9 +123,9 @@ class Quantizer(Hooks):
             else:
                 assignment = assign(self, rows.detach(), step)
             out, loss, losses = output(self, assignment, rows, step)
-        indices = _mark_holes(assignment.indices, mask, given)
+        indices = _mark_holes(assignment.indices, mask, user_mask)
         indices = indices.view((*shape, *indices.shape[1:]))
-        return Quantized(self._lay_out(out, mask, given, shape).to(x.dtype), indices, loss, losses)
+        return Quantized(self._lay_out(out, mask, user_mask, shape).to(x.dtype), indices, loss, losses)
 
     @torch.no_grad()
     def encode(
@@ -142,12 +142,12 @@ class Quantizer(Hooks):
         Args and errors as in `forward`. A row that is not finite has index 0, a masked one -1.
         """
         check_options(self, stages=stages, scales=scales, beam=beam)
-        shape, flat, given = self._flatten(x, mask)
+        shape, flat, user_mask = self._flatten(x, mask)
         with torch.autocast(x.device.type, enabled=False):
-            rows, mask = self._enter(flat, given)
+            rows, mask = self._enter(flat, user_mask)
             valid = Valid(every_row(mask, rows), None)  # type: ignore[arg-type]
             step = Step(valid, None, needs_codes=False, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
-            indices = _mark_holes(assign(self, rows, step).indices, mask, given)
+            indices = _mark_holes(assign(self, rows, step).indices, mask, user_mask)
         return indices.view((*shape, *indices.shape[1:]))
 
     def decode(
@@ -178,16 +178,16 @@ class Quantizer(Hooks):
         shape = indices.shape[: indices.ndim - len(self.index_shape)]
         step = Step(None, None, stages=stages, scales=scales)  # type: ignore[arg-type]
         flat = self._truncate(indices.reshape(-1, *indices.shape[len(shape) :]), step)
-        there = flat >= 0
-        whole = all_known(there)
-        if not whole:
-            present = there.reshape(flat.shape[0], math.prod(flat.shape[1:])).any(1)
+        known = flat >= 0
+        unmasked = all_known(known)
+        if not unmasked:
+            present = known.reshape(flat.shape[0], math.prod(flat.shape[1:])).any(1)
             flat = where_else(present.view([-1] + [1] * len(self.index_shape)), flat, 0)
         with torch.autocast(indices.device.type, enabled=False):
             out = self._unflatten(self._project(self.project_out, self._embed(flat)), shape)
-        if not whole:
+        if not unmasked:
             out = where_else(self._unflatten(present[:, None], shape), out, 0.0)
-        return out.to(dtype, copy=whole and torch.is_grad_enabled())  # no view: FSDP warns of them
+        return out.to(dtype, copy=unmasked and torch.is_grad_enabled())  # no view: FSDP warns of them
 
     @property
     def decodes(self) -> bool:
@@ -231,7 +231,7 @@ class Quantizer(Hooks):
             None if mask is None or all_known(mask) else mask.reshape(-1),
         )
 
-    def _enter(self, flat: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _enter(self, flat: Tensor, user_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Rows in the quantizer's precision and width, with zeros for rows that are not finite, and which rows are
         valid.
 
@@ -245,7 +245,7 @@ class Quantizer(Hooks):
             if not all_in_range(rows, dtype):  # the weights of the projection may not be finite
                 finite = _both(finite, in_range(rows, dtype))
             rows = _filled(rows, finite)
-        return rows, _both(finite, given)
+        return rows, _both(finite, user_mask)
 
     def _step(self, mask: Tensor, shape: torch.Size) -> Step:
         """The options of this call: valid rows, on all ranks, and the key.
@@ -270,25 +270,32 @@ class Quantizer(Hooks):
         return Step(valid, key, training=True, items=items)  # type: ignore[arg-type]
 
     def _pass(
-        self, rows: Tensor, mask: Tensor | None, given: Tensor | None, shape: torch.Size, dtype: torch.dtype
+        self,
+        rows: Tensor,
+        mask: Tensor | None,
+        user_mask: Tensor | None,
+        shape: torch.Size,
+        dtype: torch.dtype,
     ) -> Quantized:
         """The result of a disabled quantizer: the unchanged rows, no index, no loss."""
-        out = self._lay_out(self._project(self.project_out, rows), mask, given, shape).to(dtype)
+        out = self._lay_out(self._project(self.project_out, rows), mask, user_mask, shape).to(dtype)
         indices = torch.full((*shape, *self.index_shape), -1, dtype=torch.int64, device=rows.device)
         return Quantized(out, indices, rows.new_zeros(()), {})
 
-    def _lay_out(self, out: Tensor, mask: Tensor | None, given: Tensor | None, shape: torch.Size) -> Tensor:
+    def _lay_out(
+        self, out: Tensor, mask: Tensor | None, user_mask: Tensor | None, shape: torch.Size
+    ) -> Tensor:
         """Rows in the layout of the input: NaN if not finite, zeros if masked."""
         if mask is None:
-            whole = self._unflatten(out, shape)
+            out = self._unflatten(out, shape)
             if not torch.is_grad_enabled():
-                return whole
+                return out
             # Backward needs the codes, so they must not be written to; FSDP warns about views.
-            return whole.clone() if self.project_out is None or distributed.is_started() else whole
+            return out.clone() if self.project_out is None or distributed.is_started() else out
         keep = self._unflatten(mask[:, None], shape)
-        if given is None:
+        if user_mask is None:
             return where_else(keep, self._unflatten(out, shape), math.nan)
-        holes = torch.where(given, torch.nan, 0.0).to(out.dtype)
+        holes = torch.where(user_mask, torch.nan, 0.0).to(out.dtype)
         return torch.where(keep, self._unflatten(out, shape), self._unflatten(holes[:, None], shape))
 
     def _unflatten(self, rows: Tensor, shape: torch.Size) -> Tensor:
@@ -309,14 +316,14 @@ def _filled(rows: Tensor, finite: Tensor | None) -> Tensor:
     return replace_gradient(where_else(finite[:, None], rows.detach(), 0.0), rows)
 
 
-def _mark_holes(indices: Tensor, mask: Tensor | None, given: Tensor | None) -> Tensor:
+def _mark_holes(indices: Tensor, mask: Tensor | None, user_mask: Tensor | None) -> Tensor:
     """Index 0 for rows that are not finite, -1 for masked ones."""
     if mask is None:
         return indices
     rows = [-1] + [1] * (indices.ndim - 1)
-    if given is None:
+    if user_mask is None:
         return where_else(mask.view(rows), indices, 0)
-    return torch.where(mask.view(rows), indices, given.view(rows).long() - 1)
+    return torch.where(mask.view(rows), indices, user_mask.view(rows).long() - 1)
 
 
 def _number_items(valid: Valid, shape: torch.Size) -> Tensor:

@@ -47,7 +47,7 @@ def index_loss(quantizer: Quantizer, x: Tensor, indices: Tensor, mask: Tensor | 
         >>> bool(index_loss(vq, speech, indices) < index_loss(vq, torch.randn(2, 10, 8), indices))
         True
     """
-    shape, flat, seen = quantizer._flatten(x, mask)
+    shape, flat, user_mask = quantizer._flatten(x, mask)
     indices = as_int64(indices)
     if indices.shape != (*shape, *quantizer.index_shape):
         raise CodewordError.of(
@@ -56,7 +56,7 @@ def index_loss(quantizer: Quantizer, x: Tensor, indices: Tensor, mask: Tensor | 
             "pass what encode returned",
         )
     with torch.autocast(x.device.type, enabled=False):
-        rows, mask = quantizer._enter(flat, seen)
+        rows, mask = quantizer._enter(flat, user_mask)
         valid = every_row(mask, rows)
         wanted = indices.reshape(len(rows), *quantizer.index_shape)
         wanted = torch.where(valid.view(-1, *[1] * (wanted.ndim - 1)), wanted, -1)

@@ -57,9 +57,9 @@ def nearest_codes(vq: VectorQuantizer, x: Tensor, count: int, mask: Tensor | Non
         raise CodewordError.of("a VectorQuantizer", type(vq).__name__, "ask each of its parts")
     check_size("count", count)
     count = min(count, vq.codebook_size)
-    shape, flat, seen = vq._flatten(x, mask)
+    shape, flat, user_mask = vq._flatten(x, mask)
     with torch.autocast(x.device.type, enabled=False):
-        rows, mask = vq._enter(flat, seen)
+        rows, mask = vq._enter(flat, user_mask)
         valid = every_row(mask, rows)
         step = vq._step(valid, shape)
         if vq.training and not vq.ready:

@@ -79,7 +79,9 @@ class VectorQuantizer(SingleCodebook):
         require("update", update, Update)
         require("metric", metric, Metric)
         require("estimator", estimator, Estimator)
-        for penalty in _sequence(penalties):
+        if not isinstance(penalties, Sequence):
+            raise CodewordError.of("penalties in a tuple", repr(penalties), "write (Commitment(0.25),)")
+        for penalty in penalties:
             require("penalties", penalty, Penalty)
         check_compatible(update, metric, estimator, penalties)
         self.codebook_size = codebook_size
@@ -160,9 +162,3 @@ class VectorQuantizer(SingleCodebook):
     def _lookup(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Lookup:
         rows = self.metric.input(rows)
         return Lookup(rows, assignment.indices, q, step.valid, self.metric, step.key, self.codebook)
-
-
-def _sequence(penalties: Sequence[Penalty]) -> Sequence[Penalty]:
-    if not isinstance(penalties, Sequence):
-        raise CodewordError.of("penalties in a tuple", repr(penalties), "write (Commitment(0.25),)")
-    return penalties

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codeword.codebooks import Codebook
 from codeword.functional import Prepared, search
-from codeword.functional.stacked import together
+from codeword.functional.stacked import stack_or_view
 from codeword.kernels.nearest.dispatch import takes_stacks
 from codeword.kernels.nearest.stack import search_stack
 from codeword.metrics import Cosine, Dot, Euclidean
@@ -55,7 +55,7 @@ def plain_books(children: Sequence[Quantizer], step: Step) -> list[Codebook]:
 
 
 def _prepared(books: Sequence[Codebook]) -> Prepared:
-    return Prepared(*map(together, zip(*(book.prepared() for book in books), strict=True)))
+    return Prepared(*map(stack_or_view, zip(*(book.prepared() for book in books), strict=True)))
 
 
 def _is_plain(child: VectorQuantizer, step: Step) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional import replace_gradient, sum_of
-from codeword.functional.stacked import together
+from codeword.functional.stacked import stack_or_view
 from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.composite.base import Composite
@@ -116,7 +116,7 @@ class Successive(Composite):
     def _evaluate_together(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         """The losses of equal components of whole rows in one call, with the results of one by one."""
         found = assignment.components
-        q = together([child._codes_of(own) for child, own in zip(self.components, found, strict=False)])
+        q = stack_or_view([child._codes_of(own) for child, own in zip(self.components, found, strict=False)])
         before, total = running_sums(q)
         losses = self.components[0]._losses(found[0], rows - before, q, found[0].step)
         return total, *losses
