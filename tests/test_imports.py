@@ -14,7 +14,7 @@ import codeword
 new = set(sys.modules) - before
 print(json.dumps([sorted(new), torch.cuda.is_initialized(), torch.distributed.is_initialized()]))
 """
-LATER = {"cli", "compat", "export", "tokens", "workbench"}  # rooms that are opened when they are used
+LATER = {"cli", "compat", "export", "tokens", "workbench"}  # packages that are imported when they are used
 
 
 def test_import_brings_no_package_and_starts_no_device():
