@@ -64,14 +64,14 @@ def test_docstrings_have_sections_that_the_site_knows():
 
 
 def sizes() -> Iterator[str]:
-    """A line for each package: its files and lines, and the median, the 90th percentile and the most of both lengths."""
+    """A line for each package: its files and lines, and the median, 90th percentile and maximum of both lengths."""
     packages: dict[str, list[Path]] = {"codeword": SOURCES}
     for path in SOURCES:
         packages.setdefault(path.relative_to(SOURCES[0].parent).parts[0], []).append(path)
-    for package, paths in packages.items():
+    for name, paths in packages.items():
         files = [len(path.read_text().splitlines()) for path in paths]
         lengths = [lines for path in paths for _, lines in functions(path)]
-        yield f"{package:16} {len(files):4} files {sum(files):6} lines; file {spread(files)}, function {spread(lengths)}"
+        yield f"{name:16} {len(files):4} files {sum(files):6} lines; file {spread(files)}, function {spread(lengths)}"
 
 
 def spread(values: list[int]) -> str:

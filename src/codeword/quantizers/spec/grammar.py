@@ -14,10 +14,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from codeword.errors import CodewordError
 
@@ -108,6 +108,24 @@ def _check_extent(text: Any) -> None:
         raise CodewordError.of(f"at most {_DEEPEST} nested parentheses", f"{deepest}", "write less")
 
 
+class _Setting(NamedTuple):
+    name: str
+    value: Any
+    place: int
+
+
+def _call(name: str, items: Sequence[Any], **others: Any) -> Call:
+    """The node of a name with arguments and settings, in the order of the text."""
+    settings = [item for item in items if isinstance(item, _Setting)]
+    return Call(
+        name,
+        arguments=tuple(item for item in items if not isinstance(item, _Setting)),
+        settings=tuple((one.name, one.value) for one in settings),
+        places={one.name: one.place for one in settings},
+        **others,
+    )
+
+
 class _Parser:
     """Recursive descent: one method per rule, `place` is where we are."""
 
@@ -126,14 +144,12 @@ class _Parser:
         place = self.place - len(name)
         sizes = self._try(_SIZES)
         inner = self._inner(bool(sizes))
-        parts: list[Any] = []
-        settings: list[tuple[str, Any]] = []
-        places: dict[str, int] = {}
+        items = []
         while self._accept(","):
-            self._item(parts, settings, places)
+            items.append(self._setting() or self._part(self._match(_WORD, "an option or a part")))
         separator = "-" if "-" in sizes else "x"
         numbers = tuple(map(int, sizes.split(separator))) if sizes else ()
-        return Call(name, numbers, tuple(parts), tuple(settings), inner, separator, place, places)
+        return _call(name, items, sizes=numbers, inner=inner, separator=separator, place=place)
 
     def _inner(self, sized: bool) -> tuple[Call, ...]:
         if not (self._accept("x") if sized else self._peek("(")):
@@ -147,52 +163,40 @@ class _Parser:
             self._fail("',', '|' or ')'")
         return tuple(specs)
 
-    def _item(self, parts: list[Any], settings: list[tuple[str, Any]], places: dict[str, int]) -> None:
-        if _SETTING.match(self.text, self.place):
-            self._skip()
-            place = self.place
-            settings.append(self._setting())
-            places[settings[-1][0]] = place
-        else:
-            name = self._match(_WORD, "an option or a part")
-            parts.append(self._part(name))
-
-    def _setting(self) -> tuple[str, Any]:
+    def _setting(self) -> _Setting | None:
+        """The setting that comes next, if it is one."""
+        if not _SETTING.match(self.text, self.place):
+            return None
+        self._skip()
+        place = self.place
         name = self._match(_OPTION, "the name of an option")
         self._accept("=")
-        return name, self._value()
+        return _Setting(name, self._value(), place)
 
     def _value(self) -> Any:
         if self._accept("("):
-            return self._items_until_close()
+            return tuple(self._until_close(self._value))
         number = self._try(_NUMBER)
         if number:
             return float(number) if set(number) & set(".e") else int(number)
         name = self._match(_WORD, "a value")
         return _CONSTANTS[name] if name in _CONSTANTS else self._part(name)
 
-    def _items_until_close(self) -> tuple[Any, ...]:
-        items = []
-        while not self._accept(")"):
-            items.append(self._value())
-            if not self._accept(",") and not self._peek(")"):
-                self._fail("',' or ')'")
-        return tuple(items)
-
     def _part(self, name: str) -> Call:
         place = self.place - len(name)
-        arguments: list[Any] = []
-        settings: list[tuple[str, Any]] = []
-        places: dict[str, int] = {}
-        if self._accept("("):
-            while not self._accept(")"):
-                if _SETTING.match(self.text, self.place):
-                    self._item(arguments, settings, places)
-                else:
-                    arguments.append(self._value())
-                if not self._accept(",") and not self._peek(")"):
-                    self._fail("',' or ')'")
-        return Call(name, (), tuple(arguments), tuple(settings), place=place, places=places)
+        items = self._until_close(self._argument) if self._accept("(") else []
+        return _call(name, items, place=place)
+
+    def _argument(self) -> Any:
+        return self._setting() or self._value()
+
+    def _until_close(self, read: Callable[[], Any]) -> list[Any]:
+        items = []
+        while not self._accept(")"):
+            items.append(read())
+            if not self._accept(",") and not self._peek(")"):
+                self._fail("',' or ')'")
+        return items
 
     def _skip(self) -> None:
         while self.place < len(self.text) and self.text[self.place] == " ":
