@@ -32,6 +32,8 @@ class Layout(Quantizer):
     A piece is valid if all its positions are: a piece that is masked in part has index -1 and is all zeros.
     """
 
+    position_axes = 3  # of indices: the batch, and the rows and columns of pieces
+
     def __init__(
         self, quantizer: Quantizer, channels: int, size: Sequence[int], groups: int, width: int, pad: bool
     ) -> None:
@@ -125,8 +127,6 @@ class Layout(Quantizer):
         scales: int | None = None,
     ) -> Tensor:
         """The sequences or pictures of indices, with the length of whole pieces; as `Quantizer.decode`."""
-        if self.no_decode:
-            raise CodewordError(f"these indices cannot be decoded: {self.no_decode}")
         indices = as_int64(indices)
         self._check_indices(indices)
         pieces = self.quantizer.decode(self.disarrange(indices), dtype, stages=stages, scales=scales)
@@ -160,11 +160,6 @@ class Layout(Quantizer):
                 f"indices of {axes} axes", f"shape {tuple(indices.shape)}", "keep the batch axis"
             )
         self.quantizer._check_indices(self.disarrange(indices))
-
-    @property
-    def position_axes(self) -> int:
-        """The number of axes of indices for the batch and the positions of pieces."""
-        return 2 + len(self.size)
 
     def usage(self) -> Usage:
         return self.quantizer.usage()

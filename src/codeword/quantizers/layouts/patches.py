@@ -49,10 +49,6 @@ class Patches(Layout):
         height, width = settings.get("size", (2, 2))
         return int(channels * height * width)
 
-    @property
-    def position_axes(self) -> int:
-        return 3
-
     def to_pieces(self, x: Tensor) -> Tensor:
         cut = x.unflatten(3, (-1, self.size[1])).unflatten(2, (-1, self.size[0]))
         return cut.permute(0, 2, 4, 1, 3, 5).flatten(3)  # batch, down, across, channel, row, column
