@@ -182,13 +182,13 @@ class Revival(ABC):
         if self.at_most is not None:
             at_least(f"at_most of {type(self).__name__}", self.at_most, 1)
 
-    def replaced(self, codebook_size: int) -> int:
+    def max_replaced(self, codebook_size: int) -> int:
         """The most of K codes that one step replaces."""
         return min(codebook_size, self.at_most or -(-codebook_size // 32))
 
     def candidates(self, codebook_size: int) -> int:
         """Number of rows that a step stores, for the next step to replace dead codes with."""
-        return self.replaced(codebook_size)
+        return self.max_replaced(codebook_size)
 
     @abstractmethod
     def dead(self, state: State) -> Tensor:

@@ -273,12 +273,12 @@ class Quantile(Bound):
 
     @staticmethod
     @abstractmethod
-    def cdf(numbers: Tensor) -> Tensor:
+    def cdf(numbers: Tensor, /) -> Tensor:
         """F, the cumulative distribution function."""
 
     @staticmethod
     @abstractmethod
-    def icdf(share: Tensor) -> Tensor:
+    def icdf(share: Tensor, /) -> Tensor:
         """The inverse of F."""
 
     def place(self, rows: Tensor, levels: Levels) -> Tensor:
@@ -305,26 +305,16 @@ class Quantile(Bound):
 class Logistic(Quantile):
     """`Quantile` of F(z) = 1 / (1 + exp -z). With a scale of 1/2 it is (1 + tanh z) / 2."""
 
-    @staticmethod
-    def cdf(numbers: Tensor) -> Tensor:
-        return numbers.sigmoid()
-
-    @staticmethod
-    def icdf(share: Tensor) -> Tensor:
-        return share.logit()
+    cdf = staticmethod(torch.sigmoid)
+    icdf = staticmethod(torch.logit)
 
 
 @dataclass(frozen=True)
 class Gaussian(Quantile):
     """`Quantile` of the normal distribution."""
 
-    @staticmethod
-    def cdf(numbers: Tensor) -> Tensor:
-        return torch.special.ndtr(numbers)
-
-    @staticmethod
-    def icdf(share: Tensor) -> Tensor:
-        return torch.special.ndtri(share)
+    cdf = staticmethod(torch.special.ndtr)
+    icdf = staticmethod(torch.special.ndtri)
 
 
 @dataclass(frozen=True)
@@ -332,12 +322,12 @@ class Laplacian(Quantile):
     """`Quantile` of the density exp(-|z|) / 2."""
 
     @staticmethod
-    def cdf(numbers: Tensor) -> Tensor:
+    def cdf(numbers: Tensor, /) -> Tensor:
         tail = torch.where(numbers < 0, numbers, -numbers).exp() / 2  # not |z|, whose slope at 0 is 0
         return torch.where(numbers < 0, tail, 1 - tail)
 
     @staticmethod
-    def icdf(share: Tensor) -> Tensor:
+    def icdf(share: Tensor, /) -> Tensor:
         tail = (2 * torch.where(share < 0.5, share, 1 - share)).log()
         return torch.where(share < 0.5, tail, -tail)
 
@@ -347,11 +337,11 @@ class Cauchy(Quantile):
     """`Quantile` of F(z) = 1/2 + arctan(z) / pi."""
 
     @staticmethod
-    def cdf(numbers: Tensor) -> Tensor:
+    def cdf(numbers: Tensor, /) -> Tensor:
         return 0.5 + numbers.atan() / math.pi
 
     @staticmethod
-    def icdf(share: Tensor) -> Tensor:
+    def icdf(share: Tensor, /) -> Tensor:
         return (math.pi * (share - 0.5)).tan()
 
 

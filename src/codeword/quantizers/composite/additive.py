@@ -15,7 +15,6 @@ from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import are_alike, check_alike
 from codeword.quantizers.composite.beam import beam_search, codes_of
 from codeword.quantizers.composite.successive import Successive
-from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Additive"]
 
@@ -78,11 +77,8 @@ class Additive(Successive):
             >>> Additive.of(4, 64, 256, beam=16).spec
             'avq4x256,beam=16'
         """
-        check_size("codebooks", codebooks)
-        own = {name: options.pop(name) for name in ("beam", "sweeps") if name in options}
-        return cls(
-            [VectorQuantizer(features, codebook_size, **options) for _ in range(codebooks)], dim=dim, **own
-        )
+        parts, own = cls._equal_parts("codebooks", codebooks, features, codebook_size, options)
+        return cls(parts, dim=dim, **own)
 
     def __init__(
         self,

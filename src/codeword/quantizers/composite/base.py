@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,11 @@ from codeword.errors import CodewordError
 from codeword.functional import Usage
 from codeword.quantizers.assignment import Assignment, Losses, Step, pooled
 from codeword.quantizers.base import Quantizer
+from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.dropout import broadcast_to
 from codeword.quantizers.spec.describe import differing
 from codeword.quantizers.spec.grammar import Call, parse, write
+from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Composite", "are_alike", "check_alike", "check_components", "mean_losses"]
 
@@ -54,6 +56,17 @@ class Composite(Quantizer):
     def component_features(cls, features: int, count: int) -> int:
         """The features of each of `count` components."""
         return features
+
+    @classmethod
+    def _equal_parts(
+        cls, name: str, count: int, features: int, codebook_size: int, options: dict[str, Any]
+    ) -> tuple[list[VectorQuantizer], dict[str, Any]]:
+        """Equal vector quantizers, and the options that are not theirs."""
+        check_size(name, count)
+        mine = set(cls.own_options) - set(Composite.own_options)
+        own = {option: options.pop(option) for option in mine & set(options)}
+        width = cls.component_features(features, count)
+        return [VectorQuantizer(width, codebook_size, **options) for _ in range(count)], own
 
     def __init__(
         self,

@@ -11,7 +11,6 @@ from torch import Tensor
 from codeword.errors import CodewordError
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
-from codeword.quantizers.checks import check_size
 from codeword.quantizers.composite.base import (
     Composite,
     are_alike,
@@ -21,7 +20,6 @@ from codeword.quantizers.composite.base import (
 from codeword.quantizers.composite.dropout import broadcast_to, draw_kept, filled_in
 from codeword.quantizers.composite.fused import assign_groups, plain_books
 from codeword.quantizers.composite.parallel import Parallel
-from codeword.quantizers.vector import VectorQuantizer
 from codeword.torch_versions import is_exporting
 
 __all__ = ["Grouped"]
@@ -73,16 +71,14 @@ class Grouped(Parallel):
             features: size of a vector.
             codebook_size: how many codes a group has.
             dim: the axis of the features.
-            options: `dropout` as for the groups; all others as for `VectorQuantizer`.
+            options: `dropout` and `projected` as for the groups; all others as for `VectorQuantizer`.
 
         Examples:
             >>> Grouped.of(4, 64, 1024).spec
             'gvq4x1024'
         """
-        check_size("groups", groups)
-        width, dropout = cls.component_features(features, groups), options.pop("dropout", 0.0)
-        parts = [VectorQuantizer(width, codebook_size, **options) for _ in range(groups)]
-        return cls(parts, dim=dim, dropout=dropout)
+        parts, own = cls._equal_parts("groups", groups, features, codebook_size, options)
+        return cls(parts, dim=dim, **own)
 
     @classmethod
     def component_features(cls, features: int, count: int) -> int:

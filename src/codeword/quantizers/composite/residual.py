@@ -18,7 +18,6 @@ from codeword.quantizers.composite.beam import beam_search, codes_of
 from codeword.quantizers.composite.dropout import draw_kept
 from codeword.quantizers.composite.fused import assign_stack
 from codeword.quantizers.composite.successive import Successive
-from codeword.quantizers.vector import VectorQuantizer
 
 __all__ = ["Residual"]
 
@@ -68,8 +67,8 @@ class Residual(Successive):
     call_options: tuple[str, ...] = ("stages", "beam")
     own_options = (*Composite.own_options, "dropout", "minimum_stages", "dropout_multiple", "stagewise")
 
-    @staticmethod
-    def of(stages: int, features: int, codebook_size: int, *, dim: int = -1, **options: Any) -> Residual:
+    @classmethod
+    def of(cls, stages: int, features: int, codebook_size: int, *, dim: int = -1, **options: Any) -> Residual:
         """A stack of equal vector quantizers.
 
         Args:
@@ -84,12 +83,8 @@ class Residual(Successive):
             >>> Residual.of(8, 64, 1024, dropout=0.5).spec
             'rvq8x1024,dropout=0.5'
         """
-        check_size("stages", stages)
-        names = set(Residual.own_options) - set(Composite.own_options)
-        own = {name: options.pop(name) for name in names & set(options)}
-        return Residual(
-            [VectorQuantizer(features, codebook_size, **options) for _ in range(stages)], dim=dim, **own
-        )
+        parts, own = cls._equal_parts("stages", stages, features, codebook_size, options)
+        return cls(parts, dim=dim, **own)
 
     def __init__(
         self,
@@ -127,12 +122,12 @@ class Residual(Successive):
         self._use_dropout(dropout)
         self.minimum_stages = minimum_stages
         self.dropout_multiple = dropout_multiple
-        self.one_by_one = stagewise
+        self._stagewise_option = stagewise  # `stagewise` may also come from the stages
         self.stagewise = self.stagewise or stagewise
 
     def options(self) -> dict[str, Any]:
         options = super().options()
-        return options | {"stagewise": self.one_by_one} if "stagewise" in options else options
+        return options | {"stagewise": self._stagewise_option} if "stagewise" in options else options
 
     @property
     def _losses_in_one_call(self) -> bool:

@@ -79,26 +79,26 @@ class Successive(Composite):
         if self._losses_in_one_call and not (self.drops and step.training):
             return self._evaluate_together(assignment, rows, step)
         total, losses = None, []
-        for number, own in enumerate(assignment.components):
+        for number, found in enumerate(assignment.components):
             residual = rows if total is None else rows - total.detach()
-            out, loss, named = self._evaluate_component(number, own, residual)
+            out, loss, named = self._evaluate_component(number, found, residual)
             total = out if total is None else total + out
             losses.append((loss, named))
         assert total is not None
         return total, *self.pool(losses)
 
-    def _evaluate_component(self, number: int, own: Assignment, residual: Tensor) -> Evaluated:
+    def _evaluate_component(self, number: int, found: Assignment, residual: Tensor) -> Evaluated:
         """The output of a component, with a gradient only for its own weights, and its losses."""
         child, stays = self.components[number], None
-        if self.drops and own.step.training:
-            own, stays = filled_in(own)
+        if self.drops and found.step.training:
+            found, stays = filled_in(found)
         seen = self._downsample(residual, number)
-        q, loss, losses = child._evaluate(own, child._project(child.project_in, seen), own.step)
+        q, loss, losses = child._evaluate(found, child._project(child.project_in, seen), found.step)
         if child.trained_by_output and torch.is_grad_enabled():
             fixed = child._project(child.project_in, seen.detach())
-            if own.components:  # their own estimators are in q, for rows with gradient
-                q = child._evaluate(own, fixed, own.step)[0]
-            q = replace_gradient(q, child._surrogate(own, fixed, q, own.step))
+            if found.components:  # their own estimators are in q, for rows with gradient
+                q = child._evaluate(found, fixed, found.step)[0]
+            q = replace_gradient(q, child._surrogate(found, fixed, q, found.step))
         else:
             q = q.detach()
         return self._output_of(number, q, stays), loss, losses
