@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 State = dict[str, Tensor]  # the state of an update rule for each code, by name: every tensor is (..., K, ...)
+Updated = tuple[Tensor, State]  # codes (..., K, D) and their state after a step
 
 
 class Metric(ABC):
@@ -283,9 +284,7 @@ class Update(ABC):
         return {"cluster_size": cluster_size}
 
     @abstractmethod
-    def update(
-        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
-    ) -> tuple[Tensor, State]:
+    def update(self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor) -> Updated:
         """New codes and state.
 
         Args:

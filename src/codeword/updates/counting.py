@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codeword.axes import State
+from codeword.axes import State, Updated
 from codeword.kernels.moving_average import MIN_SIZE, rate_of
 
 __all__ = ["if_any", "rate_of", "running", "smoothed"]
@@ -22,7 +22,7 @@ def smoothed(size: Tensor, smoothing: float) -> Tensor:
     return (size + smoothing) / (total + size.shape[-1] * smoothing) * total
 
 
-def if_any(total: Tensor, new: tuple[Tensor, State], codes: Tensor, state: State) -> tuple[Tensor, State]:
+def if_any(total: Tensor, new: Updated, codes: Tensor, state: State) -> Updated:
     """The new codes and state; the old ones if the step had no valid row."""
     came = total > 0
     kept = {name: torch.where(came, value, state[name]) for name, value in new[1].items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.axes import Init, Revival, State, Update
+from codeword.axes import Init, Revival, State, Update, Updated
 from codeword.checks import at_least
 from codeword.functional.drift import drifted
 from codeword.inits import KMeans
@@ -58,9 +58,7 @@ class EMA(Update):
         super().__post_init__()
         at_least("smoothing of EMA", self.smoothing, 0)
 
-    def update(
-        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
-    ) -> tuple[Tensor, State]:
+    def update(self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor) -> Updated:
         if self.drift:
             codes = drifted(codes, counts, sums, total)
         if not self.smoothing:

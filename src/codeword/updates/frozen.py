@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from codeword.axes import Init, State, Transform, Update
+from codeword.axes import Init, State, Transform, Update, Updated
 from codeword.inits import KMeans
 
 __all__ = ["Frozen"]
@@ -34,7 +34,5 @@ class Frozen(Update):
     def state(self, codes: Tensor, cluster_size: Tensor) -> State:
         return {}
 
-    def update(
-        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
-    ) -> tuple[Tensor, State]:
+    def update(self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor) -> Updated:
         return codes, state

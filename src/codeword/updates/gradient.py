@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from codeword.axes import Init, Revival, State, Transform, Update
+from codeword.axes import Init, Revival, State, Transform, Update, Updated
 from codeword.inits import KMeans
 from codeword.revivals import BelowShare
 from codeword.updates.counting import rate_of, running
@@ -44,8 +44,6 @@ class Gradient(Update):
     by_gradient = True
     uses_sums = False
 
-    def update(
-        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
-    ) -> tuple[Tensor, State]:
+    def update(self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor) -> Updated:
         rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
         return codes, {"cluster_size": running(state, counts, rate)}

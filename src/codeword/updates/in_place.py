@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.axes import Init, Revival, State, Update
+from codeword.axes import Init, Revival, State, Update, Updated
 from codeword.checks import at_least, between
 from codeword.inits import KMeans
 from codeword.revivals import BelowShare
@@ -55,9 +55,7 @@ class InPlaceSGD(Update):
     def state(self, codes: Tensor, cluster_size: Tensor) -> State:
         return {"cluster_size": cluster_size, "velocity": torch.zeros_like(codes)}
 
-    def update(
-        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
-    ) -> tuple[Tensor, State]:
+    def update(self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor) -> Updated:
         velocity = self.momentum * state["velocity"] + error_gradient(codes, counts, sums, total)
         moved = codes - self.learning_rate * velocity
         size = running(state, counts, rate_of(self.decay, total, codes.shape[-2], codes.dtype))
@@ -104,9 +102,7 @@ class InPlaceAdam(Update):
             "second_moment": torch.zeros_like(codes),
         }
 
-    def update(
-        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
-    ) -> tuple[Tensor, State]:
+    def update(self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor) -> Updated:
         gradient = error_gradient(codes, counts, sums, total)
         steps = state["steps"] + 1
         first = self.beta1 * state["first_moment"] + (1 - self.beta1) * gradient

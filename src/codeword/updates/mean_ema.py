@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.axes import Init, Revival, State, Update
+from codeword.axes import Init, Revival, State, Update, Updated
 from codeword.inits import KMeans
 from codeword.revivals import BelowShare
 from codeword.updates.counting import rate_of, running
@@ -40,9 +40,7 @@ class MeanEMA(Update):
     revival: Revival | None = BelowShare()
     sync: bool = True
 
-    def update(
-        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
-    ) -> tuple[Tensor, State]:
+    def update(self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor) -> Updated:
         rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
         mean = sums / counts.clamp_min(1)[..., None]
         moved = torch.where(counts[..., None] > 0, codes.lerp(mean, rate), codes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.axes import Init, Revival, State, Update
+from codeword.axes import Init, Revival, State, Update, Updated
 from codeword.checks import at_least
 from codeword.errors import CodewordError
 from codeword.inits import KMeans
@@ -59,9 +59,7 @@ class SmoothedEMA(Update):
         state = {"cluster_size": cluster_size, "sums": cluster_size[..., None] * codes}
         return state if self.patience is None else state | {"waited": torch.zeros_like(cluster_size)}
 
-    def update(
-        self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor
-    ) -> tuple[Tensor, State]:
+    def update(self, codes: Tensor, state: State, counts: Tensor, sums: Tensor, total: Tensor) -> Updated:
         rate = rate_of(self.decay, total, codes.shape[-2], codes.dtype)
         size = smoothed(running(state, counts, rate), self.smoothing)
         sums = state["sums"].lerp(sums, rate)
