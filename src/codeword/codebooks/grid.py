@@ -97,10 +97,6 @@ class Grid(Learner):
         return indices[..., None] // constant(self.basis, indices.device) % self.levels
 
     @staticmethod
-    def begin_step_(grids: Sequence[Grid], key: Key | None) -> None:  # type: ignore[override]
-        """Nothing to prepare."""
-
-    @staticmethod
     @torch.no_grad()
     def observe(seen: Sequence[Seen], key: Key | None) -> Statistics:
         """The uses of each code, or of each level in each place."""

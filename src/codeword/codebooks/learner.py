@@ -84,7 +84,6 @@ class Learner(nn.Module):
         return ""
 
     @staticmethod
-    @abstractmethod
     def begin_step_(learners: Sequence[Learner], key: Key) -> None:
         """Prepare for a training step: replace the codes that the last step found dead."""
 

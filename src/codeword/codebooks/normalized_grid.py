@@ -56,10 +56,9 @@ class NormalizedGrid(DataInitialized, Grid):
     @torch.no_grad()
     def init_(self, rows: Tensor, valid: Valid) -> None:
         """Take the mean and variance of a batch with a valid row; without one nothing changes."""
-        if not self._may_init(valid):
-            return
-        self.moments.init_(rows, valid)
-        self._set_ready(True)
+        if self._may_init(valid):
+            self.moments.init_(rows, valid)
+            self._set_ready(True)
 
     @property
     def writes(self) -> bool:

@@ -137,8 +137,10 @@ class Residual(Successive):
         return self._used_of("stages", step.stages)
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
+        children = self.components[: self._used(step)]
         if step.beam is None or step.beam == 1:
-            fused = self._fused(rows, step)
+            one_by_one = self.stagewise and step.training
+            fused = None if one_by_one else assign_stack(children, rows, step)
             return super()._assign(rows, step) if fused is None else self._joined(fused, rows, step)
         if step.training and (self.stagewise or any(child.random for child in self.distinct)):
             raise CodewordError.of(
@@ -146,19 +148,12 @@ class Residual(Successive):
                 f"beam={step.beam} of {self.spec}",
                 "search with beams in encode, or in eval",
             )
-        children = self.components[: self._used(step)]
         found = beam_search(rows, [codes_of(child) for child in children], step.beam)
         residual, components = rows, []
         for number, (child, index) in enumerate(zip(children, self._split(found), strict=True)):
             components.append(Assignment(index, residual, step.component(number)))
             residual = residual - child._embed(index)
         return Assignment(found, rows, step, components=tuple(components))
-
-    def _fused(self, rows: Tensor, step: Step) -> tuple[Assignment, ...] | None:
-        """The assignments of all stages, if one operator finds them."""
-        if self.stagewise and step.training:
-            return None
-        return assign_stack(self.components[: self._used(step)], rows, step)
 
     def _drop(self, assignment: Assignment) -> Assignment:
         assignment = super()._drop(assignment)

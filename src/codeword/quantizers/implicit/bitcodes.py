@@ -87,10 +87,7 @@ class Bitcodes(SingleCodebook):
         return (2,) * self.bits
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
-        differences = self._differences(rows)
-        if step.training:
-            differences = differences + self._noise(step)
-        return Assignment((differences > 0).long(), rows, step)
+        return Assignment((self._differences(rows, step) > 0).long(), rows, step)
 
     def _embed(self, indices: Tensor) -> Tensor:
         off, on = self._pairs()
@@ -105,10 +102,7 @@ class Bitcodes(SingleCodebook):
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         off, on = self._pairs()
-        differences = self._differences(rows)
-        if step.training:
-            differences = differences + self._noise(step)
-        soft = (differences / self.temperature).sigmoid()
+        soft = (self._differences(rows, step) / self.temperature).sigmoid()
         return q + (soft - soft.detach()) @ (on - off).detach()
 
     def from_bits(self, bits: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -134,9 +128,11 @@ class Bitcodes(SingleCodebook):
         off, on = self.codebook.codes.view(self.bits, 2, self.features).unbind(1)
         return off, on
 
-    def _differences(self, rows: Tensor) -> Tensor:
+    def _differences(self, rows: Tensor, step: Step) -> Tensor:
+        """Of the products with both vectors of each bit, (N, bits); in training with noise."""
         off, on = self._pairs()
-        return rows @ on.T - rows @ off.T
+        differences = rows @ on.T - rows @ off.T
+        return differences + self._noise(step) if step.training else differences
 
     def _noise(self, step: Step) -> Tensor:
         """Logistic: the difference of two Gumbel variables."""
