@@ -155,7 +155,8 @@ class Grouped(Parallel):
 
     def _stays(self, indices: Tensor) -> Tensor:
         """Which features (N, D) are of groups that have an index."""
-        return _staying(indices)[:, :, None].expand(-1, -1, self.distinct[0].features).flatten(1)
+        width, columns = self.distinct[0].features, _staying(indices)[..., None].unbind(1)
+        return torch.cat([column.expand(-1, width) for column in columns], 1)
 
     def _embed(self, indices: Tensor) -> Tensor:
         if not self.dropout:
