@@ -37,10 +37,10 @@ class KMeans(Init):
 
     def __call__(self, rows: Tensor, valid: Valid, codebook_size: int, key: Key) -> Tensor:
         start = Sample()(rows, valid, codebook_size, key)
-        bound = valid.max_total()
-        if bound < 2 * codebook_size:
+        most = valid.max_total()
+        if most < 2 * codebook_size:
             return start
-        size = min(bound, self.rows_per_code * codebook_size)
+        size = min(most, self.rows_per_code * codebook_size)
         positions, fresh = key.strata(Purpose.SAMPLE, valid.total, size)
         sample = valid.take_from_all(rows, positions[0])
         codes = lloyd(sample, start, steps=self.steps, weights=fresh)

@@ -95,7 +95,10 @@ class Composite(Quantizer):
         self.quantizers = nn.ModuleList(distinct)
         self.index_shape = (self.count, *distinct[0].index_shape)
         for name in ("sync", "index_shape"):
-            _agree(name, distinct)
+            values = [getattr(child, name) for child in distinct]
+            if any(value != values[0] for value in values):
+                got, remedy = ", ".join(map(str, values)), "build them all with the same options"
+                raise CodewordError.of(f"components with the same {name}", got, remedy)
         self.sync = distinct[0].sync
         self.no_decode = next((child.no_decode for child in distinct if child.no_decode), None)
         self.drops = any(child.drops for child in distinct)
@@ -273,13 +276,3 @@ def are_alike(quantizers: Sequence[Quantizer]) -> bool:
     """Whether the losses and surrogates of all can be computed in one call."""
     key = quantizers[0].batch_key
     return key is not None and all(child.batch_key == key for child in quantizers)
-
-
-def _agree(name: str, quantizers: Sequence[Quantizer]) -> None:
-    values = [getattr(child, name) for child in quantizers]
-    if any(value != values[0] for value in values):
-        raise CodewordError.of(
-            f"components with the same {name}",
-            ", ".join(map(str, values)),
-            "build them all with the same options",
-        )
