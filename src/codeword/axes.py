@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import isabstract
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
@@ -313,10 +314,11 @@ class Update(ABC):
 def require(argument: str, value: object, axis: type[Any]) -> None:
     """Raise unless a value is a part of the axis that an argument takes."""
     if not isinstance(value, axis):
-        known = ", ".join(cls.__name__ for cls in _final(axis))
+        known = ", ".join(cls.__name__ for cls in _concrete(axis))
         raise CodewordError.of(f"a part for {argument}", repr(value), f"pass one of: {known}")
 
 
-def _final(cls: type[Any]) -> list[type[Any]]:
-    """The subclasses of a class that have no subclass."""
-    return [final for child in cls.__subclasses__() for final in _final(child)] or [cls]
+def _concrete(cls: type[Any]) -> list[type[Any]]:
+    """The subclasses of a class, with those of abstract ones in their place."""
+    children = [_concrete(child) if isabstract(child) else [child] for child in cls.__subclasses__()]
+    return [one for found in children for one in found]

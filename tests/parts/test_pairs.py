@@ -17,6 +17,7 @@ from codeword.updates import EMA, Frozen, Gradient, InPlaceSGD
     ("options", "message"),
     [
         ({"update": Gradient()}, "nothing can train the codebook; add CodebookLoss"),
+        ({"estimator": EMA()}, "pass one of: .*Gumbel, ReinMax, .*StraightThrough"),
         ({"update": Gradient(), "penalties": ()}, "or take StraightThrough.sync=1.0. or Directional"),
         ({"update": Frozen(transform=Linear())}, "gives the codes of Frozen a gradient"),
         ({"estimator": StraightThrough(sync=1.0)}, "EMA, whose codes take none; pass update=Gradient"),

@@ -121,6 +121,10 @@ def trained_on(scale: float) -> torch.Tensor:
     return quantizer.eval().encode(scale * moons(100, 5))
 
 
+def test_of_builds_equal_stages():
+    assert QINCo.of(3, 6, 16, hidden=8).spec == "qinco3x16,hidden=8"
+
+
 def test_codes_whose_squares_are_zero_have_finite_gradients():
     quantizer = from_spec("qinco2x(vq4,update=gradient,penalties=(codebook,commitment)),hidden=8", features=6)
     with torch.no_grad():
