@@ -8,7 +8,7 @@ from torch import Tensor
 from codeword.functional import Purpose
 from codeword.quantizers.assignment import Assignment, Step
 
-__all__ = ["broadcast_to", "draw_kept", "filled", "filled_in"]
+__all__ = ["broadcast_to", "draw_kept", "filled", "without_dropped"]
 
 
 def draw_kept(step: Step, dropout: float, lowest: int, count: int) -> Tensor:
@@ -25,8 +25,8 @@ def filled(index: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(broadcast_to(stays, index), index, 0), stays
 
 
-def filled_in(own: Assignment) -> tuple[Assignment, Tensor]:
-    """The assignment of a component, with index 0 in rows that left it out and that do not count; and the others."""
+def without_dropped(own: Assignment) -> tuple[Assignment, Tensor]:
+    """The assignment of a component, with index 0 for rows that left it out and do not count; and which rows have it."""
     index, stays = filled(own.indices)
     step = own.step._replace(valid=own.step.valid.among(stays))
     return own._replace(indices=index, step=step), stays

@@ -17,7 +17,7 @@ from codeword.quantizers.composite.base import (
     check_alike,
     mean_losses,
 )
-from codeword.quantizers.composite.dropout import broadcast_to, draw_kept, filled_in
+from codeword.quantizers.composite.dropout import broadcast_to, draw_kept, without_dropped
 from codeword.quantizers.composite.fused import assign_groups, plain_books
 from codeword.quantizers.composite.parallel import Parallel
 from codeword.torch_versions import is_exporting
@@ -117,7 +117,7 @@ class Grouped(Parallel):
 
     def _evaluate(self, assignment: Assignment, rows: Tensor, step: Step) -> Evaluated:
         if self.dropout and step.training:
-            q, loss, losses = super()._evaluate(_without_dropped(assignment), rows, step)
+            q, loss, losses = super()._evaluate(_all_without_dropped(assignment), rows, step)
             return torch.where(self._stays(assignment.indices), q, 0.0), loss, losses
         if not self._losses_in_one_call or self._owns_output(self.distinct[0]):
             return super()._evaluate(assignment, rows, step)
@@ -136,7 +136,7 @@ class Grouped(Parallel):
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         if self.dropout and step.training:
-            surrogate = super()._surrogate(_without_dropped(assignment), rows, q, step)
+            surrogate = super()._surrogate(_all_without_dropped(assignment), rows, q, step)
             return torch.where(self._stays(assignment.indices), surrogate, 0.0)
         first = self.distinct[0]
         if not self._losses_in_one_call or first.trained_by_output or first.random:
@@ -220,6 +220,6 @@ def _staying(indices: Tensor) -> Tensor:
     return (indices >= 0).flatten(2).any(2) if indices.ndim > 2 else indices >= 0
 
 
-def _without_dropped(assignment: Assignment) -> Assignment:
+def _all_without_dropped(assignment: Assignment) -> Assignment:
     """With index 0, in rows that do not count, for groups that were left out."""
-    return assignment._replace(components=tuple(filled_in(own)[0] for own in assignment.components))
+    return assignment._replace(components=tuple(without_dropped(own)[0] for own in assignment.components))

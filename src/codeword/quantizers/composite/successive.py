@@ -11,7 +11,7 @@ from codeword.functional.stacked import stack_or_view
 from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.composite.base import Composite
-from codeword.quantizers.composite.dropout import filled, filled_in
+from codeword.quantizers.composite.dropout import filled, without_dropped
 from codeword.quantizers.step import learn
 
 __all__ = ["Successive"]
@@ -44,21 +44,21 @@ class Successive(Composite):
 
     def _init(self, rows: Tensor, step: Step) -> None:
         for number, child in enumerate(self.components):
-            own = step.component(number, self._repeats(number))
+            own_step = step.component(number, self._repeats(number))
             seen = child._project(child.project_in, self._downsample(rows, number))
             if not child.ready:
-                child._init(seen, own)
+                child._init(seen, own_step)
             if number + 1 < self.count:
-                found = child._assign(seen, own._replace(training=False))
+                found = child._assign(seen, own_step._replace(training=False))
                 rows = rows - self._output_of(number, child._embed(found.indices))
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         residual, components, used = rows, [], self._used(step)
         for number, child in enumerate(self.components[:used]):
-            own = step.component(number, self._repeats(number))._replace(
-                needs_codes=number + 1 < used or step.needs_codes
-            )
-            found = child._assign(child._project(child.project_in, self._downsample(residual, number)), own)
+            own_step = step.component(number, self._repeats(number))
+            own_step = own_step._replace(needs_codes=number + 1 < used or step.needs_codes)
+            seen = child._project(child.project_in, self._downsample(residual, number))
+            found = child._assign(seen, own_step)
             if self.stagewise and step.training:
                 learn(child, found)
             if number + 1 < used or step.reuses_codes:
@@ -91,7 +91,7 @@ class Successive(Composite):
         """The output of a component, with a gradient only for its own weights, and its losses."""
         child, stays = self.components[number], None
         if self.drops and found.step.training:
-            found, stays = filled_in(found)
+            found, stays = without_dropped(found)
         seen = self._downsample(residual, number)
         q, loss, losses = child._evaluate(found, child._project(child.project_in, seen), found.step)
         if child.trained_by_output and torch.is_grad_enabled():
