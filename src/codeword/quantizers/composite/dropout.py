@@ -26,7 +26,7 @@ def filled(index: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def without_dropped(own: Assignment) -> tuple[Assignment, Tensor]:
-    """The assignment of a component, with index 0 for rows that left it out and do not count; and which rows have it."""
+    """An assignment with index 0 for rows that left the component out and do not count; and which rows (N,) have it."""
     index, stays = filled(own.indices)
     step = own.step._replace(valid=own.step.valid.among(stays))
     return own._replace(indices=index, step=step), stays
