@@ -221,6 +221,10 @@ class TransformModule(nn.Module):
     def reset_parameters(self) -> None:
         """Reset everything except torch's own layers inside, which reset themselves."""
 
+    def forward(self, codes: Tensor) -> Tensor:
+        """The searched codes (K, D) of stored codes (K, D)."""
+        return codes
+
     def inverse(self, searched: Tensor, codes: Tensor) -> Tensor:
         """The stored codes (K, D) that it maps to `searched` (K, D). `codes`: those stored now."""
         return searched

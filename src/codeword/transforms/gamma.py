@@ -40,9 +40,6 @@ class _Gamma(TransformModule):
         self.bounded = bounded
         self.network = network(codebook_size, features)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        return codes
-
     def output(self, codes: Tensor) -> Tensor:
         gamma = self.network(codes.T)[:, 0]
         return codes + (F.elu(gamma) if self.bounded else gamma)
@@ -79,9 +76,6 @@ class _CodeGamma(TransformModule):
         self.first = nn.Conv1d(features, features, 2, groups=features, dtype=torch.float32)
         self.second = _ZeroConv1d(features, features, 2, groups=features, dtype=torch.float32)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        return codes
-
     def output(self, codes: Tensor) -> Tensor:
         fixed = codes if self.moments_learn else codes.detach()
         mean, spread = fixed.mean(0).expand_as(codes), fixed.var(0, correction=0).expand_as(codes)
@@ -91,6 +85,5 @@ class _CodeGamma(TransformModule):
 
 class _ZeroConv1d(nn.Conv1d):
     def reset_parameters(self) -> None:
-        nn.init.zeros_(self.weight)
-        assert self.bias is not None
-        nn.init.zeros_(self.bias)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)

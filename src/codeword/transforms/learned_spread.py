@@ -98,5 +98,5 @@ class ZeroLinear(nn.Linear):
     """A linear layer whose weights start at zero."""
 
     def reset_parameters(self) -> None:
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
