@@ -9,15 +9,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from codeword.checks import between
-from codeword.codebooks import Codebook
-from codeword.codebooks.rng import Rng
 from codeword.estimators import Gumbel
 from codeword.functional import over_blocks, wants_gradient
 from codeword.metrics import Dot
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.single_codebook import SingleCodebook
-from codeword.updates import Gradient
 
 __all__ = ["MemoryCodes"]
 
@@ -76,9 +73,7 @@ class MemoryCodes(SingleCodebook):
         between("temperature", temperature, 0, math.inf)
         self.codebook_size = codebook_size
         self.temperature = temperature
-        self.rng = Rng(device)
-        update = Gradient(init=None, revival=None)
-        self.codebook = Codebook(codebook_size, features, update, device=device, dtype=dtype)
+        self._build_learned_by_output(codebook_size, device, dtype)
         self.project_keys = _UnitVarianceLinear(features, features, bias=False, device=device, dtype=dtype)
         self.project_values = _UnitVarianceLinear(features, features, bias=False, device=device, dtype=dtype)
 

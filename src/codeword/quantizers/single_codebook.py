@@ -12,6 +12,7 @@ from codeword.functional import Usage
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_indices
+from codeword.updates import Gradient
 
 __all__ = ["SingleCodebook"]
 
@@ -22,6 +23,14 @@ class SingleCodebook(Quantizer):
     codebook: Codebook
     codebook_size: int
     rng: Rng
+
+    def _build_learned_by_output(
+        self, codebook_size: int, device: torch.device | str | None, dtype: torch.dtype | None
+    ) -> None:
+        """A random key, and normal codes that only the gradient of the output moves."""
+        self.rng = Rng(device)
+        update = Gradient(init=None, revival=None)
+        self.codebook = Codebook(codebook_size, self.features, update, device=device, dtype=dtype)
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:

@@ -8,14 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from codeword.checks import at_least
-from codeword.codebooks import Codebook
-from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, over_blocks
 from codeword.functional.binary_codes import bits_to_codes, code_chances, free_divergence
 from codeword.quantizers.assignment import Assignment, Losses, Step
 from codeword.quantizers.single_codebook import SingleCodebook
-from codeword.updates import Gradient
 
 __all__ = ["BinaryMapper"]
 
@@ -74,9 +71,7 @@ class BinaryMapper(SingleCodebook):
             at_least(name, value, 0)
         self.bits, self.codebook_size = bits, 2**bits
         self.weight, self.free = weight, free
-        self.rng = Rng(device)
-        update = Gradient(init=None, revival=None)
-        self.codebook = Codebook(2**bits, features, update, device=device, dtype=dtype)
+        self._build_learned_by_output(2**bits, device, dtype)
         self.project_bits = nn.Linear(features, bits, device=device, dtype=dtype)
 
     def _logits(self, rows: Tensor) -> Tensor:

@@ -8,16 +8,13 @@ import torch
 from torch import Tensor
 
 from codeword.checks import between
-from codeword.codebooks import Codebook
 from codeword.codebooks.learner import Seen
-from codeword.codebooks.rng import Rng
 from codeword.errors import CodewordError
 from codeword.functional import Purpose, Usage, usage_of_counts
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.checks import check_size
 from codeword.quantizers.implicit.base import check_digits
 from codeword.quantizers.single_codebook import SingleCodebook
-from codeword.updates import Gradient
 
 __all__ = ["Bitcodes"]
 
@@ -77,9 +74,7 @@ class Bitcodes(SingleCodebook):
         between("temperature", temperature, 0, math.inf)
         self.bits = bits
         self.temperature = temperature
-        self.rng = Rng(device)
-        update = Gradient(init=None, revival=None)
-        self.codebook = Codebook(2 * bits, features, update, device=device, dtype=dtype)
+        self._build_learned_by_output(2 * bits, device, dtype)
         self.index_shape = (bits,)
 
     @property
