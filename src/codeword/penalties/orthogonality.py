@@ -35,12 +35,11 @@ class Orthogonality(Penalty):
 
     def __call__(self, lookup: Lookup) -> Tensor:
         unit = F.normalize(lookup.codes(), dim=-1)
-        taking_part = torch.ones_like(unit[:, 0])
+        weights = torch.ones_like(unit[:, 0])
         if self.active:
-            chosen = torch.zeros_like(taking_part)
-            taking_part = chosen.index_put(
-                (lookup.indices,), lookup.valid.mask.to(chosen.dtype), accumulate=True
-            ).clamp_max(1)
-        count = taking_part.sum().clamp_min(1)
-        gram = (taking_part[:, None] * unit).T @ unit
+            chosen = lookup.valid.mask.to(weights.dtype)
+            weights = torch.zeros_like(weights).index_put((lookup.indices,), chosen, accumulate=True)
+            weights = weights.clamp_max(1)
+        count = weights.sum().clamp_min(1)
+        gram = (weights[:, None] * unit).T @ unit
         return gram.square().sum() / count**2 - 1 / count

@@ -44,7 +44,7 @@ class Split(Revival):
         return state["cluster_size"] < self.share * state["cluster_size"].mean(-1, keepdim=True)
 
     def replacements(self, candidates: Tensor, codes: Tensor, state: State, key: Key) -> Tensor:
-        most = state["cluster_size"].topk(self.max_replaced(codes.shape[-2])).indices
-        busy = codes.gather(-2, most[..., None].expand(*most.shape, codes.shape[-1]))
-        noise = key.normal(Purpose.NOISE, *busy.shape).to(busy.dtype) * busy.shape[-1] ** -0.5
-        return busy + self.noise * torch.linalg.vector_norm(busy, dim=-1, keepdim=True) * noise
+        index = state["cluster_size"].topk(self.max_replaced(codes.shape[-2])).indices
+        split = codes.gather(-2, index[..., None].expand(*index.shape, codes.shape[-1]))
+        noise = key.normal(Purpose.NOISE, *split.shape).to(split.dtype) * split.shape[-1] ** -0.5
+        return split + self.noise * torch.linalg.vector_norm(split, dim=-1, keepdim=True) * noise

@@ -56,16 +56,16 @@ class _Linear(TransformModule):
     def init_(self, codes: Tensor, rows: Tensor, valid: Valid) -> None:
         if not self.matched:
             return
-        mean, spread = mean_and_covariance(rows, valid)
+        mean, covariance = mean_and_covariance(rows, valid)
         codes = codes.double()
-        own_mean, own_spread = moments(codes, torch.full_like(codes[:, 0], 1 / len(codes)))
+        own_mean, own = moments(codes, torch.full_like(codes[:, 0], 1 / len(codes)))
         # With S = L L^T of rows and M M^T of codes, W = L M^-1 turns the one covariance into the other
-        weight = torch.linalg.solve_triangular(_factor(own_spread), _factor(spread), upper=False, left=False)
+        weight = torch.linalg.solve_triangular(_factor(own), _factor(covariance), upper=False, left=False)
         self.weight.copy_(weight)
         self.bias.copy_(mean - weight @ own_mean)
 
 
-def _factor(spread: Tensor) -> Tensor:
-    unit = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-    alike = spread.diagonal().mean() <= 0  # one code, or one row: as if its spread were 1
-    return torch.linalg.cholesky_ex(torch.where(alike, unit, with_ridge(spread, _RIDGE))).L
+def _factor(covariance: Tensor) -> Tensor:
+    unit = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    alike = covariance.diagonal().mean() <= 0  # one code, or one row: as if its variance were 1
+    return torch.linalg.cholesky_ex(torch.where(alike, unit, with_ridge(covariance, _RIDGE))).L

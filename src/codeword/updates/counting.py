@@ -24,6 +24,6 @@ def smoothed(size: Tensor, smoothing: float) -> Tensor:
 
 def if_any(total: Tensor, new: Updated, codes: Tensor, state: State) -> Updated:
     """The new codes and state; the old ones if the step had no valid row."""
-    came = total > 0
-    kept = {name: torch.where(came, value, state[name]) for name, value in new[1].items()}
-    return torch.where(came, new[0], codes), kept
+    any_row = total > 0
+    kept = {name: torch.where(any_row, value, state[name]) for name, value in new[1].items()}
+    return torch.where(any_row, new[0], codes), kept
