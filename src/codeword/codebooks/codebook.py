@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword import distributed
@@ -140,8 +141,8 @@ class Codebook(DataInitialized):
     def embed(self, indices: Tensor) -> Tensor:
         """The codes (N, D) of indices (N,)."""
         if self.transform is None:
-            return self.codes[indices]
-        return self.transform.output(self.searched())[indices]
+            return F.embedding(indices, self.codes)
+        return F.embedding(indices, self.transform.output(self.searched()))
 
     def alpha(self) -> Tensor | None:
         """The standard deviations that the transform has learned, if it learns any."""
@@ -199,7 +200,6 @@ class Codebook(DataInitialized):
         self.has_candidates = False
 
     @staticmethod
-    @torch.no_grad()
     def begin_step_(books: Sequence[Codebook], key: Key) -> None:  # type: ignore[override]
         """Replace dead codes by the candidates of the last step.
 
@@ -214,12 +214,13 @@ class Codebook(DataInitialized):
             first.transform.begin_step_(key)
         if revival is None or not first.has_candidates:
             return
-        state, vectors = _stacked_state(books), stacked([book.candidates for book in books])
+        state = _stacked_state(books)
         dead = revival.dead(state)
         for book in books:
             book.has_candidates = False
         if none_known(dead):
             return
+        vectors = stacked([book.candidates for book in books])
         if type(revival).replacements is not Revival.replacements:
             codes = stacked([book.searched() for book in books])
             vectors = revival.replacements(vectors, codes, state, key)
@@ -228,12 +229,10 @@ class Codebook(DataInitialized):
         _replace_(books, state, dead, vectors)
 
     @staticmethod
-    @torch.no_grad()
     def prepare_(books: Sequence[Codebook]) -> None:  # type: ignore[override]
         PreparedCodes.prepare_together(books)
 
     @staticmethod
-    @torch.no_grad()
     def observe(seen: Sequence[Seen], key: Key) -> Statistics:
         first, valid = seen[0].learner, seen[0].valid
         assert isinstance(first, Codebook)
@@ -264,7 +263,6 @@ class Codebook(DataInitialized):
         return Statistics(valid.total, counts.long(), sums, candidates, moments, weighted_counts)
 
     @staticmethod
-    @torch.no_grad()
     def learn_(books: Sequence[Codebook], statistics: Statistics) -> None:  # type: ignore[override]
         total, counts, sums, candidates, moments, _ = statistics
         first, revival = books[0], books[0].update.revival

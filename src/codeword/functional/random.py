@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from codeword.functional.valid import known_number
 from codeword.kernels import draws
 
 __all__ = ["Key", "Purpose"]
@@ -119,8 +120,13 @@ class Key(NamedTuple):
         Returns:
             positions (sets, count) int64, and (count,) bool: False where a draw repeats, or there is nothing to draw.
         """
-        draw = draws.strata if draws.serves(self.state) else draws.plain
-        return draw(self.state, total, self._salt(purpose), count, sets)
+        salt = self._salt(purpose)
+        if draws.serves(self.state):
+            return draws.strata(self.state, total, salt, count, sets)
+        state, known = known_number(self.state), known_number(total)
+        if state is None or known is None:
+            return draws.plain(self.state, total, salt, count, sets)
+        return draws.known(state, known, salt, count, sets)
 
     def _bits(self, purpose: Purpose, numbers: Tensor) -> Tensor:
         """The hashed integer of each number, 0 <= number < 2^32: uniform over 0 <= h < 2^32."""

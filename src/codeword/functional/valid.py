@@ -12,7 +12,7 @@ from codeword import distributed
 from codeword.constants import numbers
 from codeword.torch_versions import inside_transform
 
-__all__ = ["Valid", "all_in_range", "all_known", "every_row", "in_range", "none_known"]
+__all__ = ["Valid", "all_in_range", "all_known", "every_row", "in_range", "known_number", "none_known"]
 
 _LONGEST = {dtype: torch.finfo(dtype).max ** (1 / 3) for dtype in (torch.float32, torch.float64)}  # of a row
 
@@ -68,6 +68,16 @@ def none_known(mask: Tensor) -> bool:
         (True, False)
     """
     return _may_look(mask) and not mask.any()
+
+
+def known_number(number: Tensor) -> int | None:
+    """The number of an integer scalar, as `all_known` knows a mask; None: not known.
+
+    Examples:
+        >>> known_number(torch.tensor(3))
+        3
+    """
+    return int(number) if _may_look(number) else None
 
 
 def every_row(mask: Tensor | None, rows: Tensor) -> Tensor:
@@ -190,7 +200,10 @@ class Valid(NamedTuple):
         if not rows.shape[-2]:
             return rows.new_zeros((*positions.shape, rows.shape[-1]))
         local = positions if self.offset is None else positions - self.offset
-        index = torch.searchsorted(self.mask.cumsum(0), local, right=True).clamp(0, rows.shape[-2] - 1)
+        index = local
+        if not all_known(self.mask):
+            index = torch.searchsorted(self.mask.cumsum(0), local, right=True)
+        index = index.clamp(0, rows.shape[-2] - 1)
         taken = rows[index] if rows.ndim == 2 else rows[numbers(len(rows), rows.device)[:, None], index]
         if self.offset is None:
             return taken

@@ -26,10 +26,11 @@ def train(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
     """Assign rows (without gradient), and learn from them."""
     if not quantizer.ready:
         quantizer._init(rows, step)
+    groups = _groups(quantizer)
     if quantizer._accumulated_rows is None:  # the collected statistics belong to the current codes
-        for number, group in enumerate(_groups(quantizer)):
+        for number, group in enumerate(groups):
             group[0].begin_step_(group, _fold_in(step.key, number))
-    assignment = assign(quantizer, rows, step)
+    assignment = _assign(quantizer, groups, rows, step)
     learn(quantizer, assignment)
     if quantizer.accumulates:
         before = quantizer._accumulated_rows
@@ -44,7 +45,11 @@ def train(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
 @torch.no_grad()
 def assign(quantizer: Quantizer, rows: Tensor, step: Step) -> Assignment:
     """Assign rows (without gradient). It writes nothing."""
-    for group in _groups(quantizer):
+    return _assign(quantizer, _groups(quantizer), rows, step)
+
+
+def _assign(quantizer: Quantizer, groups: list[list[Learner]], rows: Tensor, step: Step) -> Assignment:
+    for group in groups:
         group[0].prepare_(group)
     return quantizer._assign(rows, step)
 

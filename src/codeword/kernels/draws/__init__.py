@@ -6,6 +6,9 @@ fresh (count,); `salt` is the hash of tag and purpose. The results are integers,
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.library import Library
@@ -13,7 +16,7 @@ from torch.library import Library
 from codeword.constants import numbers
 from codeword.kernels.triton import host
 
-__all__ = ["serves", "strata"]
+__all__ = ["known", "plain", "serves", "strata"]
 
 MASK = 0xFFFFFFFF
 GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio
@@ -34,12 +37,25 @@ def _strata(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> t
 
 def plain(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:
     """In plain torch."""
-    stretches = total.clamp(1, count)
-    edges = numbers(count + 1, total.device) * total // stretches
-    each = numbers(sets * count, total.device).view(sets, count)
-    fractions = (each * GOLDEN + ((state >> 30) ^ salt)) & MASK
-    positions = edges[:-1] + (fractions * edges.diff() >> 32)
-    return positions % total.clamp_min(1), each[0] < total
+    each, least = numbers(max(count + 1, sets * count), total.device), total.clamp_min(1)
+    return _formula(each, state, total, least, least.clamp_max(count), salt, count, sets)
+
+
+def known(state: int, total: int, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:
+    """With numbers that the host has: in NumPy, where an operator on few numbers takes less time than in torch."""
+    each, least = np.arange(max(count + 1, sets * count)), max(total, 1)
+    positions, fresh = _formula(each, state, total, least, min(least, count), salt, count, sets)
+    return torch.from_numpy(positions), torch.from_numpy(fresh)
+
+
+def _formula(
+    each: Any, state: Any, total: Any, least: Any, stretches: Any, salt: int, count: int, sets: int
+) -> tuple[Any, Any]:
+    """In tensors, or in arrays and Python numbers. `each` begins with 0, 1, ...; `least` is the total, at least 1."""
+    edges = each[: count + 1] * total // stretches
+    fractions = (each[: sets * count].reshape(sets, count) * GOLDEN + ((state >> 30) ^ salt)) & MASK
+    positions = edges[:-1] + (fractions * (edges[1:] - edges[:-1]) >> 32)
+    return positions % least, each[:count] < total
 
 
 def _shapes(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:

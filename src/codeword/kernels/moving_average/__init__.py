@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
+from codeword.kernels.nearest import dispatch
 from codeword.kernels.triton import host
 
 __all__ = ["MIN_SIZE", "in_place_", "moving_average", "plain", "rate_of", "serves", "writes_in_place"]
@@ -64,6 +65,10 @@ def in_place_(
         from codeword.kernels.moving_average import triton
 
         return triton.in_place_(codes[0][None], size, counts, sums, total, decay)
+    if dispatch.packs(codes[0]) and all(own.is_contiguous() and not own.is_inference() for own in codes):
+        from codeword.kernels.moving_average import llvm
+
+        return llvm.in_place_(codes, size, counts, sums, rate_of(decay, total, size.shape[-1], size.dtype))
     size, share = _sizes(size, counts, total, decay)
     parts = zip(codes, counts[..., None].unbind(0), sums.unbind(0), share[..., None].unbind(0), strict=True)
     for own, count, off, part in parts:
