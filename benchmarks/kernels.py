@@ -23,7 +23,7 @@ from benchmarks.model import Work, float_product_ms, floor_ms, half_product_ms, 
 from codeword.kernels.draws import GOLDEN
 from codeword.kernels.draws import triton as draws
 from codeword.kernels.draws.triton_code import strata
-from codeword.kernels.moving_average import LEAST
+from codeword.kernels.moving_average import MIN_SIZE
 from codeword.kernels.moving_average import triton as average
 from codeword.kernels.moving_average.triton_code import moving_average
 from codeword.kernels.nearest.prepare import SAMPLE
@@ -289,7 +289,7 @@ def around_parts(case: Case) -> tuple[Any, dict[str, str], tuple[str, ...], dict
         return kernel, pointers, ("programs", "each"), {"PROGRAMS": errors.PROGRAMS}
     pointers = dict.fromkeys(("codes", "before", "counts", "sums", "moved", "after"), FLOATS)
     pointers |= {"total": "*i64", "share": "fp32"}
-    own = {"D": d, "BY_LOAD": True, "LEAST": LEAST, "CODES": average.CODES, "CHUNK": average.FEATURES}
+    own = {"D": d, "BY_LOAD": True, "MIN_SIZE": MIN_SIZE, "CODES": average.CODES, "CHUNK": average.FEATURES}
     return kernel, pointers, ("size", "codes_in_all"), own
 
 

@@ -200,6 +200,7 @@ class Codebook(DataInitialized):
         self.has_candidates = False
 
     @staticmethod
+    @torch.no_grad()
     def begin_step_(books: Sequence[Codebook], key: Key) -> None:  # type: ignore[override]
         """Replace dead codes by the candidates of the last step.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from codeword.kernels.llvm.emit import F32, I64, Emitter, Value, declare
-from codeword.kernels.moving_average import LEAST
+from codeword.kernels.moving_average import MIN_SIZE
 
 __all__ = ["module"]
 
@@ -44,7 +44,7 @@ class _MovingAverage:
         e, build, a = self.e, self.e.build, self.a
         size, count = e.load(a.size, code, F32), e.load(a.counts, code, F32)
         size = e.fused(rate, build.fsub(count, size), size)
-        least = ir.Constant(F32, LEAST)
+        least = ir.Constant(F32, MIN_SIZE)
         size = build.select(build.fcmp_ordered("<", size, least), least, size)
         e.store(size, a.after, code)
         chosen = build.fcmp_unordered("!=", count, ir.Constant(F32, 0.0))
