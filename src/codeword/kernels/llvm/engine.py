@@ -8,10 +8,11 @@ from functools import cache
 from typing import Any
 
 from llvmlite import binding, ir
+from torch import Tensor
 
 from codeword.kernels.llvm.emit import POINTER
 
-__all__ = ["features", "function", "lanes"]
+__all__ = ["address", "features", "function", "lanes"]
 
 _ENGINES: list[Any] = []  # compiled code lives as long as its engine
 
@@ -34,6 +35,11 @@ def features() -> frozenset[str]:
 def lanes() -> int:
     """How many float32 a vector register of this processor holds."""
     return 16 if "avx512f" in features() else 8 if "avx2" in features() else 4
+
+
+def address(tensor: Tensor, number: int = 0) -> int:
+    """Where the entry of this number of a contiguous tensor is. A view of the tensor would take longer to make."""
+    return tensor.data_ptr() + number * tensor.element_size()
 
 
 def function(module: ir.Module, name: str) -> Callable[..., None]:

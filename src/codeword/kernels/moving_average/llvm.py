@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from codeword.kernels.llvm import engine, pool
+from codeword.kernels.llvm.engine import address
 from codeword.kernels.moving_average import llvm_code
 
 __all__ = ["in_place_"]
@@ -21,15 +22,9 @@ def in_place_(codes: Sequence[Tensor], size: Tensor, counts: Tensor, sums: Tenso
     after, run = torch.empty_like(size), _compiled()
 
     def piece(group: int) -> None:
-        run(
-            *codes[group].shape,
-            rate.data_ptr(),
-            size[group].data_ptr(),
-            counts[group].data_ptr(),
-            sums[group].data_ptr(),
-            after[group].data_ptr(),
-            codes[group].data_ptr(),
-        )
+        k, d = codes[group].shape
+        each = (address(part, group * k) for part in (size, counts, after))
+        run(k, d, address(rate), *each, address(sums, group * k * d), address(codes[group]))
 
     pool.for_each(piece, len(codes))
     for own in codes:

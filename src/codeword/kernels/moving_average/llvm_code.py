@@ -18,8 +18,8 @@ class _Arguments(NamedTuple):
     rate: Value  # float
     size: Value  # float (k,)
     counts: Value  # float (k,)
-    sums: Value  # float (k, d)
     after: Value  # float (k,), the new sizes
+    sums: Value  # float (k, d)
     codes: Value  # float (k, d)
 
 

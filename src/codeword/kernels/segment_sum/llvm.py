@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from codeword.kernels.llvm import engine, pool
+from codeword.kernels.llvm.engine import address
 from codeword.kernels.segment_sum import llvm_code
 
 __all__ = ["segment_sum"]
@@ -25,16 +26,16 @@ def segment_sum(rows: Tensor, indices: Tensor, sums: Tensor, mask: Tensor | None
     def piece(group: int) -> None:
         scratch = indices.new_empty(size + 1 + count)
         run(
-            rows[group].data_ptr(),
-            indices[group].data_ptr(),
-            mask[group].data_ptr(),
+            address(rows, group * count * features),
+            address(indices, group * count),
+            address(mask, group * count),
             count,
             features,
             size,
-            scratch.data_ptr(),
-            scratch[size + 1 :].data_ptr(),
-            counts[group].data_ptr(),
-            sums[group].data_ptr(),
+            address(scratch),
+            address(scratch, size + 1),
+            address(counts, group * (size + 1)),
+            address(sums, group * size * features),
         )
 
     pool.for_each(piece, groups)

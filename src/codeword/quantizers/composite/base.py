@@ -109,7 +109,7 @@ class Composite(Quantizer):
     @property
     def distinct(self) -> list[Quantizer]:
         """The components, a shared one once."""
-        return [child for child in self.quantizers if isinstance(child, Quantizer)]
+        return list(self.quantizers)  # type: ignore[arg-type]
 
     @property
     def components(self) -> list[Quantizer]:

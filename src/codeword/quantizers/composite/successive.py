@@ -123,7 +123,8 @@ class Successive(Composite):
 
     def _output_of(self, number: int, q: Tensor, stays: Tensor | None = None) -> Tensor:
         """The output of a component; zeros for rows that do not keep it."""
-        out = self.components[number]._project(self.components[number].project_out, q)
+        child = self.components[number]
+        out = child._project(child.project_out, q)
         return self._upsample(out if stays is None else out * stays[:, None], number)
 
     def _used_of(self, name: str, used: int | None) -> int:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.kernels.llvm import engine, pool
+from codeword.kernels.llvm.engine import address
 from codeword.kernels.nearest.llvm import float32_code, prepare_code
 from codeword.kernels.nearest.llvm.float32_code import Tile
 from codeword.kernels.nearest.prepare import SAMPLE, Prepared, unit
@@ -42,20 +43,20 @@ def prepare(codes: Tensor, metric: str, *, tile: Tile | None = None) -> Prepared
     def piece(group: int) -> None:
         scratch = codes.new_empty(SAMPLE * prepare_code.TOGETHER * tile.lanes)
         run(
-            codes[group].data_ptr(),
+            address(codes, group * size * features),
             size,
             features,
             metric == "euclidean",
             stride,
             -(-size // stride),
-            pairs.data_ptr(),
+            address(pairs),
             len(pairs),
             SAMPLE,
             panels,
-            scratch.data_ptr(),
-            packed[group].data_ptr(),
-            offsets[group].data_ptr(),
-            shift[group].data_ptr(),
+            address(scratch),
+            address(packed, group * panels * features * width),
+            address(offsets, group * panels * width),
+            address(shift, group * features),
         )
 
     pool.for_each(piece, groups)
@@ -71,7 +72,7 @@ def search(rows: Tensor, prepared: Prepared, k: int = 1, *, tile: Tile | None = 
     width = tile.lanes * tile.vectors
     if not (prepared.packed and prepared.codes.shape[-1] == width):
         prepared = _packed(prepared.unpacked(), width)
-    packed, offsets, _ = prepared
+    packed, offsets = prepared.codes.contiguous(), prepared.offsets.contiguous()
     panels = packed.shape[1]
     found = rows.new_empty((groups, count), dtype=torch.int64)
 
@@ -85,18 +86,18 @@ def search(rows: Tensor, prepared: Prepared, k: int = 1, *, tile: Tile | None = 
         length = min(size, count - start)
         tiles = min(block, -(-length // tile.rows))
         scratch = rows.new_empty(tiles * tile.rows * row_bytes // 4)
-        parts = scratch.split([tiles * tile.rows * n for n in (features, tile.lanes, tile.lanes, 1)])
+        parts = (0, features, features + tile.lanes, features + 2 * tile.lanes)
         run(
-            rows[group, start].data_ptr(),
+            address(rows, (group * count + start) * features),
             length,
             features,
-            shift[group].data_ptr(),
-            packed[group].data_ptr(),
-            offsets[group].data_ptr(),
+            address(shift, group * features),
+            address(packed, group * panels * features * width),
+            address(offsets, group * panels * width),
             panels,
-            found[group, start:].data_ptr(),
+            address(found, group * count + start),
             tiles,
-            *(part.data_ptr() for part in parts),
+            *(address(scratch, tiles * tile.rows * part) for part in parts),
         )
 
     pool.for_each(piece, groups * pieces)
