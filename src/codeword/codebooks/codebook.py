@@ -140,9 +140,9 @@ class Codebook(DataInitialized):
 
     def embed(self, indices: Tensor) -> Tensor:
         """The codes (N, D) of indices (N,)."""
-        if self.transform is None:
-            return F.embedding(indices, self.codes)
-        return F.embedding(indices, self.transform.output(self.searched()))
+        codes = self.codes if self.transform is None else self.transform.output(self.searched())
+        # `embedding` is the faster one, unless it has to copy the indices first.
+        return F.embedding(indices, codes) if indices.is_contiguous() else codes[indices]
 
     def alpha(self) -> Tensor | None:
         """The standard deviations that the transform has learned, if it learns any."""
