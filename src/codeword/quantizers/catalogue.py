@@ -98,8 +98,7 @@ def _single(cls: type[Quantizer], call: Call, features: int, dim: int) -> Quanti
         form = call.name + separator.join(f"<{name}>" for name in names)
         raise CodewordError.of(form, repr(_head(call)), f"write {len(names)} number(s) after {call.name}")
     given = {"features": features, "dim": dim, **dict(zip(names, sizes, strict=True))}
-    built: Quantizer = build(cls, call, (), settings_of(call), given)
-    return built
+    return build(cls, call, (), settings_of(call), given)
 
 
 def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Quantizer:
@@ -115,8 +114,7 @@ def _composite(cls: type[Composite], call: Call, features: int, dim: int) -> Qua
     components = (
         [_quantizer(calls[0], width)] * len(calls) if shared else [_quantizer(part, width) for part in calls]
     )
-    built: Quantizer = build(cls, own, (components,), settings, {"features": features, "dim": dim})
-    return built
+    return build(cls, own, (components,), settings, {"features": features, "dim": dim})
 
 
 def _layout(cls: type[Layout], call: Call, channels: int, dim: int) -> Quantizer:
@@ -129,8 +127,7 @@ def _layout(cls: type[Layout], call: Call, channels: int, dim: int) -> Quantizer
     except (TypeError, ValueError):
         expected = f"whole numbers as options of {call.name}"
         raise CodewordError.of(expected, repr(settings), "see its arguments") from None
-    built: Quantizer = build(cls, call, (_quantizer(call.inner[0], width), channels), settings, {})
-    return built
+    return build(cls, call, (_quantizer(call.inner[0], width), channels), settings, {})
 
 
 def _split_options(cls: type[Composite], call: Call) -> tuple[Call, Call]:

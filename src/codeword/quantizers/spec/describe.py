@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Any
+from typing import Any, TypeVar
 
 from codeword.axes import Estimator, Metric, Penalty, Update
 from codeword.bounds import Bound
@@ -28,6 +28,7 @@ __all__ = [
     "settings_of",
 ]
 
+_T = TypeVar("_T")
 OF_THE_MODEL = ("features", "dim", "device", "dtype")  # the model around a quantizer sets them, not its spec
 NOT_IN_SPECS = (*OF_THE_MODEL, "quantizers", "quantizer", "channels")  # nor those: inner specs are no options
 _ARGUMENTS: tuple[tuple[type[Any], str], ...] = (
@@ -72,8 +73,8 @@ def settings_of(call: Call) -> dict[str, Any]:
 
 
 def build(
-    cls: type, call: Call, arguments: tuple[Any, ...], settings: dict[str, Any], given: dict[str, Any]
-) -> Any:
+    cls: type[_T], call: Call, arguments: tuple[Any, ...], settings: dict[str, Any], given: dict[str, Any]
+) -> _T:
     """The object that a tree describes, with further arguments."""
     for name in settings:
         _check_new(call, name, given)
