@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.functional.valid import Valid, all_known
+from codeword.functional.valid import Valid
 from codeword.kernels import squared_error as kernel
 
 __all__ = ["squared_error", "sum_of", "valid_squared_error"]
@@ -44,8 +43,6 @@ def valid_squared_error(rows: Tensor, targets: Tensor, valid: Valid) -> Tensor:
         >>> valid_squared_error(rows, torch.zeros(2, 2), valid)
         tensor(2.5000)
     """
-    if all_known(valid.mask) and rows.numel():
-        return F.mse_loss(rows, targets)
     if not kernel.serves(rows):
         return squared_error(rows, targets, valid.weights(rows.dtype))
     groups = rows.shape[:-2].numel()
