@@ -11,6 +11,7 @@ from scipy import stats
 
 from codeword.codebooks.rng import Rng
 from codeword.functional import Key, Purpose
+from codeword.kernels import draws
 
 U = np.uint32
 
@@ -117,6 +118,14 @@ def test_strata_take_one_of_each_stretch(total, count, step):
     assert sets.shape == (2, count)
     for positions in sets:
         check_strata(positions, fresh, total, count)
+
+
+@given(st.integers(0, 300), st.integers(1, 300), st.integers(1, 5), st.integers(1, 2**62 - 1))
+def test_known_numbers_draw_what_tensors_draw(total, count, sets, state):
+    drawn = draws.plain(torch.tensor(state), torch.tensor(total), 12345, count, sets)
+    for ours, theirs in zip(draws.known(state, total, 12345, count, sets), drawn, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
 
 
 def check_strata(positions, fresh, total, count):
