@@ -43,7 +43,7 @@ def plain(state: Tensor, total: Tensor, salt: int, count: int, sets: int) -> tup
 
 def known(state: int, total: int, salt: int, count: int, sets: int) -> tuple[Tensor, Tensor]:
     """With numbers that the host has: in NumPy, where an operator on few numbers takes less time than in torch."""
-    each, least = np.arange(max(count + 1, sets * count)), max(total, 1)
+    each, least = np.arange(max(count + 1, sets * count), dtype=np.int64), max(total, 1)
     positions, fresh = _formula(each, state, total, least, min(least, count), salt, count, sets)
     return torch.from_numpy(positions), torch.from_numpy(fresh)
 
