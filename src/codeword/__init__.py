@@ -6,6 +6,7 @@ every day are here too.
 
 from codeword import (
     bounds,
+    convolutions,
     estimators,
     fitting,
     functional,
@@ -71,6 +72,7 @@ __all__ = [
     "__version__",
     "accumulate",
     "bounds",
+    "convolutions",
     "disabled",
     "estimators",
     "find_quantizers",

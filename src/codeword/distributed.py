@@ -15,6 +15,7 @@ from codeword.errors import CodewordError
 __all__ = [
     "average_",
     "broadcast_",
+    "gather",
     "gather_scalars",
     "is_sharded",
     "is_shared",
@@ -44,6 +45,16 @@ def rank() -> int:
     return dist.get_rank() if is_shared() else 0
 
 
+def gather(values: Tensor) -> Tensor:
+    """The values (...) of each rank, in the order of the ranks: (ranks, ...)."""
+    if not is_shared():
+        return values[None]
+    # A sum of numbers in places of their own: every torch has all_reduce, where gathering has been renamed.
+    places = values.new_zeros(dist.get_world_size(), *values.shape)
+    places[dist.get_rank()] = values
+    return sum_(places)
+
+
 def gather_scalars(value: Tensor, signature: int = 0) -> Tensor:
     """One int64 scalar from each rank, in the order of the ranks: shape (ranks,).
 
@@ -55,11 +66,7 @@ def gather_scalars(value: Tensor, signature: int = 0) -> Tensor:
     """
     if not is_shared():
         return value.reshape(1)
-    # A sum of numbers in places of their own: every torch has all_reduce, where gathering has been renamed.
-    places = value.new_zeros(dist.get_world_size(), 2)
-    places[dist.get_rank(), 0] = value
-    places[dist.get_rank(), 1] = signature
-    values, signatures = sum_(places).unbind(1)
+    values, signatures = gather(torch.stack([value, torch.full_like(value, signature)])).unbind(1)
     if signature:
         _check_equal(signatures.tolist())
     return values

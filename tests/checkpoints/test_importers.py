@@ -17,6 +17,7 @@ from torch import Tensor
 from codeword import EMA, LFQ, CodewordError, Residual, VectorQuantizer
 from codeword.checkpoints import LIBRARIES, convert, convert_back
 from codeword.checkpoints.importers import KeyTable, dropped, kept, renamed
+from codeword.convolutions import Convolutions
 
 CODES, STAGES, WIDE = 16, 3, 12
 State = dict[str, Tensor]
@@ -456,28 +457,53 @@ def test_fsq_of_nemo_is_its_formula(groups: int) -> None:
     assert {key: tensor.tolist() for key, tensor in back.items()} == {k: t.tolist() for k, t in state.items()}
 
 
-def test_var_without_phi_is_multiscale_and_with_it_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("spelling", "count"),
+    [("", 0), ("qresi.", 1), ("qresi_ls.{}.", 2), ("qresi_ls.{}.", 3), ("qresi_ls.{}.", 4), ("{}.", 4)],
+)
+def test_var_is_multiscale(spelling: str, count: int) -> None:
+    """Against its loop in float64: of `count` convolutions a scale has the one at the nearest tick."""
     torch.manual_seed(0)
     codes = torch.randn(CODES, 4)
-    state = {"quantize.embedding.weight": codes, "quantize.ema_vocab_hit_SV": torch.zeros(3, CODES)}
-    quantizer = convert(state, library="var", sizes=(1, 2, 4))
+    state = {"quantize.embedding.weight": codes, "quantize.ema_vocab_hit_SV": torch.zeros(4, CODES)}
+    for number in range(count):
+        place = f"quantize.quant_resi.{spelling}".format(number)
+        state |= {f"{place}weight": 0.3 * torch.randn(4, 4, 3, 3), f"{place}bias": torch.randn(4)}
+    quantizer = convert(state, library="var", sizes=(1, 2, 3, 4), quant_resi=0.4)
+    edge = 1 / 3 / count if count == 4 else 1 / 2 / max(count, 1)
+    ticks = np.linspace(edge, 1 - edge, count)
     x = torch.randn(2, 4, 4, 4)
     left, found = x.double(), []
-    for side in (1, 2, 4):
+    for scale, side in enumerate((1, 2, 3, 4)):
         small = torch.nn.functional.interpolate(left, size=(side, side), mode="area")
         index = _nearest(small.movedim(1, -1).reshape(-1, 4).numpy(), codes.double().numpy())
         index = torch.from_numpy(index).view(2, side, side)
         grown = codes.double()[index].movedim(-1, 1)
         if side < 4:
             grown = torch.nn.functional.interpolate(grown, size=(4, 4), mode="bicubic")
+        if count:
+            nearest = int(np.argmin(np.abs(ticks - scale / 3)))
+            place = f"quantize.quant_resi.{spelling}".format(nearest)
+            weight, bias = state[f"{place}weight"].double(), state[f"{place}bias"].double()
+            grown = 0.6 * grown + 0.4 * torch.nn.functional.conv2d(grown, weight, bias, padding=1)
         left = left - grown
         found.append(index.flatten(1))
-    assert torch.equal(quantizer.encode(x), torch.cat(found, 1))
+    out = quantizer(x)
+    assert torch.equal(out.indices, torch.cat(found, 1))
+    torch.testing.assert_close(out.quantized.double(), x.double() - left, atol=1e-5, rtol=1e-5)
     back = convert_back(quantizer, library="var", prefix="quantize.")
-    assert torch.equal(back["quantize.embedding.weight"], codes)
-    phi = {"quantize.quant_resi.qresi_ls.0.weight": torch.zeros(4, 4, 3, 3)}
-    with pytest.raises(CodewordError, match=r"a VAR without phi, but got 'quant_resi\.qresi_ls\.0\.weight'"):
-        convert(state | phi, library="var", sizes=(1, 2, 4))
+    if (spelling, count) != ("qresi_ls.{}.", 4):  # as many as scales are written as one for each
+        assert back.keys() == state.keys() - {"quantize.ema_vocab_hit_SV"}
+        assert all(torch.equal(tensor, state[key]) for key, tensor in back.items())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 10])
+def test_scales_of_var_have_the_convolution_that_numpy_finds(count: int) -> None:
+    edge = 1 / 3 / count if count == 4 else 1 / 2 / count
+    ticks = np.linspace(edge, 1 - edge, count)
+    for scales in (2, 3, 5, 10):
+        wanted = [int(np.argmin(np.abs(ticks - k / (scales - 1)))) for k in range(scales)]
+        assert [Convolutions(count).of(k, scales) for k in range(scales)] == wanted
 
 
 def test_a_library_without_weights_says_what_to_build() -> None:

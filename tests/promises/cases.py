@@ -19,7 +19,7 @@ from codeword.inits import Sample
 from codeword.quantizers.catalogue import QUANTIZERS
 from codeword.quantizers.spec.parts import PARTS
 from codeword.revivals import BelowShare
-from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, MASKLESS, SLOW_FAMILIES
+from promises.family_cases import EXEMPT_FAMILIES, FAMILY_CASES, FAMILY_SHAPES, OF_MAPS, SLOW_FAMILIES
 from promises.listed import plain_part, plain_quantizer
 from promises.parts_cases import EXEMPT_PARTS, PARTS_CASES, SLOW_PARTS
 
@@ -46,12 +46,15 @@ class Case:
     def x(self, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
         return scale * torch.randn(self.shape, generator=torch.Generator().manual_seed(seed))
 
-    def mask(self, x: torch.Tensor, seed: int = 0) -> torch.Tensor | None:
-        """A random one; None where the quantizer takes none."""
-        if self.name in MASKLESS:
-            return None
+    def mask(self, x: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        """A random one; of whole maps, where these become indices."""
         shape = x.movedim(self.dim, -1).shape[:-1]
-        return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.6
+        drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.6
+        return (
+            drawn.flatten(1)[:, :1].view(-1, *[1] * (len(shape) - 1)).expand(shape)
+            if self.name in OF_MAPS
+            else drawn
+        )
 
     def trained(self, steps: int = 3) -> Quantizer:
         torch.manual_seed(0)

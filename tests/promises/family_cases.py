@@ -7,7 +7,7 @@ from collections.abc import Callable
 import codeword
 from codeword import Quantizer
 
-__all__ = ["EXEMPT_FAMILIES", "FAMILY_CASES", "FAMILY_SHAPES", "MASKLESS", "SLOW_FAMILIES"]
+__all__ = ["EXEMPT_FAMILIES", "FAMILY_CASES", "FAMILY_SHAPES", "OF_MAPS", "SLOW_FAMILIES"]
 
 FEATURES = 6
 
@@ -79,6 +79,7 @@ SPECS = {
     "multiscale": "multiscale3x7,shared=true,sizes=((1,1),(2,3),(3,4))",
     "multiscale-bilinear-dropout": "multiscale3x5,sizes=(2,4,8),bicubic=false,dropout=0.7,minimum_scales=2",
     "multiscale-separate": "multiscale2x(rvq2x5,dropout=0.5),sizes=(3,8),code_features=4",
+    "multiscale-convolutions": "multiscale2x5,shared=true,sizes=(2,4),convolutions=convolutions(count=2)",
     "depth-three": "rvq2x(gvq2x(rvq2x4,dropout=0.5),shared=true)",
     "grouped-residual-grouped": "gvq2x(rvq2x(gvq2x3),code_features=4)",
     "residual-grouped-fsq": "rvq2x(gvq2x(fsq5-3-4))",
@@ -94,7 +95,7 @@ FAMILY_SHAPES = (
     | {"channelwise": (3, FEATURES, 12), "blockwise": (3, FEATURES, 8), "patches": (3, FEATURES, 4, 6)}
     | {"channelwise-grouped-residual": (3, FEATURES, 12)}
     | {"multiscale": (9, 3, 4, FEATURES), "multiscale-separate": (9, 8, FEATURES)}
-    | {"multiscale-bilinear-dropout": (9, 8, FEATURES)}
+    | {"multiscale-bilinear-dropout": (9, 8, FEATURES), "multiscale-convolutions": (9, 4, FEATURES)}
     | {"multiscale-grouped-residual": (5, 4, FEATURES)}
 )
 
@@ -116,8 +117,8 @@ SLOW_FAMILIES |= {  # the same blocks as in smaller ones, again and again
 }
 
 LAYOUTS = ("channelwise", "blockwise", "patches", "channelwise-grouped-residual")
-MASKLESS = ("multiscale", "multiscale-bilinear-dropout", "multiscale-separate", "multiscale-grouped-residual")
-NO_MASK = "it refuses masks by name; tests/quantizers/test_multiscale.py holds it to the rest of this"
+OF_MAPS = tuple(name for name in SPECS if name.startswith("multiscale"))
+MAPS = "its indices are of maps, not of positions; tests/quantizers/test_multiscale.py holds it to the rest"
 
 RELAXED = "its gradient is of a softmax over all codes: tests/quantizers/test_memory.py has the formula"
 RELAXED_BITS = (
@@ -141,7 +142,7 @@ EXEMPT_FAMILIES: dict[tuple[str, str], str] = {
         for layout in LAYOUTS
         for promise in ("P4", "P12")
     },
-    **{(name, promise): NO_MASK for name in MASKLESS for promise in ("P2", "P4", "P12")},
+    **{(name, promise): MAPS for name in OF_MAPS for promise in ("P4", "P12")},
     ("fsq-normalized", "P11"): NORMALIZED,
     ("fsq-normalized-noise", "P11"): NORMALIZED,
     ("mapper", "P11"): "its gradient is of all codes: tests/quantizers/test_binary_mapper.py has the formula",

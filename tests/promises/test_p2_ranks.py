@@ -9,12 +9,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from promises.cases import CASES, Case, every_case
+from promises.family_cases import OF_MAPS
 from ranks import RANKS
 
 SHORT, LONG = 5, 50  # steps
 
 # Quantizers that need more than two collectives a step, and why.
-MORE_COLLECTIVES = {"residual-stagewise": "each of its stages learns before the next one is searched"}
+MORE_COLLECTIVES = {
+    "residual-stagewise": "each of its stages learns before the next one is searched"
+} | dict.fromkeys(OF_MAPS, "the valid tokens of each scale are counted too")
 
 
 class Collectives(TorchDispatchMode):
@@ -29,14 +32,11 @@ class Collectives(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-Share = tuple[torch.Tensor, torch.Tensor | None]
+Share = tuple[torch.Tensor, torch.Tensor]
 
 
 def batch(case: Case, step: int) -> list[Share]:
-    """The unequal shares of the ranks and their masks: one is empty, one is all padding, and now and then all are.
-
-    Quantizers that take no mask get none, and so no padding.
-    """
+    """The unequal shares of the ranks and their masks: one is empty, one is all padding, and now and then all are."""
     axis = 1 if case.dim == 0 else 0
     x = torch.cat([case.x(seed=4 * step + part, scale=1 + step % 5) for part in range(RANKS)], axis)
     size = x.shape[axis]
@@ -45,10 +45,7 @@ def batch(case: Case, step: int) -> list[Share]:
     order = [(rank + step) % RANKS for rank in range(RANKS)]
     shares = list(x.split([sizes[place] for place in order], axis))
     random = [case.mask(case.x(), seed=4 * step + part) for part in range(RANKS)]
-    known = [mask for mask in random if mask is not None]
-    if not known:
-        return [(share, None) for share in shares]
-    masks = list(torch.cat(known).split([sizes[place] for place in order]))
+    masks = list(torch.cat(random).split([sizes[place] for place in order]))
     padding = order.index(1)
     masks[padding] = masks[padding] & False
     if step % 4 == 3:
@@ -57,8 +54,7 @@ def batch(case: Case, step: int) -> list[Share]:
 
 
 def joined(shares: list[Share], axis: int) -> Share:
-    masks = [mask for _, mask in shares if mask is not None]
-    return torch.cat([x for x, _ in shares], axis), torch.cat(masks) if masks else None
+    return torch.cat([x for x, _ in shares], axis), torch.cat([mask for _, mask in shares])
 
 
 def train(case: Case, steps: int, rank: int | None) -> tuple[dict[str, torch.Tensor], list[int]]:

@@ -1,4 +1,4 @@
-"""Multiscale residual quantization against its algorithm written out, and what the promises test by masks."""
+"""Multiscale residual quantization against its algorithm written out, with masks and with convolutions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from codeword import EMA, CodewordError, Grouped, Multiscale, Rotation, VectorQuantizer, from_spec
+from codeword.convolutions import Convolutions
 from codeword.estimators import Sampled
 from codeword.functional.resize import resize_maps
 
@@ -28,33 +29,51 @@ def maps(seed: int, count: int = 20, size: tuple[int, ...] = SIZES[-1]) -> torch
     return torch.randn(count, FEATURES, *size, generator=torch.Generator().manual_seed(seed))
 
 
+def shaken(quantizer: Multiscale) -> Multiscale:
+    """With convolutions that do something."""
+    with torch.no_grad():
+        for part in quantizer.blends.parameters():
+            part += 0.2 * torch.randn(part.shape, generator=torch.Generator().manual_seed(part.ndim))
+    return quantizer
+
+
 def written_out(
-    quantizer: Multiscale, f: torch.Tensor
+    quantizer: Multiscale, f: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor]]:
-    """Algorithm 1 of VAR, in float64 with torch's own resizing: tokens, and sums and errors after each scale."""
+    """Algorithm 1 of VAR, in float64 with torch's own resizing: tokens, and sums and errors after each scale.
+
+    With a mask the means are those of valid places, and tokens without any are left out.
+    """
     f = f.double()
-    total, left = torch.zeros_like(f), f
+    seen = torch.ones_like(f[:, :1]) if mask is None else mask[:, None].double()
+    total, left = torch.zeros_like(f), torch.where(seen > 0, f, 0)
     tokens, sums, errors = [], [], []
-    for part, size in zip(quantizer.components, SIZES, strict=True):
-        small = F.interpolate(left, size, mode="area").permute(0, 2, 3, 1)
+    for number, (part, size) in enumerate(zip(quantizer.components, SIZES, strict=True)):
+        share = F.interpolate(seen, size, mode="area")
+        small = F.interpolate(left, size, mode="area") / share.clamp_min(1e-9)
+        small, there = small.permute(0, 2, 3, 1), share[:, 0] > 0
         codes = part.codebook.codes.double()
         index = (small[..., None, :] - codes).square().sum(-1).argmin(-1)
-        errors.append((small - codes[index]).square().mean())
-        grown = F.interpolate(
-            codes[index].permute(0, 3, 1, 2), SIZES[-1], mode="bicubic", align_corners=False
-        )
-        total, left = total + grown, left - grown
-        tokens.append(index.flatten(1))
+        errors.append((small - codes[index])[there].square().mean())
+        chosen = torch.where(there[..., None], codes[index], 0).permute(0, 3, 1, 2)
+        grown = F.interpolate(chosen, SIZES[-1], mode="bicubic", align_corners=False)
+        if quantizer.convolutions is not None:
+            blend = quantizer.blends[(0, 0, 1)[number]]
+            moved = F.conv2d(grown, blend.weight.double(), blend.bias.double(), padding=1)
+            grown = 0.7 * grown + 0.3 * moved
+        total, left = total + grown, (left - grown) * seen
+        tokens.append(torch.where(there, index, -1).flatten(1))
         sums.append(total)
     return tokens, sums, errors
 
 
+@pytest.mark.parametrize("blended", [False, True])
 @pytest.mark.parametrize("shared", [True, False])
-def test_it_is_the_algorithm(shared):
-    quantizer = build(shared)
+def test_it_is_the_algorithm(shared, blended):
+    quantizer = build(shared, convolutions=Convolutions(2, share=0.3) if blended else None)
     for step in range(3):
         quantizer(maps(step))
-    quantizer.eval()
+    shaken(quantizer).eval()
     x = maps(9)
     out = quantizer(x)
     tokens, sums, errors = written_out(quantizer, x)
@@ -71,6 +90,91 @@ def test_it_is_the_algorithm(shared):
         assert torch.equal(quantizer(x, scales=n).quantized, prefix)
 
 
+def some_places(seed: int) -> torch.Tensor:
+    """A mask of which whole areas are invalid, and one whole map."""
+    mask = torch.rand(20, *SIZES[-1], generator=torch.Generator().manual_seed(seed)) > 0.5
+    mask[:, :2, :4] = False
+    mask[3] = False
+    return mask
+
+
+@pytest.mark.parametrize("blended", [False, True])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_mask_leaves_places_out(shared, blended):
+    quantizer = build(shared, convolutions=Convolutions(2, share=0.3) if blended else None)
+    quantizer.reset_usage()
+    count = 0
+    for step in range(3):
+        mask = some_places(step)
+        out = quantizer(torch.where(mask[:, None], maps(step), torch.nan), mask)
+        count += int((out.indices >= 0).sum())
+        assert torch.where(mask[:, None], quantizer.decode(out.indices), 0).equal(out.quantized)
+    learned = {id(part): int(part.codebook.usage_count.sum()) for part in quantizer.components}
+    assert sum(learned.values()) == count
+    shaken(quantizer).eval()
+    x, mask = maps(9).requires_grad_(), some_places(9)
+    out = quantizer(x, mask)
+    tokens, sums, errors = written_out(quantizer, x.detach(), mask)
+    assert torch.equal(out.indices, torch.cat(tokens, 1))
+    assert (out.indices[3] == -1).all()
+    expected = torch.where(mask[:, None], sums[-1], 0)
+    torch.testing.assert_close(out.quantized.double(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(out.losses["commitment"].double(), torch.stack(errors).mean())
+    assert torch.equal(quantizer.encode(x, mask, scales=2), torch.cat(tokens[:2], 1))
+    if blended:
+        missed = (sums[-1] - x.detach()).movedim(1, -1)[mask].square().mean()
+        torch.testing.assert_close(out.losses["convolutions"].double(), missed)
+    (out.loss + out.quantized.sum()).backward()
+    assert (x.grad.movedim(1, -1)[~mask] == 0).all()
+    assert (x.grad.movedim(1, -1)[mask] != 0).all()
+
+
+def test_a_masked_map_is_none():
+    """As in a batch without it, through training."""
+    masked, cropped = build(), build()
+    keep = torch.arange(20) % 3 > 0
+    mask = keep[:, None, None].expand(20, *SIZES[-1])
+    for step in range(3):
+        x = maps(step)
+        one, other = masked(x, mask), cropped(x[keep])
+        assert torch.equal(one.indices[keep], other.indices)
+        torch.testing.assert_close(one.loss, other.loss)
+    for key, value in cropped.state_dict().items():
+        torch.testing.assert_close(masked.state_dict()[key], value, msg=key)
+
+
+def test_convolutions_begin_as_none_and_bring_the_error_down():
+    plain, blended = build(), build(convolutions=Convolutions(count=2))
+    for step in range(2):
+        assert torch.equal(plain(maps(step)).indices, blended(maps(step)).indices)
+    rule = torch.optim.Adam(blended.blends.parameters(), 0.01)
+    blended.eval()  # the codes stay
+    losses = []
+    for _ in range(15):
+        out = blended(maps(5))
+        rule.zero_grad()
+        out.losses["convolutions"].backward()
+        rule.step()
+        losses.append(float(out.losses["convolutions"].detach()))
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_the_output_trains_convolutions_past_the_estimator_of_the_parts():
+    """The gradient of the output: to its weights as that of a convolution, to the input as without it."""
+    torch.manual_seed(0)
+    parts = [VectorQuantizer(FEATURES, 8, estimator=Rotation()) for _ in SIZES]
+    quantizer = Multiscale(parts, sizes=SIZES, dim=1, convolutions=Convolutions(1))
+    quantizer(maps(0))
+    quantizer.eval()
+    x, towards = maps(1).requires_grad_(), maps(2)
+    bias = quantizer.blends[0].bias
+    to_x, to_bias = torch.autograd.grad((quantizer(x).quantized * towards).sum(), [x, bias])
+    torch.testing.assert_close(to_bias, 3 * 0.5 * towards.sum((0, 2, 3)), rtol=1e-4, atol=1e-4)
+    quantizer.convolutions = None  # they are the identity still
+    (without,) = torch.autograd.grad((quantizer(x).quantized * towards).sum(), x)
+    torch.testing.assert_close(to_x, without)
+
+
 @pytest.mark.parametrize(("old", "new"), [((3,), (7,)), ((2, 3), (4, 6)), ((4,), (4,)), ((1,), (5,))])
 def test_linear_upsampling_is_that_of_torch(old, new):
     x = torch.randn(2, *old, FEATURES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -79,8 +183,9 @@ def test_linear_upsampling_is_that_of_torch(old, new):
     torch.testing.assert_close(resize_maps(x, old, new, "bilinear"), expected)
 
 
-def test_dropout_leaves_out_the_finest_scales_of_some_maps():
-    quantizer = build(dropout=0.5, minimum_scales=2, bicubic=False)
+@pytest.mark.parametrize("rule", [None, Convolutions(3)])
+def test_dropout_leaves_out_the_finest_scales_of_some_maps(rule):
+    quantizer = shaken(build(dropout=0.5, minimum_scales=2, bicubic=False, convolutions=rule))
     quantizer(maps(0))
     x = maps(1, count=400)
     out = quantizer(x)
@@ -97,7 +202,11 @@ def test_dropout_leaves_out_the_finest_scales_of_some_maps():
 
 
 def test_options_out_of_range_are_refused():
+    for share in (0.0, 1.5):
+        with pytest.raises(CodewordError, match="a share of Convolutions above 0"):
+            Convolutions(share=share)
     for options, said in (
+        ({"convolutions": 4}, "a part for convolutions, but got 4"),
         ({"dropout": 1.5}, "dropout from 0 to 1"),
         ({"minimum_scales": 4}, "minimum_scales from 1 to 3"),
     ):
@@ -203,6 +312,11 @@ def trained_on_ranks(rank: int, size: int, shared: bool) -> dict[str, torch.Tens
     for step in range(4):
         shares = maps(step, 17).split([5, 0, 9, 3]) if size > 1 else [maps(step, 17)]
         quantizer(shares[(rank + step) % size])
+    for step in range(2):  # one rank alone has a mask
+        x, mask = maps(step, 17), some_places(step)[:17]
+        mask[5:] = True
+        parts = [(x[:5], mask[:5]), (x[5:14], None), (x[14:], None), (x[:0], None)]
+        quantizer(*(parts[rank] if size > 1 else (x, mask)))
     return quantizer.state_dict()
 
 
@@ -218,7 +332,7 @@ def test_ranks_equal_one_process(ranks, shared):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: build()(maps(0), torch.ones(20, 4, 6).bool()), "no mask for a Multiscale quantizer"),
+        (lambda: build()(maps(0), torch.ones(20, 1, 6).bool()), r"a mask of shape \(20, 4, 6\)"),
         (
             lambda: build()(maps(0, 2, (6, 4))),
             r"maps of size \(4, 6\), that of the last scale, but got shape",

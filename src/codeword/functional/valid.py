@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,7 +12,16 @@ from codeword import distributed
 from codeword.constants import numbers
 from codeword.torch_versions import inside_transform
 
-__all__ = ["Valid", "all_in_range", "all_known", "every_row", "in_range", "known_number", "none_known"]
+__all__ = [
+    "Valid",
+    "all_in_range",
+    "all_known",
+    "every_row",
+    "in_range",
+    "known_number",
+    "narrowed",
+    "none_known",
+]
 
 _LONGEST = {dtype: torch.finfo(dtype).max ** (1 / 3) for dtype in (torch.float32, torch.float64)}  # of a row
 
@@ -81,13 +90,15 @@ def known_number(number: Tensor) -> int | None:
 
 
 def every_row(mask: Tensor | None, rows: Tensor) -> Tensor:
-    """A mask (N,); None: True for each of the rows (N, ...).
+    """A mask (N,); None: True for each of the rows (N, ...); where each row has places (N, P), whether one is valid.
 
     Examples:
         >>> every_row(None, torch.zeros(2, 3))
         tensor([True, True])
     """
-    return torch.ones(len(rows), dtype=torch.bool, device=rows.device) if mask is None else mask
+    if mask is None:
+        return torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    return mask if mask.ndim == 1 else mask.any(1)
 
 
 def _widest(dtype: torch.dtype, other: torch.dtype) -> torch.dtype:
@@ -214,3 +225,24 @@ class Valid(NamedTuple):
         """As `take`, with what the other ranks hold: one collective."""
         taken = self.take(rows, positions)
         return distributed.sum_(taken) if self.shared else taken
+
+
+def narrowed(valids: Sequence[Valid], masks: Sequence[Tensor]) -> list[Valid]:
+    """The valid rows among those of a mask (N,) each, counted anew on all ranks: one collective.
+
+    Examples:
+        >>> (few,) = narrowed([Valid.of(torch.tensor([True, True, False]))], [torch.tensor([True, False, False])])
+        >>> few.mask, few.total
+        (tensor([ True, False, False]), tensor(1))
+    """
+    among = [valid.among(mask) for valid, mask in zip(valids, masks, strict=True)]
+    if among[0].total is None:  # nothing is learned
+        return among
+    counts = torch.stack([valid.mask.sum() for valid in among])
+    if not among[0].shared:
+        return [valid._replace(total=total) for valid, total in zip(among, counts, strict=True)]
+    every = distributed.gather(counts)
+    return [
+        valid._replace(total=of_ranks.sum(), offset=of_ranks[: distributed.rank()].sum())
+        for valid, of_ranks in zip(among, every.unbind(1), strict=True)
+    ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codeword.functional import Key, Valid
 
-__all__ = ["Assignment", "Evaluated", "Losses", "Step", "pooled"]
+__all__ = ["Assignment", "Evaluated", "Losses", "Step", "pooled", "pooled_step"]
 
 Losses = tuple[Tensor, dict[str, Tensor]]  # the weighted sum of the losses, and each of them unweighted
 Evaluated = tuple[Tensor, Tensor, dict[str, Tensor]]  # the rows of the codes, and their losses
@@ -31,6 +31,7 @@ class Step(NamedTuple):
         stages: how many stages to use; None: all.
         scales: how many scales to use; None: all.
         beam: how many partial sums the search keeps; None: one.
+        places: (N, P) bool, which places of each row count, of a quantizer of whole maps; None: all.
     """
 
     valid: Valid
@@ -43,6 +44,7 @@ class Step(NamedTuple):
     stages: int | None = None
     scales: int | None = None
     beam: int | None = None
+    places: Tensor | None = None
 
     def component(self, number: int, repeats: int = 1) -> Step:
         """The step of one component of a composite, with its own random numbers.
@@ -80,17 +82,38 @@ class Assignment(NamedTuple):
 
 def pooled(assignments: Sequence[Assignment], step: Step) -> Assignment:
     """Join the assignments of a component that is used several times in a step: all uses of a row side by side."""
-    times = [own.step.repeats // step.repeats for own in assignments]
-
-    def joined(tensors: list[Tensor]) -> Tensor:
-        sized = zip(tensors, times, strict=True)
-        return torch.cat([tensor.unflatten(0, (-1, time)) for tensor, time in sized], 1).flatten(0, 1)
-
+    steps = [own.step for own in assignments]
+    times = _times(steps, step)
     return Assignment(
-        joined([own.indices for own in assignments]),
-        joined([own.rows for own in assignments]),
-        step.component(0, sum(times)),
+        _side_by_side([own.indices for own in assignments], times),
+        _side_by_side([own.rows for own in assignments], times),
+        pooled_step(steps, step),
         components=tuple(
             pooled(parts, step) for parts in zip(*(own.components for own in assignments), strict=True)
         ),
     )
+
+
+def pooled_step(steps: Sequence[Step], step: Step) -> Step:
+    """The step of a component that is used several times, given that of each use."""
+    times = _times(steps, step)
+    whole = step.component(0, sum(times))
+    if step.places is None:
+        return whole
+    valids = [own.valid for own in steps]
+    total, offset, before = (
+        None if counts[0] is None else torch.stack(list(counts)).sum()
+        for counts in zip(*(valid[1:4] for valid in valids), strict=True)
+    )
+    mask = _side_by_side([valid.mask for valid in valids], times)
+    return whole._replace(valid=Valid(mask, total, offset, before, whole.valid.row_weights))  # type: ignore[arg-type]
+
+
+def _times(steps: Sequence[Step], step: Step) -> list[int]:
+    """How many rows of each use there are for one row."""
+    return [own.repeats // step.repeats for own in steps]
+
+
+def _side_by_side(tensors: Sequence[Tensor], times: Sequence[int]) -> Tensor:
+    sized = zip(tensors, times, strict=True)
+    return torch.cat([tensor.unflatten(0, (-1, time)) for tensor, time in sized], 1).flatten(0, 1)

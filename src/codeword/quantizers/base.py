@@ -117,13 +117,15 @@ class Quantizer(Hooks):
             again = self.training and inside_backward()
             if again:
                 check_repeatable(self)
-            step = self._step(every_row(mask, rows), shape)._replace(stages=stages, scales=scales, beam=beam)
+            step = self._step(every_row(mask, rows), shape)._replace(
+                stages=stages, scales=scales, beam=beam, places=self._places(mask, rows)
+            )
             if step.training and not again:
                 assignment = train(self, rows.detach(), step)
             else:
                 assignment = assign(self, rows.detach(), step)
             out, loss, losses = output(self, assignment, rows, step)
-        indices = _mark_holes(assignment.indices, mask, user_mask)
+        indices = self._mark_holes(assignment.indices, mask, user_mask)
         indices = indices.view((*shape, *indices.shape[1:]))
         return Quantized(self._lay_out(out, mask, user_mask, shape).to(x.dtype), indices, loss, losses)
 
@@ -146,8 +148,16 @@ class Quantizer(Hooks):
         with torch.autocast(x.device.type, enabled=False):
             rows, mask = self._enter(flat, user_mask)
             valid = Valid(every_row(mask, rows), None)  # type: ignore[arg-type]
-            step = Step(valid, None, needs_codes=False, stages=stages, scales=scales, beam=beam)  # type: ignore[arg-type]
-            indices = _mark_holes(assign(self, rows, step).indices, mask, user_mask)
+            step = Step(
+                valid,
+                None,  # type: ignore[arg-type]
+                needs_codes=False,
+                stages=stages,
+                scales=scales,
+                beam=beam,
+                places=self._places(mask, rows),
+            )
+            indices = self._mark_holes(assign(self, rows, step).indices, mask, user_mask)
         return indices.view((*shape, *indices.shape[1:]))
 
     def decode(
@@ -292,11 +302,24 @@ class Quantizer(Hooks):
                 return out
             # Backward needs the codes, so they must not be written to; FSDP warns about views.
             return out.clone() if self.project_out is None or distributed.is_started() else out
-        keep = self._unflatten(mask[:, None], shape)
+        keep = self._unflatten(_as_rows(mask), shape)
         if user_mask is None:
             return where_else(keep, self._unflatten(out, shape), math.nan)
         holes = torch.where(user_mask, torch.nan, 0.0).to(out.dtype)
-        return torch.where(keep, self._unflatten(out, shape), self._unflatten(holes[:, None], shape))
+        return torch.where(keep, self._unflatten(out, shape), self._unflatten(_as_rows(holes), shape))
+
+    def _places(self, mask: Tensor | None, rows: Tensor) -> Tensor | None:
+        """Which places of each row count, where a row is a whole map; None: all."""
+        return None
+
+    def _mark_holes(self, indices: Tensor, mask: Tensor | None, user_mask: Tensor | None) -> Tensor:
+        """Index 0 for rows that are not finite, -1 for masked ones."""
+        if mask is None:
+            return indices
+        rows = [-1] + [1] * (indices.ndim - 1)
+        if user_mask is None:
+            return where_else(mask.view(rows), indices, 0)
+        return torch.where(mask.view(rows), indices, user_mask.view(rows).long() - 1)
 
     def _unflatten(self, rows: Tensor, shape: torch.Size) -> Tensor:
         return rows.view(*shape, rows.shape[-1]).movedim(-1, self.dim)
@@ -306,6 +329,8 @@ def _both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
     """Where both are True; None: everywhere."""
     if mask is None or other is None:
         return other if mask is None else mask
+    if mask.ndim < other.ndim:  # of rows, and of the places of each
+        mask = mask[:, None]
     return mask & other
 
 
@@ -316,14 +341,9 @@ def _filled(rows: Tensor, finite: Tensor | None) -> Tensor:
     return replace_gradient(where_else(finite[:, None], rows.detach(), 0.0), rows)
 
 
-def _mark_holes(indices: Tensor, mask: Tensor | None, user_mask: Tensor | None) -> Tensor:
-    """Index 0 for rows that are not finite, -1 for masked ones."""
-    if mask is None:
-        return indices
-    rows = [-1] + [1] * (indices.ndim - 1)
-    if user_mask is None:
-        return where_else(mask.view(rows), indices, 0)
-    return torch.where(mask.view(rows), indices, user_mask.view(rows).long() - 1)
+def _as_rows(mask: Tensor) -> Tensor:
+    """A mask (N,) as (N, 1); one of the places of maps is (N, P) already."""
+    return mask if mask.ndim > 1 else mask[:, None]
 
 
 def _number_items(valid: Valid, shape: torch.Size) -> Tensor:

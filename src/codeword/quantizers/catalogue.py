@@ -57,7 +57,7 @@ def from_spec(spec: str, *, features: int, dim: int = -1) -> Quantizer:
             `fsq8-5-5-5` and `rfsq8-5-5-5,stages=4` (levels), `lfq18`, `rlfq8,stages=4`, `bsq18`, `bits16`, `bitlayers8`
             and `mapper8` (bits),
             `leech`, `binarize`, `rpq8192` and `memory1024` (codes), `ovq4x(memory1024)` (components);
-            `multiscale3x1024,shared=true,sizes=((1,1),(2,2),(4,4))` (scales x codes);
+            `multiscale3x1024,shared=true,sizes=((1,1),(2,2),(4,4)),convolutions=convolutions` (scales x codes);
             `channelwise(vq1024),split=4`, `blockwise(vq1024),split=4`, `patches(vq1024),size=(2,2)`.
         features: size of a vector; the number of channels for the last three.
         dim: the axis of the features; 1 for the last three.

@@ -34,7 +34,15 @@ class Successive(Composite):
         """How many rows of a component there are for one of the whole."""
         return 1
 
-    def _downsample(self, rows: Tensor, number: int) -> Tensor:
+    def _steps(self, step: Step, used: int) -> list[Step]:
+        """The steps of the first components."""
+        return [step.component(number, self._repeats(number)) for number in range(used)]
+
+    def _present(self, own: Step, step: Step) -> Tensor | None:
+        """Which rows of a component have an index, given its step and that of the whole; None: all."""
+        return None
+
+    def _downsample(self, rows: Tensor, number: int, step: Step) -> Tensor:
         """The rows that a component sees."""
         return rows
 
@@ -43,27 +51,30 @@ class Successive(Composite):
         return rows
 
     def _init(self, rows: Tensor, step: Step) -> None:
-        for number, child in enumerate(self.components):
-            own_step = step.component(number, self._repeats(number))
-            seen = child._project(child.project_in, self._downsample(rows, number))
+        for number, (child, own_step) in enumerate(
+            zip(self.components, self._steps(step, self.count), strict=True)
+        ):
+            seen = child._project(child.project_in, self._downsample(rows, number, step))
             if not child.ready:
                 child._init(seen, own_step)
             if number + 1 < self.count:
                 found = child._assign(seen, own_step._replace(training=False))
-                rows = rows - self._output_of(number, child._embed(found.indices))
+                q = child._embed(found.indices)
+                rows = rows - self._output_of(number, q, self._present(own_step, step))
 
     def _assign(self, rows: Tensor, step: Step) -> Assignment:
         residual, components, used = rows, [], self._used(step)
-        for number, child in enumerate(self.components[:used]):
-            own_step = step.component(number, self._repeats(number))
+        for number, (child, own_step) in enumerate(
+            zip(self.components, self._steps(step, used), strict=False)
+        ):
             own_step = own_step._replace(needs_codes=number + 1 < used or step.needs_codes)
-            seen = child._project(child.project_in, self._downsample(residual, number))
+            seen = child._project(child.project_in, self._downsample(residual, number, step))
             found = child._assign(seen, own_step)
             if self.stagewise and step.training:
                 learn(child, found)
             if number + 1 < used or step.reuses_codes:
                 q = child._codes_of(found)
-                residual = residual - self._output_of(number, q)
+                residual = residual - self._output_of(number, q, self._present(own_step, step))
                 found = found._replace(embedded=q) if step.reuses_codes else found
             components.append(found)
         return self._joined(tuple(components), rows, step)
@@ -81,18 +92,19 @@ class Successive(Composite):
         total, losses = None, []
         for number, found in enumerate(assignment.components):
             residual = rows if total is None else rows - total.detach()
-            out, loss, named = self._evaluate_component(number, found, residual)
+            out, loss, named = self._evaluate_component(number, found, residual, step)
             total = out if total is None else total + out
             losses.append((loss, named))
         assert total is not None
         return total, *self.pool(losses)
 
-    def _evaluate_component(self, number: int, found: Assignment, residual: Tensor) -> Evaluated:
+    def _evaluate_component(self, number: int, found: Assignment, residual: Tensor, step: Step) -> Evaluated:
         """The output of a component, with a gradient only for its own weights, and its losses."""
-        child, stays = self.components[number], None
+        child, stays = self.components[number], self._present(found.step, step)
         if self.drops and found.step.training:
-            found, stays = without_dropped(found)
-        seen = self._downsample(residual, number)
+            found, kept = without_dropped(found)
+            stays = kept if stays is None else kept & stays
+        seen = self._downsample(residual, number, step)
         q, loss, losses = child._evaluate(found, child._project(child.project_in, seen), found.step)
         if child.trained_by_output and torch.is_grad_enabled():
             fixed = child._project(child.project_in, seen.detach())

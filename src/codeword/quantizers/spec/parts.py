@@ -1,6 +1,16 @@
 """The names of parts in a spec string."""
 
-from codeword import bounds, estimators, inits, metrics, penalties, revivals, transforms, updates
+from codeword import (
+    bounds,
+    convolutions,
+    estimators,
+    inits,
+    metrics,
+    penalties,
+    revivals,
+    transforms,
+    updates,
+)
 from codeword.registry import Registry
 
 __all__ = ["PARTS"]
@@ -66,5 +76,6 @@ PARTS = Registry(
         "gaussian": bounds.Gaussian,
         "laplacian": bounds.Laplacian,
         "cauchy": bounds.Cauchy,
+        "convolutions": convolutions.Convolutions,
     },
 )
