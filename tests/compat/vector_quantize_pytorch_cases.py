@@ -102,6 +102,7 @@ CASES = {
         directional_reparam=True, threshold_ema_dead_code=2, directional_reparam_variance=1e-3
     ),
     "vq orthogonal_reg_weight": _vq(orthogonal_reg_weight=10),
+    "vq use_cosine_sim, orthogonal_reg_weight": _vq(use_cosine_sim=True, orthogonal_reg_weight=10),
     "vq orthogonal_reg_active_codes_only": _vq(
         orthogonal_reg_weight=1, orthogonal_reg_active_codes_only=True
     ),

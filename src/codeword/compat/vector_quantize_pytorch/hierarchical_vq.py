@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from codeword import distributed
 from codeword.checkpoints.importers.library import same_names
 from codeword.checkpoints.importers.table import KeyTable
 from codeword.compat.state import Facade
@@ -34,9 +37,9 @@ class HierarchicalVQ(Facade):
         scales: the sizes, coarse to fine: a length each, or an extent for every axis.
         shared_codebook: whether all scales have one codebook.
         channel_first: whether features are on axis 1.
-        quant_resi: r.
+        quant_resi: r, without its sign.
         share_quant_resi: how many convolutions the scales share; 0: each has its own.
-        nested_dropout: the chance that training leaves out the finest scales, down to a random one.
+        nested_dropout: the chance that training leaves out some of the finest scales; then the loss is of those kept.
         nested_dropout_min_levels: how many scales are always kept.
         accept_image_fmap, accept_3d_fmap: whether there are two or three axes beside the features.
         options: those of `VectorQuantize`, with defaults of `decay=0.99`, `kmeans_init=True`,
@@ -44,7 +47,7 @@ class HierarchicalVQ(Facade):
 
     Returns (forward):
         quantized like x, a list of the indices of each scale, -1 where masked, and the loss, the mean over scales;
-        with `return_cutoff` also the last scale that training kept, None in eval.
+        with `return_cutoff` also the last scale that training kept, None where it kept all, and in eval.
 
     Source: Tian et al. 2024, VAR (arXiv:2404.02905), with mask and nested dropout.
 
@@ -84,6 +87,7 @@ class HierarchicalVQ(Facade):
                 f"{codebook_size}",
                 "pass one number",
             )
+        _check_shapes(self.level_shapes, axes)
         self.codebook_sizes, self.shared_codebook = sizes, shared_codebook
         settings = {**_DEFAULTS, **options}
         if shared_codebook:
@@ -92,9 +96,16 @@ class HierarchicalVQ(Facade):
             self.vqs = nn.ModuleList(VectorQuantize(dim, size, **settings) for size in sizes)
         self.quant_resi = quant_resi
         if share_quant_resi == 1:
-            self.phi_shared = _Phi(dim, axes)
+            self.phi_shared = _Phi(dim, axes, quant_resi)
         else:
-            self.phi_levels = nn.ModuleList(_Phi(dim, axes) for _ in range(share_quant_resi or levels))
+            count = min(levels, share_quant_resi) if share_quant_resi > 0 else levels
+            self.phi_levels = nn.ModuleList(_Phi(dim, axes, quant_resi) for _ in range(count))
+        if not (0 <= nested_dropout <= 1 and nested_dropout_min_levels >= 1):
+            raise CodewordError.of(
+                "nested_dropout from 0 to 1, and nested_dropout_min_levels of at least 1",
+                f"{nested_dropout}, {nested_dropout_min_levels}",
+                "pass a chance, and how many scales always stay",
+            )
         self.nested_dropout, self.nested_dropout_min_levels = nested_dropout, nested_dropout_min_levels
 
     def key_table(self) -> KeyTable:
@@ -114,15 +125,11 @@ class HierarchicalVQ(Facade):
         return self.vqs[level_index]  # type: ignore[return-value]
 
     def choose_phi(self, level_index: int) -> nn.Module:
-        """The convolution of a scale: the nearest of those that are spread evenly over the scales."""
+        """The convolution of a scale: of those that are spread evenly from the first scale to the last, the nearest."""
         if "phi_shared" in self._modules:
             return self.phi_shared
-        count = len(self.phi_levels)
-        if count == self.num_levels:
-            return self.phi_levels[level_index]
-        edge = 1 / (3 if count == 4 else 2) / count
         at = level_index / max(1, self.num_levels - 1)
-        return self.phi_levels[int((torch.linspace(edge, 1 - edge, count) - at).abs().argmin())]
+        return self.phi_levels[round(at * (len(self.phi_levels) - 1))]
 
     def forward(
         self,
@@ -138,10 +145,9 @@ class HierarchicalVQ(Facade):
             raise CodewordError.of("no indices in forward", "some", "pass them to get_output_from_indices")
         x = x if self.channel_first else x.movedim(-1, 1)
         mask = lengths_to_mask(mask, lens, x.shape[2])
-        cutoff = self.sample_nested_cutoff(x.device)
         seen = None if mask is None else mask[:, None].to(x.dtype)
         left = x if seen is None else x * seen
-        total, found, losses = torch.zeros_like(x), [], []
+        total, sums, found, losses = torch.zeros_like(x), [], [], []
         for number, size in enumerate(self.level_shapes):
             own = None if seen is None else self._pool(seen, size).flatten(1) > 0
             pooled = self.pool_residual(left, size, seen).flatten(2).transpose(1, 2)
@@ -150,34 +156,38 @@ class HierarchicalVQ(Facade):
             )
             up = self.upsample_to_full(quantized.transpose(1, 2).unflatten(2, size), x.shape[2:], number)
             up = up if seen is None else up * seen
-            total = total + up if cutoff is None or number <= cutoff else total
-            left = left - up
+            total, left = total + up, left - up
+            sums.append(total)
             found.append(index.unflatten(1, size))
             losses.append(loss)
-        total = total if self.channel_first else total.movedim(1, -1)
-        out = total, found, torch.stack(losses).mean()
+        cutoff = self.sample_nested_cutoff(x.device)
+        kept = self.num_levels if cutoff is None else cutoff + 1
+        total = sums[kept - 1] if self.channel_first else sums[kept - 1].movedim(1, -1)
+        out = total, found, torch.stack(losses[:kept]).mean()
         return (*out, cutoff) if return_cutoff else out
 
     def sample_nested_cutoff(self, device: torch.device | str) -> int | None:
-        """The last scale that this training step keeps; None in eval, and without nested dropout."""
-        if not self.training or not self.nested_dropout:
+        """The last scale that this training step keeps, the same on all ranks; None: all of them, as always in eval."""
+        if not self.training or self.nested_dropout_min_levels >= self.num_levels or not self.nested_dropout:
             return None
-        if float(torch.rand((), dtype=torch.float32, device="cpu")) >= self.nested_dropout:
-            return self.num_levels - 1
-        lowest = self.nested_dropout_min_levels - 1
-        return int(torch.randint(lowest, self.num_levels, (), dtype=torch.int64, device="cpu"))
+        seed = distributed.sum_(torch.randint(10_000, (), dtype=torch.int64, device=device))
+        draws = random.Random(int(seed))
+        if draws.random() >= self.nested_dropout:
+            return None
+        return draws.randrange(self.nested_dropout_min_levels - 1, self.num_levels - 1)
 
     def pool_residual(self, t: Tensor, level_shape: Sequence[int], mask: Tensor | None = None) -> Tensor:
         """Means over the areas of a scale, of what is valid."""
         pooled = self._pool(t, level_shape)
-        return pooled if mask is None else pooled / self._pool(mask, level_shape).clamp_min(1e-5)
+        return pooled if mask is None else pooled / self._pool(mask, level_shape).clamp_min(1e-6)
 
     def upsample_to_full(self, q: Tensor, full_shape: Sequence[int], level_index: int) -> Tensor:
         """What a scale adds to the sum."""
         size = tuple(full_shape)
         if tuple(q.shape[2:]) != size:
             q = functional.interpolate(q, size, mode=_MODES[self.spatial_dims - 1], align_corners=False)
-        return (1 - self.quant_resi) * q + self.quant_resi * self.choose_phi(level_index)(q)
+        out: Tensor = self.choose_phi(level_index)(q)
+        return out
 
     def get_output_from_indices(
         self, indices: Sequence[Tensor], full_shape: Sequence[int] | None = None
@@ -199,13 +209,25 @@ class HierarchicalVQ(Facade):
 
 
 class _Phi(nn.Module):
-    def __init__(self, dim: int, axes: int) -> None:
+    def __init__(self, dim: int, axes: int, ratio: float) -> None:
         super().__init__()
         self.conv = _CONVOLUTIONS[axes - 1](dim, dim, 3, padding=1)
+        self.resi_ratio = abs(ratio)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)
-        return out
+        return x.lerp(self.conv(x), self.resi_ratio) if self.resi_ratio > 1e-8 else x
+
+
+def _check_shapes(shapes: Sequence[tuple[int, ...]], axes: int) -> None:
+    whole = all(len(shape) == axes and min(shape) > 0 for shape in shapes)
+    if (
+        not shapes
+        or not whole
+        or any(a > b for one, other in pairwise(shapes) for a, b in zip(one, other, strict=True))
+    ):
+        raise CodewordError.of(
+            f"scales of {axes} sizes each, none smaller than the one before", f"{list(shapes)}", "sort them"
+        )
 
 
 _DEFAULTS: dict[str, Any] = {

@@ -42,13 +42,19 @@ class Bits(NormedEntry, quantizers.LFQ):
 
     Attributes:
         scale: of the codes.
-        spherical: whether vectors and codes are on the unit sphere.
+        spherical: whether vectors and codes are on a sphere, of the length `radius`.
         soft_clamp: c of c tanh(x / c), which is applied to the vectors first; None: it is not.
     """
 
     scale = 1.0
     spherical = False
+    radius = 1.0
     soft_clamp: float | None = None
+
+    def corners(self) -> Tensor:
+        """All codes (K, bits) as the original keeps them: neither rotated nor on the sphere."""
+        numbers = torch.arange(self.codebook_size, dtype=torch.int64, device=self.device)
+        return self.radius * (2 * self.grid.split(numbers).to(self.dtype) - 1)
 
     def _digits(self, rows: Tensor) -> Tensor:
         return super()._digits(self._turned(rows))
@@ -74,7 +80,7 @@ class Bits(NormedEntry, quantizers.LFQ):
     def _clamped(self, rows: Tensor) -> Tensor:
         if self.soft_clamp is not None:
             rows = (rows / self.soft_clamp).tanh() * self.soft_clamp
-        return F.normalize(rows, dim=-1) if self.spherical else rows
+        return F.normalize(rows, dim=-1) * self.radius if self.spherical else rows
 
     def _turned(self, rows: Tensor, back: bool = False) -> Tensor:
         turn = self._buffers.get("orthogonal_rot")
@@ -143,7 +149,7 @@ class LFQ(GridLayer):
             _set(part, dict(options), straight_through_activation)
         super().__init__(parts, dim, keep_num_codebooks_dim, channel_first, bias)
         self.codebook_size = 2**bits
-        self.codebook_scale = parts[0].scale
+        self.codebook_scale = parts[0].radius
         self.spherical = parts[0].spherical
         self._project(has_projections, cosine_sim_project_in, cosine_sim_project_in_scale)
 
@@ -168,8 +174,10 @@ class LFQ(GridLayer):
 
     @property
     def codebook(self) -> Tensor:
-        """All codes (K, bits)."""
-        return self._all_codes()
+        """All codes (K, bits), as `Bits.corners`."""
+        part = self._parts()[0]
+        assert isinstance(part, Bits)
+        return part.corners()
 
     @property
     def mask(self) -> Tensor:
@@ -233,7 +241,8 @@ def _offset(options: dict[str, Any]) -> float | None:
 def _set(part: Bits, options: dict[str, Any], activation: nn.Module | None) -> None:
     part.spherical = options.pop("spherical", False)
     scale = float(options.pop("codebook_scale", 1.0))
-    part.scale = part.bits**-0.5 if part.spherical else scale
+    part.radius = scale
+    part.scale = scale * part.bits**-0.5 if part.spherical else scale
     part.soft_clamp = options.pop("soft_clamp_input_value", None)
     if activation is not None and not isinstance(activation, nn.Identity):
         part.add_module("activation", activation)

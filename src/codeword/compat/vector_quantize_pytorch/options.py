@@ -65,7 +65,7 @@ class Options:
     route_gradients_to_input: bool = True
 
     def __post_init__(self) -> None:
-        if self.use_cosine_sim and self.learnable:
+        if self.use_cosine_sim and self.learnable and not self.orthogonal_reg_weight:
             _exclude(
                 "use_cosine_sim", "a codebook that learns by gradient", "codes on the sphere are averages"
             )

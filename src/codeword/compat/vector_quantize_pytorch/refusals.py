@@ -22,6 +22,8 @@ _DEFECTS: dict[
         "the indices do not decode then: pass implicit_neural_codebook to ResidualVQ",
     ),
     "indices of stages": (None, "a stack fails with them there: give them to its layers, one after another"),
+    "codebook_scale": (1.0, "each stage has half of that before it, there too"),
+    "has_projections": (None, "stages have no projections there either: leave it out"),
     "num_codebooks": (1, "a stage has one codebook there too"),
     "keep_num_codebooks_dim": (None, "a stack fails with it there"),
     "return_indices": (True, "a stack fails without them there"),
@@ -56,13 +58,14 @@ _WITHOUT_EFFECT = {  # layer -> options without an effect, in the original too, 
 def refuse(owner: str, options: Mapping[str, Any]) -> None:
     """Raise an error that names an unsupported option, if it does not have its default value."""
     for name, value in options.items():
-        if name in _WITHOUT_EFFECT.get(owner, ()) or (name == "keep_num_codebooks_dim" and not value):
+        if name in _WITHOUT_EFFECT.get(owner, ()) or (name in _FALSE_OR_NONE and not value):
             continue
         default, why = _DEFECTS.get(name, (_UNKNOWN, "leave it out"))
         if not _same(value, default):
             raise CodewordError.of(f"options of {owner} that are supported here", f"{name}={value!r}", why)
 
 
+_FALSE_OR_NONE = ("keep_num_codebooks_dim", "has_projections", "channel_first")  # either is their default
 _UNKNOWN = object()
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from codeword.compat.vector_quantize_pytorch.calls import Settings
 from codeword.compat.vector_quantize_pytorch.lookup_free_quantization import LFQ, Bits
+from codeword.compat.vector_quantize_pytorch.refusals import refuse
 from codeword.compat.vector_quantize_pytorch.stacks import GroupedLayer, StackLayer, Stages, dropout_of
 
 __all__ = ["GroupedResidualLFQ", "ResidualLFQ"]
@@ -23,6 +24,7 @@ class ResidualLFQ(StackLayer):
         codebook_size: a power of 2, of each stage.
         quantize_dropout, quantize_dropout_cutoff_index, quantize_dropout_multiple_of: as for `ResidualVQ`.
         soft_clamp_input_value: of the first stage; halved from stage to stage.
+        channel_first: whether features are on axis 1; None: with four axes or more, if there are `dim` of them.
         options: those of `LFQ`.
 
     Returns (forward):
@@ -36,15 +38,24 @@ class ResidualLFQ(StackLayer):
         (torch.Size([1, 10, 3]), True)
     """
 
-    def __init__(self, *, dim: int, num_quantizers: int, codebook_size: int, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_quantizers: int,
+        codebook_size: int,
+        channel_first: bool | None = None,
+        **options: Any,
+    ) -> None:
         self._around(_stack(dim, num_quantizers, codebook_size, options))
+        self.channel_first = channel_first
+
+    channel_first: bool | None = None
 
     @property
     def codebooks(self) -> Tensor:
         """All codes (stages, K, bits)."""
-        parts = [part for part in self.quantizer.distinct if isinstance(part, Bits)]
-        numbers = torch.arange(self.codebook_size, dtype=torch.int64, device=self.quantizer.device)
-        return torch.stack([part._vectors(part.grid.split(numbers)) for part in parts])
+        return torch.stack([part.corners() for part in self.quantizer.distinct if isinstance(part, Bits)])
 
     def forward(
         self,
@@ -54,8 +65,11 @@ class ResidualLFQ(StackLayer):
         rand_quantize_dropout_fixed_seed: int | None = None,
     ) -> tuple[Tensor, ...]:
         """See the class."""
-        out = self._forward(x, mask, Settings(dropout_seed=rand_quantize_dropout_fixed_seed))
-        found = out.quantized, out.indices, self._loss(out.loss)
+        first = x.ndim >= 4 and x.shape[1] == self.dim if self.channel_first is None else self.channel_first
+        settings = Settings(dropout_seed=rand_quantize_dropout_fixed_seed)
+        out = self._forward(x.movedim(1, -1) if first else x, mask, settings)
+        quantized = out.quantized.movedim(-1, 1) if first else out.quantized
+        found = quantized, out.indices, self._loss(out.loss)
         return (*found, self.get_codes_from_indices(out.indices)) if return_all_codes else found
 
 
@@ -98,6 +112,7 @@ class GroupedResidualLFQ(GroupedLayer):
 def _stack(dim: int, count: int, size: int, options: dict[str, Any]) -> Stages:
     dropout = dropout_of(options, count)
     clamp = options.pop("soft_clamp_input_value", None)
+    refuse("ResidualLFQ", {name: options.pop(name) for name in _OF_THE_STACK if name in options})
     parts = []
     for number in range(count):
         own = {"codebook_scale": 2.0**-number, **options}
@@ -106,3 +121,13 @@ def _stack(dim: int, count: int, size: int, options: dict[str, Any]) -> Stages:
         parts.append(LFQ(codebook_size=size, **own).quantizer)
     width = parts[0].features
     return Stages(parts, features=None if width == dim else dim, **dropout)
+
+
+# What a stage has only by itself, or from its stack.
+_OF_THE_STACK = (
+    "codebook_scale",
+    "has_projections",
+    "num_codebooks",
+    "keep_num_codebooks_dim",
+    "channel_first",
+)

@@ -211,7 +211,9 @@ def _stack(
     outer = None if width == dim else dim
     if implicit:
         return ImplicitStages(built, features=outer, dim=axis, dropout=dropout, **mlp)
-    return Stages(built, features=outer, dim=axis, **dropout)
+    stack = Stages(built, features=outer, dim=axis, **dropout)
+    stack.stagewise = parts.in_place_codebook_optimizer is not None
+    return stack
 
 
 def codebooks_of(stack: Residual) -> Any:

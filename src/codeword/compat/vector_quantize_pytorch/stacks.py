@@ -12,7 +12,7 @@ from codeword.compat.old_codes import OldCodes
 from codeword.compat.vector_quantize_pytorch.facade import Layer
 from codeword.errors import CodewordError
 from codeword.functional import Key
-from codeword.quantizers import Grouped, Quantized, Residual
+from codeword.quantizers import Grouped, Quantized, Quantizer, Residual
 from codeword.quantizers.assignment import Assignment, Step
 from codeword.quantizers.composite.base import mean_losses
 
@@ -43,7 +43,7 @@ class SeededDropout(Residual):
 
 
 class Stages(SeededDropout):
-    """A stack whose loss is one number for each stage."""
+    """A stack whose loss is one number for each stage. Stages with an optimiser of their own move one after another."""
 
     pool = staticmethod(stacked_losses)
     _losses_in_one_call = False
@@ -53,6 +53,10 @@ class Stages(SeededDropout):
             if isinstance(part, OldCodes):
                 part.keep_codes_()  # a beam does not go through the stages
         return super()._assign(rows, step)
+
+    def _learned(self, child: Quantizer, found: Assignment) -> Assignment:
+        found = super()._learned(child, found)
+        return child._assign(found.rows, found.step)  # an optimiser has moved the codes
 
     def _surrogate(self, assignment: Assignment, rows: Tensor, q: Tensor, step: Step) -> Tensor:
         if getattr(self.distinct[0], "routes", True):

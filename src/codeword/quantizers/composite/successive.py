@@ -10,6 +10,7 @@ from codeword.functional import replace_gradient, sum_of
 from codeword.functional.stacked import stack_or_view
 from codeword.kernels.running_sums import running_sums
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
+from codeword.quantizers.base import Quantizer
 from codeword.quantizers.composite.base import Composite
 from codeword.quantizers.composite.dropout import filled, without_dropped
 from codeword.quantizers.step import learn
@@ -71,13 +72,18 @@ class Successive(Composite):
             seen = child._project(child.project_in, self._downsample(residual, number, step))
             found = child._assign(seen, own_step)
             if self.stagewise and step.training:
-                learn(child, found)
+                found = self._learned(child, found)
             if number + 1 < used or step.reuses_codes:
                 q = child._codes_of(found)
                 residual = residual - self._output_of(number, q, self._present(own_step, step))
                 found = found._replace(embedded=q) if step.reuses_codes else found
             components.append(found)
         return self._joined(tuple(components), rows, step)
+
+    def _learned(self, child: Quantizer, found: Assignment) -> Assignment:
+        """What a component found, which has learned from it before the next one is searched."""
+        learn(child, found)
+        return found
 
     def _embed(self, indices: Tensor) -> Tensor:
         outputs = []
