@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +24,29 @@ _AS_BUILT = Settings()
 class Layer(Facade):
     """A layer of vector-quantize-pytorch: its names and shapes around a quantizer of codeword.
 
+    Options of the constructor can be read as attributes, under the names that the original gives them. What could be
+    changed there in a built layer, and would have no effect here, raises an error that says so.
+
     Attributes:
         quantizer: codeword's quantizer, which holds all learned state.
     """
+
+    handed: ClassVar[Mapping[str, Any]] = {}  # keywords of the constructor without a parameter of their own
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        layer = super().__new__(cls)
+        if args or options:  # not a copy, or one around a quantizer
+            layer.__dict__.update(_plain(cls, args, options))
+        return layer
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.handed and value != self.__dict__.get(name, value):
+            raise CodewordError.of(
+                f"options of {type(self).__name__} that are given when it is built",
+                f"{name}={value!r} afterwards",
+                "build it with this value, and load the state of the old one",
+            )
+        super().__setattr__(name, value)
 
     zeros_where_masked = True  # False: masked rows are returned unchanged
 
@@ -73,6 +95,25 @@ class Layer(Facade):
             return out
         quantized = torch.where(mask.unsqueeze(self.quantizer.dim), out.quantized, x)
         return Quantized(quantized, out.indices, out.loss, out.losses)
+
+
+def _plain(cls: type[Layer], args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are numbers, words and the like; wrong ones are for the constructor to refuse."""
+    signature = inspect.signature(cls.__init__)
+    try:
+        bound = signature.bind(None, *args, **options)
+    except TypeError:
+        return {}
+    bound.apply_defaults()
+    extra = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), "")
+    given = dict(bound.arguments)
+    others = given.pop(extra, {})
+    known = {**given, **{name: others.get(name, value) for name, value in cls.handed.items()}}
+    own = {name for name in known if hasattr(cls, name)}  # what a layer knows by itself
+    return {name: value for name, value in known.items() if name not in own and isinstance(value, _PLAIN)}
+
+
+_PLAIN = (bool, int, float, str, tuple, list, type(None))
 
 
 def lengths_to_mask(mask: Tensor | None, lens: Tensor | None, length: int) -> Tensor | None:

@@ -47,6 +47,8 @@ class FSQ(GridLayer):
         True
     """
 
+    handed = {"scale": None, "force_quantization_f32": True}  # noqa: RUF012
+
     def __init__(
         self,
         levels: Sequence[int],
@@ -85,8 +87,11 @@ class FSQ(GridLayer):
 
     @property
     def implicit_codebook(self) -> Tensor:
-        """All codes (K, levels)."""
-        return self._all_codes()
+        """All codes (K, levels), not rotated."""
+        part = self._parts()[0]
+        assert isinstance(part, Rotated)
+        numbers = torch.arange(part.codebook_size, dtype=torch.int64, device=part.device)
+        return part.bound.value(part.grid.split(numbers).to(part.dtype), part.levels)
 
     @property
     def _levels(self) -> Tensor:

@@ -44,7 +44,7 @@ class GridLayer(Layer):
             raise CodewordError.of(
                 "an axis for several codebooks", "keep_num_codebooks_dim=False", "leave it out"
             )
-        self.channel_first = channel_first
+        self._channel_first = channel_first
         self.codebook_dim = parts[0].code_features
         self.effective_codebook_dim = self.codebook_dim * count
         if not bias:
@@ -59,12 +59,6 @@ class GridLayer(Layer):
     def _parts(self) -> list[Implicit]:
         return [part for part in self.quantizer.modules() if isinstance(part, Implicit)]
 
-    def _all_codes(self) -> Tensor:
-        """All codes (K, D) of one codebook, as they are before the projection out."""
-        part = self._parts()[0]
-        numbers = torch.arange(part.codebook_size, dtype=torch.int64, device=part.device)
-        return part._vectors(part.grid.split(numbers))
-
     def _run(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
         first = self._first(x.ndim)
         out = self.quantizer(x.movedim(1, -1) if first else x, mask)
@@ -73,7 +67,7 @@ class GridLayer(Layer):
         return Quantized(quantized, out.indices[..., None] if lone else out.indices, out.loss, out.losses)
 
     def _first(self, axes: int) -> bool:
-        return axes >= 4 if self.channel_first is None else self.channel_first
+        return axes >= 4 if self._channel_first is None else self._channel_first
 
 
 def rotate(part: Implicit) -> None:

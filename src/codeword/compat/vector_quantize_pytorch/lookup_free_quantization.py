@@ -116,6 +116,17 @@ class LFQ(GridLayer):
         (torch.Size([1, 3, 3]), True)
     """
 
+    handed = {  # noqa: RUF012
+        "codebook_scale": 1.0,
+        "frac_per_sample_entropy": 1.0,
+        "soft_clamp_input_value": None,
+        "spherical": False,
+        "force_quantization_f32": True,
+        "experimental_softplus_entropy_loss": False,
+        "entropy_loss_offset": 5.0,
+        "orthogonal_rotation": False,
+    }
+
     def __init__(
         self,
         *,
@@ -149,11 +160,11 @@ class LFQ(GridLayer):
             _set(part, dict(options), straight_through_activation)
         super().__init__(parts, dim, keep_num_codebooks_dim, channel_first, bias)
         self.codebook_size = 2**bits
-        self.codebook_scale = parts[0].radius
-        self.spherical = parts[0].spherical
         self._project(has_projections, cosine_sim_project_in, cosine_sim_project_in_scale)
 
     quantizer: Bits
+    codebook_scale: float
+    spherical: bool
 
     def _project(self, has: bool | None, cosine: bool, scale: float | None) -> None:
         quantizer = self.quantizer
@@ -173,11 +184,44 @@ class LFQ(GridLayer):
             quantizer.cosine_scale = float(self.codebook_scale) if scale is None else scale
 
     @property
-    def codebook(self) -> Tensor:
-        """All codes (K, bits), as `Bits.corners`."""
+    def entropy_loss_weight(self) -> float:
+        """Of the entropies; it can be set, and so can the other two weights."""
+        return self._bits().entropy
+
+    @entropy_loss_weight.setter
+    def entropy_loss_weight(self, weight: float) -> None:
+        for part in self._parts():
+            part.entropy = weight  # type: ignore[assignment]
+
+    @property
+    def commitment_loss_weight(self) -> float:
+        """Of the squared distance to the code."""
+        return self._bits().commitment
+
+    @commitment_loss_weight.setter
+    def commitment_loss_weight(self, weight: float) -> None:
+        for part in self._parts():
+            part.commitment = weight  # type: ignore[assignment]
+
+    @property
+    def diversity_gamma(self) -> float:
+        """Of the entropy of the mean."""
+        return self._bits().diversity
+
+    @diversity_gamma.setter
+    def diversity_gamma(self, gamma: float) -> None:
+        for part in self._parts():
+            part.diversity = gamma  # type: ignore[assignment]
+
+    def _bits(self) -> Bits:
         part = self._parts()[0]
         assert isinstance(part, Bits)
-        return part.corners()
+        return part
+
+    @property
+    def codebook(self) -> Tensor:
+        """All codes (K, bits), as `Bits.corners`."""
+        return self._bits().corners()
 
     @property
     def mask(self) -> Tensor:

@@ -52,6 +52,13 @@ class ResidualVQ(StackLayer):
         (torch.Size([1, 10, 4]), torch.Size([4]), torch.Size([4, 1, 10, 8]))
     """
 
+    handed = {  # noqa: RUF012
+        **StackLayer.handed,
+        "diveq": False,
+        "implicit_neural_codebook": False,
+        "quant_grad_frac": 0.0,
+    }
+
     def __init__(
         self,
         *,
@@ -82,6 +89,11 @@ class ResidualVQ(StackLayer):
     def codebooks(self) -> Tensor | tuple[Tensor, ...]:
         """The codes (stages, K, D); of stages of different sizes, a tuple."""
         return codebooks_of(self.quantizer)
+
+    @property
+    def uniform_codebook_size(self) -> bool:
+        """Whether all stages have as many codes."""
+        return len(set(self.codebook_sizes)) == 1
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:

@@ -46,6 +46,12 @@ class SimVQ(Layer):
         True
     """
 
+    handed = {  # noqa: RUF012
+        "rotation_trick": True,
+        "input_to_quantize_commit_loss_weight": 0.25,
+        "commitment_weight": 1.0,
+    }
+
     def __init__(self, dim: int, codebook_size: int, *, channel_first: bool = False, **options: Any) -> None:
         self._around(build("SimVQ", dim, codebook_size, 1 if channel_first else -1, options))
 

@@ -82,6 +82,11 @@ class StackLayer(Layer):
     """The layer of a stack."""
 
     quantizer: Residual
+    handed = {  # noqa: RUF012
+        "quantize_dropout": False,
+        "quantize_dropout_cutoff_index": 0,
+        "quantize_dropout_multiple_of": 1,
+    }
 
     def _around(self, quantizer: Any) -> None:
         super()._around(quantizer)
@@ -141,6 +146,11 @@ class GroupedLayer(Layer):
     @property
     def codebook_size(self) -> int:
         return self.quantizer.codebook_sizes[0]
+
+    @property
+    def split_dim(self) -> int:
+        """The axis of the features."""
+        return self.quantizer.dim
 
     @property
     def num_quantizers(self) -> int:

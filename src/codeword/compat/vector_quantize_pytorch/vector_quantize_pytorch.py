@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from codeword.compat.vector_quantize_pytorch.calls import Settings
+from codeword.compat.vector_quantize_pytorch.codes import Held
 from codeword.compat.vector_quantize_pytorch.entry import Heads, lay_norm
 from codeword.compat.vector_quantize_pytorch.facade import Layer, lengths_to_mask
 from codeword.compat.vector_quantize_pytorch.options import Options
@@ -58,6 +60,8 @@ class VectorQuantize(Layer):
         (torch.Size([1, 10, 8]), torch.Size([1, 10]), torch.Size([]))
     """
 
+    handed = {field.name: field.default for field in fields(Options)}  # noqa: RUF012
+
     def __init__(
         self,
         dim: int,
@@ -80,6 +84,8 @@ class VectorQuantize(Layer):
             lay_norm(quantizer)
         self._around(quantizer)
         self.zeros_where_masked = return_zeros_for_masked_padding
+        if parts.rotation_trick is None:
+            self.__dict__["rotation_trick"] = not parts.directional_reparam and dim > 1
 
     def _around(self, quantizer: Quantizer) -> None:
         super()._around(quantizer)
@@ -110,10 +116,20 @@ class VectorQuantize(Layer):
         return CodebookView(self)
 
     @property
+    def freeze_codebook(self) -> bool:
+        """Whether training leaves the codes as they are."""
+        return self._books()[0].codebook.frozen
+
+    @freeze_codebook.setter
+    def freeze_codebook(self, freeze: bool) -> None:
+        for vq in self._books():
+            vq.codebook.frozen = freeze
+
+    @property
     def ema_update(self) -> bool:
         """Whether codes are moving averages."""
         update = self._books()[0].codebook.update
-        return update.learns and not update.by_gradient
+        return update.learns and not update.by_gradient and not isinstance(update, Held)
 
     @property
     def learnable_codebook(self) -> bool:

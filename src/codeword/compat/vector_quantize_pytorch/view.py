@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["CodebookView"]
 
+_OPTIONS = (
+    "decay",
+    "eps",
+    "ema_update",
+    "manual_ema_update",
+    "kmeans_iters",
+    "learnable_codebook",
+    "sample_codebook_temp",
+    "threshold_ema_dead_code",
+    "use_cosine_sim",
+)
+
 
 class CodebookView:
     """Stands in for the `_codebook` of a layer; the codes are in its quantizer.
@@ -23,8 +35,25 @@ class CodebookView:
     tensor.
     """
 
+    _layer: VectorQuantize
+
     def __init__(self, layer: VectorQuantize) -> None:
-        self._layer = layer
+        object.__setattr__(self, "_layer", layer)
+
+    def __getattr__(self, name: str) -> Any:
+        """The options of the layer that its codebook has there."""
+        if name in _OPTIONS:
+            return getattr(self._layer, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "embed":
+            raise CodewordError.of(
+                "embed, which alone can be set of a codebook",
+                f"{name}={value!r}",
+                f"build the layer with {name}" if name in _OPTIONS else "set embed",
+            )
+        super().__setattr__(name, value)
 
     @property
     def embed(self) -> Tensor:
