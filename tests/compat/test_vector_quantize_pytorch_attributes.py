@@ -43,6 +43,13 @@ def test_options_can_be_read_as_there(case: str) -> None:
     assert {option: getattr(ours, option) for option in plain} == plain
 
 
+def test_options_of_the_stacks_of_groups() -> None:
+    options = {**SIZES["GroupedResidualVQ"], "groups": 2, "quantize_dropout": True, "quant_grad_frac": 0.5}
+    theirs, ours = (home.GroupedResidualVQ(**options).rvqs[0] for home in (original, facade))
+    for name in ("quantize_dropout", "quantize_dropout_cutoff_index", "quant_grad_frac", "diveq"):
+        assert getattr(ours, name) == getattr(theirs, name)
+
+
 def test_options_of_the_codebook() -> None:
     for options in ({}, {"use_cosine_sim": True, "decay": 0.9, "threshold_ema_dead_code": 2}):
         theirs, ours = (home.VectorQuantize(8, 16, **options)._codebook for home in (original, facade))

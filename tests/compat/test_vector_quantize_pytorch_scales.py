@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 import codeword.compat.vector_quantize_pytorch as facade
+from codeword import EMA, Multiscale, VectorQuantizer
+from codeword.convolutions import Convolutions
 
 original = pytest.importorskip("vector_quantize_pytorch")
 
@@ -25,6 +27,21 @@ def twins(x: Tensor, **options: Any) -> tuple[Any, Any]:
     theirs(x)
     ours.load_state_dict(theirs.state_dict())
     return theirs.train(), ours.train()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_multiscale_with_convolutions_is_its_loop(masked: bool) -> None:
+    x = torch.randn(9, 8, 4, 6)
+    theirs, _ = twins(x, scales=[1, (2, 3), (4, 6)], accept_image_fmap=True, quant_resi=0.3)
+    part = VectorQuantizer(8, 6, update=EMA(init=None))
+    part.codebook.init_from_(theirs.vq.codebook)
+    sizes = ((1, 1), (2, 3), (4, 6))
+    ours = Multiscale([part] * 3, sizes=sizes, dim=1, bicubic=False, convolutions=Convolutions(1, share=0.3))
+    ours.blends[0].load_state_dict(theirs.phi_shared.conv.state_dict())
+    mask = torch.rand(9, 4, 6) > 0.5 if masked else None
+    expected, got = theirs.eval()(x, mask=mask), ours.eval()(x, mask)
+    assert torch.equal(got.indices, torch.cat([index.flatten(1) for index in expected[1]], 1))
+    torch.testing.assert_close(got.quantized, expected[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("share", [-1, 0, 1, 2, 3, 4, 12])

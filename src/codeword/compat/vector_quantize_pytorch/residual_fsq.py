@@ -115,6 +115,7 @@ class GroupedResidualFSQ(GroupedLayer):
     """
 
     of = ResidualFSQ
+    handed = ResidualFSQ.handed
 
     def __init__(self, *, dim: int, groups: int = 1, accept_image_fmap: bool = False, **options: Any) -> None:
         levels, stages = options.pop("levels"), options.pop("num_quantizers")

@@ -94,6 +94,7 @@ class GroupedResidualLFQ(GroupedLayer):
     """
 
     of = ResidualLFQ
+    handed = ResidualLFQ.handed
 
     def __init__(self, *, dim: int, groups: int = 1, accept_image_fmap: bool = False, **options: Any) -> None:
         stages, size = options.pop("num_quantizers"), options.pop("codebook_size")

@@ -154,6 +154,7 @@ class GroupedResidualVQ(GroupedLayer):
     """
 
     of = ResidualVQ
+    handed = ResidualVQ.handed
 
     def __init__(
         self,

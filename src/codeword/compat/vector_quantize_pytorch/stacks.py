@@ -182,4 +182,7 @@ class GroupedLayer(Layer):
         return (*found, tuple(self.get_codes_from_indices(indices))) if return_all_codes else found
 
     def _stacks(self) -> list[StackLayer]:
-        return [self.of.around(stack) for stack in self.quantizer.distinct]
+        layers = [self.of.around(stack) for stack in self.quantizer.distinct]
+        for layer in layers:
+            layer.__dict__.update({name: value for name, value in vars(self).items() if name in self.handed})
+        return layers
