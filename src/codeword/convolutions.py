@@ -34,10 +34,9 @@ class Convolutions:
     Source: phi of VAR, Tian et al. 2024 (arXiv:2404.02905), partially shared; count and share are those of its models.
 
     Examples:
-        >>> from codeword import Multiscale, VectorQuantizer, convolutions
-        >>> shared = convolutions.Convolutions(2)
-        >>> sizes = ((1, 1), (2, 2), (4, 4))
-        >>> var = Multiscale([VectorQuantizer(8, 16)] * 3, sizes=sizes, dim=1, convolutions=shared)
+        >>> from codeword import from_spec
+        >>> spec = "multiscale3x16,sizes=((1,1),(2,2),(4,4)),convolutions=convolutions(count=2)"
+        >>> var = from_spec(spec, features=8, dim=1)
         >>> out = var(torch.randn(3, 8, 4, 4))
         >>> list(out.losses), var.blends[0].weight.shape
         (['commitment', 'convolutions'], torch.Size([8, 8, 3, 3]))
