@@ -1,8 +1,10 @@
 """What do more codes bring? An autoencoder of pictures with codebooks of 256 codes and more, ours and others.
 
     python -m benchmarks.large --pictures cifar10-small --codes 256 1024 4096 16384
+    python -m benchmarks.large --pictures photos --setting photographs --codes 16384
 
-The autoencoder is that of `benchmarks.methods`, narrower, so that the whole of it takes an hour and not a day. Each
+The autoencoder is that of `benchmarks.methods`, narrower, so that the whole of it takes an hour and not a day.
+`photos` stands for squares of the photographs of scikit-image, 64 x 64; whole photographs are held out. Each
 figure is kept in the results file as soon as it is there, and a second call goes on where the first one stopped.
 """
 
@@ -11,27 +13,33 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.measure import machine
 from benchmarks.method_tasks import BUILDERS, Setting, autoencoder, load_pictures
 from benchmarks.methods import markdown
+from codeword.workbench.data import held_out, training
 
 METHODS = ["default", "large", "simvq", "vector-quantize-pytorch", "vector-quantize-pytorch-simvq"]
 NARROW = Setting(features=16, width=32, batch=32, learning_rate=1e-3, falling=True)
 MEASURED = Setting()
-SETTINGS = {"narrow": NARROW, "measured": MEASURED}
+PHOTOGRAPHS = replace(NARROW, batch=8)  # as many positions a step: a square of 64 x 64 has 256
+SETTINGS = {"narrow": NARROW, "measured": MEASURED, "photographs": PHOTOGRAPHS}
+PHOTOS = "photos"
 
 
 def work(options: argparse.Namespace) -> None:
     """All figures that the results file does not have yet."""
     rows = json.loads(options.results.read_text())["rows"] if options.results.exists() else []
-    pictures, setting = load_pictures(options.pictures), SETTINGS[options.setting]
+    setting = SETTINGS[options.setting]
+    pictures = photographs() if options.pictures.name == PHOTOS else load_pictures(options.pictures)
     for seed in range(options.seeds):
         for codes in options.codes:
             for method in options.methods:
@@ -45,6 +53,21 @@ def work(options: argparse.Namespace) -> None:
                 rows.append(one | named(figures))
                 keep(rows, options.results)
                 print(rows[-1], flush=True)
+
+
+def photographs() -> tuple[Tensor, Tensor]:
+    """Squares of the photographs of scikit-image, to train on and held out, (N, 3, 64, 64), uint8."""
+    return squares(training(), 250), squares(held_out(), 40)
+
+
+def squares(images: list[tuple[str, np.ndarray]], count: int, size: int = 64) -> Tensor:
+    """`count` squares at random places of each picture, in random order."""
+    draw = np.random.default_rng(0)
+    places = [
+        (image, draw.integers(0, np.array(image.shape[:2]) - size + 1, (count, 2))) for _, image in images
+    ]
+    parts = [image[y : y + size, x : x + size] for image, corners in places for y, x in corners]
+    return torch.from_numpy(draw.permutation(np.stack(parts))).permute(0, 3, 1, 2).contiguous()
 
 
 def named(figures: dict[str, float]) -> dict[str, float]:
@@ -92,7 +115,9 @@ def main() -> None:
     )
     results = Path(__file__).parent / "results" / "large.json"
     parser.add_argument("--results", type=Path, default=results, help="kept and gone on with")
-    parser.add_argument("--pictures", type=Path, required=True, help="a folder with train and test")
+    parser.add_argument(
+        "--pictures", type=Path, required=True, help="a folder with train and test, or photos"
+    )
     parser.add_argument("--methods", nargs="+", choices=list(BUILDERS), default=METHODS)
     parser.add_argument("--codes", nargs="+", type=int, default=[256, 1024, 4096, 16384])
     parser.add_argument("--setting", choices=list(SETTINGS), default="narrow")
