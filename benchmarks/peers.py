@@ -41,5 +41,13 @@ PEERS: dict[str, Callable[..., nn.Module]] = {
     "vector-quantize-pytorch-factorised": partial(
         build, "VectorQuantize", codebook_dim=8, use_cosine_sim=True, kmeans_init=True
     ),
+    "vector-quantize-pytorch-revived": partial(
+        build,
+        "VectorQuantize",
+        codebook_dim=8,
+        use_cosine_sim=True,
+        kmeans_init=True,
+        threshold_ema_dead_code=2,
+    ),
     "vector-quantize-pytorch-simvq": partial(build, "SimVQ"),
 }
