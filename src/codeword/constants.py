@@ -62,8 +62,8 @@ def bit_table(bits: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 
     def make() -> Tensor:
         numbers = torch.arange(2**bits, dtype=torch.int64, device=device)
-        places = torch.arange(bits - 1, -1, -1, dtype=torch.int64, device=device)
-        return ((numbers[:, None] >> places) & 1).to(dtype)
+        worth = 2 ** torch.arange(bits - 1, -1, -1, dtype=torch.int64, device=device)
+        return (numbers[:, None] // worth % 2).to(dtype)  # ONNX shifts no int64
 
     return kept(bits, make, device, dtype)
 

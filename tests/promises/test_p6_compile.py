@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 SIZES = (8, 9, 7, 12, 5, 11, 13, 6, 10, 14, 8, 4, 15, 9, 3, 16, 7, 2, 12, 8)  # of 20 batches
-SAVED = ("vq", "vq-first-axis", "residual-dropout", "bits")  # at every run
+SAVED = ("vq", "vq-first-axis", "residual-dropout", "grouped-dropout", "qinco", "bits")  # at every run
 
 
 def resized(x: torch.Tensor, quantizer, size: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The nearest-code search in the operators of ONNX.
+"""The nearest-code search, and what else torch cannot translate, in the operators of ONNX.
 
 The rows are searched block by block in a Scan, so that a graph holds the scores of a block of rows and never those of
 all of them. ArgMax and TopK take the lowest index among equals, as the search here does.
@@ -17,6 +17,16 @@ from codeword.packages import load
 __all__ = ["translations"]
 
 TINY, LEAST = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).min / 2
+
+# Of erfinv(x) / x, the highest power first: in w - 2.5 below w = 5, then in sqrt(w) - 3, for w = -log(1 - x^2)
+ERFINV_MIDDLE = (
+    *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 2.1858087e-04),
+    *(-1.25372503e-03, -4.17768164e-03, 2.46640727e-01, 1.50140941),
+)
+ERFINV_TAIL = (
+    *(-2.00214257e-04, 1.00950558e-04, 1.34934322e-03, -3.67342844e-03, 5.73950773e-03),
+    *(-7.6224613e-03, 9.43887047e-03, 1.00167406, 2.83297682),
+)
 
 SCRATCH_SCORES = 1 << 20  # scores held at once: 4 MiB of float32
 
@@ -44,6 +54,9 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     ) -> Any:  # of the levels of an FSQ: torch has no translation of its own
         return op.ReduceProd(values, dims, keepdims=0)
 
+    def normal_quantile(share: Any) -> Any:
+        return _normal_quantile(op, share)
+
     product.__annotations__ = {"dims": Sequence[int]}
     search.__annotations__ = {"k": int}  # as objects: they tell torch what is no tensor
     nearest.__annotations__ = {"metric": str, "k": int}
@@ -51,6 +64,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         torch.ops.codeword.search.default: search,
         torch.ops.codeword.nearest.default: nearest,
         torch.ops.prims.prod.default: product,
+        torch.ops.aten.special_ndtri.default: normal_quantile,
     }
 
 
@@ -124,6 +138,29 @@ def _search(ir: Any, codes: Any, transposed: Any, offsets: Any, k: int) -> Any:
         _, best = tape.op_multi_out("TopK", [scores, wanted], {"axis": -1}, num_outputs=2)
     best.dtype = ir.DataType.INT64
     return ir.Graph([rows], [best], nodes=list(tape.nodes), name="search")
+
+
+def _normal_quantile(op: Any, share: Any) -> Any:
+    """The inverse of the normal distribution function, to the precision of float32.
+
+    Source: the polynomials of Giles 2012, "Approximating the erfinv function".
+    """
+
+    def number(value: float) -> Any:
+        return op.CastLike(value, share)
+
+    def polynomial(at: Any, coefficients: tuple[float, ...]) -> Any:
+        value = number(coefficients[0])
+        for coefficient in coefficients[1:]:
+            value = op.Add(op.Mul(value, at), number(coefficient))
+        return value
+
+    other = op.Sub(number(1.0), share)
+    w = op.Neg(op.Log(op.Mul(op.Mul(share, other), number(4.0))))
+    middle = polynomial(op.Sub(w, number(2.5)), ERFINV_MIDDLE)
+    tail = polynomial(op.Sub(op.Sqrt(w), number(3.0)), ERFINV_TAIL)
+    slope = op.Where(op.Less(w, number(5.0)), middle, tail)
+    return op.Mul(op.Mul(slope, op.Sub(share, other)), number(2**0.5))
 
 
 def _are_finite(op: Any, vectors: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from codeword.torch_versions import is_exporting
 
-__all__ = ["over_blocks"]
+__all__ = ["over_blocks", "split_rows"]
 
 PAIRS = 2**22  # of a row and a code at once: 16 MiB in float32 for each tensor of that size
 CACHED_PAIRS = 2**18  # on a processor a block stays in its cache: up to 5 times as fast as going to memory
@@ -43,6 +43,16 @@ def over_blocks(function: Callable[..., Any], rows: Tensor, width: int, *others:
     if not torch.is_grad_enabled():
         return [function(*block) for block in blocks]
     return [checkpoint(function, *block, use_reentrant=False, preserve_rng_state=False) for block in blocks]
+
+
+def split_rows(rows: Tensor, size: int) -> Sequence[Tensor]:
+    """Blocks of `size` rows; one block in a program of torch.export, which is for any number of rows.
+
+    Examples:
+        >>> [len(block) for block in split_rows(torch.ones(5, 2), 2)]
+        [2, 2, 1]
+    """
+    return [rows] if is_exporting() else rows.split(size)
 
 
 def _pairs(rows: Tensor) -> int:

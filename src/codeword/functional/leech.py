@@ -87,7 +87,7 @@ def _by_pairs(numbers: Tensor, dtype: torch.dtype) -> Tensor:
         torch.int64,
     )
     signs = 4 - 8 * bit_table(2, numbers.device, dtype)[numbers % 4]
-    return numbers.new_zeros((len(numbers), PLACES), dtype=dtype).scatter(1, table[numbers // 4], signs)
+    return numbers.new_zeros((numbers.shape[0], PLACES), dtype=dtype).scatter(1, table[numbers // 4], signs)
 
 
 # 2 at the places of an octad -------------------------------------------------------------------------------------
@@ -112,15 +112,20 @@ def _by_octads(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     bits = bit_table(7, numbers.device, torch.int64)[numbers % 128]
     bits = torch.cat([bits, bits.sum(1, keepdim=True) % 2], 1)
     places = _octads(numbers.device)[numbers // 128]
-    return numbers.new_zeros((len(numbers), PLACES), dtype=dtype).scatter(1, places, (2 - 4 * bits).to(dtype))
+    return numbers.new_zeros((numbers.shape[0], PLACES), dtype=dtype).scatter(
+        1, places, (2 - 4 * bits).to(dtype)
+    )
 
 
 def _octads(device: torch.device) -> Tensor:
     """The places (759, 8) of the octads."""
 
     def make() -> Tensor:
-        words = _words(torch.arange(4096, dtype=torch.int64, device=device))
-        return words[words.sum(1) == 8].nonzero()[:, 1].view(-1, 8)
+        # By topk: a mask would give a number of octads that a tracer does not know.
+        numbers = torch.arange(4096, dtype=torch.int64, device=device)
+        words = _words(numbers)
+        octads = ((words.sum(1) == 8) * (4096 - numbers)).topk(759).indices
+        return (words[octads] * torch.arange(PLACES, 0, -1, dtype=torch.int64, device=device)).topk(8).indices
 
     return kept("leech octads", make, device, torch.int64)
 
@@ -147,7 +152,7 @@ def _best_odd(rows: Tensor) -> tuple[Tensor, Tensor]:
     digits = _hexacode(rows.device)
     score, place = _best_words(plain, with_three, digits).max(1)
     parity, word = place // 64, place % 64
-    which = torch.arange(len(rows), dtype=torch.int64, device=rows.device)[:, None]
+    which = torch.arange(rows.shape[0], dtype=torch.int64, device=rows.device)[:, None]
     column = torch.arange(6, dtype=torch.int64, device=rows.device)
     choice = which, column, parity[:, None], digits[word]
     tops = _tops(parity)  # (N, 32, 6): all b0 of a word
@@ -210,7 +215,7 @@ def _words(numbers: Tensor) -> Tensor:
 
 def _tops(parity: Tensor) -> Tensor:
     """All the b0 (N, 32, 6) of words of a parity (N,)."""
-    five = bit_table(5, parity.device, torch.int64).expand(len(parity), -1, -1)
+    five = bit_table(5, parity.device, torch.int64).expand(parity.shape[0], -1, -1)
     last = (five.sum(2, keepdim=True) + parity[:, None, None]) % 2
     return torch.cat([five, last], 2)
 

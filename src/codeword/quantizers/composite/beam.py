@@ -9,6 +9,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional import Prepared, prepare, search
+from codeword.functional.blocked import split_rows
 from codeword.kernels.nearest.blocked import widened
 from codeword.kernels.nearest.prepare import prepare as plain
 from codeword.metrics import Euclidean
@@ -42,7 +43,7 @@ def beam_search(rows: Tensor, books: Sequence[Tensor], beam: int) -> Tensor:
     stages = [(codes, widened(plain(codes, "euclidean"))) for codes in books]
     largest = max(len(codes) for codes in books)
     block = max(1, _NUMBERS // (beam * max(largest, rows.shape[1])))
-    return torch.cat([_search(part, stages, beam) for part in rows.split(block)])
+    return torch.cat([_search(part, stages, beam) for part in split_rows(rows, block)])
 
 
 def _one_after_another(rows: Tensor, books: Sequence[Tensor]) -> Tensor:
@@ -60,7 +61,7 @@ def _search(rows: Tensor, stages: Sequence[tuple[Tensor, Prepared]], beam: int) 
         residuals, source, index = _step(residuals, codes, prepared, beam)
         paths = torch.cat([of_beams(paths, source), index[..., None]], 2)
     best = residuals.square().sum(-1).argmin(1)
-    return paths[torch.arange(len(paths), device=paths.device), best]
+    return paths[torch.arange(paths.shape[0], device=paths.device), best]
 
 
 def continued(residuals: Tensor, codes: Tensor, beam: int) -> Tensor:

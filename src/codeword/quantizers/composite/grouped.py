@@ -166,7 +166,7 @@ class Grouped(Parallel):
 
     def _truncate(self, indices: Tensor, step: Step) -> Tensor:
         missing = self.count - indices.shape[1]
-        rest = indices.new_full((len(indices), missing, *indices.shape[2:]), -1)
+        rest = indices.new_full((indices.shape[0], missing, *indices.shape[2:]), -1)
         return super()._truncate(torch.cat([indices, rest], 1) if missing else indices, step)
 
     @property

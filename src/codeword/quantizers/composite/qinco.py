@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword.functional import Prepared, prepare, search, squared_error, sum_of
+from codeword.functional.blocked import split_rows
 from codeword.quantizers.assignment import Assignment, Evaluated, Step
 from codeword.quantizers.base import Quantizer
 from codeword.quantizers.checks import check_size
@@ -116,7 +117,7 @@ class QINCo(Residual):
         prepared = [prepare(codes) for codes in self._books[:used]]
         beam = step.beam or 1
         block = max(1, _NUMBERS // (beam * self.candidates * max(self.hidden, rows.shape[1])))
-        indices = torch.cat([self._search(part, prepared, beam) for part in rows.split(block)])
+        indices = torch.cat([self._search(part, prepared, beam) for part in split_rows(rows, block)])
         sums = [torch.zeros_like(rows), *self.partial_sums(indices)]
         components = tuple(
             Assignment(index, rows - before, step.component(number))
@@ -127,7 +128,7 @@ class QINCo(Residual):
     def _search(self, rows: Tensor, prepared: Sequence[Prepared], beam: int) -> Tensor:
         """The indices (N, stages) of the best of `beam` partial sums."""
         sums = torch.zeros_like(rows)[:, None]  # (N, beams, D)
-        paths = rows.new_zeros(len(rows), 1, 0, dtype=torch.int64)
+        paths = rows.new_zeros(rows.shape[0], 1, 0, dtype=torch.int64)
         for number, ready in enumerate(prepared):
             residual = rows[:, None] - sums
             count = min(self.candidates if number else beam, len(self._books[number]))
