@@ -180,5 +180,6 @@ def check_install(package: Path, folder: Path, torch: str | None = None) -> None
         textwrap.dedent(WORK).format(guard="")
         + "\nassert 'environment' in codeword.__file__, codeword.__file__\n"
     )
-    result = subprocess.run([python, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    alone = [python, "-E", "-W", "ignore", "-c", code]  # without PYTHONPATH, which may lead to the sources
+    result = subprocess.run(alone, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
