@@ -11,12 +11,7 @@ import torch
 from codeword import export
 from promises.cases import CASES
 
-QUICK = (
-    "vq",
-    "residual",
-    "fsq",
-    "fsq-normalized-noise",
-)  # seconds each; all the others go with the slow tests
+QUICK = ("vq", "residual", "fsq", "fsq-normalized-noise")  # all the others go with the slow tests
 ROWS = 10_000
 
 
