@@ -93,7 +93,7 @@ def fit(
             theirs, or 1 with `cosine(unit=true)`.
         steps: Lloyd steps at most, of a k-means.
         tries: the number of k-means runs for each codebook, or of stacks of stages, which weigh partial sums in
-            different ways: with (e_min / e)^2 for an error of e, and with the powers 1 and 6.
+            different ways: with (e_min / e)^2 for an error of e, and with the powers 1 and 12.
         beam: the beam of later calls of `encode`; the stages are fitted for it. `avq` has its own, in its spec.
         epochs: passes over the vectors that train the networks of `qinco`.
         weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one

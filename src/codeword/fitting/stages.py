@@ -16,7 +16,7 @@ from codeword.quantizers.composite.beam import continued
 __all__ = ["fit_stages", "split"]
 
 _PATHS = 5  # partial sums of a vector
-_POWERS = (2, 1, 6)  # of their weights: by turns, one for each stack
+_POWERS = (2, 1, 12)  # of their weights: by turns, one for each stack
 _LEAST_WEIGHT = 0.02  # lighter ones are left out
 _FEW, _MANY = 128, 1024  # vectors a code: for most steps of a k-means, and for the last ones
 _LEAST_JUDGES = 32
@@ -50,7 +50,7 @@ def fit_stages(
     """The codes of stages of these sizes: the best of some stacks, and then all stages together.
 
     Each stage is a k-means of the residuals of the five best partial sums before it, or of all if there are fewer. A
-    partial sum of error e weighs (e_min / e)^p, with e_min the least error of its vector and p = 2, 1, 6 by turns, one
+    partial sum of error e weighs (e_min / e)^p, with e_min the least error of its vector and p = 2, 1, 12 by turns, one
     for each stack. More partial sums are more vectors, of more kinds, for the stages after them. That helps where there
     are few vectors for a code, or where a beam keeps such sums. In separate clusters they are vectors that a stage will
     not see, and a large p leaves them out.
