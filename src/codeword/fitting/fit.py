@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import cycle, islice
 from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import torch
@@ -92,8 +94,9 @@ def fit(
             k-means: a code has the direction of the normalised mean of its vectors, and the length that is nearest to
             theirs, or 1 with `cosine(unit=true)`.
         steps: Lloyd steps at most, of a k-means.
-        tries: the number of k-means runs for each codebook, or of stacks of stages, which weigh partial sums in
-            different ways: with (e_min / e)^2 for an error of e, and with the powers 1 and 12.
+        tries: the number of k-means runs for each codebook, or of stacks of stages. The first stack weighs a partial
+            sum of error e with (e_min / e)^2, the second with power 1, the third with power 12; with beam 1 the third
+            continues one sum alone.
         beam: the beam of later calls of `encode`; the stages are fitted for it. `avq` has its own, in its spec.
         epochs: passes over the vectors that train the networks of `qinco`.
         weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one
@@ -143,7 +146,7 @@ class Fitter:
             sizes,
             find,
             steps=plan.steps,
-            tries=plan.tries,
+            powers=list(islice(cycle((2, 1, math.inf if plan.beam == 1 else 12)), plan.tries)),
             seed=plan.seed,
             prefixes=prefixes,
         )

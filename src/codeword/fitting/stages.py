@@ -16,7 +16,6 @@ from codeword.quantizers.composite.beam import continued
 __all__ = ["fit_stages", "split"]
 
 _PATHS = 5  # partial sums of a vector
-_POWERS = (2, 1, 12)  # of their weights: by turns, one for each stack
 _LEAST_WEIGHT = 0.02  # lighter ones are left out
 _FEW, _MANY = 128, 1024  # vectors a code: for most steps of a k-means, and for the last ones
 _LEAST_JUDGES = 32
@@ -43,17 +42,17 @@ def fit_stages(
     find: Find,
     *,
     steps: int,
-    tries: int,
+    powers: Sequence[float],
     seed: int,
     prefixes: bool = True,
 ) -> list[Tensor]:
     """The codes of stages of these sizes: the best of some stacks, and then all stages together.
 
     Each stage is a k-means of the residuals of the five best partial sums before it, or of all if there are fewer. A
-    partial sum of error e weighs (e_min / e)^p, with e_min the least error of its vector and p = 2, 1, 12 by turns, one
-    for each stack. More partial sums are more vectors, of more kinds, for the stages after them. That helps where there
-    are few vectors for a code, or where a beam keeps such sums. In separate clusters they are vectors that a stage will
-    not see, and a large p leaves them out.
+    partial sum of error e weighs (e_min / e)^p, with e_min the least error of its vector and a power p of each stack.
+    More partial sums are more vectors, of more kinds, for the stages after them. That helps where there are few vectors
+    for a code, or where a beam keeps such sums. In separate clusters they are vectors that a stage will not see, and a
+    large p leaves them out. With an infinite p one sum alone is continued, as a search with beam 1 does.
 
     Args:
         fitted: the vectors to fit to.
@@ -61,7 +60,7 @@ def fit_stages(
         sizes: K of each stage.
         find: the search, as for `refine`.
         steps: of a k-means, with at most 128 vectors a code; a tenth as many with at most 1,024 follow.
-        tries: how many stacks.
+        powers: p of each stack.
         seed: decides every draw.
         prefixes: as for `refine`.
 
@@ -70,10 +69,8 @@ def fit_stages(
     components = PrincipalComponents([fitted.rows])
     first = _codes(fitted, components, sizes[0], steps, seed)
     stacks = (
-        _stack(
-            fitted, components, [first], sizes, _POWERS[number % len(_POWERS)], steps, tries * seed + number
-        )
-        for number in range(tries)
+        _stack(fitted, components, [first], sizes, power, steps, len(powers) * seed + number)
+        for number, power in enumerate(powers)
     )
     best = min(stacks, key=lambda books: score(books, judges, find))
     return refine(best, fitted, judges, find, prefixes=prefixes)
@@ -91,7 +88,7 @@ def _stack(
     """The codes of all stages, those of the first given, with weights of this power for partial sums."""
     residuals = vectors.rows[:, None]
     for number, size in enumerate(sizes[1:], 1):
-        residuals = continued(residuals, books[-1], _PATHS)
+        residuals = continued(residuals, books[-1], 1 if math.isinf(power) else _PATHS)
         weights = _weights(residuals, power)
         if vectors.weights is not None:
             weights = weights * vectors.weights[:, None]
