@@ -69,7 +69,7 @@ def test_the_error_is_that_of_one_process(spec: str) -> None:
     rows = rows_of(900, 8) * torch.linspace(0.2, 2, 8)
     alone = codeword.fit(rows, spec, tries=2, steps=40)
     shared = codeword.from_spec(spec, features=8)
-    fit_(shared, SharedBatches(rows.split(250), hashes_of(900)), Plan(40, 2, 1, 0), SharedFitter(Crew()))
+    fit_(shared, SharedBatches(rows.split(250), hashes_of(900)), Plan(40, 2, 1, 0, 0), SharedFitter(Crew()))
     errors = [codeword.fitting.rate_distortion(one.eval(), rows)[-1].relative for one in (alone, shared)]
     assert errors[1] < 1.05 * errors[0]
 

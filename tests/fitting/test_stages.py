@@ -10,7 +10,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from codeword import CodewordError, fit
-from codeword.fitting.stages import Vectors, split
+from codeword.fitting.refine import Vectors
+from codeword.fitting.stages import _weights, split
 from codeword.functional import PrincipalComponents
 from codeword.functional.kmeans import draw_rows
 from codeword.quantizers.composite.beam import continued
@@ -77,3 +78,14 @@ def test_with_few_vectors_per_code_stages_are_better_where_vectors_left_out_judg
 def test_a_share_that_is_none(held_out: float):
     with pytest.raises(CodewordError, match="held_out from 0 to below 1"):
         fit(torch.randn(100, 2), "rvq2x4", held_out=held_out)
+
+
+@pytest.mark.parametrize("power", [1, 6])
+def test_partial_sums_weigh_less_the_larger_their_errors_are(power: int):
+    residuals = torch.randn(100, 5, 8, generator=torch.Generator().manual_seed(0))
+    residuals[0], residuals[1, 2] = 0, 0  # errors of 0: of all partial sums of a vector, and of one
+    errors = (residuals.double().numpy() ** 2).sum(-1)
+    with np.errstate(invalid="ignore"):
+        expected = np.nan_to_num(errors.min(1, keepdims=True) / errors, nan=1.0) ** power
+    assert 0 < (expected < 0.02).sum() < expected.size / 2
+    np.testing.assert_allclose(_weights(residuals, power), np.where(expected < 0.02, 0, expected), rtol=1e-6)

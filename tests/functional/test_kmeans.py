@@ -10,6 +10,7 @@ from torch import Tensor
 
 from codeword.errors import CodewordError
 from codeword.functional import kmeans, lloyd, nearest
+from codeword.functional.weights import finite_rows
 
 
 def _error(rows: Tensor, codes: Tensor) -> float:
@@ -44,6 +45,12 @@ def test_codes_without_rows_are_refilled() -> None:
     codes = lloyd(rows, start, steps=12)
     assert len(nearest(rows, codes).unique()) == 16
     assert _error(rows, codes) < 1.1 * _error(rows, lloyd(rows, rows[:16], steps=12))
+
+
+def test_kmeans_moves_codes_without_rows_as_lloyd_does() -> None:
+    rows = torch.randn(200, 3)
+    start = torch.cat([rows[:5], 100 + rows[:5]])
+    torch.testing.assert_close(kmeans(rows, 10, steps=3, start=start), lloyd(rows, start, steps=3))
 
 
 def test_a_code_without_rows_stays_where_no_row_has_an_error() -> None:
@@ -111,6 +118,19 @@ def test_rows_that_are_not_finite_are_left_out_of_any_group() -> None:
     rows[0, ::4] = float("nan")
     assert kmeans(rows, 30, steps=3).isfinite().all()
     assert kmeans([rows[:, :40], rows[:, 40:]], 30, steps=3).shape == (2, 30, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_which_rows_are_finite(dtype: torch.dtype) -> None:
+    rows = torch.full((4, 5, 3), torch.finfo(dtype).max, dtype=dtype)
+    assert finite_rows(rows).all()
+    assert finite_rows(torch.randn(4, 5, 3).to(dtype)).tolist() == [[True] * 5] * 4
+    rows[0, 1, 2], rows[3, 4, 0], rows[2, 2, :2] = (
+        torch.inf,
+        torch.nan,
+        torch.tensor([torch.inf, -torch.inf], dtype=dtype),
+    )
+    assert (~finite_rows(rows)).nonzero().tolist() == [[0, 1], [2, 2], [3, 4]]
 
 
 def test_bad_input_is_named() -> None:

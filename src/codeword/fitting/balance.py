@@ -60,13 +60,13 @@ def balance(quantizer: Residual, vectors: Tensor, indices: Tensor) -> Tensor:
             f"shape {tuple(indices.shape)}",
             "pass what encode returned for these vectors",
         )
-    left = vectors.to(codes.dtype) - quantizer.decode(indices, codes.dtype, stages=quantizer.count - 1)
+    residuals = vectors.to(codes.dtype) - quantizer.decode(indices, codes.dtype, stages=quantizer.count - 1)
     _, prefix, sizes = indices[:, :-1].unique(dim=0, return_inverse=True, return_counts=True)
     _, whole, counts = indices.unique(dim=0, return_inverse=True, return_counts=True)
     alike = prefix.argsort(stable=True).split(sizes.tolist())
     last = indices[:, -1].clone()
     for number in prefix[counts[whole] > 1].unique().tolist():
-        last[alike[number]] = _shared_out(left[alike[number]], codes)
+        last[alike[number]] = _shared_out(residuals[alike[number]], codes)
     return torch.cat([indices[:, :-1], last[:, None]], 1)
 
 

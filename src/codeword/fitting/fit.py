@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import cycle, islice
 from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import torch
@@ -14,9 +16,9 @@ from codeword.errors import CodewordError
 from codeword.fitting.batches import Batches
 from codeword.fitting.entropy_constrained import entropy_constrained
 from codeword.fitting.networks import train_networks_
-from codeword.fitting.refine import Find
+from codeword.fitting.refine import Find, Vectors
 from codeword.fitting.rotation import optimal_rotation, turn
-from codeword.fitting.stages import Vectors, fit_stages, split
+from codeword.fitting.stages import fit_stages, split
 from codeword.functional import PrincipalComponents, kmeans, nearest, progressive_kmeans
 from codeword.functional.kmeans import draw_rows
 from codeword.functional.weights import check_clustering, weighted
@@ -34,20 +36,21 @@ from codeword.quantizers.vector import VectorQuantizer
 __all__ = ["Fitter", "Plan", "fit", "fit_", "plain_stages"]
 
 
+_EPOCHS = 20
 _MOST, _LEAST = 1024, 64  # vectors a code that stages are fitted to, if there are so many
 _MOST_ROWS = 2**20  # with more of them than this there are as few as 64 a code
 
 
 class Plan(NamedTuple):
-    """How to go about it."""
+    """The options of `fit`."""
 
     steps: int
     tries: int
     beam: int
     seed: int
+    held_out: float
     weights: Tensor | None = None
-    epochs: int = 20
-    held_out: float = 0.0
+    epochs: int = _EPOCHS
 
     def after(self, number: int) -> Plan:
         """The plan for one of several codebooks: its own draws."""
@@ -61,7 +64,7 @@ def fit(
     steps: int = 100,
     tries: int = 3,
     beam: int = 1,
-    epochs: int = 20,
+    epochs: int = _EPOCHS,
     weights: Tensor | None = None,
     held_out: float = 0.05,
     seed: int = 0,
@@ -70,11 +73,11 @@ def fit(
 
     Each group is fitted to its features. A single codebook is the best of several k-means: the first in growing numbers
     of principal components, the others from k-means++. Stages of a residual quantizer are fitted one after another, in
-    growing numbers of components, to the residuals of the five best partial sums of each vector, or of fewer. Then all
-    stages are fitted together: up to ten times a search of all vectors and least squares for the codes of all stages.
-    Vectors that are left out decide which residuals are used, and which of these rounds is the last. Additive codes
-    start from the stages of a residual quantizer and use their own search. The networks of `qinco` are then trained by
-    gradient, with the codes.
+    growing numbers of components, to the residuals of the five best partial sums of each vector, which weigh less the
+    larger their errors are. Then all stages are fitted together: up to ten times a search of all vectors and least
+    squares for the codes of all stages. Vectors that are left out decide which weights are used, and which of these
+    rounds is the last. Additive codes start from the stages of a residual quantizer and use their own search. The
+    networks of `qinco` are then trained by gradient, with the codes.
 
     With `EntropyConstrained`, `vq256,entropy_constrained(0.5)`, a joint descent of error and entropy follows the
     k-means of each codebook.
@@ -91,8 +94,9 @@ def fit(
             k-means: a code has the direction of the normalised mean of its vectors, and the length that is nearest to
             theirs, or 1 with `cosine(unit=true)`.
         steps: Lloyd steps at most, of a k-means.
-        tries: the number of k-means runs for each codebook, or of stacks of stages: the first of five residuals or
-            fewer, the second of five, the third of one.
+        tries: the number of k-means runs for each codebook, or of stacks of stages. The first stack weighs a partial
+            sum of error e with (e_min / e)^2, the second with power 1, the third with power 12; with beam 1 the third
+            continues one sum alone.
         beam: the beam of later calls of `encode`; the stages are fitted for it. `avq` has its own, in its spec.
         epochs: passes over the vectors that train the networks of `qinco`.
         weights: (N,), floating, one for each vector in the order in which they come: one of weight 2 counts as two, one
@@ -120,7 +124,7 @@ def fit(
     check_clustering(weights, "euclidean")
     if not 0 <= held_out < 1:
         raise CodewordError.of("held_out from 0 to below 1", repr(held_out), "0.05 judges by a twentieth")
-    fit_(quantizer, batches, Plan(steps, tries, beam, seed, weights, epochs, held_out))
+    fit_(quantizer, batches, Plan(steps, tries, beam, seed, held_out, weights, epochs))
     return quantizer.eval()
 
 
@@ -142,7 +146,7 @@ class Fitter:
             sizes,
             find,
             steps=plan.steps,
-            tries=plan.tries,
+            powers=list(islice(cycle((2, 1, math.inf if plan.beam == 1 else 12)), plan.tries)),
             seed=plan.seed,
             prefixes=prefixes,
         )
@@ -189,7 +193,7 @@ def _fit_stages_(quantizer: Residual | Additive, batches: Batches, plan: Plan, f
     if len(plain) < quantizer.count:
         for number, stage in enumerate(quantizer.components):
             fit_(stage, batches, plan.after(number), fitter)
-            batches = batches.seen(_left_by(stage))
+            batches = batches.seen(_residuals_of(stage))
         return
     sizes = [stage.codebook_size for stage in plain]
     if isinstance(quantizer, Additive):
@@ -299,7 +303,7 @@ def plain_stages(quantizer: Quantizer) -> list[VectorQuantizer] | None:
     return plain if len(plain) == len(parts) else None
 
 
-def _left_by(stage: Quantizer) -> Callable[[Tensor], Tensor]:
+def _residuals_of(stage: Quantizer) -> Callable[[Tensor], Tensor]:
     return lambda rows: rows - stage.decode(stage.encode(rows), rows.dtype)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from codeword.fitting.stages import Vectors
+from codeword.fitting.refine import Vectors
 from codeword.quantizers.composite.beam import codes_of
 from codeword.quantizers.composite.qinco import QINCo
 

@@ -53,10 +53,10 @@ class Tally:
     def add(self, rows: Tensor) -> None:
         """Add finite vectors (N, D), float32."""
         indices = beam_search(rows, [codes.float() for codes in self.books], self.beam).unbind(1)
-        left, whole = rows.double(), (rows.double() * FINE).round().long()
+        residuals, whole = rows.double(), (rows.double() * FINE).round().long()
         for m, index in enumerate(indices):
-            left = left - self.books[m][index]
-            self.errors[m] += (left.square().sum(1) * FINE_ERRORS).round().long().sum()
+            residuals = residuals - self.books[m][index]
+            self.errors[m] += (residuals.square().sum(1) * FINE_ERRORS).round().long().sum()
             self.counts[m] += torch.bincount(index, minlength=len(self.books[m]))
             self.sums[m].index_add_(0, index, whole)
         for (m, n), count in self.pairs.items():

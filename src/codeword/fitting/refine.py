@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -12,15 +12,26 @@ from torch import Tensor
 
 from codeword.functional.weights import weighted
 
-__all__ = ["MOST_PAIRS", "Find", "Seen", "refine", "refine_by", "score", "solve"]
+__all__ = ["MOST_PAIRS", "Find", "Seen", "Vectors", "refine", "refine_by", "score", "solve"]
 
 Find = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
 _ROUNDS = 10
+_BLOCK = 2**16  # vectors at once
 _SWEEPS = 3
-_PATIENCE = 2  # rounds without a gain
+_PATIENCE = 1  # rounds without a gain
 _GAIN = 1e-3  # the least that counts, of the error
 MOST_PAIRS = 2**28  # of codes of two stages that are counted: 1 GiB
+
+
+class Vectors(NamedTuple):
+    """Finite vectors (N, D) in memory, and their weights (N,), if they have any."""
+
+    rows: Tensor
+    weights: Tensor | None
+
+    def part(self, start: int, stop: int) -> Vectors:
+        return Vectors(self.rows[start:stop], None if self.weights is None else self.weights[start:stop])
 
 
 class Seen(NamedTuple):
@@ -35,28 +46,21 @@ class Seen(NamedTuple):
 
 
 def refine(
-    books: Sequence[Tensor],
-    batches: Iterable[Tensor],
-    find: Find,
-    weights: Tensor | None = None,
-    judges: tuple[Tensor, Tensor | None] | None = None,
-    *,
-    prefixes: bool = True,
+    books: Sequence[Tensor], vectors: Vectors, judges: Vectors, find: Find, *, prefixes: bool = True
 ) -> list[Tensor]:
-    """Codes with less error, after each of the stages or after all.
+    """Codes with less error after all stages, or those given.
 
     A round searches all vectors. Then, with the indices held constant, it minimises the sum over m of E_m / e_m, where
     E_m is the squared error after m stages and e_m its value before the round. This is one step on the product of the
     errors, so the first stages stay a good quantizer. It is a linear least-squares problem, solved by a few block
-    Gauss-Seidel sweeps: each code moves to the weighted mean of the residuals of the other stages. The best round is
-    kept.
+    Gauss-Seidel sweeps: each code moves to the weighted mean of the residuals of the other stages. The round in which
+    the judges have the least error after all stages is kept.
 
     Args:
         books: the codes (K, D) of each stage.
-        batches: vectors (N, D), read once a round.
+        vectors: to fit to.
+        judges: vectors that decide which round is the best.
         find: the search: indices (N, stages) of vectors (N, D) and the codes of each stage, float32.
-        weights: (N,) of all vectors, or None: all ones.
-        judges: vectors whose error decides which round is the best, and their weights; default those of the batches.
         prefixes: whether the error after each stage counts; if not, E_M alone is minimised.
 
     Returns:
@@ -66,33 +70,22 @@ def refine(
     """
 
     def look(codes: list[Tensor]) -> Seen:
-        seen = _look(codes, batches, find, weights)
+        seen = _look(codes, vectors, find)
         if not prefixes:
             seen.errors[:-1] = math.inf  # they have no weight
         return seen
 
-    def judge(codes: list[Tensor]) -> float:
-        assert judges is not None
-        return score(codes, [judges[0]], find, judges[1], prefixes)
-
-    return refine_by(books, look, None if judges is None else judge)
+    return refine_by(books, look, None if judges is vectors else lambda codes: score(codes, judges, find))
 
 
-def score(
-    books: Sequence[Tensor],
-    batches: Iterable[Tensor],
-    find: Find,
-    weights: Tensor | None = None,
-    prefixes: bool = True,
-) -> float:
-    """The mean logarithm of the squared errors of vectors after each stage, or that of the last alone."""
-    searched = [codes.float() for codes in books]
-    errors = torch.zeros(len(books), dtype=torch.float64, device=books[0].device)
-    for batch, weight in weighted(batches, weights):
-        rows, own = batch[weight > 0], weight[weight > 0]
-        lefts = _lefts(rows.double(), books, find(rows.float(), searched).unbind(1))
-        errors += torch.stack([left.square().sum(1) @ own for left in lefts])
-    return float((errors if prefixes else errors[-1:]).log().mean())
+def score(books: Sequence[Tensor], vectors: Vectors, find: Find) -> float:
+    """The logarithm of the squared error of vectors after all stages."""
+    residuals = vectors.rows.double()
+    indices = find(vectors.rows.float(), [codes.float() for codes in books])
+    for codes, index in zip(books, indices.unbind(1), strict=True):
+        residuals = residuals - codes[index]
+    errors = residuals.square().sum(1)
+    return float((errors.sum() if vectors.weights is None else errors @ vectors.weights).log())
 
 
 def refine_by(
@@ -105,27 +98,31 @@ def refine_by(
     Args:
         books: the codes (K, D) of each stage.
         look: tells of codes what a round has to know.
-        judge: tells how bad they are; default the mean logarithm of the errors that a round sees.
+        judge: tells how bad they are; default the logarithm of the error after all stages that a round sees.
     """
     pairs = sum(len(one) * len(other) for one, other in combinations(books, 2))
     books = best = [codes.double() for codes in books]
     lowest, idle = math.inf, 0
-    for _ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
-        seen = look(books)
-        found = judge(books) if judge else float(seen.errors[seen.errors.isfinite()].log().mean())
+    for round_ in range(_ROUNDS + 1 if 0 < pairs <= MOST_PAIRS else 0):
+        seen: Seen | None = None
+        if judge is None:
+            seen = look(books)
+            found = float(seen.errors[-1].log())
+        else:
+            found = judge(books)
         idle = 0 if found < lowest - _GAIN else idle + 1
         if found < lowest:
             lowest, best = found, books
-        if idle > _PATIENCE or not math.isfinite(found):
+        if round_ == _ROUNDS or idle > _PATIENCE or not math.isfinite(found):
             break
-        books = solve(books, seen)
+        books = solve(books, seen or look(books))
     return best
 
 
-def _look(books: list[Tensor], batches: Iterable[Tensor], find: Find, weights: Tensor | None = None) -> Seen:
+def _look(books: list[Tensor], vectors: Vectors, find: Find) -> Seen:
     sizes = [len(codes) for codes in books]
     searched = [codes.float() for codes in books]
-    kind = torch.int32 if weights is None else torch.float32
+    kind = torch.int32 if vectors.weights is None else torch.float32
     pairs = {
         (m, n): torch.zeros(sizes[m] * sizes[n], dtype=kind, device=books[0].device)
         for m, n in combinations(range(len(books)), 2)
@@ -133,26 +130,20 @@ def _look(books: list[Tensor], batches: Iterable[Tensor], find: Find, weights: T
     counts = [codes.new_zeros(len(codes)) for codes in books]
     sums = [torch.zeros_like(codes) for codes in books]
     errors = books[0].new_zeros(len(books))
-    for batch, weight in weighted(batches, weights):
-        rows, own = batch[weight > 0], weight[weight > 0]
+    for rows, weights in weighted(vectors.rows.split(_BLOCK), vectors.weights):
         indices = find(rows.float(), searched).unbind(1)
-        rows = rows.double()
-        for m, (index, left) in enumerate(zip(indices, _lefts(rows, books, indices), strict=True)):
-            errors[m] += left.square().sum(1) @ own
-            counts[m].index_add_(0, index, own)
-            sums[m].index_add_(0, index, rows * own[:, None])
+        residuals = rows.double()
+        weighed = residuals * weights[:, None]
+        for m, index in enumerate(indices):
+            residuals = residuals - books[m][index]
+            errors[m] += residuals.square().sum(1) @ weights
+            counts[m].index_add_(0, index, weights)
+            sums[m].index_add_(0, index, weighed)
         for (m, n), count in pairs.items():
             together = indices[m] * sizes[n] + indices[n]
-            count.index_add_(0, together, own.to(kind))
+            count.index_add_(0, together, weights.to(kind))
     tables = {(m, n): count.view(sizes[m], sizes[n]) for (m, n), count in pairs.items()}
     return Seen(tables, counts, sums, errors)
-
-
-def _lefts(rows: Tensor, books: Sequence[Tensor], indices: Sequence[Tensor]) -> Iterator[Tensor]:
-    """What is left over of rows (N, D) after each stage."""
-    for codes, index in zip(books, indices, strict=True):
-        rows = rows - codes[index]
-        yield rows
 
 
 def solve(books: list[Tensor], seen: Seen) -> list[Tensor]:

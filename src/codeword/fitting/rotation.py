@@ -51,8 +51,8 @@ def optimal_rotation(
             found = [codes[nearest(group[number], codes)] for group, codes in zip(groups, books, strict=True)]
             quantized = torch.where(own[:, None] > 0, torch.cat(found, 1), 0).double()
             products += quantized.T @ (torch.where(own[:, None] > 0, rows, 0).double() * own[:, None])
-        left, _, right = torch.linalg.svd(products)
-        rotation = left @ right
+        outer, _, inner = torch.linalg.svd(products)
+        rotation = outer @ inner
     return rotation
 
 

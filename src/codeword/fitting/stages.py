@@ -1,37 +1,24 @@
-"""The codes of all stages of a sum of codes, fitted to what partial sums leave over, and judged on vectors left out."""
+"""The codes of all stages of a residual sum, fitted to partial sums, and judged on vectors left out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from codeword.fitting.refine import Find, refine, score
+from codeword.fitting.refine import Find, Vectors, refine, score
 from codeword.functional import PrincipalComponents, kmeans, progressive_kmeans
 from codeword.functional.kmeans import draw_rows
 from codeword.quantizers.composite.beam import continued
 
-__all__ = ["Vectors", "fit_stages", "split"]
+__all__ = ["fit_stages", "split"]
 
-_WAYS = (
-    (5, 1.5),
-    (5, math.inf),
-    (1, 1.0),
-)  # partial sums, and how much larger than the least their errors may be
+_PATHS = 5  # partial sums of a vector
+_LEAST_WEIGHT = 0.02  # lighter ones are left out
 _FEW, _MANY = 128, 1024  # vectors a code: for most steps of a k-means, and for the last ones
 _LEAST_JUDGES = 32
-
-
-class Vectors(NamedTuple):
-    """Finite vectors (N, D) in memory, and their weights (N,), if they have any."""
-
-    rows: Tensor
-    weights: Tensor | None
-
-    def part(self, start: int, stop: int) -> Vectors:
-        return Vectors(self.rows[start:stop], None if self.weights is None else self.weights[start:stop])
 
 
 def split(vectors: Vectors, share: float, fewest: int) -> tuple[Vectors, Vectors]:
@@ -55,57 +42,67 @@ def fit_stages(
     find: Find,
     *,
     steps: int,
-    tries: int,
+    powers: Sequence[float],
     seed: int,
     prefixes: bool = True,
 ) -> list[Tensor]:
     """The codes of stages of these sizes: the best of some stacks, and then all stages together.
 
-    Each stage is a k-means of what the partial sums before it leave over. Stacks differ in which partial sums: by turns
-    the best five of each vector if their error is at most 1.5 times the least, all five, or the best alone. More
-    partial sums are more and more varied vectors for the stages after them, which helps where codes are fitted to few
-    vectors, or where a beam keeps such sums; in separate clusters they are no vectors that a stage will see.
+    Each stage is a k-means of the residuals of the five best partial sums before it, or of all if there are fewer. A
+    partial sum of error e weighs (e_min / e)^p, with e_min the least error of its vector and a power p of each stack.
+    More partial sums are more vectors, of more kinds, for the stages after them. That helps where there are few vectors
+    for a code, or where a beam keeps such sums. In separate clusters they are vectors that a stage will not see, and a
+    large p leaves them out. With an infinite p one sum alone is continued, as a search with beam 1 does.
 
     Args:
         fitted: the vectors to fit to.
-        judges: the vectors whose error decides which stack, and how many rounds of `refine`.
+        judges: the vectors whose error after all stages decides which stack, and how many rounds of `refine`.
         sizes: K of each stage.
         find: the search, as for `refine`.
         steps: of a k-means, with at most 128 vectors a code; a tenth as many with at most 1,024 follow.
-        tries: how many stacks.
+        powers: p of each stack.
         seed: decides every draw.
         prefixes: as for `refine`.
 
-    Source: the residuals of all beams in Faiss's ResidualQuantizer.
+    Source: the residuals of all beams in Faiss's ResidualQuantizer, there with equal weights.
     """
     components = PrincipalComponents([fitted.rows])
+    first = _codes(fitted, components, sizes[0], steps, seed)
     stacks = (
-        _stack(fitted, components, sizes, *_WAYS[number % len(_WAYS)], steps, tries * seed + number)
-        for number in range(tries)
+        _stack(fitted, components, [first], sizes, power, steps, len(powers) * seed + number)
+        for number, power in enumerate(powers)
     )
-    best = min(stacks, key=lambda books: score(books, [judges.rows], find, judges.weights, prefixes=False))
-    return refine(best, [fitted.rows], find, fitted.weights, judges, prefixes=prefixes)
+    best = min(stacks, key=lambda books: score(books, judges, find))
+    return refine(best, fitted, judges, find, prefixes=prefixes)
 
 
 def _stack(
     vectors: Vectors,
     components: PrincipalComponents,
+    books: list[Tensor],
     sizes: Sequence[int],
-    paths: int,
-    spread: float,
+    power: float,
     steps: int,
     seed: int,
 ) -> list[Tensor]:
-    """The codes of each stage, of what up to `paths` partial sums leave over."""
-    left, books = vectors.rows[:, None], []
-    for number, size in enumerate(sizes):
-        errors = left.square().sum(-1)
-        kept = errors <= spread * errors.amin(1, keepdim=True)
-        own = vectors.weights
-        seen = Vectors(left[kept], None if own is None else own[:, None].expand_as(kept)[kept])
-        books.append(_codes(seen, components, size, steps, seed + 1000 * number))
-        left = continued(left, books[-1], paths)
+    """The codes of all stages, those of the first given, with weights of this power for partial sums."""
+    residuals = vectors.rows[:, None]
+    for number, size in enumerate(sizes[1:], 1):
+        residuals = continued(residuals, books[-1], 1 if math.isinf(power) else _PATHS)
+        weights = _weights(residuals, power)
+        if vectors.weights is not None:
+            weights = weights * vectors.weights[:, None]
+        seen = Vectors(residuals.flatten(0, 1), weights.flatten())
+        books = [*books, _codes(seen, components, size, steps, seed + 1000 * number)]
     return books
+
+
+def _weights(residuals: Tensor, power: float) -> Tensor:
+    """(e_min / e)^power (N, A) of partial sums, for their residuals (N, A, D), or 0 where that is small."""
+    errors = residuals.square().sum(-1, dtype=torch.float64)
+    least = errors.amin(1, keepdim=True)
+    weights = torch.where(errors > least, least / errors, 1) ** power
+    return torch.where(weights < _LEAST_WEIGHT, 0, weights)
 
 
 def _codes(vectors: Vectors, components: PrincipalComponents, size: int, steps: int, seed: int) -> Tensor:

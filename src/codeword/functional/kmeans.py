@@ -3,8 +3,7 @@ memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import reduce
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,7 +13,7 @@ from codeword.errors import CodewordError
 from codeword.functional.nearest import nearest, prepare, search
 from codeword.functional.random import Key, Purpose
 from codeword.functional.segment_sum import wide_segment_sum
-from codeword.functional.weights import check_clustering, misfit, weights_of
+from codeword.functional.weights import check_clustering, finite_rows, misfit, weights_of
 from codeword.kernels.nearest.prepare import unit
 
 __all__ = ["draw_rows", "kmeans", "lloyd"]
@@ -46,7 +45,9 @@ def lloyd(rows: Tensor, codes: Tensor, *, steps: int = 10, weights: Tensor | Non
     """
     codes = codes.detach().to(torch.promote_types(codes.dtype, torch.float32))
     for _ in range(steps):
-        codes = _moved(codes, _tally(rows, codes, weights, _nearest_of))
+        indices = _nearest_of(rows, codes)
+        counts, sums = wide_segment_sum(rows, indices, codes.shape[-2], weights)
+        codes = _moved(codes, counts, sums, _donors(rows, codes, indices, weights))
     return codes
 
 
@@ -113,9 +114,7 @@ def kmeans(
         )
     for _ in range(steps):
         before = codes
-        codes = ready.codes(
-            _moved(codes, reduce(_Tally.joined, (_tally(batch, codes, counted) for batch, counted in ready)))
-        )
+        codes = ready.codes(_step(codes, ready))
         if codes.equal(before):
             break
     return codes
@@ -161,7 +160,7 @@ class _Ready:
                     "pass batches of vectors",
                 )
             rows = batch.detach().to(torch.promote_types(batch.dtype, torch.float32))
-            counted = rows.isfinite().all(-1)
+            counted = finite_rows(rows)
             if self.metric == "cosine":
                 counted &= (rows != 0).any(-1)
                 rows = unit(rows)
@@ -178,24 +177,34 @@ class _Ready:
         return codes if self.metric == "euclidean" else unit(codes)
 
 
-class _Tally(NamedTuple):
-    """What a Lloyd step needs to know of the rows."""
+class _Donors(NamedTuple):
+    """Rows at equal steps of the running error: where it is large, many. Codes without rows move to them."""
 
-    counts: Tensor  # (..., K)
-    sums: Tensor  # (..., K, D), float64: batches may be many
-    error: Tensor  # (...), of all rows together, float64
-    donors: Tensor  # (..., R, D), rows at equal steps of the running error: where it is large, many
+    rows: Tensor  # (..., K, D)
+    error: Tensor  # (...), of all rows that they stand for, float64
 
-    def joined(self, other: _Tally) -> _Tally:
-        """The tally of both sets of rows."""
-        shares = [
-            (part.error / part.donors.shape[-2])[..., None].expand(part.donors.shape[:-1])
-            for part in (self, other)
-        ]
-        donors = _spread(
-            torch.cat([self.donors, other.donors], -2), torch.cat(shares, -1), self.counts.shape[-1]
-        )
-        return _Tally(self.counts + other.counts, self.sums + other.sums, self.error + other.error, donors)
+    def joined(self, other: _Donors) -> _Donors:
+        """The donors of both sets of rows."""
+        count = self.rows.shape[-2]
+        shares = [(part.error / count)[..., None].expand(part.rows.shape[:-1]) for part in (self, other)]
+        rows = _spread(torch.cat([self.rows, other.rows], -2), torch.cat(shares, -1), count)
+        return _Donors(rows, self.error + other.error)
+
+
+def _step(codes: Tensor, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The codes after a Lloyd step. Donors are sought only while a code has no rows."""
+    counts, sums, donors = None, None, None
+    for rows, weights in batches:
+        indices = nearest(rows, codes)
+        fresh, fresh_sums = wide_segment_sum(rows, indices, codes.shape[-2], weights)
+        counts = fresh if counts is None else counts + fresh
+        sums = fresh_sums if sums is None else sums + fresh_sums
+        if bool((counts == 0).any()):
+            found = _donors(rows, codes, indices, weights)
+            donors = found if donors is None else donors.joined(found)
+    assert counts is not None
+    assert sums is not None
+    return _moved(codes, counts, sums, donors)
 
 
 def _nearest_of(rows: Tensor, codes: Tensor) -> Tensor:
@@ -208,18 +217,12 @@ def _nearest_of(rows: Tensor, codes: Tensor) -> Tensor:
     return search(flat, prepared).view(rows.shape[:-1])
 
 
-def _tally(
-    rows: Tensor, codes: Tensor, weights: Tensor | None, find: Callable[[Tensor, Tensor], Tensor] = nearest
-) -> _Tally:
-    indices = find(rows, codes)
-    counts, sums = wide_segment_sum(rows, indices, codes.shape[-2], weights)
+def _donors(rows: Tensor, codes: Tensor, indices: Tensor, weights: Tensor | None) -> _Donors:
     errors = _errors(rows, codes.gather(-2, indices[..., None].expand(*indices.shape, codes.shape[-1])))
     if weights is not None:
         errors = torch.where(weights != 0, errors * weights, 0)
     errors = torch.where(errors.isfinite(), errors, 0)
-    return _Tally(
-        counts, sums, errors.sum(-1), _spread(rows.detach().to(codes.dtype), errors, codes.shape[-2])
-    )
+    return _Donors(_spread(rows.detach().to(codes.dtype), errors, codes.shape[-2]), errors.sum(-1))
 
 
 def _errors(rows: Tensor, codes: Tensor) -> Tensor:
@@ -238,15 +241,17 @@ def _spread(rows: Tensor, errors: Tensor, count: int) -> Tensor:
     return rows.gather(-2, place[..., None].expand(*place.shape, rows.shape[-1]))
 
 
-def _moved(codes: Tensor, tally: _Tally) -> Tensor:
-    """Each code at the mean of its rows; those without rows spread over the rows, if these have errors."""
-    empty = tally.counts == 0
-    means = (tally.sums / tally.counts[..., None]).to(codes.dtype)
+def _moved(codes: Tensor, counts: Tensor, sums: Tensor, donors: _Donors | None) -> Tensor:
+    """Each code at the mean of its rows; those without rows spread over the donors, if these have errors."""
+    means = (sums / counts[..., None]).to(codes.dtype)
+    if donors is None:
+        return means
+    empty = counts == 0
     codes = torch.where(empty[..., None], codes, means)
     number, size = empty.cumsum(-1), empty.shape[-1]
-    donor = ((2 * number - 1) * size // (2 * number[..., -1:]).clamp_min(1)).clamp(0, size - 1)
-    moves = empty & (tally.error > 0)[..., None]
-    return torch.where(moves[..., None], tally.donors.gather(-2, donor[..., None].expand_as(codes)), codes)
+    place = ((2 * number - 1) * size // (2 * number[..., -1:]).clamp_min(1)).clamp(0, size - 1)
+    moves = empty & (donors.error > 0)[..., None]
+    return torch.where(moves[..., None], donors.rows.gather(-2, place[..., None].expand_as(codes)), codes)
 
 
 def _sample(

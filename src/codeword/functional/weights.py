@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from codeword.errors import CodewordError
+from codeword.functional.valid import all_in_range
 
-__all__ = ["check_clustering", "misfit", "weighted", "weights_of"]
+__all__ = ["check_clustering", "finite_rows", "misfit", "weighted", "weights_of"]
 
 
 def check_clustering(weights: Tensor | None, metric: str) -> None:
@@ -35,6 +36,13 @@ def weights_of(weights: Tensor, rows: Tensor, start: int) -> Tensor:
     return own.detach().to(rows.device, torch.float64)
 
 
+def finite_rows(rows: Tensor) -> Tensor:
+    """Which rows (..., N) of (..., N, D) have finite numbers alone."""
+    if all_in_range(rows, torch.promote_types(rows.dtype, torch.float32)):
+        return torch.ones(rows.shape[:-1], dtype=torch.bool, device=rows.device)
+    return rows.isfinite().all(-1)  # 20 times slower
+
+
 def misfit(weights: Tensor, rows: str) -> CodewordError:
     """That there are not as many weights as rows."""
     return CodewordError.of(
@@ -48,7 +56,7 @@ def weighted(batches: Iterable[Tensor], weights: Tensor | None) -> Iterator[tupl
     """Batches (n, D), each with the weights (n,) of its rows, float64: 0 for those that are not finite."""
     done = 0
     for rows in batches:
-        finite = rows.isfinite().all(-1)
+        finite = finite_rows(rows)
         done, start = done + len(rows), done
         yield (
             rows,

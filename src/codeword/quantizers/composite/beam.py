@@ -80,7 +80,7 @@ def continued(residuals: Tensor, codes: Tensor, beam: int) -> Tensor:
 
 
 def _step(residuals: Tensor, codes: Tensor, prepared: Prepared, beam: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What the best partial sums leave over, which ones they continue, and by which codes."""
+    """The residuals of the best partial sums, which ones they continue, and by which codes."""
     scores = _scores(residuals, prepared).flatten(1)
     best = scores.topk(min(beam, scores.shape[1])).indices
     source, index = best // len(codes), best % len(codes)

@@ -284,7 +284,7 @@ def _check_enough(vectors: VectorStream, facts: Survey, config: FitConfig, codes
 def _fit(facts: Survey, vectors: VectorStream, config: FitConfig, crew: Crew) -> VectorTokenizer:
     """The tokenizer fitted to the sample, in all processes."""
     kmeans = config.kmeans
-    plan = Plan(kmeans.steps, kmeans.tries, config.beam, kmeans.seed)
+    plan = Plan(kmeans.steps, kmeans.tries, config.beam, kmeans.seed, held_out=0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(kmeans.seed)  # because a quantizer draws its first key
         quantizer = from_spec(config.quantizer, features=len(facts.mean))

@@ -87,11 +87,11 @@ class SharedFitter(Fitter):
     def stages(
         self, sizes: list[int], batches: Batches, plan: Plan, find: Find, prefixes: bool
     ) -> list[Tensor]:
-        """Each of what the best sum of those before leaves over, and then together; for the vectors themselves."""
-        left, books = batches, []
+        """Each of the residuals of the best sum of those before, and then together; for the vectors themselves."""
+        residuals, books = batches, []
         for number, size in enumerate(sizes):
-            books.append(self._best(left, size, plan.after(number), alone=False))
-            left = left.seen(partial(_left_by, books[-1]))
+            books.append(self._best(residuals, size, plan.after(number), alone=False))
+            residuals = residuals.seen(partial(_residuals, books[-1]))
 
         def look(codes: list[Tensor]) -> Seen:
             return _tally(self.crew, codes, batches.read(), plan.beam).seen()
@@ -177,8 +177,8 @@ class _Clustering:
 
     def _errors(self, parts: list[Tensor], codes: Tensor) -> list[np.ndarray]:
         """The squared distance of each row to the nearest code, in float64."""
-        near = (part.double() - codes[nearest(part, codes)].double() for part in parts)
-        return [left.square().sum(1).numpy() for left in near]
+        residuals = (part.double() - codes[nearest(part, codes)].double() for part in parts)
+        return [some.square().sum(1).numpy() for some in residuals]
 
     def _draw(self, count: int, errors: list[np.ndarray], parts: list[Tensor]) -> Tensor:
         """Draw rows without replacement, with probabilities proportional to their errors; equal in all processes."""
@@ -194,7 +194,7 @@ class _Clustering:
         return torch.from_numpy(rows[np.lexsort((hashes, keys))[:count]])
 
 
-def _left_by(codes: Tensor, rows: Tensor) -> Tensor:
+def _residuals(codes: Tensor, rows: Tensor) -> Tensor:
     return rows - codes[nearest(rows, codes)]
 
 
