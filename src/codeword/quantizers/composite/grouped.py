@@ -124,7 +124,8 @@ class Grouped(Parallel):
         found = assignment.components  # all losses at once
         outputs = [child._embed(own.indices) for child, own in zip(self.components, found, strict=True)]
         groups = rows.unflatten(1, (self.count, -1)).transpose(0, 1)
-        if torch.compiler.is_compiling():  # else the gradient of the loss has other strides than were traced
+        # In a compiled step the gradient of the loss would have other strides than were traced.
+        if torch.compiler.is_compiling() and not is_exporting():
             groups = groups.contiguous()
         loss, losses = self.distinct[0]._losses(found[0], groups, torch.stack(outputs), step)
         return self._combine(outputs), loss, losses
