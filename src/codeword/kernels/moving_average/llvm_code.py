@@ -54,7 +54,9 @@ class _MovingAverage:
         def move(at: Value, kind: ir.Type, times: Value, part: Value) -> list[Value]:
             place = e.index((code, a.d), (at,))
             old, total = e.load(a.codes, place, kind), e.load(a.sums, place, kind)
-            off = build.fsub(total, build.fmul(times, old))
+            off = e.fused(
+                build.fneg(times), old, total
+            )  # fused where torch fuses, so that both give the same bits
             e.store(e.fused(part, off, old), a.codes, place)
             return []
 
