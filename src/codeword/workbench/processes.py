@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +141,9 @@ class Accelerated(SingleProcess):
             self.accelerator.scaler.load_state_dict(state)
 
     def finish(self) -> None:
+        # A thread of gloo gives back the tensors of the last exchange, for which it needs Python's lock; whoever frees
+        # the group waits for the thread, with the lock. So it gets the lock once before.
+        time.sleep(0.1)
         self.accelerator.end_training()
         # Otherwise the next run in this process would need the same precision.
         type(self.accelerator.state)._reset_state(reset_partial_state=True)
