@@ -54,9 +54,8 @@ class _MovingAverage:
         def move(at: Value, kind: ir.Type, times: Value, part: Value) -> list[Value]:
             place = e.index((code, a.d), (at,))
             old, total = e.load(a.codes, place, kind), e.load(a.sums, place, kind)
-            off = e.fused(
-                build.fneg(times), old, total
-            )  # fused where torch fuses, so that both give the same bits
+            # Fused where torch fuses, so that both give the same bits.
+            off = e.fused(build.fneg(times), old, total)
             e.store(e.fused(part, off, old), a.codes, place)
             return []
 
